@@ -1,0 +1,81 @@
+"""Immutable value classes that cost nothing to define.
+
+Every stage of the compiler is a value: syntax trees, operators, graphs, diagnostics. `dataclasses` would say them
+as well, but start-up is a feature here: defining 90 frozen dataclasses takes 80 ms of `archdsl check` (0.9 ms
+each, 9 ms more for the import), and defining 90 `Record`s takes 1 ms.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # spelled so that `typing` (5 ms) is not imported at run time
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, TypeVar
+
+    from typing_extensions import dataclass_transform
+
+    R = TypeVar("R", bound="Record")
+else:
+
+    def dataclass_transform(**_: object):
+        """Stand in for the type checkers' decorator, which does nothing at run time."""
+        return lambda cls: cls
+
+
+@dataclass_transform(frozen_default=True)
+class Record:
+    """An immutable value whose fields are the annotations of its class, in order; a class attribute is a default.
+
+    >>> class Point(Record):
+    ...     x: int
+    ...     y: int = 0
+    >>> Point(1)
+    Point(x=1, y=0)
+    >>> Point(1) == Point(1, y=0)
+    True
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ()
+    unequal: ClassVar[tuple[str, ...]] = ()  # fields that equality and hashing leave out, such as positions
+
+    def __init_subclass__(cls) -> None:
+        own = [n for n, kind in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(kind)]
+        cls.fields = cls.fields + tuple(n for n in own if n not in cls.fields)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        fields, state = self.fields, self.__dict__
+        if len(values) > len(fields):
+            raise TypeError(f"{type(self).__name__} takes {len(fields)} values, got {len(values)}")
+        state.update(zip(fields, values))
+        state.update(named)
+        if len(state) == len(fields):
+            return
+        for field in fields:
+            if field not in state:
+                try:
+                    state[field] = getattr(type(self), field)
+                except AttributeError:
+                    raise TypeError(f"{type(self).__name__} needs `{field}`") from None
+        if len(state) != len(fields):
+            raise TypeError(f"{type(self).__name__} has no field {sorted(set(state) - set(fields))}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable: cannot set `{name}`")
+
+    def key(self) -> tuple[Any, ...]:
+        """Return what equality compares."""
+        state = self.__dict__
+        return tuple([state[f] for f in self.fields if f not in self.unequal])
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(self) is type(other) and self.key() == other.key())  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.key()))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{f}={getattr(self, f)!r}" for f in self.fields if f not in self.unequal)
+        return f"{type(self).__name__}({shown})"
+
+    def replace(self: R, **changes: Any) -> R:
+        """Return a copy with some fields changed."""
+        return type(self)(**{f: getattr(self, f) for f in self.fields} | changes)

@@ -1,0 +1,312 @@
+"""Symbolic sizes: exact functions of one input size.
+
+Every spatial size in a network is built from an input size by floor division, offsets and whole multiples, so as a
+function of H it is *quasi-linear*: with a period P, `f(P*k + r) = A*k + v[r]` for every k and every residue r < P.
+`Size` keeps `(P, A, v)` in lowest terms, so two sizes are the same function exactly when they are the same value;
+equality, divisibility and lower bounds are decided residue by residue and need no solver.
+
+A `Dim` is an int or a `Size`; the rules of the operators are written once over both.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import gcd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    Dim = Union[int, "Size", "Area"]
+    Shape = tuple[Dim, ...]
+
+MAX_PERIOD = 1 << 14  # the product of strides on one path; published networks reach 64
+
+
+class SizeFault(ValueError):
+    """A size that cannot be expressed: the message is a bare reason, without a place."""
+
+
+class Symbol:
+    """One input size, `H` say, and the value at which cost is evaluated by default."""
+
+    def __init__(self, name: str, default: int) -> None:
+        self.name, self.default = name, default
+
+    def __repr__(self) -> str:
+        return f"{self.name}={self.default}"
+
+
+class Size:
+    """A quasi-linear function of one `Symbol`: `f(period*k + r) = slope*k + values[r]`.
+
+    >>> H = Size.of(Symbol("H", 224))
+    >>> half = (H + 1) // 2
+    >>> str(half), int(half)
+    ('ceil(H/2)', 112)
+    >>> ((half + 1) // 2) == (H + 3) // 4
+    True
+    """
+
+    __slots__ = ("_hash", "period", "slope", "symbol", "values")
+
+    def __init__(self, symbol: Symbol, period: int, slope: int, values: tuple[int, ...]) -> None:
+        self.symbol, self.period, self.slope, self.values = symbol, period, slope, values
+        self._hash = hash((id(symbol), period, slope, values))
+
+    @staticmethod
+    def of(symbol: Symbol) -> Size:
+        """Return the symbol itself as a size."""
+        return Size(symbol, 1, 1, (0,))
+
+    def at(self, n: int) -> int:
+        """Return the size when the symbol is `n`."""
+        k, r = divmod(n, self.period)
+        return self.slope * k + self.values[r]
+
+    def __int__(self) -> int:
+        return self.at(self.symbol.default)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            isinstance(other, Size)
+            and self.symbol is other.symbol
+            and self.period == other.period
+            and self.slope == other.slope
+            and self.values == other.values
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    # ------------------------------------------------------------ arithmetic
+    def __add__(self, other: Dim) -> Dim:
+        if isinstance(other, int):
+            return _size(self.symbol, self.period, self.slope, tuple([v + other for v in self.values]))
+        if not isinstance(other, Size) or other.symbol is not self.symbol:
+            raise SizeFault(f"`{self}` and `{other}` depend on different input sizes and cannot be added")
+        period = self.period * other.period // gcd(self.period, other.period)
+        slope = self.slope * (period // self.period) + other.slope * (period // other.period)
+        return _size(self.symbol, period, slope, tuple([self.at(r) + other.at(r) for r in range(_bounded(period))]))
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Dim:
+        return self * -1
+
+    def __sub__(self, other: Dim) -> Dim:
+        return self + (-other)
+
+    def __rsub__(self, other: Dim) -> Dim:
+        return -self + other
+
+    def __mul__(self, other: Dim) -> Dim:
+        if isinstance(other, int):
+            return _size(self.symbol, self.period, self.slope * other, tuple([v * other for v in self.values]))
+        return Area.of(self) * other
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, divisor: int) -> Dim:
+        return _floor_div(self, divisor)
+
+    def __mod__(self, divisor: int) -> Dim:
+        return self - self // divisor * divisor
+
+    def is_multiple_of(self, divisor: int) -> bool:
+        """Say whether `divisor` divides the size for every value of the symbol."""
+        return self.slope % divisor == 0 and all(v % divisor == 0 for v in self.values)
+
+    # ------------------------------------------------------------ bounds
+    def reaches(self, least: int, *, start: int = 1) -> tuple[int | None, ...]:
+        """Return, for each residue, the smallest n >= start with f(n) >= least; None where there is none.
+
+        Growing sizes only: a size that shrinks as its input grows is answered at its start.
+        """
+        found: list[int | None] = []
+        for r, v in enumerate(self.values):
+            k0 = max(0, -(-(start - r) // self.period))
+            if self.slope <= 0:
+                found.append(r + self.period * k0 if self.slope * k0 + v >= least else None)
+                continue
+            k = max(k0, -(-(least - v) // self.slope))
+            found.append(r + self.period * k)
+        return tuple(found)
+
+    def __str__(self) -> str:
+        return _text(self)
+
+    __repr__ = __str__
+
+
+class Area:
+    """A product of sizes of different symbols, such as the features that `flatten` leaves: `512*(H//32)*(W//32)`."""
+
+    __slots__ = ("factor", "sizes")
+
+    def __init__(self, factor: int, sizes: tuple[Size, ...]) -> None:
+        self.factor, self.sizes = factor, sizes
+
+    @staticmethod
+    def of(dim: Dim) -> Area:
+        """Return an int or a size as a product."""
+        if isinstance(dim, Area):
+            return dim
+        if isinstance(dim, int):
+            return Area(dim, ())
+        shared = gcd(dim.slope, *dim.values)
+        return Area(shared, (Size(dim.symbol, dim.period, dim.slope // shared, tuple([v // shared for v in dim.values])),))
+
+    def __mul__(self, other: Dim) -> Dim:
+        right = Area.of(other)
+        sizes = tuple(sorted(self.sizes + right.sizes, key=lambda s: (s.symbol.name, str(s))))
+        factor = self.factor * right.factor
+        return Area(factor, sizes) if factor and sizes else factor
+
+    __rmul__ = __mul__
+
+    def __int__(self) -> int:
+        return _product([self.factor, *map(int, self.sizes)])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Area) and (self.factor, self.sizes) == (other.factor, other.sizes)
+
+    def __hash__(self) -> int:
+        return hash((self.factor, self.sizes))
+
+    def _unsupported(self, *_: object) -> Dim:
+        raise SizeFault(f"`{self}` is a product of sizes: it can only be multiplied")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __floordiv__ = __mod__ = _unsupported
+
+    def __neg__(self) -> Dim:
+        return self * -1
+
+    def __str__(self) -> str:
+        texts = [str(self.factor)] if self.factor != 1 or not self.sizes else []
+        for size in self.sizes:
+            text = str(size)
+            texts.append(text if text.isalnum() or text.endswith(")") else f"({text})")
+        return "*".join(texts)
+
+    __repr__ = __str__
+
+
+def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
+    """Multiply dims: an int where all are ints, a `Size` where one is symbolic, else an `Area`."""
+    total: Dim = 1
+    for dim in dims:
+        total = dim * total
+    return total
+
+
+@lru_cache(maxsize=None)
+def window(dim: Dim, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1, ceil: bool = False) -> Dim:
+    """Return how many windows fit along one axis, as PyTorch counts them.
+
+    `pad` is added on both sides. With `ceil`, a last window may overhang, but must start inside the input or its
+    left padding (the extra rule of ceil-mode pooling); that rule depends on a residue only, so it stays exact.
+    A result below 1 means that no window fits.
+    """
+    reach = dilation * (kernel - 1) + 1
+    room = dim + (2 * pad - reach)
+    if not ceil:
+        return room // stride + 1
+    steps = (room + (stride - 1)) // stride
+    overhang = steps * stride - room
+    return steps + 1 - _indicator(overhang, reach - pad)
+
+
+def symbols(dim: Dim) -> tuple[Symbol, ...]:
+    """Return the input sizes that a dim depends on."""
+    if isinstance(dim, Size):
+        return (dim.symbol,) if dim.slope or dim.period > 1 else ()
+    return tuple(s.symbol for s in dim.sizes) if isinstance(dim, Area) else ()
+
+
+def _indicator(dim: Dim, least: int) -> Dim:
+    """Return 1 where a periodic dim is at least `least`, else 0."""
+    if isinstance(dim, int):
+        return int(dim >= least)
+    assert isinstance(dim, Size) and dim.slope == 0, "an overhang does not grow with the input"
+    return _size(dim.symbol, dim.period, 0, tuple([int(v >= least) for v in dim.values]))
+
+
+@lru_cache(maxsize=None)
+def _floor_div(size: Size, divisor: int) -> Dim:
+    if divisor <= 0:
+        raise SizeFault(f"`{size}` cannot be divided by {divisor}")
+    grow = divisor // gcd(size.slope, divisor)
+    period, slope = _bounded(size.period * grow), size.slope
+    values = tuple([(slope * i + v) // divisor for i in range(grow) for v in size.values])
+    return _size(size.symbol, period, slope * grow // divisor, values)
+
+
+def _bounded(period: int) -> int:
+    if period > MAX_PERIOD:
+        raise SizeFault(f"the strides on one path multiply to {period}; the limit is {MAX_PERIOD}")
+    return period
+
+
+def _size(symbol: Symbol, period: int, slope: int, values: tuple[int, ...]) -> Dim:
+    """Build a size in lowest terms; a constant becomes an int."""
+    for p in _prime_factors(period):
+        while period % p == 0 and slope % p == 0:
+            short = period // p
+            step = slope // p
+            if any(values[r] != values[r - short] + step for r in range(short, period)):
+                break
+            period, slope, values = short, step, values[:short]
+    if slope == 0 and period == 1:
+        return values[0]
+    return Size(symbol, period, slope, values)
+
+
+@lru_cache(maxsize=None)
+def _prime_factors(n: int) -> tuple[int, ...]:
+    found, p = [], 2
+    while p * p <= n:
+        if n % p == 0:
+            found.append(p)
+            while n % p == 0:
+                n //= p
+        p += 1
+    return (*found, n) if n > 1 else tuple(found)
+
+
+def _product(values: list[int]) -> int:
+    total = 1
+    for value in values:
+        total *= value
+    return total
+
+
+@lru_cache(maxsize=None)
+def _text(size: Size) -> str:
+    """Print a size as a reader would write it: `H`, `2*H - 1`, `ceil(H/32)`, `2*((H + 3)//8) + 1`."""
+    name, period, values = size.symbol.name, size.period, size.values
+    if period == 1:
+        return _linear(name, size.slope, values[0])
+    jumps = [values[r] - values[r - 1] for r in range(1, period)] + [size.slope + values[0] - values[-1]]
+    steps = [(r + 1, jump) for r, jump in enumerate(jumps) if jump]
+    if len(steps) > 2:
+        return f"{_linear(f'({name}//{period})', size.slope, 0)} + {list(values)}[{name} % {period}]"
+    # f(n) = values[0] + the sum over steps of jump * ((n + period - at) // period)
+    terms = [_linear(_quotient(name, period - at, period), jump, 0) for at, jump in steps]
+    text = " + ".join(terms)
+    return text if not values[0] else f"{text} {'-' if values[0] < 0 else '+'} {abs(values[0])}"
+
+
+def _quotient(name: str, offset: int, period: int) -> str:
+    if offset == 0:
+        return f"{name}//{period}"
+    if offset == period - 1:
+        return f"ceil({name}/{period})"
+    return f"({name} + {offset})//{period}"
+
+
+def _linear(term: str, slope: int, offset: int) -> str:
+    text = term if slope == 1 else f"{slope}*{term}"
+    return text if not offset else f"{text} {'-' if offset < 0 else '+'} {abs(offset)}"
