@@ -186,10 +186,7 @@ class Area:
 
     def __str__(self) -> str:
         texts = [str(self.factor)] if self.factor != 1 or not self.sizes else []
-        for size in self.sizes:
-            text = str(size)
-            texts.append(text if text.isalnum() or text.endswith(")") else f"({text})")
-        return "*".join(texts)
+        return "*".join([*texts, *[_factor(str(size)) for size in self.sizes]])
 
     __repr__ = __str__
 
@@ -292,11 +289,15 @@ def _text(size: Size) -> str:
     jumps = [values[r] - values[r - 1] for r in range(1, period)] + [size.slope + values[0] - values[-1]]
     steps = [(r + 1, jump) for r, jump in enumerate(jumps) if jump]
     if len(steps) > 2:
-        return f"{_linear(f'({name}//{period})', size.slope, 0)} + {list(values)}[{name} % {period}]"
+        table = f"{list(values)}[{name} % {period}]"
+        return f"{_linear(f'{name}//{period}', size.slope, 0)} + {table}" if size.slope else table
     # f(n) = values[0] + the sum over steps of jump * ((n + period - at) // period)
-    terms = [_linear(_quotient(name, period - at, period), jump, 0) for at, jump in steps]
-    text = " + ".join(terms)
-    return text if not values[0] else f"{text} {'-' if values[0] < 0 else '+'} {abs(values[0])}"
+    terms = [_linear(_quotient(name, period - at, period), jump, 0) for at, jump in sorted(steps, key=_positive_first)]
+    return _offset(" + ".join(terms).replace("+ -", "- "), values[0])
+
+
+def _positive_first(step: tuple[int, int]) -> bool:
+    return step[1] < 0
 
 
 def _quotient(name: str, offset: int, period: int) -> str:
@@ -308,5 +309,20 @@ def _quotient(name: str, offset: int, period: int) -> str:
 
 
 def _linear(term: str, slope: int, offset: int) -> str:
-    text = term if slope == 1 else f"{slope}*{term}"
+    if abs(slope) != 1:
+        return _offset(f"{slope}*{_factor(term)}", offset)
+    return _offset(term if slope == 1 else f"-{_factor(term)}", offset)
+
+
+def _offset(text: str, offset: int) -> str:
     return text if not offset else f"{text} {'-' if offset < 0 else '+'} {abs(offset)}"
+
+
+def _factor(text: str) -> str:
+    """Put a text in parentheses unless it can be multiplied as it stands: `H`, `2*H`, `ceil(H/2)`."""
+    depth = 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if depth == 0 and char in "/ ":
+            return f"({text})"
+    return text

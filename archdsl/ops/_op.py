@@ -15,7 +15,7 @@ from archdsl.sizes import Size, product
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any, ClassVar
 
     from archdsl.sizes import Dim, Shape
@@ -95,20 +95,23 @@ def pair(low: int = 1, high: int = MAX_INT, examples: tuple[object, ...] = (1, 2
             raise ValueError
         if any(type(v) is not int or not low <= v <= high for v in both):
             raise ValueError
-        return both  # type: ignore[return-value]
+        return both
 
     return Kind(f"an integer ≥ {low} or a pair (height, width)", accept, examples)
 
 
-def number(low: float = float("-inf"), high: float = float("inf"), examples: tuple[float, ...] = (0.1, 0.5)) -> Kind:
+MAX_REAL = 1e38  # about the largest float32; infinities and NaN have no literal in generated code
+
+
+def number(low: float = -MAX_REAL, high: float = MAX_REAL, examples: tuple[float, ...] = (0.1, 0.5)) -> Kind:
     """A real number in a range."""
 
     def accept(value: object) -> float:
-        if type(value) not in (int, float) or not low <= value <= high:  # type: ignore[operator]
+        if not isinstance(value, (int, float)) or type(value) is bool or not low <= value <= high:
             raise ValueError
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
 
-    bounds = "" if low == float("-inf") else f" ≥ {low:g}" if high == float("inf") else f" from {low:g} to {high:g}"
+    bounds = "" if low == -MAX_REAL else f" ≥ {low:g}" if high == MAX_REAL else f" from {low:g} to {high:g}"
     return Kind(f"a number{bounds}", accept, examples)
 
 
@@ -157,24 +160,38 @@ class Leaf(Record):
 
 
 class Operand(Record):
-    """The operand with this number in generated code; None stands for the list of all operands."""
+    """The operand with this number in generated code; None stands for the list of all operands.
+
+    `suffix` is written behind it: `Operand(1, ".shape[2:]")` is the height and width of the second operand.
+    """
 
     index: int | None
+    suffix: str = ""
 
 
 class Call(Record):
-    """A call in generated code: `target(*args, **kwargs)`; `{0}` in a target is the first operand."""
+    """A call in generated code: `target(*args, **kwargs)`; `{0}` in a target is the first operand.
+
+    Two forms are not calls. With `infix`, the operands in `args` are joined by it: `{0} + {1}`. With `holes`, the
+    target is a whole expression, and its names in braces are the leaves of `holes`: `{0}[:, {start}:{stop}]`.
+    """
 
     target: str
     args: tuple[Leaf | Operand, ...] = ()
     kwargs: tuple[tuple[str, Leaf | Operand], ...] = ()
-    infix: str = ""  # `{0} + {1}` instead of a call
+    infix: str = ""
+    holes: tuple[tuple[str, Leaf], ...] | None = None
 
 
 def call(target: str, *args: Leaf | Operand | None, **kwargs: Leaf | Operand | None) -> Call:
     """Build a `Call`; arguments that are None are left out (they equal PyTorch's default)."""
     given = tuple(a for a in args if a is not None)
     return Call(target, given, tuple((k, v) for k, v in kwargs.items() if v is not None))
+
+
+def expression(text: str, **holes: Leaf | None) -> Call:
+    """Build a `Call` that is an expression of its own: `expression("{0} * {value}", value=…)`."""
+    return Call(text, holes=tuple((k, v) for k, v in holes.items() if v is not None))
 
 
 X = Operand(0)
@@ -211,7 +228,7 @@ class Op(Record):
     name: ClassVar[str] = ""
     args: ClassVar[dict[str, Arg]] = {}
     results: ClassVar[tuple[str, ...]] = ("out",)  # names of the results, the main one first
-    support: ClassVar[str] = ""  # source of a class that generated code needs beside torch
+    support: ClassVar[str] = ""  # source of the class or function that a target without `nn.`, `F.`, `torch.` names
     stateful: ClassVar[bool] = False  # has weights or buffers, so it is always a module of its own
     inplace: ClassVar[bool] = False  # PyTorch offers `inplace=True`, and its gradient needs the result only
 
@@ -223,9 +240,9 @@ class Op(Record):
     @classmethod
     def build(cls, values: dict[str, object]) -> Op:
         """Validate and normalise the arguments; raises `ArgFault`."""
-        made = {}
+        made: dict[str, object] = {}
         for field, spec in cls.args.items():
-            value = values[field] if field in values else spec.default
+            value = values.get(field, spec.default)
             if value is None and spec.default is None:
                 made[field] = None
                 continue
@@ -288,10 +305,11 @@ def op(name: str) -> Callable[[type[Op]], type[Op]]:
 
 
 # -------------------------------------------------------------------------------------------------- for the rules
-def image(x: Shape) -> Shape:
-    """Return the shape of a feature map [N, C, H, W]; raises `ShapeFault` for anything else."""
+def image(x: Shape, index: int = 0) -> Shape:
+    """Return the shape of operand `index`, a feature map [N, C, H, W]; raises `ShapeFault` for anything else."""
     if len(x) != 4:
-        raise ShapeFault(f"needs a feature map [N, C, H, W], got {show(x)}", label=f"the input is {show(x)}", at=0)
+        label = f"operand {index + 1} is {show(x)}" if index else f"the input is {show(x)}"
+        raise ShapeFault(f"needs a feature map [N, C, H, W], got {show(x)}", label=label, at=index)
     return x
 
 
@@ -303,6 +321,41 @@ def fits(x: Shape, y: Shape, kernel: tuple[int, int], at: str = "kernel") -> Sha
             size = f"{int(x[2])}x{int(x[3])}"
             raise ShapeFault("window does not fit its input", label=f"{what} window, but the input is {size}", at=at)
     return y
+
+
+def divides(divisor: int, count: int, which: str, at: str = "groups") -> None:
+    """Raise `ShapeFault` where a number of groups, or parts, does not divide a channel count."""
+    if count % divisor:
+        near = [m for m in (count // divisor * divisor, (count // divisor + 1) * divisor) if m]
+        raise ShapeFault(
+            f"{at} must divide the {which} channels",
+            label=f"{count} {which} channels are not a multiple of {divisor}",
+            at=at,
+            help=f"the nearest multiples of {divisor} are {' and '.join(map(str, near))}",
+        )
+
+
+def agree(what: str, x: Shape, y: Shape, index: int, axes: Iterable[int]) -> None:
+    """Raise `ShapeFault` where operand `index`, of shape `y`, has another rank than `x` or another size on an axis."""
+    if len(x) != len(y) or any(int(x[axis]) != int(y[axis]) for axis in axes):
+        raise ShapeFault(
+            f"operands of `{what}` differ in shape",
+            label=f"operand {index + 1} is {show(y)}, operand 1 is {show(x)}",
+            at=index,
+        )
+
+
+def equalities(x: Shape, y: Shape, index: int, axes: Iterable[int]) -> Iterator[Relation]:
+    """Yield the sizes that operand `index` shares with the first only at some input sizes."""
+    for axis in axes:
+        if x[axis] != y[axis]:
+            yield Relation(x[axis], y[axis], axis, (0, index))
+
+
+def fixed(x: Shape) -> Iterator[Relation]:
+    """Yield what holds a symbolic number of flat features, or channels, to its value at the default input size."""
+    if is_symbolic(x[1]):
+        yield Relation(x[1], as_int(x[1]), 1, (0, 0))
 
 
 def volume(shape: Shape) -> Dim:
@@ -321,7 +374,8 @@ def is_symbolic(dim: Dim) -> bool:
 
 
 __all__ = [
-    "OPS", "REQUIRED", "Arg", "ArgFault", "Call", "Kind", "Leaf", "Op", "Operand", "Relation", "ShapeFault", "Size",
-    "X", "XS", "arg", "as_int", "boolean", "call", "channels", "choice", "fits", "image", "integer", "is_symbolic",
-    "number", "op", "optional", "pair", "product", "show", "tensor", "volume",
+    "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kind", "Leaf", "Op", "Operand", "Relation", "ShapeFault",
+    "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channels", "choice", "divides", "equalities", "expression",
+    "fits", "fixed", "image", "integer", "is_symbolic", "number", "op", "optional", "pair", "product", "show", "tensor",
+    "volume",
 ]  # fmt: skip

@@ -5,15 +5,15 @@ from __future__ import annotations
 from archdsl.ops._op import (
     Leaf,
     Op,
-    Relation,
     ShapeFault,
     arg,
     as_int,
     boolean,
     call,
     channels,
-    choice,
+    divides,
     fits,
+    fixed,
     image,
     integer,
     op,
@@ -22,13 +22,13 @@ from archdsl.ops._op import (
     show,
     volume,
 )
-from archdsl.sizes import product, window
+from archdsl.sizes import window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ops._op import Call
+    from archdsl.ops._op import Call, Relation
     from archdsl.sizes import Dim, Shape
 
 
@@ -52,10 +52,7 @@ class Conv(Op):
     @property
     def padding(self) -> tuple[int, int]:
         """The zeros on each side, (height, width)."""
-        if self.pad is not None:
-            return self.pad
-        (kh, kw), (dh, dw) = self.kernel, self.dilation
-        return dh * (kh - 1) // 2, dw * (kw - 1) // 2
+        return same(self.kernel, self.dilation) if self.pad is None else self.pad
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         n, c, h, w = image(x)
@@ -65,7 +62,7 @@ class Conv(Op):
         return fits(x, (n, self.out, window(h, kh, sh, ph, dh), window(w, kw, sw, pw, dw)), self.kernel)
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
-        weight = {"weight": (self.out, as_int(x[1]) // self.groups, *self.kernel)}
+        weight: dict[str, tuple[int, ...]] = {"weight": (self.out, as_int(x[1]) // self.groups, *self.kernel)}
         return weight | {"bias": (self.out,)} if self.bias else weight
 
     def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
@@ -80,6 +77,108 @@ class Conv(Op):
             self.leaf("kernel"),
             stride=self.leaf("stride", omit=(1, 1)),
             padding=padding_leaf(self.padding, self.pad),
+            dilation=self.leaf("dilation", omit=(1, 1)),
+            groups=self.leaf("groups", omit=1),
+            bias=self.leaf("bias", omit=True),
+        )
+
+
+@op("depthwise")
+class Depthwise(Op):
+    """Depthwise convolution (`nn.Conv2d` with a group for each channel): [N, C, H, W] -> [N, multiplier * C, H', W'].
+
+    Without `pad`, the padding keeps the size at stride 1, as for `conv`.
+    """
+
+    kernel: tuple[int, int] = arg(pair(1), doc="window, one number or (height, width)")
+    stride: tuple[int, int] = arg(pair(1), 1, doc="step of the window")
+    pad: tuple[int, int] | None = arg(optional(pair(0, examples=(0, 1, (1, 0)))), None, doc="zeros on each side")
+    dilation: tuple[int, int] = arg(pair(1), 1, doc="distance between the taps of the window")
+    multiplier: int = arg(integer(1), 1, doc="output channels for each input channel")
+    bias: bool = arg(boolean(), True, doc="add a learned constant to each output channel")
+
+    stateful = True
+
+    def conv(self, x: Shape) -> Conv:
+        """The same convolution written with its channels and groups."""
+        c = as_int(x[1])
+        return Conv(self.multiplier * c, self.kernel, self.stride, self.pad, self.dilation, c, self.bias)
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return self.conv(x).shape(x)
+
+    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
+        return self.conv(x).weights(x)
+
+    def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return self.conv(xs[0]).macs(xs, ys)
+
+    def module(self, x: Shape) -> Call:
+        out = Leaf(as_int(x[1]) * self.multiplier, "{in} * {multiplier}")
+        return call(
+            "nn.Conv2d",
+            channels(x),
+            channels(x) if self.multiplier == 1 else out,
+            self.leaf("kernel"),
+            stride=self.leaf("stride", omit=(1, 1)),
+            padding=padding_leaf(self.conv(x).padding, self.pad),
+            dilation=self.leaf("dilation", omit=(1, 1)),
+            groups=channels(x),
+            bias=self.leaf("bias", omit=True),
+        )
+
+
+@op("conv_transpose")
+class ConvTranspose(Op):
+    """Transposed convolution (`nn.ConvTranspose2d`): [N, C, H, W] -> [N, out, H', W'].
+
+    H' = (H - 1) * stride - 2 * pad + dilation * (kernel - 1) + output_pad + 1: the size that a `conv` with these
+    arguments would lead back to H. `conv_transpose(out, 2, stride=2)` doubles a map.
+    """
+
+    out: int = arg(integer(1, examples=(4, 6, 8, 12)), doc="output channels")
+    kernel: tuple[int, int] = arg(pair(1, examples=(1, 2, 3, 4, (3, 2))), doc="window, one number or (height, width)")
+    stride: tuple[int, int] = arg(pair(1), 1, doc="distance between the windows in the result")
+    pad: tuple[int, int] = arg(pair(0, examples=(0, 1, (1, 0), (0, 2))), 0, doc="cut from each side of the result")
+    output_pad: tuple[int, int] = arg(pair(0, examples=(0, 1, (1, 0))), 0, doc="added to the bottom and the right")
+    dilation: tuple[int, int] = arg(pair(1), 1, doc="distance between the taps of the window")
+    groups: int = arg(integer(1, examples=(1, 2, 4)), 1, doc="independent groups of channels")
+    bias: bool = arg(boolean(), True, doc="add a learned constant to each output channel")
+
+    stateful = True
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        n, c, h, w = image(x)
+        divides(self.groups, as_int(c), "input")
+        divides(self.groups, self.out, "output")
+        for extra, stride, dilation in zip(self.output_pad, self.stride, self.dilation):
+            if extra >= max(stride, dilation):
+                label = f"output_pad is {extra}, stride {stride}, dilation {dilation}"
+                raise ShapeFault("output_pad must be less than stride or dilation", label=label, at="output_pad")
+        return fits(x, (n, self.out, self.spread(h, 0), self.spread(w, 1)), self.kernel)
+
+    def spread(self, dim: Dim, axis: int) -> Dim:
+        """Return the size of the result along an axis, 0 for the height and 1 for the width."""
+        reach = self.dilation[axis] * (self.kernel[axis] - 1) + self.output_pad[axis] + 1
+        return (dim - 1) * self.stride[axis] + (reach - 2 * self.pad[axis])
+
+    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
+        weight: dict[str, tuple[int, ...]] = {"weight": (as_int(x[1]), self.out // self.groups, *self.kernel)}
+        return weight | {"bias": (self.out,)} if self.bias else weight
+
+    def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        kh, kw = self.kernel
+        return volume(xs[0]) * (kh * kw * self.out // self.groups)
+
+    def module(self, x: Shape) -> Call:
+        return call(
+            "nn.ConvTranspose2d",
+            channels(x),
+            self.leaf("out"),
+            self.leaf("kernel"),
+            stride=self.leaf("stride", omit=(1, 1)),
+            padding=self.leaf("pad", omit=(0, 0)),
+            output_padding=self.leaf("output_pad", omit=(0, 0)),
             dilation=self.leaf("dilation", omit=(1, 1)),
             groups=self.leaf("groups", omit=1),
             bias=self.leaf("bias", omit=True),
@@ -110,11 +209,10 @@ class Linear(Op):
         return (x[0], self.out)
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
-        features = xs[0][1]
-        yield Relation(features, as_int(features), 1, (0, 0))
+        yield from fixed(xs[0])
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
-        weight = {"weight": (self.out, as_int(x[1]))}
+        weight: dict[str, tuple[int, ...]] = {"weight": (self.out, as_int(x[1]))}
         return weight | {"bias": (self.out,)} if self.bias else weight
 
     def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
@@ -124,20 +222,14 @@ class Linear(Op):
         return call("nn.Linear", channels(x), self.leaf("out"), bias=self.leaf("bias", omit=True))
 
 
-def divides(groups: int, count: int, which: str) -> None:
-    """Raise `ShapeFault` where the groups do not divide a channel count."""
-    if count % groups:
-        near = [m for m in (count // groups * groups, (count // groups + 1) * groups) if m]
-        raise ShapeFault(
-            f"groups must divide the {which} channels",
-            label=f"{count} {which} channels are not a multiple of {groups}",
-            at="groups",
-            help=f"the nearest multiples of {groups} are {' and '.join(map(str, near))}",
-        )
+def same(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
+    """Return the padding with which an odd window at stride 1 keeps the size of its input."""
+    (kh, kw), (dh, dw) = kernel, dilation
+    return dh * (kh - 1) // 2, dw * (kw - 1) // 2
 
 
 def padding_leaf(padding: tuple[int, int], pad: tuple[int, int] | None) -> Leaf | None:
     """Return the padding as a leaf: the formula of `same` padding, or the `pad` that was given."""
     if padding == (0, 0):
         return None
-    return Leaf(padding, "{pad}" if pad is not None else "({kernel} - 1) // 2 * {dilation}")
+    return Leaf(padding, "{pad}" if pad is not None else "{dilation} * ({kernel} - 1) // 2")

@@ -1,0 +1,60 @@
+"""What a diagnostic is: data only. `archdsl.render` draws it, `archdsl.errors` is the catalogue of them."""
+
+from __future__ import annotations
+
+from archdsl.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archdsl.source import Span
+
+
+class Label(Record):
+    """A place and what is to be said of it."""
+
+    span: Span
+    text: str = ""
+
+
+class Note(Record):
+    """A fact; with a place, the place is shown under it. Lines are kept as they are."""
+
+    text: str
+    span: Span | None = None
+    label: str = ""
+
+
+class Help(Record):
+    """A proposal; with an edit, the mended line is shown."""
+
+    text: str
+    span: Span | None = None
+    replacement: str = ""
+
+
+class Diagnostic(Record):
+    """One mistake, complete: everything a renderer needs.
+
+    `title` is one plain clause that can be understood alone; `primary` is what is wrong there; `secondary` is what
+    else matters; notes state facts, only help proposes a change.
+    """
+
+    code: str
+    title: str
+    primary: Label
+    secondary: tuple[Label, ...] = ()
+    notes: tuple[Note, ...] = ()
+    help: tuple[Help, ...] = ()
+
+
+class CompileError(Exception):
+    """A mistake in a text, with its diagnostic. Printing the exception draws the diagnostic."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic)
+        self.diagnostic = diagnostic
+
+    def __str__(self) -> str:
+        from archdsl.render import text
+
+        return text(self.diagnostic)

@@ -1,0 +1,395 @@
+"""The catalogue of diagnostics: one function each. Code that raises states facts; the words are here.
+
+    raise errors.unknown_name(span, "bottlneck", candidates)
+
+A function's docstring is its long explanation. Codes: E01 text, E02 names and values, E03 shapes. They are never reused.
+"""
+
+from __future__ import annotations
+
+from archdsl.diagnostics import CompileError, Diagnostic, Help, Label, Note
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import ParamSpec
+
+    from archdsl.source import Span
+
+    P = ParamSpec("P")
+
+CATALOGUE: dict[str, Callable[..., CompileError]] = {}
+
+
+def error(code: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, CompileError]]:
+    """Register a diagnostic under its code; calling the result gives the exception to raise."""
+
+    def register(describe: Callable[P, Diagnostic]) -> Callable[P, CompileError]:
+        def build(*args: P.args, **kwargs: P.kwargs) -> CompileError:
+            return CompileError(describe(*args, **kwargs).replace(code=code))
+
+        build.__doc__, build.__name__ = describe.__doc__, describe.__name__
+        if code in CATALOGUE:
+            raise ValueError(f"two diagnostics have the code {code}")
+        CATALOGUE[code] = build
+        return build
+
+    return register
+
+
+def _simple(title: str, span: Span, label: str = "", *more: Note | Help | Label) -> Diagnostic:
+    return Diagnostic(
+        code="",
+        title=title,
+        primary=Label(span, label),
+        secondary=tuple(m for m in more if isinstance(m, Label)),
+        notes=tuple(m for m in more if isinstance(m, Note)),
+        help=tuple(m for m in more if isinstance(m, Help)),
+    )
+
+
+def _did_you_mean(span: Span, name: str, candidates: Iterable[str]) -> list[Help]:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, sorted(set(candidates)), n=1, cutoff=0.6)
+    return [Help(f"did you mean `{close[0]}`?", span, close[0])] if close else []
+
+
+# -------------------------------------------------------------------------------------------------- E01: the text
+@error("E0101")
+def strange_character(span: Span) -> Diagnostic:
+    """A character stands where a word, a number or a sign was expected, and no word of the language starts with it.
+
+    Strings are written in double quotes: `"same"`, never `'same'`.
+    """
+    character = span.text
+    help = [Help('strings are written in double quotes: "text"')] if character == "'" else []
+    if character == '"':
+        return _simple("unclosed string", span, "this quote is not closed on its line")
+    return _simple(f"unexpected character {character!r}", span, "no word of the language starts with it", *help)
+
+
+@error("E0102")
+def unclosed(span: Span, closing: str) -> Diagnostic:
+    """A bracket is opened and the text ends before it is closed.
+
+    Inside brackets a line continues on the next one, so the mistake can lie far above the end of the file.
+    """
+    return _simple(f"unclosed `{span.text}`", span, "opened here and never closed", Help(f"add the missing `{closing}`"))
+
+
+@error("E0103")
+def unbalanced(span: Span, opened: Sequence[tuple[str, int]]) -> Diagnostic:
+    """A closing bracket has no opening one, or closes a bracket of another kind."""
+    more: list[Label | Note] = []
+    if opened:
+        word, start = opened[-1]
+        more = [Label(span.replace(start=start, end=start + 1), f"the bracket that is open here is `{word}`")]
+    return _simple(f"`{span.text}` closes nothing", span, "no bracket of this kind is open", *more)
+
+
+@error("E0104")
+def mixed_tabs(span: Span) -> Diagnostic:
+    """Tabs and spaces are mixed in indentation, so that what a reader sees is not what the line structure is.
+
+    Indent with spaces, or with tabs, throughout a file.
+    """
+    return _simple("tabs and spaces are mixed in indentation", span, "", Help("indent every line with spaces"))
+
+
+@error("E0105")
+def odd_dedent(span: Span, columns: list[int]) -> Diagnostic:
+    """A line is indented less than the line before it, but does not line up with any line that opened a body."""
+    at = " or ".join(str(c + 1) for c in columns)
+    return _simple("indentation matches no body", span, f"a line here starts at column {at}")
+
+
+@error("E0106")
+def too_deep(span: Span, what: str, limit: int) -> Diagnostic:
+    """Brackets, bodies or expressions are nested deeper than the language allows.
+
+    The limits keep the time and memory of a check bounded, so that a stranger's file is safe to check.
+    """
+    return _simple(f"too many {what} inside one another", span, f"the limit is {limit}")
+
+
+@error("E0107")
+def unexpected(span: Span, found: str, expected: list[str], hint: str = "") -> Diagnostic:
+    """The text is not a sentence of the language: something else was expected at this place."""
+    wanted = ", ".join(expected[:-1]) + (" or " if len(expected) > 1 else "") + expected[-1] if expected else ""
+    notes = [Help(hint)] if hint else []
+    return _simple(f"unexpected {found}", span, f"expected {wanted}" if wanted and len(expected) <= 8 else "", *notes)
+
+
+@error("E0108")
+def unreadable(span: Span, reason: str, hint: str = "") -> Diagnostic:
+    """A file cannot be used: it is missing, a directory, not text in UTF-8, too large, or holds no definition."""
+    return _simple(reason, span, "", *([Help(hint)] if hint else []))
+
+
+# -------------------------------------------------------------------------------------------------- E02: names, values
+@error("E0201")
+def unknown_name(span: Span, name: str, candidates: Iterable[str]) -> Diagnostic:
+    """A name is used that nothing defines: no operator, block, parameter or binding, here or above."""
+    return _simple(f"unknown name `{name}`", span, "nothing here has this name", *_did_you_mean(span, name, candidates))
+
+
+@error("E0202")
+def unknown_argument(span: Span, callee: str, name: str, signature: str, candidates: Iterable[str]) -> Diagnostic:
+    """A call names a parameter that the operator, block or function does not have."""
+    return _simple(
+        f"`{callee}` has no argument `{name}`",
+        span,
+        "unknown argument",
+        Note(f"`{callee}({signature})`"),
+        *_did_you_mean(span, name, candidates),
+    )
+
+
+@error("E0203")
+def missing_argument(span: Span, callee: str, name: str, signature: str) -> Diagnostic:
+    """A call that leaves a required parameter open is a partial application: a value to be completed by a later call.
+
+    It cannot be used as a step, because it is not yet known what it does.
+    """
+    return _simple(
+        f"`{callee}` needs `{name}`",
+        span,
+        f"`{name}` is left open here",
+        Note(f"`{callee}({signature})`"),
+    )
+
+
+@error("E0204")
+def too_many_arguments(span: Span, callee: str, signature: str) -> Diagnostic:
+    """A call gives more values than there are parameters left to take them."""
+    return _simple(f"too many arguments for `{callee}`", span, "nothing takes this", Note(f"`{callee}({signature})`"))
+
+
+@error("E0205")
+def bad_argument(span: Span, callee: str, name: str, reason: str, got: str) -> Diagnostic:
+    """An argument is of the wrong kind, or out of its range."""
+    return _simple(f"`{name}` of `{callee}` {reason}", span, f"this is {got}")
+
+
+@error("E0206")
+def bound_twice(span: Span, name: str, first: Span | None) -> Diagnostic:
+    """A name is bound twice in one scope. There is no mutation: each name has one meaning.
+
+    In a loop, interpolate the name: `skip{i} = x`.
+    """
+    more = [Label(first, "first bound here")] if first else []
+    return _simple(f"`{name}` is bound twice", span, "bound again here", *more)
+
+
+@error("E0207")
+def not_a_pipeline(span: Span, got: str) -> Diagnostic:
+    """A step must be a pipeline (an operator, a block, a chain, a sequence) or a tensor; a plain value does nothing."""
+    return _simple("a step must be a pipeline", span, f"this is {got}")
+
+
+@error("E0208")
+def not_callable(span: Span, got: str) -> Diagnostic:
+    """Only operators, blocks, nets and functions can be called."""
+    return _simple("this cannot be called", span, f"this is {got}")
+
+
+@error("E0209")
+def bad_operands(span: Span, sign: str, left: str, right: str) -> Diagnostic:
+    """An arithmetic sign or a comparison stands between values that it is not defined for."""
+    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}")
+
+
+@error("E0210")
+def not_whole(span: Span, value: str) -> Diagnostic:
+    """A quotient is used where an integer is needed, and it is not one: `/` is exact.
+
+    Use `//` to round down, or `ceil`, `round`, `floor` around the quotient.
+    """
+    return _simple(f"{value} is not a whole number", span, "", Help("`//` rounds down; `ceil(a / b)` rounds up"))
+
+
+@error("E0211")
+def number_too_large(span: Span) -> Diagnostic:
+    """A number leaves the range of 64-bit integers, far beyond any size, count or cost of a network."""
+    return _simple("number too large", span, "beyond 64 bits")
+
+
+@error("E0212")
+def limit_exceeded(span: Span, what: str, count: str, limit: int) -> Diagnostic:
+    """A loop, list or network is larger than the compiler expands.
+
+    The limits are far above published networks and keep a check bounded in time and memory.
+    """
+    return _simple(f"{what}: {count}", span, f"the limit is {limit}")
+
+
+@error("E0213")
+def bad_label(span: Span, name: str, why: str) -> Diagnostic:
+    """A label becomes an attribute of the generated `nn.Module`, so it can be neither a Python keyword nor a name
+    that every module already uses, such as `train` or `forward`."""
+    return _simple(f"`{name}` cannot be a label", span, why, Help(f"call it `{name}_`"))
+
+
+@error("E0214")
+def label_twice(span: Span, name: str, first: Span) -> Diagnostic:
+    """Two different steps have one label in a scope. A label is the name of one module.
+
+    To share the weights of one step, bind it to a name once and use that name twice; to name several, interpolate:
+    `conv{i}: ...`.
+    """
+    return _simple(f"two steps are labelled `{name}`", span, "a different step", Label(first, "the first one"))
+
+
+@error("E0215")
+def requirement(span: Span, message: str) -> Diagnostic:
+    """A `require` statement of the text does not hold; the message is its author's."""
+    return _simple(message, span, "this requirement does not hold")
+
+
+@error("E0216")
+def no_module(span: Span, name: str, candidates: Iterable[str]) -> Diagnostic:
+    """An import names a file that is neither beside the importing one nor in the bundled gallery."""
+    return _simple(
+        f"no architecture file `{name}`", span, "neither a sibling nor bundled", *_did_you_mean(span, name, candidates)
+    )
+
+
+@error("E0217")
+def import_circle(span: Span, chain: list[str]) -> Diagnostic:
+    """Files import one another in a circle."""
+    return _simple("files import one another in a circle", span, "", Note(" -> ".join(chain)))
+
+
+@error("E0218")
+def endless(span: Span, name: str, limit: int) -> Diagnostic:
+    """A block, function or net calls itself without an end. Recursion must be ended by a condition, within a depth."""
+    return _simple(f"`{name}` calls itself without an end", span, f"{limit} calls deep", Help("end it with an `if`"))
+
+
+@error("E0219")
+def symbolic_condition(span: Span, text: str) -> Diagnostic:
+    """A condition depends on an input size that is still symbolic, so it is neither true nor false for all sizes."""
+    return _simple("this condition depends on the input size", span, f"`{text}` is not the same for every input size")
+
+
+@error("E0220")
+def which_net(span: Span, asked: str, candidates: Sequence[str]) -> Diagnostic:
+    """A file has no net, or not the net that was asked for."""
+    if not candidates:
+        return _simple("this file defines no net", span, "", Help("add one: `net name(classes=10):`"))
+    have = ", ".join(f"`{c}`" for c in candidates[:20])
+    more = [Help(h.text) for h in _did_you_mean(span, asked, candidates)]
+    return _simple(f"no net `{asked}` here", span, "", Note(f"the nets are {have}"), *more)
+
+
+@error("E0221")
+def no_tensor(span: Span, what: str) -> Diagnostic:
+    """A step stands where no tensor has arrived: a net must declare its `input` first."""
+    return _simple(what, span, "no tensor reaches this", Help("declare `input image: [N, 3, H=224, W=224]` first"))
+
+
+@error("E0222")
+def unknown_attribute(span: Span, what: str, name: str, candidates: Iterable[str]) -> Diagnostic:
+    """A value has no attribute of this name: tensors have `channels height width` and the labels of the net or block
+    that made them, records have the names of their outputs."""
+    have = sorted(set(candidates))
+    return _simple(
+        f"{what} has no `{name}`",
+        span,
+        "unknown attribute",
+        *([Note("it has " + ", ".join(f"`{c}`" for c in have[:12]))] if have else []),
+        *_did_you_mean(span, name, have),
+    )
+
+
+@error("E0223")
+def bad_index(span: Span, reason: str) -> Diagnostic:
+    """An index lies outside its list, or is not an integer."""
+    return _simple(reason, span)
+
+
+@error("E0224")
+def bad_value(span: Span, reason: str, label: str = "") -> Diagnostic:
+    """A value is not of the kind that is needed here."""
+    return _simple(reason, span, label)
+
+
+@error("E0225")
+def misplaced(span: Span, what: str, where: str) -> Diagnostic:
+    """A statement stands where it has no meaning."""
+    return _simple(f"{what} cannot stand here", span, where)
+
+
+@error("E0226")
+def bad_input(span: Span, reason: str, hint: str = "") -> Diagnostic:
+    """An input declaration, or the input size that was asked for, does not fit: `[N, 3, H=224, W=224]` has a batch,
+    a number of channels, and two sizes with their defaults."""
+    return _simple(reason, span, "", *([Help(hint)] if hint else []))
+
+
+@error("E0227")
+def unknown_parameter(span: Span, net: str, name: str, signature: str, candidates: Iterable[str]) -> Diagnostic:
+    """A net is given a parameter that it does not declare."""
+    close = [Help(h.text) for h in _did_you_mean(span, name, candidates)]
+    return _simple(f"`{net}` has no parameter `{name}`", span, "", Note(f"`{net}({signature})`"), *close)
+
+
+@error("E0228")
+def duplicate_definition(span: Span, name: str, first: Span) -> Diagnostic:
+    """Two definitions of one file have the same name."""
+    return _simple(f"`{name}` is defined twice", span, "defined again here", Label(first, "first defined here"))
+
+
+# -------------------------------------------------------------------------------------------------- E03: shapes
+@error("E0301")
+def shape_fault(
+    span: Span, title: str, label: str, labels: Sequence[Label], notes: Sequence[Note], help: Sequence[Help]
+) -> Diagnostic:
+    """An operator cannot be applied to the tensors that reach it: the sizes do not fit.
+
+    The labels show what arrives, the notes from which block it was called, and with which arguments.
+    """
+    return _simple(title, span, label, *labels, *notes, *help)
+
+
+@error("E0302")
+def shapes_differ(
+    span: Span, title: str, label: str, labels: Sequence[Label], notes: Sequence[Note], help: Sequence[Help]
+) -> Diagnostic:
+    """The operands of `add`, `mul` or `cat` have sizes that do not agree."""
+    return _simple(title, span, label, *labels, *notes, *help)
+
+
+@error("E0303")
+def signature_broken(span: Span, block: str, expected: str, got: str, axes: str, notes: Sequence[Note]) -> Diagnostic:
+    """A block declares the shape of its result, and its body gives another.
+
+    The signature is checked as a formula: it must hold for every input size, not only for the default one.
+    """
+    width = max(len(expected), len(got))
+    return _simple(
+        f"`{block}` does not return what its signature says",
+        span,
+        "declared here",
+        Note(f"declared  {expected:<{width}}\nreturned  {got:<{width}}\n{axes}".rstrip()),
+        *notes,
+    )
+
+
+@error("E0304")
+def size_limits(span: Span, reason: str, notes: Sequence[Note]) -> Diagnostic:
+    """A size cannot be expressed exactly as a function of one input size."""
+    return _simple(reason, span, "", *notes)
+
+
+@error("E0305")
+def shared_weights(span: Span, name: str, first: Span) -> Diagnostic:
+    """One labelled step is used on two inputs, so its weights are shared, but the inputs need different weights."""
+    return _simple(
+        f"`{name}` cannot share its weights here",
+        span,
+        "this input needs weights of another shape",
+        Label(first, "first used here"),
+        Help("use an unlabelled step to get a copy with its own weights"),
+    )

@@ -1,0 +1,640 @@
+"""Expressions to values.
+
+A pipeline whose text mentions `x` cannot be evaluated where it is written, because `x` is the tensor that reaches the
+step in which it stands: it becomes a `Deferred` value and is evaluated where it is applied. Everything else is
+evaluated at once. Evaluation always ends: there is no mutation, and steps, lists, numbers and recursion are bounded.
+"""
+
+from __future__ import annotations
+
+from archdsl import errors, initializers, syntax
+from archdsl.environment import Env
+from archdsl.functions import FUNCTIONS, MAX_ITEMS, LimitFault, ValueFault, bounded
+from archdsl.ops import OPS
+from archdsl.ops._op import REQUIRED
+from archdsl.sizes import Area, Size, SizeFault
+from archdsl.values import (
+    OMITTED,
+    BlockValue,
+    Bound,
+    Builtin,
+    Callee,
+    ChainValue,
+    CombineValue,
+    Combinator,
+    Deferred,
+    Function,
+    InitializerName,
+    LabelValue,
+    Located,
+    OpValue,
+    Quotient,
+    RepeatValue,
+    Results,
+    Tensor,
+    describe,
+    is_pipeline,
+    show,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from archdsl.environment import File
+    from archdsl.source import Span
+
+MAX_STEPS = 1_000_000  # expressions evaluated in one check
+MAX_CALLS = 48  # functions, blocks and nets inside one another
+MAX_BITS = 63
+COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "split")}
+INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
+RESERVED = {"x"}
+
+
+class Evaluator:
+    """Evaluates expressions; `archdsl.elaborate.Elaborator` adds what pipelines do to tensors."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.calls = 0
+        self.mentions: dict[int, bool] = {}
+
+    # ------------------------------------------------------------ entry
+    def eval(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
+        """Return the value of an expression; `x` is the tensor that has arrived, None where there is none yet."""
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise errors.limit_exceeded(expr.span, "this file takes too long to evaluate", "too many steps", MAX_STEPS)
+        return _EVAL[type(expr)](self, expr, env, x)
+
+    def apply(self, expr: syntax.Expr, env: Env, current: Tensor | None, x: Tensor | None) -> Tensor | Results:
+        """Apply a pipeline to a tensor; see `archdsl.elaborate`."""
+        raise NotImplementedError
+
+    def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
+        """Return an attribute of a tensor; see `archdsl.elaborate`."""
+        raise NotImplementedError
+
+    def whole(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
+        """Evaluate to a value that is not an open quotient."""
+        value = self.eval(expr, env, x)
+        if isinstance(value, Quotient):
+            raise errors.not_whole(expr.span, show(value))
+        return value
+
+    # ------------------------------------------------------------ names and literals
+    def name(self, expr: syntax.Name, env: Env, x: Tensor | None) -> Any:
+        name = expr.plain
+        if name == "x":
+            if x is None:
+                raise errors.no_tensor(expr.span, "`x` is not known here")
+            return x
+        if name is None:
+            name = self.text_of(expr, env, x)
+        home = env.find(name)
+        if home is not None:
+            return home.names[name]
+        return self.global_name(name, env.file, expr.span, env)
+
+    def global_name(self, name: str, file: File, span: Span, env: Env | None = None) -> Any:
+        """Return what a name means in a file: a definition, an import, or a word of the language."""
+        if name in file.definitions:
+            return self.definition(file, name, span)
+        if name in file.imports:
+            return self.definition(file.imports[name][0], name, span)
+        if name in OPS and name not in COMBINATORS:
+            return OpValue(op=OPS[name], defaults=file.defaults.get(name, ()), inits=file.inits.get(name, ()))
+        for words in (COMBINATORS, FUNCTIONS, INITIALIZERS):
+            if name in words:
+                return words[name]
+        names = (env.visible() if env else []) + [*OPS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
+        raise errors.unknown_name(span, name, names)
+
+    def definition(self, file: File, name: str, span: Span) -> Any:
+        """Return the value of a definition of a file."""
+        item = file.definitions[name]
+        if isinstance(item, syntax.Fn):
+            return Function(item, file.env)
+        if isinstance(item, syntax.Alias):
+            if name not in file.aliases:
+                with self.deeper(name, span):
+                    file.aliases[name] = self.eval(item.value, file.env, None)
+            return file.aliases[name]
+        return BlockValue(block=item, env=file.env)
+
+    def text_of(self, name: syntax.Name, env: Env, x: Tensor | None) -> str:
+        """Return the text of a name or label, its interpolations filled in."""
+        if name.plain is not None:
+            return name.plain
+        texts = []
+        for part in name.parts:
+            if isinstance(part, str):
+                texts.append(part)
+                continue
+            value = self.whole(part, env, x)
+            text = str(value)
+            if type(value) not in (int, str) or not text.isidentifier() and not text.isdigit():
+                raise errors.bad_value(part.span, "a name is built from integers and names", f"this is {show(value)}")
+            texts.append(text)
+        return "".join(texts)
+
+    def items(self, expr: syntax.Items, env: Env, x: Tensor | None) -> tuple[Any, ...]:
+        values = [self._item(item, env, x) for item in expr.items]
+        return tuple(value for value in values if value is not OMITTED)
+
+    def _item(self, item: syntax.Expr, env: Env, x: Tensor | None) -> Any:
+        value = self.whole(item, env, x)
+        return Located(value, item.span) if isinstance(value, Callee) else value
+
+    def comprehension(self, expr: syntax.Comprehension, env: Env, x: Tensor | None) -> tuple[Any, ...]:
+        found = []
+        for inner in self.loop(expr.targets, expr.values, env, x):
+            if expr.test is None or self.truth(expr.test, inner, x):
+                value = self._item(expr.item, inner, x)
+                if value is not OMITTED:
+                    found.append(value)
+        return tuple(found)
+
+    def loop(self, targets: syntax.Targets, values: syntax.Expr, env: Env, x: Tensor | None) -> Iterator[Env]:
+        """Yield an environment for each item of a list, the targets bound."""
+        items = self.eval(values, env, x)
+        if not isinstance(items, tuple):
+            raise errors.bad_value(values.span, "a loop needs a list", f"this is {describe(items)}")
+        for item in items:
+            inner = Env(env, env.file, loop=True)
+            self._bind_targets(targets, item.item if isinstance(item, Located) else item, inner)
+            yield inner
+
+    def _bind_targets(self, targets: syntax.Targets, value: Any, env: Env) -> None:
+        names = targets.names
+        if len(names) == 1 and isinstance(names[0], str):
+            return self.bind(names[0], value, env, targets.span)
+        if not isinstance(value, tuple) or len(value) != len(names):
+            raise errors.bad_value(targets.span, f"{len(names)} names for {describe(value)}", "they do not match")
+        for name, item in zip(names, value):
+            if isinstance(name, str):
+                self.bind(name, item.item if isinstance(item, Located) else item, env, targets.span)
+            else:
+                self._bind_targets(name, item, env)
+
+    def bind(self, name: str, value: Any, env: Env, span: Span) -> None:
+        """Bind a name in a scope, once."""
+        if name in RESERVED:
+            raise errors.bad_value(span, f"`{name}` is the tensor that reaches a step and cannot be bound")
+        if name in env.names:
+            raise errors.bound_twice(span, name, env.places.get(name))
+        env.names[name] = value
+        env.places[name] = span
+
+    # ------------------------------------------------------------ pipelines as values
+    def chain(self, expr: syntax.Chain, env: Env, x: Tensor | None) -> Any:
+        if self.constant(expr.links[0], env, x) is not None:
+            return self.apply(expr, env, x, x)
+        return ChainValue(tuple(Located(self.eval(link, env, x), link.span) for link in expr.links))
+
+    def constant(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Tensor | None:
+        """Return the tensor that a chain starts at, or None where it starts with a pipeline."""
+        if isinstance(expr, (syntax.Name, syntax.Attribute, syntax.Index)):
+            value = self.eval(expr, env, x)
+            value = value.main if isinstance(value, Results) else value
+            return value if isinstance(value, Tensor) else None
+        if isinstance(expr, syntax.Chain) and self.constant(expr.links[0], env, x) is not None:
+            value = self.apply(expr, env, x, x)
+            return value.main if isinstance(value, Results) else value
+        return None
+
+    def labelled(self, expr: syntax.Labelled, env: Env, x: Tensor | None) -> Any:
+        value = self.eval(expr.value, env, x)
+        if value is OMITTED:
+            return value
+        return LabelValue(self.text_of(expr.name, env, x), Located(value, expr.value.span), expr.name.span)
+
+    def only_if(self, expr: syntax.OnlyIf, env: Env, x: Tensor | None) -> Any:
+        if self.mentions_x(expr.test) and is_pipeline(self.eval(expr.value, env, x)):
+            return Deferred(expr, env)
+        return self.eval(expr.value, env, x) if self.truth(expr.test, env, x) else OMITTED
+
+    def either(self, expr: syntax.Either, env: Env, x: Tensor | None) -> Any:
+        if self.mentions_x(expr.test) and is_pipeline(self.eval(expr.value, env, x)):
+            return Deferred(expr, env)
+        return self.eval(expr.value if self.truth(expr.test, env, x) else expr.other, env, x)
+
+    def mentions_x(self, node: Any) -> bool:
+        """Say whether a piece of syntax mentions `x`."""
+        known = self.mentions.get(id(node))
+        if known is None:
+            if isinstance(node, syntax.Name) and node.plain == "x":
+                known = True
+            elif isinstance(node, tuple):
+                return any(self.mentions_x(item) for item in node)
+            elif isinstance(node, syntax.Node):
+                known = any(self.mentions_x(getattr(node, f)) for f in node.fields if f != "span")
+            else:
+                return False
+            self.mentions[id(node)] = known
+        return known
+
+    # ------------------------------------------------------------ calls
+    def call(self, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
+        target = self.eval(expr.target, env, x)
+        if isinstance(target, Located):
+            target = target.item
+        if isinstance(target, Callee):
+            if any(self.mentions_x(argument) for argument in expr.arguments):
+                return Deferred(expr, env)
+            return self.partial(target, expr, env, x)
+        if isinstance(target, Builtin):
+            return self._builtin(target, expr, env, x)
+        if isinstance(target, Function):
+            return self._function(target, expr, env, x)
+        if isinstance(target, Combinator):
+            branches = tuple(self._branch(argument, target, env, x) for argument in expr.arguments)
+            if len(branches) == 1 and isinstance(branches[0], tuple):
+                branches = branches[0]
+            return CombineValue(target.kind, tuple(b for b in branches if b is not OMITTED))
+        if isinstance(target, InitializerName):
+            return self._initializer(target.name, expr, env, x)
+        raise errors.not_callable(expr.target.span, describe(target))
+
+    def _branch(self, argument: syntax.Expr | syntax.Keyword, target: Combinator, env: Env, x: Tensor | None) -> Any:
+        if isinstance(argument, syntax.Keyword):
+            raise errors.unknown_argument(argument.span, target.kind, argument.name, "branch, ...", ())
+        value = self.eval(argument, env, x)
+        return Located(value, argument.span) if not isinstance(value, tuple) and value is not OMITTED else value
+
+    def partial(self, target: Callee, expr: syntax.Call, env: Env, x: Tensor | None) -> Callee:
+        """Give a callee more arguments; a keyword may replace one that was given before."""
+        given = self._arguments(target, expr.arguments, env, x)
+        old = target.bound
+        changes = Bound(
+            tuple(sorted((dict(old.values) | given.values_by_name()).items(), key=lambda kv: kv[0])),
+            tuple((dict(old.places) | given.places).items()),
+            tuple((dict(old.written) | given.written).items()) if old.env in (None, env) else tuple(given.written.items()),
+            env,
+        )
+        return target.replace(bound=changes, span=expr.span)
+
+    def _arguments(
+        self, target: Callee, arguments: tuple[syntax.Expr | syntax.Keyword, ...], env: Env, x: Tensor | None
+    ) -> Given:
+        params = target.params
+        taken = dict(target.bound.values)
+        free = [name for name in params if name not in taken and name not in ("init", "bias_init")]
+        given = Given()
+        for argument in arguments:
+            if isinstance(argument, syntax.Keyword):
+                name, value = argument.name, argument.value
+                if name not in params:
+                    raise errors.unknown_argument(argument.span, target.label, name, signature(target), params)
+                if name in given.values:
+                    raise errors.bound_twice(argument.span, name, given.places[name])
+            else:
+                name, value = next((f for f in free if f not in given.values), ""), argument
+                if not name:
+                    raise errors.too_many_arguments(argument.span, target.label, signature(target))
+            given.values[name] = self._argument(value, env, x)
+            given.places[name] = value.span
+            given.written[name] = value
+        return given
+
+    def _argument(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
+        value = self.whole(expr, env, x)
+        if value is OMITTED:
+            raise errors.bad_value(expr.span, "an argument cannot be left out by a condition", "give it an `else`")
+        return value.item if isinstance(value, Located) else value
+
+    def _builtin(self, target: Builtin, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
+        values = []
+        for argument in expr.arguments:
+            if isinstance(argument, syntax.Keyword):
+                raise errors.unknown_argument(argument.span, target.name, argument.name, "...", ())
+            values.append(self.eval(argument, env, x))
+        try:
+            return target.call(*values)
+        except ValueFault as fault:
+            got = ", ".join(describe(v) for v in values)
+            raise errors.bad_value(expr.span, f"`{target.name}` {fault}", f"got {got}") from None
+        except LimitFault as fault:
+            raise errors.limit_exceeded(expr.span, fault.what, f"{fault.count} items", MAX_ITEMS) from None
+        except TypeError:
+            count = f"{len(values)} argument{'s' if len(values) != 1 else ''}"
+            raise errors.bad_value(expr.span, f"`{target.name}` does not take {count}") from None
+
+    def _function(self, target: Function, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
+        fn = target.fn
+        params = tuple(p.name for p in fn.params)
+        inner = Env(target.env, target.env.file)
+        for argument in expr.arguments:
+            keyword = isinstance(argument, syntax.Keyword)
+            name = argument.name if keyword else next((p for p in params if p not in inner.names), "")
+            if not name or name not in params:
+                text = ", ".join(params)
+                if keyword:
+                    raise errors.unknown_argument(argument.span, fn.name, name, text, params)
+                raise errors.too_many_arguments(argument.span, fn.name, text)
+            self.bind(name, self.eval(argument.value if keyword else argument, env, x), inner, argument.span)
+        with self.deeper(fn.name, expr.span):
+            for param in fn.params:
+                if param.name not in inner.names:
+                    if param.default is None:
+                        raise errors.missing_argument(expr.span, fn.name, param.name, ", ".join(params))
+                    self.bind(param.name, self.eval(param.default, inner, None), inner, param.span)
+            return self.eval(fn.value, inner, x)
+
+    def _initializer(self, name: str, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
+        params = [param for param, _ in initializers.ROWS[name].params]
+        values: dict[str, object] = {}
+        for argument in expr.arguments:
+            keyword = isinstance(argument, syntax.Keyword)
+            param = argument.name if keyword else next((p for p in params if p not in values), "")
+            if param not in params:
+                raise errors.unknown_argument(argument.span, name, param, ", ".join(params), params)
+            values[param] = self.whole(argument.value if keyword else argument, env, x)
+        try:
+            return initializers.make(name, values)
+        except ValueError as fault:
+            param, reason = fault.args
+            raise errors.bad_argument(expr.span, name, param, reason, describe(values[param])) from None
+
+    def deeper(self, name: str, span: Span) -> _Deeper:
+        """Count one more call inside the ones under way; too many are endless recursion."""
+        return _Deeper(self, name, span)
+
+    # ------------------------------------------------------------ attributes and items
+    def attribute(self, expr: syntax.Attribute, env: Env, x: Tensor | None) -> Any:
+        value = self.eval(expr.value, env, x)
+        if isinstance(value, Results):
+            found = dict(value.tensors).get(expr.name)
+            if found is not None:
+                return found
+            value = value.main
+        if isinstance(value, Tensor):
+            return self.attribute_of(value, expr.name, expr.span)
+        raise errors.unknown_attribute(expr.span, describe(value), expr.name, ())
+
+    def index(self, expr: syntax.Index, env: Env, x: Tensor | None) -> Any:
+        items, index = self.eval(expr.value, env, x), self.whole(expr.index, env, x)
+        if not isinstance(items, tuple):
+            raise errors.bad_index(expr.value.span, f"only lists have items; this is {describe(items)}")
+        if type(index) is not int or not -len(items) <= index < len(items):
+            raise errors.bad_index(expr.index.span, f"no item {show(index)} in a list of {len(items)}")
+        item = items[index]
+        return item.item if isinstance(item, Located) else item
+
+    # ------------------------------------------------------------ logic
+    def truth(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> bool:
+        """Evaluate a condition."""
+        value = self.eval(expr, env, x)
+        if type(value) is not bool:
+            raise errors.bad_value(expr.span, "a condition must be true or false", f"this is {describe(value)}")
+        return value
+
+    def logic(self, expr: syntax.Logic, env: Env, x: Tensor | None) -> bool:
+        stop = expr.word == "or"
+        return stop if any(self.truth(item, env, x) is stop for item in expr.items) else not stop
+
+    def negate(self, expr: syntax.Not, env: Env, x: Tensor | None) -> bool:
+        return not self.truth(expr.value, env, x)
+
+    def compare(self, expr: syntax.Compare, env: Env, x: Tensor | None) -> bool:
+        left, right = self.eval(expr.left, env, x), self.eval(expr.right, env, x)
+        sign = expr.sign
+        if sign == "in":
+            if not isinstance(right, tuple):
+                raise errors.bad_operands(expr.span, "in", describe(left), describe(right))
+            return any(_same(left, item.item if isinstance(item, Located) else item) for item in right)
+        if isinstance(left, (Size, Area)) or isinstance(right, (Size, Area)):
+            if left == right:
+                return sign in ("==", "<=", ">=")
+            raise errors.symbolic_condition(expr.span, f"{show(left)} {sign} {show(right)}")
+        if sign in ("==", "!="):
+            return _same(left, right) is (sign == "==")
+        left, right = _plain(left), _plain(right)
+        numbers = type(left) in (int, float) and type(right) in (int, float)
+        if not numbers and not (isinstance(left, str) and isinstance(right, str)):
+            raise errors.bad_operands(expr.span, sign, describe(left), describe(right))
+        return {"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign]
+
+    # ------------------------------------------------------------ arithmetic
+    def arithmetic(self, expr: syntax.Arithmetic, env: Env, x: Tensor | None) -> Any:
+        value = self.eval(expr.first, env, x)
+        for sign, operand in expr.rest:
+            right = self.eval(operand, env, x)
+            value = self._calculate(expr, sign, value, right, expr.first.span.to(operand.span))
+        return value
+
+    def _calculate(self, expr: syntax.Expr, sign: str, left: Any, right: Any, span: Span) -> Any:
+        try:
+            if sign == "*" and type(right) is int and is_pipeline(left) and not isinstance(left, Tensor):
+                return self._repeat(left, right, span)
+            if isinstance(left, tuple) and sign == "*" and type(right) is int:
+                bounded(len(left) * max(right, 0), "a list is too long")
+                return left * right
+            if isinstance(left, tuple) and isinstance(right, tuple) and sign == "+":
+                bounded(len(left) + len(right), "a list is too long")
+                return left + right
+            if isinstance(left, str) and isinstance(right, str) and sign == "+":
+                bounded(len(left) + len(right), "a text is too long")
+                return left + right
+            if not _is_number(left) or not _is_number(right):
+                raise errors.bad_operands(span, sign, describe(left), describe(right))
+            return _checked(_ARITHMETIC[sign](left, right), span)
+        except ZeroDivisionError:
+            raise errors.bad_value(span, "division by zero") from None
+        except OverflowError:
+            raise errors.number_too_large(span) from None
+        except LimitFault as fault:
+            raise errors.limit_exceeded(span, fault.what, f"{fault.count} items", MAX_ITEMS) from None
+        except (SizeFault, ValueFault) as fault:
+            raise errors.size_limits(span, str(fault), ()) from None
+        except TypeError:
+            raise errors.bad_operands(span, sign, describe(left), describe(right)) from None
+
+    def _repeat(self, item: Any, count: int, span: Span) -> RepeatValue:
+        if count < 0:
+            raise errors.bad_value(span, f"cannot repeat {count} times")
+        bounded(count, "too many repetitions")
+        return RepeatValue(Located(item, span), count)
+
+    def power(self, expr: syntax.Power, env: Env, x: Tensor | None) -> Any:
+        base, exponent = self.whole(expr.base, env, x), self.whole(expr.exponent, env, x)
+        if type(base) not in (int, float) or type(exponent) not in (int, float):
+            raise errors.bad_operands(expr.span, "**", describe(base), describe(exponent))
+        if type(base) is int and type(exponent) is int and exponent >= 0 and abs(base) > 1:
+            if base.bit_length() * exponent > 2 * MAX_BITS:
+                raise errors.number_too_large(expr.span)
+        try:
+            value = base**exponent
+        except (OverflowError, ZeroDivisionError):
+            raise errors.number_too_large(expr.span) from None
+        if isinstance(value, complex):
+            raise errors.bad_value(expr.span, "a root of a negative number")
+        return _checked(value, expr.span)
+
+    def minus(self, expr: syntax.Minus, env: Env, x: Tensor | None) -> Any:
+        value = self.eval(expr.value, env, x)
+        if isinstance(value, Quotient):
+            return Quotient(-value.top, value.bottom)
+        if not _is_number(value):
+            raise errors.bad_operands(expr.span, "-", "", describe(value))
+        return -value
+
+
+class Given:
+    """Arguments of one call, being bound."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.places: dict[str, Span] = {}
+        self.written: dict[str, syntax.Expr] = {}
+
+    def values_by_name(self) -> dict[str, Any]:
+        """Return the values, by parameter."""
+        return self.values
+
+
+class _Deeper:
+    def __init__(self, evaluator: Evaluator, name: str, span: Span) -> None:
+        self.evaluator, self.name, self.span = evaluator, name, span
+
+    def __enter__(self) -> None:
+        self.evaluator.calls += 1
+        if self.evaluator.calls > MAX_CALLS:
+            raise errors.endless(self.span, self.name, MAX_CALLS)
+
+    def __exit__(self, *_: object) -> None:
+        self.evaluator.calls -= 1
+
+
+def signature(callee: Callee) -> str:
+    """Return the parameters of a callee as a text: `out, kernel, stride=1`."""
+    texts = []
+    for name, default in callee.params.items():
+        if name in ("init", "bias_init"):
+            continue
+        if default is REQUIRED:
+            texts.append(name)
+        elif isinstance(default, syntax.Expr):
+            texts.append(f"{name}={' '.join(default.span.text.split())}")
+        else:
+            texts.append(f"{name}={'...' if default is None else show(default)}")
+    return ", ".join(texts)
+
+
+# -------------------------------------------------------------------------------------------------- numbers
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) or isinstance(value, (Size, Area, Quotient))
+
+
+def _plain(value: Any) -> Any:
+    return value.top / value.bottom if isinstance(value, Quotient) and isinstance(value.top, int) else value
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, bool) is not isinstance(right, bool):
+        return False
+    return bool(_plain(left) == _plain(right))
+
+
+def _checked(value: Any, span: Span) -> Any:
+    if type(value) is int and value.bit_length() > MAX_BITS:
+        raise errors.number_too_large(span)
+    if type(value) is float and value in (float("inf"), float("-inf")):
+        raise errors.number_too_large(span)
+    return value
+
+
+def _divide(left: Any, right: Any) -> Any:
+    """Divide exactly: an integer or size where it divides, else a quotient that waits for `floor`, `ceil` or `round`."""
+    if isinstance(left, float) or isinstance(right, float):
+        return _real(left) / _real(right)
+    if isinstance(right, Quotient):
+        return _divide(left * right.bottom, right.top)
+    if isinstance(left, Quotient):
+        return _divide(left.top, left.bottom * right)
+    if type(right) is not int:
+        raise ValueFault(f"`{right}` is a size, and cannot divide")
+    if right == 0:
+        raise ZeroDivisionError
+    if right < 0:
+        left, right = -left, -right
+    if isinstance(left, int):
+        return left // right if left % right == 0 else Quotient(left, right)
+    if isinstance(left, Size) and left.is_multiple_of(right):
+        return left // right
+    return Quotient(left, right)
+
+
+def _combine(sign: str) -> Any:
+    def calculate(left: Any, right: Any) -> Any:
+        if isinstance(left, float) or isinstance(right, float):
+            left, right = _real(left), _real(right)
+        elif isinstance(left, Quotient) or isinstance(right, Quotient):
+            return _fractions(sign, left, right)
+        return left + right if sign == "+" else left - right if sign == "-" else left * right
+
+    return calculate
+
+
+def _fractions(sign: str, left: Any, right: Any) -> Any:
+    a, b = (left.top, left.bottom) if isinstance(left, Quotient) else (left, 1)
+    c, d = (right.top, right.bottom) if isinstance(right, Quotient) else (right, 1)
+    if sign == "*":
+        return _divide(a * c, b * d)
+    return _divide(a * d + c * b if sign == "+" else a * d - c * b, b * d)
+
+
+def _floor_divide(left: Any, right: Any) -> Any:
+    if isinstance(left, float) or isinstance(right, float):
+        return _real(left) // _real(right)
+    if type(right) is not int:
+        raise TypeError
+    return left // right if not isinstance(left, Quotient) else left.top // (left.bottom * right)
+
+
+def _remainder(left: Any, right: Any) -> Any:
+    if isinstance(left, float) or isinstance(right, float):
+        return _real(left) % _real(right)
+    if type(right) is not int or isinstance(left, Quotient):
+        raise TypeError
+    return left % right
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, Quotient) and isinstance(value.top, int):
+        return value.top / value.bottom
+    if isinstance(value, (Size, Area, Quotient)):
+        raise ValueFault(f"`{show(value)}` is a size; it cannot meet a decimal number")
+    return float(value)
+
+
+_ARITHMETIC = {
+    "+": _combine("+"),
+    "-": _combine("-"),
+    "*": _combine("*"),
+    "/": _divide,
+    "//": _floor_divide,
+    "%": _remainder,
+}
+
+_EVAL: dict[type, Any] = {
+    syntax.Name: Evaluator.name,
+    syntax.Literal: lambda self, expr, env, x: expr.value,
+    syntax.Items: Evaluator.items,
+    syntax.Comprehension: Evaluator.comprehension,
+    syntax.Chain: Evaluator.chain,
+    syntax.Labelled: Evaluator.labelled,
+    syntax.OnlyIf: Evaluator.only_if,
+    syntax.Either: Evaluator.either,
+    syntax.Logic: Evaluator.logic,
+    syntax.Not: Evaluator.negate,
+    syntax.Compare: Evaluator.compare,
+    syntax.Arithmetic: Evaluator.arithmetic,
+    syntax.Power: Evaluator.power,
+    syntax.Minus: Evaluator.minus,
+    syntax.Call: Evaluator.call,
+    syntax.Attribute: Evaluator.attribute,
+    syntax.Index: Evaluator.index,
+}

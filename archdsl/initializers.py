@@ -1,0 +1,83 @@
+"""How weights start: the values that `init` clauses and the `init=` argument of an operator take.
+
+An initializer names a function of `torch.nn.init` and its arguments; adding one is adding one row.
+"""
+
+from __future__ import annotations
+
+from archdsl.record import Record
+
+
+class Initializer(Record):
+    """One initializer with its arguments, in the order of its row."""
+
+    name: str
+    values: tuple[tuple[str, object], ...]
+
+    def torch(self, tensor: str) -> str:
+        """Return the source text that fills a parameter: `nn.init.normal_(m.weight, std=0.01)`."""
+        row = ROWS[self.name]
+        function = row.function
+        arguments = []
+        for name, value in self.values:
+            if name == "distribution":
+                function = function.replace("normal", str(value))
+            elif value != row.torch_defaults.get(name):
+                arguments.append(f"{name}={value!r}")
+        return f"nn.init.{function}({', '.join([tensor, *arguments])})"
+
+
+class Row(Record):
+    """A row of the table: the arguments with their defaults, and the function of `torch.nn.init`."""
+
+    params: tuple[tuple[str, object], ...]
+    function: str
+    torch_defaults: dict[str, object]
+    doc: str
+
+
+ROWS = {
+    "kaiming": Row(
+        (("mode", "fan_in"), ("nonlinearity", "relu"), ("a", 0.0), ("distribution", "normal")),
+        "kaiming_normal_",
+        {"mode": "fan_in", "a": 0.0},
+        "He et al. 2015, arXiv:1502.01852: variance 2 / fan, for rectifiers",
+    ),
+    "xavier": Row(
+        (("gain", 1.0), ("distribution", "normal")),
+        "xavier_normal_",
+        {"gain": 1.0},
+        "Glorot and Bengio 2010: variance 2 / (fan_in + fan_out)",
+    ),
+    "normal": Row((("std", 1.0), ("mean", 0.0)), "normal_", {"std": 1.0, "mean": 0.0}, "a normal distribution"),
+    "uniform": Row((("a", 0.0), ("b", 1.0)), "uniform_", {"a": 0.0, "b": 1.0}, "a uniform distribution on [a, b]"),
+    "trunc_normal": Row(
+        (("std", 1.0), ("mean", 0.0), ("a", -2.0), ("b", 2.0)),
+        "trunc_normal_",
+        {"std": 1.0, "mean": 0.0, "a": -2.0, "b": 2.0},
+        "a normal distribution cut to [a, b]",
+    ),
+    "constant": Row((("val", 0.0),), "constant_", {}, "one value everywhere"),
+    "zeros": Row((), "zeros_", {}, "0 everywhere; on the last norm of a residual branch the block starts as identity"),
+    "ones": Row((), "ones_", {}, "1 everywhere"),
+}
+
+CHOICES = {
+    "mode": ("fan_in", "fan_out"),
+    "distribution": ("normal", "uniform"),
+    "nonlinearity": ("relu", "leaky_relu", "linear", "tanh", "sigmoid", "selu"),
+}
+
+
+def make(name: str, values: dict[str, object]) -> Initializer:
+    """Build an initializer; raises `ValueError` with a bare reason where a value is of the wrong kind."""
+    made = []
+    for param, default in ROWS[name].params:
+        value = values.get(param, default)
+        if param in CHOICES:
+            if value not in CHOICES[param]:
+                raise ValueError(param, "expects one of " + ", ".join(f'"{c}"' for c in CHOICES[param]))
+        elif type(value) not in (int, float):
+            raise ValueError(param, "expects a number")
+        made.append((param, value))
+    return Initializer(name, tuple(made))

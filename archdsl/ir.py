@@ -1,0 +1,80 @@
+"""The checked network: nested scopes of nodes, every value with its exact symbolic shape.
+
+A scope is one module: a net, an instance of a block, a sequence, a labelled body. Its nodes apply operators or inner
+scopes to values. Instances of a block with the same arguments on the same input shape are one `Scope` object, so work
+on the IR grows with distinct instances, not with layers: memoise by identity (`id(scope)`).
+"""
+
+from __future__ import annotations
+
+from archdsl.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archdsl import syntax
+    from archdsl.initializers import Initializer
+    from archdsl.ops._op import Op, Relation
+    from archdsl.sizes import Shape, Symbol
+    from archdsl.source import Source, Span
+
+
+class Node(Record):
+    """One step: an operator or an inner scope, applied to values of the scope around it.
+
+    `name` is the attribute of the module that holds it: its label, or its number in the scope. A node with `reuses`
+    is a further use of the module of that name, which an earlier node owns: shared weights.
+    """
+
+    name: str
+    what: Op | Scope
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    span: Span
+    labelled: bool = False
+    reuses: bool = False
+    init: tuple[tuple[str, Initializer], ...] = ()
+    written: tuple[tuple[str, syntax.Expr], ...] = ()  # arguments as the text of this scope wrote them
+    variables: tuple[tuple[str, object], ...] = ()  # what the names in `written` stood for, loop variables among them
+
+
+class Output(Record):
+    """A result of a scope; `training` ones exist only in training mode."""
+
+    name: str
+    value: int
+    training: bool = False
+
+
+class Scope(Record):
+    """One module: `shapes[v]` is the shape of value v, `inputs` are the values it is given, `outputs` what it returns.
+
+    The first output that is not `training` is the main one. `kind` is `net`, `block` or `scope`.
+    """
+
+    kind: str
+    title: str
+    args: tuple[tuple[str, object], ...]
+    inputs: tuple[int, ...]
+    nodes: tuple[Node, ...]
+    shapes: tuple[Shape, ...]
+    outputs: tuple[Output, ...]
+    span: Span
+    doc: str = ""
+    bindings: tuple[tuple[str, syntax.Expr, object], ...] = ()  # names bound to plain values in the body
+    relations: tuple[tuple[Relation, Node], ...] = ()  # equalities that hold for some input sizes only
+    input_names: tuple[str, ...] = ("x",)
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the results, in order."""
+        return tuple([self.shapes[o.value] for o in self.outputs])
+
+
+class Network(Record):
+    """A whole checked net: its outermost scope, the symbols of its input sizes, and where it came from."""
+
+    name: str
+    scope: Scope
+    symbols: tuple[Symbol, ...]
+    source: Source
+    doc: str = ""

@@ -1,0 +1,123 @@
+"""Activations: functions of one element, and `softmax` over the channels. All keep the shape of their input."""
+
+from __future__ import annotations
+
+from archdsl.ops._op import Leaf, Op, X, arg, as_int, boolean, call, channels, choice, fixed, number, op
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import ClassVar
+
+    from archdsl.ops._op import Call, Relation
+    from archdsl.sizes import Shape
+
+
+class Activation(Op):
+    """Base of the activations without weights: they keep the shape, and PyTorch has a module and a function."""
+
+    torch: ClassVar[tuple[str, str]]  # names of the module and of the function
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return x
+
+    def keywords(self) -> dict[str, Leaf | None]:
+        """The arguments by PyTorch's names."""
+        return {}
+
+    def module(self, x: Shape) -> Call | None:
+        return call(self.torch[0], **self.keywords())
+
+    def function(self, *xs: Shape) -> Call | None:
+        return call(self.torch[1], X, **self.keywords())
+
+
+# `inplace` is for gradients that need the result only. PyTorch offers `inplace=True` for relu6, hardswish, silu, mish
+# and hardsigmoid too, but then keeps a copy of the input for the gradient: a pass over memory more, and none saved.
+PLAIN = (
+    # operator, module, function, inplace, what it does
+    ("relu", "nn.ReLU", "F.relu", True, "Rectified linear unit (`nn.ReLU`): max(x, 0)."),
+    ("relu6", "nn.ReLU6", "F.relu6", False, "Clipped rectified linear unit (`nn.ReLU6`): min(max(x, 0), 6)."),
+    ("silu", "nn.SiLU", "F.silu", False, "Sigmoid linear unit, or swish (`nn.SiLU`): x * sigmoid(x)."),
+    ("mish", "nn.Mish", "F.mish", False, "Mish (`nn.Mish`): x * tanh(log(1 + exp(x)))."),
+    ("sigmoid", "nn.Sigmoid", "torch.sigmoid", False, "Logistic function (`nn.Sigmoid`): 1 / (1 + exp(-x))."),
+    ("tanh", "nn.Tanh", "torch.tanh", False, "Hyperbolic tangent (`nn.Tanh`)."),
+    ("hardswish", "nn.Hardswish", "F.hardswish", False, "Hard swish (`nn.Hardswish`): x * min(max(x + 3, 0), 6) / 6."),
+    ("hardsigmoid", "nn.Hardsigmoid", "F.hardsigmoid", False, "Hard sigmoid (`nn.Hardsigmoid`): min(max(x + 3, 0), 6) / 6."),
+)  # fmt: skip
+
+for _name, _module, _function, _inplace, _doc in PLAIN:
+    _body = {"__doc__": _doc, "__module__": __name__, "torch": (_module, _function), "inplace": _inplace}
+    op(_name)(type(_module.removeprefix("nn."), (Activation,), _body))
+
+
+@op("leaky_relu")
+class LeakyReLU(Activation):
+    """Leaky rectified linear unit (`nn.LeakyReLU`): x where x > 0, else slope * x."""
+
+    slope: float = arg(number(0), 0.01, doc="slope below zero")
+
+    torch = ("nn.LeakyReLU", "F.leaky_relu")
+    inplace = True
+
+    def keywords(self) -> dict[str, Leaf | None]:
+        return {"negative_slope": self.leaf("slope", omit=0.01)}
+
+
+@op("elu")
+class ELU(Activation):
+    """Exponential linear unit (`nn.ELU`): x where x > 0, else alpha * (exp(x) - 1)."""
+
+    alpha: float = arg(number(0), 1.0, doc="the limit far below zero is -alpha")
+
+    torch = ("nn.ELU", "F.elu")
+    inplace = True
+
+    def keywords(self) -> dict[str, Leaf | None]:
+        return {"alpha": self.leaf("alpha", omit=1.0)}
+
+
+@op("gelu")
+class GELU(Activation):
+    """Gaussian error linear unit (`nn.GELU`): x * P(a standard normal is below x)."""
+
+    approximate: str = arg(choice("none", "tanh"), "none", doc='"tanh" for the usual approximation')
+
+    torch = ("nn.GELU", "F.gelu")
+
+    def keywords(self) -> dict[str, Leaf | None]:
+        return {"approximate": self.leaf("approximate", omit="none")}
+
+
+@op("softmax")
+class Softmax(Activation):
+    """Softmax over the channels (`nn.Softmax`): the channels of every position become positive and sum to 1."""
+
+    torch = ("nn.Softmax", "F.softmax")
+
+    def keywords(self) -> dict[str, Leaf | None]:
+        return {"dim": Leaf(1)}
+
+
+@op("prelu")
+class PReLU(Op):
+    """Rectified linear unit with a learned slope below zero (`nn.PReLU`; He et al., 2015): keeps the shape."""
+
+    per_channel: bool = arg(boolean(), False, doc="learn a slope for each channel, not one for all")
+    init: float = arg(number(), 0.25, doc="the slope before training")
+
+    stateful = True
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return x
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        if self.per_channel:
+            yield from fixed(xs[0])
+
+    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
+        return {"weight": (as_int(x[1]) if self.per_channel else 1,)}
+
+    def module(self, x: Shape) -> Call:
+        slopes = channels(x) if self.per_channel else None
+        return call("nn.PReLU", slopes, init=self.leaf("init", omit=0.25))

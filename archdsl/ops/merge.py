@@ -1,0 +1,152 @@
+"""Operators on several tensors, `add`, `mul` and `cat`, and `chunk`, which makes several of one.
+
+Operands must agree at the default input size; where they agree only there, `relations` says what the network needs.
+"""
+
+from __future__ import annotations
+
+from archdsl.ops._op import (
+    XS,
+    Call,
+    Leaf,
+    Op,
+    Relation,
+    agree,
+    arg,
+    as_int,
+    call,
+    divides,
+    equalities,
+    fixed,
+    integer,
+    is_symbolic,
+    op,
+)
+from archdsl.sizes import SizeFault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archdsl.sizes import Dim, Shape
+
+
+@op("add")
+class Add(Op):
+    """Sum of tensors of one shape (`a + b`): all [N, C, H, W], or all [N, F], and so is the result."""
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        for index, y in enumerate(more, 1):
+            agree("add", x, y, index, range(len(x)))
+        return x
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        for index, y in enumerate(xs[1:], 1):
+            yield from equalities(xs[0], y, index, range(len(y)))
+
+    def function(self, *xs: Shape) -> Call:
+        return Call("", (XS,), infix=" + ")
+
+
+@op("mul")
+class Mul(Op):
+    """Product of tensors, element by element (`a * b`): [N, C, H, W] or [N, F].
+
+    An operand of size 1 along the channels, the height or the width is repeated there: a gate [N, C, 1, 1] weighs
+    channels (squeeze-and-excite), a gate [N, 1, H, W] positions.
+    """
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        for index, y in enumerate(more, 1):
+            agree("mul", x, y, index, [0])
+        result = self.whole((x, *more))
+        for index, y in enumerate((x, *more)):
+            agree("mul", result, y, index, [axis for axis in range(1, len(x)) if int(y[axis]) != 1])
+        return result
+
+    @staticmethod
+    def whole(xs: tuple[Shape, ...]) -> Shape:
+        """Return the shape to which all are repeated: along each axis the first size that is not 1, if there is one."""
+        result = list(xs[0])
+        for axis in range(1, len(result)):
+            sizes = [x[axis] for x in xs]
+            symbolic = [size for size in sizes if is_symbolic(size)]
+            result[axis] = next((size for size in sizes if int(size) != 1), symbolic[0] if symbolic else 1)
+        return tuple(result)
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        whole = self.whole(xs)
+        for index, x in enumerate(xs):
+            for axis, (size, full) in enumerate(zip(x, whole)):
+                if int(size) == 1 != int(full) and is_symbolic(size):
+                    yield Relation(size, 1, axis, (index, index))
+                elif size not in (1, full):
+                    yield Relation(full, size, axis, ([y[axis] for y in xs].index(full), index))
+
+    def function(self, *xs: Shape) -> Call:
+        return Call("", (XS,), infix=" * ")
+
+
+@op("cat")
+class Cat(Op):
+    """Concatenation of channels (`torch.cat(…, 1)`): [N, C1, H, W], [N, C2, H, W], … -> [N, C1 + C2 + …, H, W].
+
+    Flat features [N, F1], [N, F2], … are concatenated too.
+    """
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        for index, y in enumerate(more, 1):
+            agree("cat", x, y, index, self.shared(x))
+        return (x[0], self.total([x, *more]), *x[2:])
+
+    @staticmethod
+    def shared(x: Shape) -> list[int]:
+        """Return the axes along which operands must agree."""
+        return [axis for axis in range(len(x)) if axis != 1]
+
+    @staticmethod
+    def total(xs: list[Shape] | tuple[Shape, ...]) -> Dim:
+        """Add the channels; flat features that cannot be added as functions of the input are held to their default."""
+        try:
+            return sum([x[1] for x in xs[1:]], xs[0][1])
+        except SizeFault:
+            return sum([as_int(x[1]) for x in xs])
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        for index, y in enumerate(xs[1:], 1):
+            yield from equalities(xs[0], y, index, self.shared(y))
+        if not is_symbolic(self.total(xs)):
+            for index, x in enumerate(xs):
+                for relation in fixed(x):
+                    yield relation.replace(operands=(index, index))
+
+    def function(self, *xs: Shape) -> Call:
+        return call("torch.cat", XS, Leaf(1))
+
+
+@op("chunk")
+class Chunk(Op):
+    """Even division of the channels (`x.chunk(parts, 1)`): [N, C, H, W] -> `parts` times [N, C / parts, H, W].
+
+    It stands behind the language's `split`.
+    """
+
+    parts: int = arg(integer(1, examples=(1, 2, 3, 4)), doc="number of results; it must divide the channels")
+
+    @property
+    def results(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The names of the results."""
+        return ("out", *[f"out{i}" for i in range(1, self.parts)])
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        divides(self.parts, as_int(x[1]), "input", "parts")
+        return (x[0], as_int(x[1]) // self.parts, *x[2:])
+
+    def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
+        return (self.shape(*xs),) * self.parts
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        yield from fixed(xs[0])
+
+    def function(self, *xs: Shape) -> Call:
+        return call("{0}.chunk", self.leaf("parts"), Leaf(1))

@@ -1,0 +1,145 @@
+"""Normalisations: `bn`, `gn`, `ln`, `lrn`. All keep the shape of their input."""
+
+from __future__ import annotations
+
+from archdsl.ops._op import (
+    Op,
+    X,
+    arg,
+    as_int,
+    boolean,
+    call,
+    channels,
+    divides,
+    fixed,
+    image,
+    integer,
+    number,
+    op,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archdsl.ops._op import Call, Leaf, Relation
+    from archdsl.sizes import Shape
+
+
+class Affine(Op):
+    """Base of the normalisations that end in a learned scale and shift for each channel."""
+
+    stateful = True
+    affine: bool
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return x
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        yield from fixed(xs[0])
+
+    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
+        return {"weight": (as_int(x[1]),), "bias": (as_int(x[1]),)} if self.affine else {}
+
+
+@op("bn")
+class BatchNorm(Affine):
+    """Batch normalisation (Ioffe and Szegedy, 2015): keeps the shape, [N, C, H, W] or [N, F].
+
+    `nn.BatchNorm2d` on feature maps, `nn.BatchNorm1d` on flat features.
+    """
+
+    eps: float = arg(number(0), 1e-5, doc="added to the variance")
+    momentum: float = arg(number(0, 1), 0.1, doc="weight of the newest batch in the running statistics")
+    affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
+    track: bool = arg(boolean(), True, doc="keep running statistics, which evaluation uses")
+
+    def module(self, x: Shape) -> Call:
+        return call(
+            "nn.BatchNorm2d" if len(x) == 4 else "nn.BatchNorm1d",
+            channels(x),
+            eps=self.leaf("eps", omit=1e-5),
+            momentum=self.leaf("momentum", omit=0.1),
+            affine=self.leaf("affine", omit=True),
+            track_running_stats=self.leaf("track", omit=True),
+        )
+
+
+@op("gn")
+class GroupNorm(Affine):
+    """Group normalisation (`nn.GroupNorm`; Wu and He, 2018): keeps the shape, [N, C, H, W] or [N, F].
+
+    `gn(1)` normalises a whole image; `groups` must divide the channels.
+    """
+
+    groups: int = arg(integer(1, examples=(1, 2, 3, 4)), doc="groups of channels, each normalised by itself")
+    eps: float = arg(number(0), 1e-5, doc="added to the variance")
+    affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        divides(self.groups, as_int(x[1]), "input")
+        return x
+
+    def module(self, x: Shape) -> Call:
+        return call(
+            "nn.GroupNorm",
+            self.leaf("groups"),
+            channels(x),
+            eps=self.leaf("eps", omit=1e-5),
+            affine=self.leaf("affine", omit=True),
+        )
+
+
+@op("ln")
+class LayerNorm(Affine):
+    """Layer normalisation over the channels (Ba et al., 2016): keeps the shape, [N, C, H, W] or [N, F].
+
+    `nn.LayerNorm` on flat features. On a map every position is normalised by itself, as in ConvNeXt.
+    """
+
+    eps: float = arg(number(0), 1e-5, doc="added to the variance")
+    affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
+
+    support = '''\
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation over the channels of a map, at every position: [N, C, H, W] -> [N, C, H, W]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
+'''
+
+    def module(self, x: Shape) -> Call:
+        return call(
+            "LayerNorm2d" if len(x) == 4 else "nn.LayerNorm",
+            channels(x),
+            eps=self.leaf("eps", omit=1e-5),
+            elementwise_affine=self.leaf("affine", omit=True),
+        )
+
+
+@op("lrn")
+class LocalResponseNorm(Op):
+    """Local response normalisation across channels (`nn.LocalResponseNorm`; AlexNet, 2012): keeps [N, C, H, W]."""
+
+    size: int = arg(integer(1, examples=(1, 2, 5)), 5, doc="neighbouring channels in one window")
+    alpha: float = arg(number(), 1e-4, doc="weight of the mean square")
+    beta: float = arg(number(), 0.75, doc="exponent")
+    k: float = arg(number(), 1.0, doc="added to the mean square")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return image(x)
+
+    def module(self, x: Shape) -> Call:
+        return call("nn.LocalResponseNorm", self.leaf("size"), **self.constants())
+
+    def function(self, *xs: Shape) -> Call:
+        return call("F.local_response_norm", X, self.leaf("size"), **self.constants())
+
+    def constants(self) -> dict[str, Leaf | None]:
+        """The constants that differ from PyTorch's."""
+        return {
+            "alpha": self.leaf("alpha", omit=1e-4),
+            "beta": self.leaf("beta", omit=0.75),
+            "k": self.leaf("k", omit=1.0),
+        }

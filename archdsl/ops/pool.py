@@ -1,0 +1,235 @@
+"""Pooling: `maxpool` and its inverse `maxunpool`, `avgpool`, global and adaptive pooling."""
+
+from __future__ import annotations
+
+from archdsl.ops._op import (
+    Leaf,
+    Op,
+    Operand,
+    Relation,
+    ShapeFault,
+    X,
+    agree,
+    arg,
+    boolean,
+    call,
+    equalities,
+    fits,
+    image,
+    op,
+    optional,
+    pair,
+    tensor,
+)
+from archdsl.sizes import window
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import ClassVar
+
+    from archdsl.ops._op import Call
+    from archdsl.sizes import Dim, Shape
+
+KERNELS = (1, 2, 3, 4, (3, 1), (2, 3))
+PADS = (0, 1, (1, 0), (0, 1), 2)
+
+
+class Pool(Op):
+    """Base of the operators with a window over a map; it steps by its own size unless `stride` is given."""
+
+    kernel: tuple[int, int] = arg(pair(1, examples=KERNELS), doc="window, one number or (height, width)")
+    stride: tuple[int, int] | None = arg(optional(pair(1)), None, doc="step of the window; its size if left out")
+    pad: tuple[int, int] = arg(pair(0, examples=PADS), 0, doc="rows and columns added on each side")
+
+    @property
+    def step(self) -> tuple[int, int]:
+        """The step of the window, (height, width)."""
+        return self.kernel if self.stride is None else self.stride
+
+    def keywords(self) -> dict[str, Leaf | None]:
+        """The arguments behind the kernel, by PyTorch's names."""
+        return {
+            "stride": None if self.step == self.kernel else self.leaf("stride"),
+            "padding": self.leaf("pad", omit=(0, 0)),
+        }
+
+
+class Window(Pool):
+    """Base of the pools over windows: [N, C, H, W] -> [N, C, H', W']."""
+
+    torch: ClassVar[tuple[str, str]]  # names of the module and of the function
+
+    def slide(self, x: Shape, ceil: bool, dilation: tuple[int, int] = (1, 1)) -> Shape:
+        """Return the shape of the result; raises `ShapeFault`."""
+        n, c, h, w = image(x)
+        (kh, kw), (sh, sw), (ph, pw), (dh, dw) = self.kernel, self.step, self.pad, dilation
+        if ph > kh // 2 or pw > kw // 2:
+            label = f"the window is {kh}x{kw}, the padding {ph}x{pw}"
+            raise ShapeFault("padding is more than half of the window", label=label, at="pad")
+        return fits(x, (n, c, window(h, kh, sh, ph, dh, ceil), window(w, kw, sw, pw, dw, ceil)), self.kernel)
+
+    def module(self, x: Shape) -> Call:
+        return call(self.torch[0], self.leaf("kernel"), **self.keywords())
+
+    def function(self, *xs: Shape) -> Call:
+        return call(self.torch[1], X, self.leaf("kernel"), **self.keywords())
+
+
+@op("maxpool")
+class MaxPool(Window):
+    """Maximum over windows (`nn.MaxPool2d`): [N, C, H, W] -> [N, C, H', W'].
+
+    With `indices`, a second result of the same shape says where each maximum was, for `maxunpool`.
+    """
+
+    dilation: tuple[int, int] = arg(pair(1), 1, doc="distance between the cells of the window")
+    ceil: bool = arg(boolean(), False, doc="let the last window overhang")
+    indices: bool = arg(boolean(), False, doc="return the positions of the maxima too")
+
+    torch = ("nn.MaxPool2d", "F.max_pool2d")
+
+    @property
+    def results(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The names of the results."""
+        return ("out", "indices") if self.indices else ("out",)
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return self.slide(x, self.ceil, self.dilation)
+
+    def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
+        return (self.shape(*xs),) * len(self.results)
+
+    def keywords(self) -> dict[str, Leaf | None]:
+        return super().keywords() | {
+            "dilation": self.leaf("dilation", omit=(1, 1)),
+            "ceil_mode": self.leaf("ceil", omit=False),
+            "return_indices": self.leaf("indices", omit=False),
+        }
+
+
+@op("avgpool")
+class AvgPool(Window):
+    """Mean over windows (`nn.AvgPool2d`): [N, C, H, W] -> [N, C, H', W']."""
+
+    ceil: bool = arg(boolean(), False, doc="let the last window overhang")
+    count_pad: bool = arg(boolean(), True, doc="count the padding in the mean")
+
+    torch = ("nn.AvgPool2d", "F.avg_pool2d")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return self.slide(x, self.ceil)
+
+    def keywords(self) -> dict[str, Leaf | None]:
+        return super().keywords() | {
+            "ceil_mode": self.leaf("ceil", omit=False),
+            "count_include_pad": self.leaf("count_pad", omit=True),
+        }
+
+
+@op("maxunpool")
+class MaxUnpool(Pool):
+    """Inverse of `maxpool` (`nn.MaxUnpool2d`): puts each value where its maximum was and zero elsewhere.
+
+    [N, C, H, W] and the `indices` of the pooling, of the same shape -> [N, C, H', W'], with
+    H' = (H - 1) * stride - 2 * pad + kernel, or the size of `like`, which may differ from it by less than a stride.
+    """
+
+    indices: bool = arg(tensor(), doc="the second result of `maxpool(…, indices=true)`")
+    like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        n, c, *_ = image(x)
+        agree("maxunpool", x, more[0], 1, range(4))
+        h, w = self.spread(x)
+        y = fits(x, (n, c, h, w), self.kernel, "pad")
+        return self.as_like(y, image(more[1], 2)) if self.like else y
+
+    def spread(self, x: Shape) -> tuple[Dim, Dim]:
+        """Return the size from which windows would lead to `x` with nothing left over."""
+        (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.step, self.pad
+        return (x[2] - 1) * sh + (kh - 2 * ph), (x[3] - 1) * sw + (kw - 2 * pw)
+
+    def as_like(self, y: Shape, like: Shape) -> Shape:
+        """Return `y` with the height and width of `like`, or raise `ShapeFault`."""
+        for axis in (2, 3):
+            if abs(int(like[axis]) - int(y[axis])) >= self.step[axis - 2]:
+                label = f"it is {int(like[2])}x{int(like[3])}; the windows cover {int(y[2])}x{int(y[3])}"
+                raise ShapeFault("`like` is not a size that was pooled to the input", label=label, at=2)
+        return (*y[:2], *like[2:])
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        yield from equalities(xs[0], xs[1], 1, range(4))
+        if not self.like:
+            return
+        for axis, size in enumerate(self.spread(xs[0]), 2):
+            slack = self.step[axis - 2] - 1
+            yield Relation(xs[2][axis], size - slack, axis, (2, 0), at_least=True)
+            yield Relation(size + slack, xs[2][axis], axis, (0, 2), at_least=True)
+
+    def module(self, x: Shape) -> Call | None:
+        return None if self.like else call("nn.MaxUnpool2d", self.leaf("kernel"), **self.keywords())
+
+    def function(self, *xs: Shape) -> Call:
+        size = Operand(2, ".shape[2:]") if self.like else None
+        return call("F.max_unpool2d", X, Operand(1), self.leaf("kernel"), **self.keywords(), output_size=size)
+
+
+class Adaptive(Op):
+    """Base of the pools that divide a map into a fixed number of windows."""
+
+    size: tuple[int, int] = arg(pair(1, examples=(1, 2, 7, (1, 3))), doc="of the result, one number or (height, width)")
+
+    torch: ClassVar[tuple[str, str]]  # names of the module and of the function
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return (*image(x)[:2], *self.size)
+
+    def module(self, x: Shape) -> Call:
+        return call(self.torch[0], self.leaf("size"))
+
+    def function(self, *xs: Shape) -> Call:
+        return call(self.torch[1], X, self.leaf("size"))
+
+
+@op("adaptive_avgpool")
+class AdaptiveAvgPool(Adaptive):
+    """Mean over a grid of `size` windows (`nn.AdaptiveAvgPool2d`): [N, C, H, W] -> [N, C, *size]."""
+
+    torch = ("nn.AdaptiveAvgPool2d", "F.adaptive_avg_pool2d")
+
+
+@op("adaptive_maxpool")
+class AdaptiveMaxPool(Adaptive):
+    """Maximum over a grid of `size` windows (`nn.AdaptiveMaxPool2d`): [N, C, H, W] -> [N, C, *size]."""
+
+    torch = ("nn.AdaptiveMaxPool2d", "F.adaptive_max_pool2d")
+
+
+class Global(Op):
+    """Base of the pools over a whole map."""
+
+    torch: ClassVar[tuple[str, str]]  # names of the module and of the function
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return (*image(x)[:2], 1, 1)
+
+    def module(self, x: Shape) -> Call:
+        return call(self.torch[0], Leaf(1))
+
+    def function(self, *xs: Shape) -> Call:
+        return call(self.torch[1], X, Leaf(1))
+
+
+@op("global_avgpool")
+class GlobalAvgPool(Global):
+    """Mean of each channel over the whole map (`nn.AdaptiveAvgPool2d(1)`): [N, C, H, W] -> [N, C, 1, 1]."""
+
+    torch = ("nn.AdaptiveAvgPool2d", "F.adaptive_avg_pool2d")
+
+
+@op("global_maxpool")
+class GlobalMaxPool(Global):
+    """Maximum of each channel over the whole map (`nn.AdaptiveMaxPool2d(1)`): [N, C, H, W] -> [N, C, 1, 1]."""
+
+    torch = ("nn.AdaptiveMaxPool2d", "F.adaptive_max_pool2d")

@@ -1,0 +1,141 @@
+"""Regularisation and scaling: `dropout`, `drop_path`, `scale`, and `identity`. All keep the shape of their input."""
+
+from __future__ import annotations
+
+from archdsl.ops._op import ArgFault, Leaf, Op, arg, as_int, boolean, call, expression, image, number, op
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archdsl.ops._op import Call
+    from archdsl.sizes import Shape
+
+
+@op("identity")
+class Identity(Op):
+    """Nothing (`nn.Identity`): the empty pipeline."""
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return x
+
+    def module(self, x: Shape) -> Call:
+        return call("nn.Identity")
+
+    def function(self, *xs: Shape) -> Call:
+        return expression("{0}")
+
+
+@op("dropout")
+class Dropout(Op):
+    """In training, zero each element with probability `p` (`nn.Dropout`; Srivastava et al., 2014)."""
+
+    p: float = arg(number(0, 1), 0.5, doc="probability of a zero")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return x
+
+    def module(self, x: Shape) -> Call:
+        return call("nn.Dropout", self.leaf("p"))
+
+    def function(self, *xs: Shape) -> Call:
+        return expression("F.dropout({0}, {p}, self.training)", p=self.leaf("p"))
+
+
+@op("dropout2d")
+class Dropout2d(Dropout):
+    """In training, zero each channel of a map with probability `p` (`nn.Dropout2d`): keeps [N, C, H, W]."""
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return image(x)
+
+    def module(self, x: Shape) -> Call:
+        return call("nn.Dropout2d", self.leaf("p"))
+
+    def function(self, *xs: Shape) -> Call:
+        return expression("F.dropout2d({0}, {p}, self.training)", p=self.leaf("p"))
+
+
+@op("drop_path")
+class DropPath(Op):
+    """Stochastic depth (Huang et al., 2016): in training, zero a whole sample with probability `p`.
+
+    It stands at the end of a branch that is added to its input, which then passes alone.
+    """
+
+    p: float = arg(number(0, 1), 0.0, doc="probability of a zero")
+
+    support = '''\
+class DropPath(nn.Module):
+    """Stochastic depth: in training, zero a whole sample with probability `p` and scale up the others."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or self.p == 0.0:
+            return x
+        keep = torch.rand([x.shape[0]] + [1] * (x.ndim - 1), dtype=x.dtype, device=x.device) >= self.p
+        return x * keep / max(1.0 - self.p, 1e-12)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+'''
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return x
+
+    def module(self, x: Shape) -> Call:
+        return call("DropPath", self.leaf("p"))
+
+
+@op("scale")
+class Scale(Op):
+    """Multiplication by a number, constant or learned, one for all or one a channel: keeps the shape.
+
+    `scale(0.1)` is `x * 0.1`; `scale(1e-6, learned=true, per_channel=true)` is ConvNeXt's layer scale.
+    """
+
+    value: float = arg(number(examples=(0.1, 1.0, -2.0)), doc="the factor, or what it starts from")
+    learned: bool = arg(boolean(), False, doc="learn the factor")
+    per_channel: bool = arg(boolean(), False, doc="learn a factor for each channel")
+
+    support = '''\
+class Scale(nn.Module):
+    """Multiply by a learned factor, one for all (shape [1]) or one a channel (shape [C, 1, 1])."""
+
+    def __init__(self, value: float, shape: tuple[int, ...] = (1,)) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full(shape, value))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight
+'''
+
+    @classmethod
+    def build(cls, values: dict[str, object]) -> Op:
+        made = super().build(values)
+        if made.per_channel and not made.learned:  # type: ignore[attr-defined]
+            raise ArgFault("per_channel", "needs learned=true")
+        return made
+
+    @property
+    def stateful(self) -> bool:  # type: ignore[override]
+        """A learned factor makes it a module."""
+        return self.learned
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return image(x) if self.per_channel else x
+
+    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
+        if not self.learned:
+            return {}
+        return {"weight": (as_int(x[1]), 1, 1) if self.per_channel else (1,)}
+
+    def module(self, x: Shape) -> Call | None:
+        if not self.learned:
+            return None
+        shape = Leaf((as_int(x[1]), 1, 1), "({in}, 1, 1)") if self.per_channel else None
+        return call("Scale", self.leaf("value"), shape)
+
+    def function(self, *xs: Shape) -> Call | None:
+        return None if self.learned else expression("{0} * {value}", value=self.leaf("value"))

@@ -1,0 +1,312 @@
+"""Operators that move elements without computing: flattening, shuffles, margins, cuts and resampling."""
+
+from __future__ import annotations
+
+from archdsl.ops._op import (
+    ArgFault,
+    Kind,
+    Leaf,
+    Op,
+    Operand,
+    Relation,
+    ShapeFault,
+    X,
+    arg,
+    as_int,
+    boolean,
+    call,
+    choice,
+    divides,
+    expression,
+    fixed,
+    image,
+    integer,
+    op,
+    optional,
+    pair,
+    show,
+    tensor,
+    volume,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archdsl.ops._op import Call
+    from archdsl.sizes import Dim, Shape
+
+
+@op("flatten")
+class Flatten(Op):
+    """One row of features for each image (`nn.Flatten`): [N, C, H, W] -> [N, C*H*W]."""
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return (x[0], volume(x))
+
+    def module(self, x: Shape) -> Call:
+        return call("nn.Flatten")
+
+    def function(self, *xs: Shape) -> Call:
+        return call("{0}.flatten", Leaf(1))
+
+
+@op("shuffle")
+class Shuffle(Op):
+    """Channel shuffle (ShuffleNet; Zhang et al., 2017): keeps the shape, [N, C, H, W].
+
+    Channel j of group i moves to place j * groups + i, so that the next grouped convolution sees every group.
+    """
+
+    groups: int = arg(integer(1, examples=(1, 2, 3, 4)), doc="it must divide the channels")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        divides(self.groups, as_int(image(x)[1]), "input")
+        return x
+
+    def function(self, *xs: Shape) -> Call:
+        text = "{0}.unflatten(1, ({groups}, -1)).transpose(1, 2).flatten(1, 2)"
+        return expression(text, groups=self.leaf("groups"))
+
+
+@op("pixel_shuffle")
+class PixelShuffle(Op):
+    """Channels to space (`nn.PixelShuffle`; Shi et al., 2016): [N, C, H, W] -> [N, C / factor², factor*H, factor*W]."""
+
+    factor: int = arg(integer(1), doc="by which height and width grow; its square must divide the channels")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        n, c, h, w = image(x)
+        area = self.factor**2
+        if as_int(c) % area:
+            label = f"{c} channels are not a multiple of {self.factor}² = {area}"
+            raise ShapeFault("the square of factor must divide the channels", label=label, at="factor")
+        return (n, as_int(c) // area, h * self.factor, w * self.factor)
+
+    def module(self, x: Shape) -> Call:
+        return call("nn.PixelShuffle", self.leaf("factor"))
+
+    def function(self, *xs: Shape) -> Call:
+        return call("F.pixel_shuffle", X, self.leaf("factor"))
+
+
+@op("pixel_unshuffle")
+class PixelUnshuffle(Op):
+    """Space to channels (`nn.PixelUnshuffle`): [N, C, H, W] -> [N, C * factor², H / factor, W / factor]."""
+
+    factor: int = arg(integer(1), doc="it must divide height and width")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        n, c, h, w = image(x)
+        if int(h) % self.factor or int(w) % self.factor:
+            label = f"{int(h)}x{int(w)} is not a multiple of {self.factor}"
+            raise ShapeFault("factor must divide height and width", label=label, at="factor")
+        return (n, c * self.factor**2, h // self.factor, w // self.factor)
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        for axis in (2, 3):
+            whole = xs[0][axis] // self.factor * self.factor
+            if whole != xs[0][axis]:
+                yield Relation(xs[0][axis], whole, axis, (0, 0))
+
+    def module(self, x: Shape) -> Call:
+        return call("nn.PixelUnshuffle", self.leaf("factor"))
+
+    def function(self, *xs: Shape) -> Call:
+        return call("F.pixel_unshuffle", X, self.leaf("factor"))
+
+
+def margins() -> Kind:
+    """Rows and columns to add: one number, (height, width), or (left, right, top, bottom), which is the normal form."""
+
+    def accept(value: object) -> tuple[int, ...]:
+        sizes = value if isinstance(value, tuple) else (value,) * 4
+        if len(sizes) not in (2, 4) or any(type(v) is not int or v < 0 for v in sizes):
+            raise ValueError
+        return sizes if len(sizes) == 4 else (sizes[1], sizes[1], sizes[0], sizes[0])
+
+    text = "an integer ≥ 0, a pair (height, width) or (left, right, top, bottom)"
+    return Kind(text, accept, (0, 1, 2, (1, 2), (2, 0), (0, 1, 2, 3), (3, 2, 1, 0)))
+
+
+@op("pad")
+class Pad(Op):
+    """Margins around a map (`F.pad`): [N, C, H, W] -> [N, C, top + H + bottom, left + W + right].
+
+    Filled with zeros, with the map mirrored at its edge (`reflect`) or with the edge itself (`replicate`).
+    """
+
+    size: tuple[int, int, int, int] = arg(margins(), doc="one number, (height, width) or (left, right, top, bottom)")
+    mode: str = arg(choice("constant", "reflect", "replicate"), "constant", doc="what fills the margins")
+
+    @property
+    def sides(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The margins by axis: (top, bottom), (left, right)."""
+        left, right, top, bottom = self.size
+        return (top, bottom), (left, right)
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        n, c, *spatial = image(x)
+        for dim, side in zip(spatial, self.sides):
+            if self.mode == "reflect" and max(side) >= int(dim):
+                label = f"a margin of {max(side)}, but the input is {int(spatial[0])}x{int(spatial[1])}"
+                raise ShapeFault("a reflected margin must be smaller than its input", label=label, at="size")
+        return (n, c, *[dim + sum(side) for dim, side in zip(spatial, self.sides)])
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        if self.mode == "reflect":
+            for axis, side in enumerate(self.sides, 2):
+                yield Relation(xs[0][axis], max(side) + 1, axis, (0, 0), at_least=True)
+
+    def module(self, x: Shape) -> Call:
+        targets = {"constant": "nn.ZeroPad2d", "reflect": "nn.ReflectionPad2d", "replicate": "nn.ReplicationPad2d"}
+        return call(targets[self.mode], self.leaf("size"))
+
+    def function(self, *xs: Shape) -> Call:
+        return call("F.pad", X, self.leaf("size"), mode=self.leaf("mode", omit="constant"))
+
+
+def one_of(values: dict[str, object], *names: str) -> None:
+    """Raise `ArgFault` unless exactly one of some arguments is given."""
+    given = [name for name in names if values[name] is not None]
+    if len(given) != 1:
+        reason = f"needs exactly one of {', '.join(f'`{name}`' for name in names)}"
+        raise ArgFault(given[1] if given else names[0], reason)
+
+
+@op("crop")
+class Crop(Op):
+    """The centre of a map, as in U-Net: [N, C, H, W] -> [N, C, *size], or the height and width of `like`.
+
+    Where the margins are odd, the smaller one is at the top and at the left.
+    """
+
+    size: tuple[int, int] | None = arg(optional(pair(1, examples=(1, 2, 5, (3, 2)))), None, doc="of the result")
+    like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
+
+    support = '''\
+def center_crop(x: torch.Tensor, size: list[int]) -> torch.Tensor:
+    """Cut out the centre of a map: [N, C, H, W] -> [N, C, *size]."""
+    top, left = (x.shape[2] - size[0]) // 2, (x.shape[3] - size[1]) // 2
+    return x[:, :, top : top + size[0], left : left + size[1]]
+'''
+
+    @classmethod
+    def build(cls, values: dict[str, object]) -> Op:
+        made = super().build(values)
+        one_of(made.__dict__, "size", "like")
+        return made
+
+    def target(self, *more: Shape) -> tuple[Dim, ...]:
+        """Return the height and width of the result."""
+        return self.size or image(more[0], 1)[2:]
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        size = self.target(*more)
+        if any(int(have) < int(want) for have, want in zip(image(x)[2:], size)):
+            label = f"the input is {show(x)}, the crop {' x '.join(map(str, size))}"
+            raise ShapeFault("a crop must be inside its input", label=label, at="size" if self.size else 1)
+        return (*x[:2], *size)
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        for axis, want in enumerate(self.target(*xs[1:]), 2):
+            yield Relation(xs[0][axis], want, axis, (0, len(xs) - 1), at_least=True)
+
+    def function(self, *xs: Shape) -> Call:
+        return call("center_crop", X, self.leaf("size") if self.size else Operand(1, ".shape[2:]"))
+
+
+@op("slice")
+class Slice(Op):
+    """A range of channels (`x[:, start:stop]`): [N, C, H, W] -> [N, stop - start, H, W]."""
+
+    start: int = arg(integer(0, examples=(0, 1, 2)), doc="the first channel, counted from 0")
+    stop: int = arg(integer(1, examples=(1, 2, 4, 6)), doc="the channel behind the last")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        if not self.start < self.stop <= as_int(image(x)[1]):
+            label = f"channels {self.start} to {self.stop} of {x[1]}"
+            raise ShapeFault("a slice must be inside the channels", label=label, at="stop")
+        return (x[0], self.stop - self.start, *x[2:])
+
+    def function(self, *xs: Shape) -> Call:
+        return expression("{0}[:, {start}:{stop}]", start=self.leaf("start"), stop=self.leaf("stop"))
+
+
+@op("reshape")
+class Reshape(Op):
+    """The same elements as maps of another shape (`nn.Unflatten`): [N, F] -> [N, channels, height, width].
+
+    A map [N, C, H, W] is flattened first. The number of elements of an image must stay the same.
+    """
+
+    channels: int = arg(integer(1, examples=(1, 2, 4, 6)), doc="of the result")
+    height: int = arg(integer(1, examples=(1, 2, 3)), doc="of the result")
+    width: int = arg(integer(1, examples=(1, 2, 5)), doc="of the result")
+
+    @property
+    def elements(self) -> int:
+        """The number of elements of an image."""
+        return self.channels * self.height * self.width
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        if int(volume(x)) != self.elements:
+            label = f"{show(x)} has {volume(x)} elements an image, the result {self.elements}"
+            raise ShapeFault("reshape must keep the number of elements", label=label, at=0)
+        return (x[0], self.channels, self.height, self.width)
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        yield from fixed((xs[0][0], volume(xs[0])))
+
+    def leaves(self) -> tuple[Leaf, Leaf]:
+        """The arguments of `nn.Unflatten`."""
+        return Leaf(1), Leaf((self.channels, self.height, self.width), "({channels}, {height}, {width})")
+
+    def module(self, x: Shape) -> Call | None:
+        return call("nn.Unflatten", *self.leaves()) if len(x) == 2 else None
+
+    def function(self, *xs: Shape) -> Call:
+        return call("{0}.unflatten" if len(xs[0]) == 2 else "{0}.flatten(1).unflatten", *self.leaves())
+
+
+@op("upsample")
+class Upsample(Op):
+    """Resampling to another size (`F.interpolate`): [N, C, H, W] -> [N, C, H', W'].
+
+    The size is given in one of three ways: `scale` times that of the input, `size`, or the height and width of `like`.
+    """
+
+    scale: tuple[int, int] | None = arg(optional(pair(1)), None, doc="factor, one number or (height, width)")
+    size: tuple[int, int] | None = arg(optional(pair(1)), None, doc="of the result, one number or (height, width)")
+    like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
+    mode: str = arg(choice("nearest", "bilinear"), "nearest", doc="how values between two pixels are found")
+    align_corners: bool = arg(boolean(), False, doc="with bilinear, keep the corner pixels where they are")
+
+    @classmethod
+    def build(cls, values: dict[str, object]) -> Op:
+        made = super().build(values)
+        one_of(made.__dict__, "scale", "size", "like")
+        if made.align_corners and made.mode == "nearest":  # type: ignore[attr-defined]
+            raise ArgFault("align_corners", 'needs mode="bilinear"')
+        return made
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        n, c, h, w = image(x)
+        if self.scale:
+            return (n, c, h * self.scale[0], w * self.scale[1])
+        return (n, c, *(self.size or image(more[0], 1)[2:]))
+
+    def keywords(self) -> dict[str, Leaf | Operand | None]:
+        """The arguments by PyTorch's names."""
+        return {
+            "size": Operand(1, ".shape[2:]") if self.like else self.leaf("size", omit=None),
+            "scale_factor": self.leaf("scale", omit=None),
+            "mode": self.leaf("mode", omit="nearest"),
+            "align_corners": self.leaf("align_corners", omit=False),
+        }
+
+    def module(self, x: Shape) -> Call | None:
+        return None if self.like else call("nn.Upsample", **self.keywords())
+
+    def function(self, *xs: Shape) -> Call:
+        return call("F.interpolate", X, **self.keywords())

@@ -1,0 +1,195 @@
+"""Finds, reads and links files: a path or a bundled name to a `File` whose names are all known.
+
+An import looks beside the importing file, then in the bundled gallery, and nowhere else: names are plain identifiers,
+so no path can be smuggled in, and a link that leads out of the folder is refused.
+"""
+
+from __future__ import annotations
+
+import os
+
+from archdsl import architectures, errors, syntax
+from archdsl.elaborate import as_initializer
+from archdsl.environment import File
+from archdsl.evaluate import Evaluator
+from archdsl.ops import OPS
+from archdsl.parse import parse
+from archdsl.source import Source, Span
+from archdsl.values import Located, describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_BYTES = 1 << 20
+MAX_IMPORTS = 16  # files inside one another
+GALLERY = os.path.dirname(os.path.abspath(architectures.__file__))
+
+
+def read(path: str) -> Source:
+    """Read a file as text; raises `CompileError` where that cannot be done."""
+    name = os.path.relpath(path) if os.path.isabs(path) and not os.path.relpath(path).startswith("..") else path
+    empty = Source(name, "", path)
+    place = Span(empty, 0, 0)
+    if not os.path.exists(path):
+        raise errors.unreadable(place, f"no file `{name}`", "`archdsl list` shows the bundled networks")
+    if os.path.isdir(path):
+        raise errors.unreadable(place, f"`{name}` is a directory", "name a file in it")
+    try:
+        if os.path.getsize(path) > MAX_BYTES:
+            raise errors.unreadable(place, f"`{name}` is larger than {MAX_BYTES >> 20} MiB")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except OSError as problem:
+        raise errors.unreadable(place, f"cannot read `{name}`: {problem.strerror}") from None
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise errors.unreadable(place, f"`{name}` is not text in UTF-8 (line {line})") from None
+    return source_of(name, text, path)
+
+
+def source_of(name: str, text: str, path: str = "") -> Source:
+    """Return a text as a source; raises `CompileError` for control characters, which no text has."""
+    if len(text) > MAX_BYTES:
+        raise errors.unreadable(Span(Source(name, ""), 0, 0), f"`{name}` is larger than {MAX_BYTES >> 20} MiB")
+    source = Source(name, text, path)
+    for character in "\0\f\v":
+        at = text.find(character)
+        if at >= 0:
+            raise errors.strange_character(Span(source, at, at + 1))
+    return source
+
+
+def bundled() -> list[str]:
+    """Return the names of the bundled files, without their suffix, in order."""
+    return sorted(f[: -len(".arch")] for f in os.listdir(GALLERY) if f.endswith(".arch"))
+
+
+def path_of(name: str) -> str:
+    """Return the path of a file given by path, or of the bundled one of that name."""
+    if name.endswith(".arch") or os.sep in name or "/" in name or os.path.exists(name):
+        return name
+    inside = os.path.join(GALLERY, name + ".arch")
+    return inside if name.isidentifier() and os.path.isfile(inside) else ""
+
+
+class Project:
+    """Files, linked. Each is read once."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, File] = {}
+
+    def open(self, path: str) -> File:
+        """Read, parse and link a file by path."""
+        return self._link(read(path), [])
+
+    def text(self, text: str, name: str = "<text>") -> File:
+        """Parse and link a text."""
+        return self._link(source_of(name, text), [])
+
+    def _link(self, source: Source, chain: list[tuple[str, str]]) -> File:
+        module = parse(source)
+        file = File(module)
+        if not module.items and not module.doc:
+            raise errors.unreadable(module.span, f"`{source.name}` is empty", "a file holds `net`, `block` and `fn`")
+        for item in module.items:
+            if isinstance(item, syntax.Import):
+                self._import(file, item, chain)
+        for item in module.items:
+            if isinstance(item, (syntax.Block, syntax.Net, syntax.Fn, syntax.Alias)):
+                earlier = file.definitions.get(item.name)
+                if earlier is not None:
+                    raise errors.duplicate_definition(_head(item), item.name, _head(earlier))
+                if item.name == "x":
+                    raise errors.bad_value(_head(item), "`x` is the tensor that reaches a step and cannot be defined")
+                file.definitions[item.name] = item
+        _settings(file)
+        return file
+
+    def _import(self, file: File, item: syntax.Import, chain: list[tuple[str, str]]) -> None:
+        path = _beside(file.source, item.module)
+        if not path:
+            raise errors.no_module(item.span, item.module, bundled())
+        here = (os.path.realpath(file.source.path) if file.source.path else "", file.source.name)
+        chain = [*chain, here]
+        real = os.path.realpath(path)
+        if real in [p for p, _ in chain]:
+            names = [os.path.basename(n) for _, n in chain]
+            raise errors.import_circle(item.span, [*names, os.path.basename(path)])
+        if len(chain) > MAX_IMPORTS:
+            raise errors.limit_exceeded(item.span, "files import one another too deeply", str(len(chain)), MAX_IMPORTS)
+        if real not in self.files:
+            self.files[real] = self._link(read(path), chain)
+        found = self.files[real]
+        for name in item.names:
+            if name not in found.definitions:
+                raise errors.unknown_name(item.span, name, found.definitions)
+            file.imports[name] = (found, item)
+
+
+def _beside(source: Source, module: str) -> str:
+    """Return the path of an imported module: a sibling of the importing file, else a bundled one, else nothing."""
+    folders = [os.path.dirname(os.path.abspath(source.path))] if source.path else []
+    for folder in [*folders, GALLERY]:
+        path = os.path.join(folder, module + ".arch")
+        if os.path.isfile(path) and os.path.dirname(os.path.realpath(path)) == os.path.realpath(folder):
+            return path
+    return ""
+
+
+def _settings(file: File) -> None:
+    """Evaluate the `default` and `init` clauses of a file."""
+    evaluator = Evaluator()
+    for item in file.module.items:
+        if not isinstance(item, (syntax.Default, syntax.Init)):
+            continue
+        for setting in item.settings:
+            if setting.name not in OPS:
+                raise errors.unknown_name(setting.span, setting.name, OPS)
+            if isinstance(item, syntax.Default):
+                file.defaults[setting.name] = _default(evaluator, file, setting)
+            else:
+                file.inits[setting.name] = _init(evaluator, file, setting)
+
+
+def _default(evaluator: Evaluator, file: File, setting: syntax.Setting) -> tuple[tuple[str, Any], ...]:
+    params = OPS[setting.name].args
+    found = dict(file.defaults.get(setting.name, ()))
+    for argument in setting.arguments:
+        if not isinstance(argument, syntax.Keyword):
+            raise errors.bad_value(argument.span, "a default names its argument: `default conv(bias=false)`")
+        if argument.name not in params:
+            raise errors.unknown_argument(argument.span, setting.name, argument.name, ", ".join(params), params)
+        found[argument.name] = evaluator.whole(argument.value, file.env, None)
+        try:
+            params[argument.name].kind.accept(found[argument.name])
+        except ValueError:
+            wanted = f"expects {params[argument.name].kind.text}"
+            got = describe(found[argument.name])
+            raise errors.bad_argument(argument.value.span, setting.name, argument.name, wanted, got) from None
+    return tuple(found.items())
+
+
+def _init(evaluator: Evaluator, file: File, setting: syntax.Setting) -> tuple[tuple[str, Any], ...]:
+    if not OPS[setting.name].stateful:
+        raise errors.bad_value(setting.span, f"`{setting.name}` has no weights to initialize")
+    found = dict(file.inits.get(setting.name, ()))
+    for argument in setting.arguments:
+        keyword = isinstance(argument, syntax.Keyword)
+        name = argument.name if keyword else "weight"
+        if name not in ("weight", "bias"):
+            raise errors.unknown_argument(argument.span, setting.name, name, "weight, bias", ("weight", "bias"))
+        value = evaluator.whole(argument.value if keyword else argument, file.env, None)
+        made = as_initializer(value.item if isinstance(value, Located) else value)
+        if made is None:
+            wanted = "expects an initializer, such as `kaiming` or `normal(0.01)`"
+            raise errors.bad_argument(argument.span, setting.name, name, wanted, describe(value))
+        found[name] = made
+    return tuple(found.items())
+
+
+def _head(item: syntax.Block | syntax.Net | syntax.Fn | syntax.Alias) -> Span:
+    """Return the place of a definition's first line."""
+    end = item.span.source.text.find("\n", item.span.start)
+    return item.span.replace(end=item.span.end if end < 0 else min(end, item.span.end))

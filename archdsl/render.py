@@ -1,0 +1,120 @@
+"""Draws diagnostics: as text with the source line and a caret, as one line, or as JSON. One object, three forms."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from archdsl.diagnostics import Diagnostic, Help, Label
+    from archdsl.source import Source, Span
+
+WIDEST_LINE = 160  # a longer source line is shown as a window around the caret
+
+
+def text(diagnostic: Diagnostic) -> str:
+    """Draw a diagnostic in full, the way rustc does."""
+    primary = diagnostic.primary
+    lines = [f"error[{diagnostic.code}]: {diagnostic.title}"]
+    lines += _snippet(primary, *[label for label in diagnostic.secondary if label.span.source == primary.span.source])
+    facts = [note for note in diagnostic.notes if note.span is None]
+    if facts or any(h.span is None for h in diagnostic.help):
+        lines.append("   |")
+    for note in facts:
+        first, *rest = note.text.split("\n")
+        lines += [f"   = note: {first}", *[f"           {line}" for line in rest]]
+    for note in diagnostic.notes:
+        if note.span is not None:
+            lines += [f"note: {note.text}", *_snippet_plain(note.span, note.label)]
+    for proposal in diagnostic.help:
+        lines += _help(proposal)
+    return "\n".join(lines)
+
+
+def short(diagnostic: Diagnostic) -> str:
+    """Draw a diagnostic as one line: `path:line:col: error[E0301]: title: what is wrong there`."""
+    label = f": {diagnostic.primary.text}" if diagnostic.primary.text else ""
+    return f"{diagnostic.primary.span}: error[{diagnostic.code}]: {diagnostic.title}{label}"
+
+
+def as_json(diagnostic: Diagnostic) -> dict[str, Any]:
+    """Return a diagnostic as plain data, for editors and scripts."""
+    return {
+        "code": diagnostic.code,
+        "title": diagnostic.title,
+        "primary": _label_json(diagnostic.primary),
+        "secondary": [_label_json(label) for label in diagnostic.secondary],
+        "notes": [{"text": n.text} | ({"place": _place(n.span)} if n.span else {}) for n in diagnostic.notes],
+        "help": [
+            {"text": h.text} | ({"place": _place(h.span), "replacement": h.replacement} if h.span else {})
+            for h in diagnostic.help
+        ],
+    }
+
+
+def _label_json(label: Label) -> dict[str, Any]:
+    return {"text": label.text, "place": _place(label.span)}
+
+
+def _place(span: Span) -> dict[str, Any]:
+    return {
+        "file": span.source.name,
+        "line": span.line,
+        "column": span.column,
+        "start": span.start,
+        "end": span.end,
+    }
+
+
+def _snippet(primary: Label, *secondary: Label) -> list[str]:
+    """Draw the lines of all labels, in order, carets under the primary one and dashes under the others."""
+    span = primary.span
+    marks = [(primary.span.line, "^", primary)] + [(label.span.line, "-", label) for label in secondary]
+    marks.sort(key=lambda mark: (mark[0], mark[2].span.start))
+    width = len(str(marks[-1][0]))
+    lines = [f"{' ' * width}--> {span}", f"{' ' * width} |"]
+    shown = 0
+    for number, sign, label in marks:
+        if number != shown:
+            if shown and number > shown + 1:
+                lines.append("...")
+            lines.append(f"{number:>{width}} | {_window(span.source, number, label.span)[0]}".rstrip())
+            shown = number
+        _, column = _window(span.source, number, label.span)
+        length = max(1, min(label.span.end, _line_end(label.span)) - label.span.start)
+        lines.append(f"{' ' * width} | {' ' * column}{sign * min(length, WIDEST_LINE - column)} {label.text}".rstrip())
+    return lines
+
+
+def _snippet_plain(span: Span, label: str) -> list[str]:
+    from archdsl.diagnostics import Label
+
+    return _snippet(Label(span, label))
+
+
+def _window(source: Source, number: int, span: Span) -> tuple[str, int]:
+    """Return a source line, cut around the span where it is very long, and the column of the span in it, from 0."""
+    line, column = source.line(number), span.column - 1
+    shown = "".join(c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line)
+    if len(shown) <= WIDEST_LINE:
+        return shown, column
+    start = max(0, column - WIDEST_LINE // 2)
+    return shown[start : start + WIDEST_LINE], column - start
+
+
+def _line_end(span: Span) -> int:
+    end = span.source.text.find("\n", span.start)
+    return len(span.source.text) if end < 0 else end
+
+
+def _help(proposal: Help) -> list[str]:
+    if proposal.span is None:
+        return [f"   = help: {proposal.text}"]
+    source, span = proposal.span.source, proposal.span
+    number = span.line
+    line, column = source.line(number), span.column - 1
+    if len(line) > WIDEST_LINE:
+        return [f"help: {proposal.text}"]
+    mended = line[:column] + proposal.replacement + line[column + span.end - span.start :]
+    width = len(str(number))
+    return [f"help: {proposal.text}", f"{' ' * width} |", f"{number} - {line}", f"{number} + {mended}"]

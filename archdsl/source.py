@@ -1,0 +1,58 @@
+"""Source texts and places in them. A `Span` is two offsets; line and column are a view, computed only to be shown."""
+
+from __future__ import annotations
+
+from archdsl.record import Record
+
+
+class Source(Record):
+    """A text and the name it is shown under; `path` is where it lies on disk, empty for a text given directly."""
+
+    name: str
+    text: str
+    path: str = ""
+
+    def line_of(self, offset: int) -> int:
+        """Return the number of the line that holds an offset, from 1."""
+        return self.text.count("\n", 0, offset) + 1
+
+    def column_of(self, offset: int) -> int:
+        """Return the column of an offset in its line, from 1."""
+        return offset - (self.text.rfind("\n", 0, offset) + 1) + 1
+
+    def line(self, number: int) -> str:
+        """Return the text of a line, from 1, without its end."""
+        lines = self.text.split("\n")
+        return lines[number - 1].rstrip("\r") if number <= len(lines) else ""
+
+
+class Span(Record):
+    """A piece of a source: the characters from `start` up to, not including, `end`."""
+
+    source: Source
+    start: int
+    end: int
+
+    unequal = ("source",)
+
+    @property
+    def line(self) -> int:
+        """The line on which the span starts, from 1."""
+        return self.source.line_of(self.start)
+
+    @property
+    def column(self) -> int:
+        """The column at which the span starts, from 1."""
+        return self.source.column_of(self.start)
+
+    @property
+    def text(self) -> str:
+        """The characters of the span."""
+        return self.source.text[self.start : self.end]
+
+    def to(self, other: Span) -> Span:
+        """Return the span from the start of this one to the end of another."""
+        return Span(self.source, self.start, other.end)
+
+    def __str__(self) -> str:
+        return f"{self.source.name}:{self.line}:{self.column}"

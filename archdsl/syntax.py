@@ -1,0 +1,301 @@
+"""The syntax tree: what a text says, before anything is known about it. Equality leaves spans out."""
+
+from __future__ import annotations
+
+from archdsl.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archdsl.source import Source, Span
+
+
+class Node(Record):
+    """Base of the tree: every node knows its place."""
+
+    span: Span
+    unequal = ("span", "source")
+
+
+# -------------------------------------------------------------------------------------------------- expressions
+class Expr(Node):
+    """Base of expressions."""
+
+
+class Name(Expr):
+    """A name, possibly interpolated: `relu` is `("relu",)`, `layer{i+1}` is `("layer", <expr>)`."""
+
+    parts: tuple[str | Expr, ...]
+
+    @property
+    def plain(self) -> str | None:
+        """The name as text, None where it is interpolated."""
+        return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], str) else None
+
+
+class Literal(Expr):
+    """An integer, a float, a string or a truth value."""
+
+    value: int | float | str | bool
+
+
+class Items(Expr):
+    """`[a, b]`, or `(a, b)` with `tuple`: a list of values or a sequence of pipelines."""
+
+    items: tuple[Expr, ...]
+    tuple: bool = False
+
+
+class Comprehension(Expr):
+    """`[item for targets in source if test]`."""
+
+    item: Expr
+    targets: Targets
+    values: Expr
+    test: Expr | None
+
+
+class Chain(Expr):
+    """`a -> b -> c`."""
+
+    links: tuple[Expr, ...]
+
+
+class Labelled(Expr):
+    """`name: value` inside an expression."""
+
+    name: Name
+    value: Expr
+
+
+class OnlyIf(Expr):
+    """`value if test`: left out where the test is false."""
+
+    value: Expr
+    test: Expr
+
+
+class Either(Expr):
+    """`value if test else other`."""
+
+    value: Expr
+    test: Expr
+    other: Expr
+
+
+class Logic(Expr):
+    """`a and b and c`, or with `or`."""
+
+    word: str
+    items: tuple[Expr, ...]
+
+
+class Not(Expr):
+    """`not value`."""
+
+    value: Expr
+
+
+class Compare(Expr):
+    """`left == right` and its kin, `in` among them."""
+
+    sign: str
+    left: Expr
+    right: Expr
+
+
+class Arithmetic(Expr):
+    """`first + a - b`, or with `* / // %`: operators of one level, applied from left to right."""
+
+    first: Expr
+    rest: tuple[tuple[str, Expr], ...]
+
+
+class Power(Expr):
+    """`base ** exponent`."""
+
+    base: Expr
+    exponent: Expr
+
+
+class Minus(Expr):
+    """`-value`."""
+
+    value: Expr
+
+
+class Keyword(Node):
+    """`name=value` in a call."""
+
+    name: str
+    value: Expr
+
+
+class Call(Expr):
+    """`target(arguments)`."""
+
+    target: Expr
+    arguments: tuple[Expr | Keyword, ...]
+
+
+class Attribute(Expr):
+    """`value.name`."""
+
+    value: Expr
+    name: str
+
+
+class Index(Expr):
+    """`value[index]`."""
+
+    value: Expr
+    index: Expr
+
+
+# -------------------------------------------------------------------------------------------------- statements
+class Targets(Node):
+    """The names that a `for` binds; nested for nested values."""
+
+    names: tuple[str | Targets, ...]
+
+
+class Statement(Node):
+    """Base of statements."""
+
+
+class Step(Statement):
+    """A pipeline, applied to the current tensor."""
+
+    value: Expr
+
+
+class Bind(Statement):
+    """`name = value`."""
+
+    name: Name
+    value: Expr
+
+
+class Scope(Statement):
+    """`name:` and an indented body. `cat`, `add`, `mul` and `split` as a name make a combinator of its lines."""
+
+    name: Name
+    body: tuple[Statement, ...]
+
+
+class Input(Statement):
+    """`input name: [N, 3, H=224, W=224]`; a dim is an expression or a symbol with its default size."""
+
+    name: str
+    dims: tuple[tuple[Expr, Expr | None], ...]
+
+
+class Output(Statement):
+    """`output name = value`, perhaps `when training`."""
+
+    name: str
+    value: Expr
+    training: bool
+
+
+class Require(Statement):
+    """`require test, message`."""
+
+    test: Expr
+    message: Expr
+
+
+class If(Statement):
+    """`if`, `elif` …, `else`: pairs of a test (None for `else`) and a body."""
+
+    arms: tuple[tuple[Expr | None, tuple[Statement, ...]], ...]
+
+
+class For(Statement):
+    """`for targets in values:`."""
+
+    targets: Targets
+    values: Expr
+    body: tuple[Statement, ...]
+
+
+# -------------------------------------------------------------------------------------------------- a file
+class Param(Node):
+    """A parameter of a block, net or function, with its default."""
+
+    name: str
+    default: Expr | None
+
+
+class Signature(Node):
+    """`[N, C, H, W] -> [N, 4*C, H, W]`: the left side binds names, the right side is checked."""
+
+    inputs: tuple[Expr, ...]
+    outputs: tuple[Expr, ...]
+
+
+class Setting(Node):
+    """`conv(bias=false)` in `default` or `init`."""
+
+    name: str
+    arguments: tuple[Expr | Keyword, ...]
+
+
+class Import(Node):
+    """`from module import names`."""
+
+    module: str
+    names: tuple[str, ...]
+
+
+class Default(Node):
+    """`default conv(bias=false), bn(eps=0.001)`."""
+
+    settings: tuple[Setting, ...]
+
+
+class Init(Node):
+    """`init conv(kaiming("fan_out")), linear(normal(0.01), bias=zeros)`."""
+
+    settings: tuple[Setting, ...]
+
+
+class Fn(Node):
+    """`fn name(params) = value`."""
+
+    name: str
+    params: tuple[Param, ...]
+    value: Expr
+
+
+class Block(Node):
+    """`block name(params) signature:` and its body."""
+
+    name: str
+    params: tuple[Param, ...]
+    signature: Signature | None
+    doc: str
+    body: tuple[Statement, ...]
+
+
+class Net(Node):
+    """`net name(params):` and its body."""
+
+    name: str
+    params: tuple[Param, ...]
+    doc: str
+    body: tuple[Statement, ...]
+
+
+class Alias(Node):
+    """`net name = value`."""
+
+    name: str
+    value: Expr
+
+
+class Module(Node):
+    """A whole file."""
+
+    source: Source
+    doc: str
+    items: tuple[Import | Default | Init | Fn | Block | Net | Alias, ...]

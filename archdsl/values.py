@@ -1,0 +1,285 @@
+"""What expressions evaluate to: numbers, texts, lists, tensors, and pipelines, the functions from tensor to tensor."""
+
+from __future__ import annotations
+
+from archdsl import syntax
+from archdsl.initializers import Initializer
+from archdsl.ops._op import REQUIRED, Op
+from archdsl.record import Record
+from archdsl.sizes import Area, Size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from archdsl.elaborate import Builder
+    from archdsl.environment import Env
+    from archdsl.sizes import Shape
+    from archdsl.source import Span
+
+
+class Tensor:
+    """A tensor of the network: value `id` of the scope that `builder` is building. Compared by identity."""
+
+    __slots__ = ("builder", "id", "node", "shape")
+
+    def __init__(self, builder: Builder, id: int, shape: Shape, node: int = -1) -> None:
+        self.builder, self.id, self.shape, self.node = builder, id, shape, node
+
+
+class Results(Record):
+    """Several tensors by name, as a block with outputs or `maxpool(indices=true)` returns; the first is the main one."""
+
+    tensors: tuple[tuple[str, Tensor], ...]
+
+    @property
+    def main(self) -> Tensor:
+        """The tensor that a chain goes on with."""
+        return self.tensors[0][1]
+
+
+class Quotient(Record):
+    """An exact quotient that is not whole (yet): `H / 2`, `7 / 2`."""
+
+    top: int | Size | Area
+    bottom: int
+
+
+class Omitted:
+    """The value of `item if test` where the test is false: left out of its sequence or chain."""
+
+
+OMITTED = Omitted()
+
+
+# -------------------------------------------------------------------------------------------------- callables
+class Bound(Record):
+    """Arguments given so far: values by parameter, the place of each, and what was written there."""
+
+    values: tuple[tuple[str, Any], ...] = ()
+    places: tuple[tuple[str, Span], ...] = ()
+    written: tuple[tuple[str, syntax.Expr], ...] = ()
+    env: Env | None = None  # where the call stands
+    positional: int = 0
+
+    unequal = ("places", "written", "env", "positional")
+
+
+class Pipeline(Record):
+    """Base of the values that can be a step."""
+
+
+class Callee(Pipeline):
+    """A pipeline that takes arguments: an operator, a block or a net, with the arguments given so far."""
+
+    bound: Bound = Bound()
+    span: Span | None = None
+
+    unequal = ("span",)
+
+    @property
+    def label(self) -> str:
+        """The name of what is called."""
+        raise NotImplementedError
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters with their defaults, `REQUIRED` where there is none; defaults of blocks are expressions."""
+        raise NotImplementedError
+
+
+UNIVERSAL = ("init", "bias_init")  # arguments of every operator with weights
+
+
+class OpValue(Callee):
+    """An operator. `defaults` and `inits` are those of the file that names it."""
+
+    op: type[Op]
+    defaults: tuple[tuple[str, Any], ...] = ()
+    inits: tuple[tuple[str, Initializer], ...] = ()
+
+    @property
+    def label(self) -> str:
+        return self.op.name
+
+    @property
+    def params(self) -> dict[str, Any]:
+        own = {name: spec.default for name, spec in self.op.args.items()} | dict(self.defaults)
+        return own | dict.fromkeys(UNIVERSAL) if self.op.stateful else own
+
+
+class BlockValue(Callee):
+    """A block or a net, with the environment of the file that defines it."""
+
+    block: syntax.Block | syntax.Net
+    env: Env
+
+    def key(self) -> tuple[Any, ...]:
+        return (self.bound, id(self.block))
+
+    @property
+    def label(self) -> str:
+        return self.block.name
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {p.name: REQUIRED if p.default is None else p.default for p in self.block.params}
+
+
+class ChainValue(Pipeline):
+    """`a -> b`."""
+
+    links: tuple[Any, ...]
+
+
+class RepeatValue(Pipeline):
+    """`a * n`."""
+
+    item: Any
+    count: int
+
+
+class CombineValue(Pipeline):
+    """`cat(a, b)`, `add`, `mul`, `split`."""
+
+    kind: str
+    branches: tuple[Any, ...]
+
+
+class LabelValue(Pipeline):
+    """A labelled pipeline. Compared by identity: one value used twice is one module with shared weights."""
+
+    name: str
+    item: Any
+    span: Span
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class Deferred(Pipeline):
+    """A pipeline whose text mentions `x`: it is evaluated where it is applied, when `x` is known."""
+
+    expr: syntax.Expr
+    env: Env
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Deferred) and self.expr is other.expr and self.env is other.env
+
+    def __hash__(self) -> int:
+        return hash((id(self.expr), id(self.env)))
+
+
+class Located(Pipeline):
+    """A pipeline with the place where it was written, for messages."""
+
+    item: Any
+    span: Span
+
+    unequal = ("span",)
+
+
+class Function(Record):
+    """A function of the text, with the environment that it was defined in."""
+
+    fn: syntax.Fn
+    env: Env
+
+    def key(self) -> tuple[Any, ...]:
+        return (id(self.fn),)
+
+
+class Builtin(Record):
+    """A function of the language, on plain values."""
+
+    name: str
+    call: Callable[..., Any]
+
+
+class Combinator(Record):
+    """`cat`, `add`, `mul` or `split`, before it is given its branches."""
+
+    kind: str
+
+
+class InitializerName(Record):
+    """An initializer before it is given its arguments: `normal`."""
+
+    name: str
+
+
+# -------------------------------------------------------------------------------------------------- in words
+def describe(value: Any) -> str:
+    """Say what a value is, for a message: `the number 3`, `a list of 4`, `the block bottleneck(groups=32)`."""
+    if isinstance(value, (bool, Quotient)):
+        return show(value)
+    if isinstance(value, (int, float)):
+        return f"the number {value}"
+    if isinstance(value, (Size, Area)):
+        return f"the size {value}"
+    if isinstance(value, str):
+        return f'the text "{value}"'
+    if isinstance(value, tuple):
+        return f"a list of {len(value)}"
+    if isinstance(value, Tensor):
+        return f"a tensor [{', '.join(map(str, value.shape))}]"
+    if isinstance(value, Callee):
+        kind = "operator" if isinstance(value, OpValue) else type(value.block).__name__.lower()  # type: ignore[attr-defined]
+        return f"the {kind} `{show(value)}`"
+    if isinstance(value, Pipeline):
+        return "a pipeline"
+    return {
+        Function: "a function",
+        Builtin: "a function",
+        Combinator: "a combinator without branches",
+        Initializer: "an initializer",
+        InitializerName: "an initializer",
+        Results: "several tensors",
+        Omitted: "nothing: its condition is false",
+    }.get(type(value), "a value")
+
+
+def show(value: Any) -> str:
+    """Print a value as the language writes it, shortened where it is long."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, Quotient):
+        return f"{value.top}/{value.bottom}"
+    if isinstance(value, tuple):
+        shown = ", ".join(show(v) for v in value[:8])
+        return f"[{shown}{', ...' if len(value) > 8 else ''}]"
+    if isinstance(value, Callee):
+        args = ", ".join(f"{k}={show(v)}" for k, v in value.bound.values)
+        return f"{value.label}({args})" if args else value.label
+    if isinstance(value, Tensor):
+        return f"[{', '.join(map(str, value.shape))}]"
+    if isinstance(value, ChainValue):
+        return " -> ".join(show(v) for v in value.links)
+    if isinstance(value, RepeatValue):
+        return f"{show(value.item)} * {value.count}"
+    if isinstance(value, CombineValue):
+        return f"{value.kind}({', '.join(show(v) for v in value.branches)})"
+    if isinstance(value, LabelValue):
+        return f"{value.name}: {show(value.item)}"
+    if isinstance(value, Located):
+        return show(value.item)
+    if isinstance(value, Deferred):
+        return " ".join(value.expr.span.text.split())
+    if isinstance(value, Function):
+        return value.fn.name
+    if isinstance(value, (Initializer, InitializerName, Builtin)):
+        return value.name
+    return str(value)
+
+
+def is_pipeline(value: Any) -> bool:
+    """Say whether a value can be a step, a list of pipelines among them."""
+    if isinstance(value, tuple):
+        return any(is_pipeline(v) for v in value)
+    return isinstance(value, (Pipeline, Tensor, Omitted, Results))

@@ -1,0 +1,1 @@
+"""Bundled networks, one file a family."""
