@@ -211,7 +211,8 @@ class Elaborator(Evaluator):
         if last is None:
             raise errors.no_tensor(block.span, f"the net `{block.name}` has no input")
         kind = "block" if isinstance(block, syntax.Block) else "net"
-        scope = builder.scope(kind, block.name, args, last, block.span, block.doc)
+        optional = tuple(p.name for p in block.params if p.default is not None)
+        scope = builder.scope(kind, block.name, args, last, block.span, block.doc).replace(optional=optional)
         if declared is not None:
             self._check_signature(declared, block.name, scope.output_shapes[0], env)
         return scope

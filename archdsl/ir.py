@@ -63,6 +63,7 @@ class Scope(Record):
     bindings: tuple[tuple[str, syntax.Expr, object], ...] = ()  # names bound to plain values in the body
     relations: tuple[tuple[Relation, Node], ...] = ()  # equalities that hold for some input sizes only
     input_names: tuple[str, ...] = ("x",)
+    optional: tuple[str, ...] = ()  # parameters that have a default
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:

@@ -157,7 +157,9 @@ class Area:
         if isinstance(dim, int):
             return Area(dim, ())
         shared = gcd(dim.slope, *dim.values)
-        return Area(shared, (Size(dim.symbol, dim.period, dim.slope // shared, tuple([v // shared for v in dim.values])),))
+        return Area(
+            shared, (Size(dim.symbol, dim.period, dim.slope // shared, tuple([v // shared for v in dim.values])),)
+        )
 
     def __mul__(self, other: Dim) -> Dim:
         right = Area.of(other)

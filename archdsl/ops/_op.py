@@ -152,11 +152,13 @@ class Leaf(Record):
     """A value in generated code, with the formula it came from.
 
     `formula` names fields of the operator in braces, and `{in}` for the channels of its input, so that the emitter
-    may print `4 * planes` where the text said so: `Leaf(3, "{kernel} // 2")`.
+    may print `4 * planes` where the text said so: `Leaf(3, "{kernel} // 2")`. An argument that equals `omit`,
+    PyTorch's own default, is left out of the code.
     """
 
     value: object
     formula: str = ""
+    omit: object = REQUIRED
 
 
 class Operand(Record):
@@ -252,10 +254,9 @@ class Op(Record):
                 raise ArgFault(field, f"expects {spec.kind.text}") from None
         return cls(**made)
 
-    def leaf(self, field: str, *, omit: object = REQUIRED) -> Leaf | None:
-        """Return the field as a leaf of generated code, or None where it equals `omit`, PyTorch's own default."""
-        value = getattr(self, field)
-        return None if value == omit else Leaf(value, f"{{{field}}}")
+    def leaf(self, field: str, *, omit: object = REQUIRED) -> Leaf:
+        """Return the field as a leaf of generated code; `omit` is PyTorch's own default for it."""
+        return Leaf(getattr(self, field), f"{{{field}}}", omit)
 
     # ------------------------------------------------------------ rules
     def shape(self, x: Shape, *more: Shape) -> Shape:
@@ -323,6 +324,13 @@ def fits(x: Shape, y: Shape, kernel: tuple[int, int], at: str = "kernel") -> Sha
     return y
 
 
+def remains(y: Shape, at: str = "pad") -> Shape:
+    """Return `y`, or raise `ShapeFault` where an argument that cuts from the result leaves nothing of it."""
+    if int(y[2]) < 1 or int(y[3]) < 1:
+        raise ShapeFault(f"{at} leaves nothing of the result", label=f"it would be {int(y[2])}x{int(y[3])}", at=at)
+    return y
+
+
 def divides(divisor: int, count: int, which: str, at: str = "groups") -> None:
     """Raise `ShapeFault` where a number of groups, or parts, does not divide a channel count."""
     if count % divisor:
@@ -374,8 +382,8 @@ def is_symbolic(dim: Dim) -> bool:
 
 
 __all__ = [
-    "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kind", "Leaf", "Op", "Operand", "Relation", "ShapeFault",
-    "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channels", "choice", "divides", "equalities", "expression",
-    "fits", "fixed", "image", "integer", "is_symbolic", "number", "op", "optional", "pair", "product", "show", "tensor",
-    "volume",
+    "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kind", "Leaf", "Op", "Operand", "Relation",
+    "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channels", "choice", "divides",
+    "equalities", "expression", "fits", "fixed", "image", "integer", "is_symbolic", "number", "op", "optional", "pair",
+    "product", "remains", "show", "tensor", "volume",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ class Activation(Op):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return x
 
-    def keywords(self) -> dict[str, Leaf | None]:
+    def keywords(self) -> dict[str, Leaf]:
         """The arguments by PyTorch's names."""
         return {}
 
@@ -42,8 +42,8 @@ PLAIN = (
     ("mish", "nn.Mish", "F.mish", False, "Mish (`nn.Mish`): x * tanh(log(1 + exp(x)))."),
     ("sigmoid", "nn.Sigmoid", "torch.sigmoid", False, "Logistic function (`nn.Sigmoid`): 1 / (1 + exp(-x))."),
     ("tanh", "nn.Tanh", "torch.tanh", False, "Hyperbolic tangent (`nn.Tanh`)."),
-    ("hardswish", "nn.Hardswish", "F.hardswish", False, "Hard swish (`nn.Hardswish`): x * min(max(x + 3, 0), 6) / 6."),
-    ("hardsigmoid", "nn.Hardsigmoid", "F.hardsigmoid", False, "Hard sigmoid (`nn.Hardsigmoid`): min(max(x + 3, 0), 6) / 6."),
+    ("hardswish", "nn.Hardswish", "F.hardswish", False, "Hard swish (`nn.Hardswish`): x * clip(x + 3, 0, 6)/6."),
+    ("hardsigmoid", "nn.Hardsigmoid", "F.hardsigmoid", False, "Hard sigmoid (`nn.Hardsigmoid`): clip(x + 3, 0, 6)/6."),
 )  # fmt: skip
 
 for _name, _module, _function, _inplace, _doc in PLAIN:
@@ -60,7 +60,7 @@ class LeakyReLU(Activation):
     torch = ("nn.LeakyReLU", "F.leaky_relu")
     inplace = True
 
-    def keywords(self) -> dict[str, Leaf | None]:
+    def keywords(self) -> dict[str, Leaf]:
         return {"negative_slope": self.leaf("slope", omit=0.01)}
 
 
@@ -73,7 +73,7 @@ class ELU(Activation):
     torch = ("nn.ELU", "F.elu")
     inplace = True
 
-    def keywords(self) -> dict[str, Leaf | None]:
+    def keywords(self) -> dict[str, Leaf]:
         return {"alpha": self.leaf("alpha", omit=1.0)}
 
 
@@ -85,7 +85,7 @@ class GELU(Activation):
 
     torch = ("nn.GELU", "F.gelu")
 
-    def keywords(self) -> dict[str, Leaf | None]:
+    def keywords(self) -> dict[str, Leaf]:
         return {"approximate": self.leaf("approximate", omit="none")}
 
 
@@ -95,7 +95,7 @@ class Softmax(Activation):
 
     torch = ("nn.Softmax", "F.softmax")
 
-    def keywords(self) -> dict[str, Leaf | None]:
+    def keywords(self) -> dict[str, Leaf]:
         return {"dim": Leaf(1)}
 
 
@@ -104,7 +104,7 @@ class PReLU(Op):
     """Rectified linear unit with a learned slope below zero (`nn.PReLU`; He et al., 2015): keeps the shape."""
 
     per_channel: bool = arg(boolean(), False, doc="learn a slope for each channel, not one for all")
-    init: float = arg(number(), 0.25, doc="the slope before training")
+    slope: float = arg(number(), 0.25, doc="the slope before training")
 
     stateful = True
 
@@ -120,4 +120,4 @@ class PReLU(Op):
 
     def module(self, x: Shape) -> Call:
         slopes = channels(x) if self.per_channel else None
-        return call("nn.PReLU", slopes, init=self.leaf("init", omit=0.25))
+        return call("nn.PReLU", slopes, init=self.leaf("slope", omit=0.25))

@@ -19,6 +19,7 @@ from archdsl.ops._op import (
     op,
     optional,
     pair,
+    remains,
     show,
     volume,
 )
@@ -155,7 +156,7 @@ class ConvTranspose(Op):
             if extra >= max(stride, dilation):
                 label = f"output_pad is {extra}, stride {stride}, dilation {dilation}"
                 raise ShapeFault("output_pad must be less than stride or dilation", label=label, at="output_pad")
-        return fits(x, (n, self.out, self.spread(h, 0), self.spread(w, 1)), self.kernel)
+        return remains((n, self.out, self.spread(h, 0), self.spread(w, 1)))
 
     def spread(self, dim: Dim, axis: int) -> Dim:
         """Return the size of the result along an axis, 0 for the height and 1 for the width."""
@@ -228,8 +229,6 @@ def same(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
     return dh * (kh - 1) // 2, dw * (kw - 1) // 2
 
 
-def padding_leaf(padding: tuple[int, int], pad: tuple[int, int] | None) -> Leaf | None:
+def padding_leaf(padding: tuple[int, int], pad: tuple[int, int] | None) -> Leaf:
     """Return the padding as a leaf: the formula of `same` padding, or the `pad` that was given."""
-    if padding == (0, 0):
-        return None
-    return Leaf(padding, "{pad}" if pad is not None else "{dilation} * ({kernel} - 1) // 2")
+    return Leaf(padding, "{pad}" if pad is not None else "{dilation} * ({kernel} - 1) // 2", (0, 0))

@@ -136,7 +136,7 @@ class LocalResponseNorm(Op):
     def function(self, *xs: Shape) -> Call:
         return call("F.local_response_norm", X, self.leaf("size"), **self.constants())
 
-    def constants(self) -> dict[str, Leaf | None]:
+    def constants(self) -> dict[str, Leaf]:
         """The constants that differ from PyTorch's."""
         return {
             "alpha": self.leaf("alpha", omit=1e-4),

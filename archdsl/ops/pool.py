@@ -19,6 +19,7 @@ from archdsl.ops._op import (
     op,
     optional,
     pair,
+    remains,
     tensor,
 )
 from archdsl.sizes import window
@@ -47,12 +48,9 @@ class Pool(Op):
         """The step of the window, (height, width)."""
         return self.kernel if self.stride is None else self.stride
 
-    def keywords(self) -> dict[str, Leaf | None]:
+    def keywords(self) -> dict[str, Leaf]:
         """The arguments behind the kernel, by PyTorch's names."""
-        return {
-            "stride": None if self.step == self.kernel else self.leaf("stride"),
-            "padding": self.leaf("pad", omit=(0, 0)),
-        }
+        return {"stride": Leaf(self.step, "{stride}", self.kernel), "padding": self.leaf("pad", omit=(0, 0))}
 
 
 class Window(Pool):
@@ -100,7 +98,7 @@ class MaxPool(Window):
     def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
         return (self.shape(*xs),) * len(self.results)
 
-    def keywords(self) -> dict[str, Leaf | None]:
+    def keywords(self) -> dict[str, Leaf]:
         return super().keywords() | {
             "dilation": self.leaf("dilation", omit=(1, 1)),
             "ceil_mode": self.leaf("ceil", omit=False),
@@ -120,7 +118,7 @@ class AvgPool(Window):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return self.slide(x, self.ceil)
 
-    def keywords(self) -> dict[str, Leaf | None]:
+    def keywords(self) -> dict[str, Leaf]:
         return super().keywords() | {
             "ceil_mode": self.leaf("ceil", omit=False),
             "count_include_pad": self.leaf("count_pad", omit=True),
@@ -141,8 +139,7 @@ class MaxUnpool(Pool):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         n, c, *_ = image(x)
         agree("maxunpool", x, more[0], 1, range(4))
-        h, w = self.spread(x)
-        y = fits(x, (n, c, h, w), self.kernel, "pad")
+        y = remains((n, c, *self.spread(x)))
         return self.as_like(y, image(more[1], 2)) if self.like else y
 
     def spread(self, x: Shape) -> tuple[Dim, Dim]:

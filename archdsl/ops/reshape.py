@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archdsl.ops._op import (
+    MAX_INT,
     ArgFault,
     Kind,
     Leaf,
@@ -121,7 +122,7 @@ def margins() -> Kind:
 
     def accept(value: object) -> tuple[int, ...]:
         sizes = value if isinstance(value, tuple) else (value,) * 4
-        if len(sizes) not in (2, 4) or any(type(v) is not int or v < 0 for v in sizes):
+        if len(sizes) not in (2, 4) or any(type(v) is not int or not 0 <= v <= MAX_INT for v in sizes):
             raise ValueError
         return sizes if len(sizes) == 4 else (sizes[1], sizes[1], sizes[0], sizes[0])
 

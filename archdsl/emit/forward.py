@@ -1,0 +1,323 @@
+"""The data flow of one class, as the statements a person would write.
+
+Steps of a chain nest into one expression, `F.relu(self.bn1(self.conv1(x)))`, as long as it stays readable; a value
+that is used twice, or much later, gets a name. Steps that only training outputs need stand under `if self.training:`.
+Statements keep the order of the text, so that random numbers (dropout) are drawn in that order.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+from archdsl.emit.groups import is_empty
+from archdsl.emit.layout import WIDTH
+from archdsl.emit.terms import python
+from archdsl.ir import Scope
+from archdsl.ops._op import Leaf, Op, Operand
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archdsl.emit.classes import ClassPlan, Context
+    from archdsl.ir import Node
+    from archdsl.ops._op import Call
+
+LETTERS = ("y", "z", "u", "v", "w")
+DEEPEST = 4  # calls inside one another in one expression
+JOINS = ("add", "mul", "cat")
+WORDS = frozenset({"self", "torch", "nn", "F", "OrderedDict", "NamedTuple"})
+
+
+class Forward:
+    """Writes the body of `forward`."""
+
+    def __init__(self, plan: ClassPlan, context: Context, result: str) -> None:
+        self.plan, self.context, self.result = plan, context, result
+        self.scope = context.first
+        self.alias: dict[int, int] = {}
+        self.nodes = [n for i, n in enumerate(self.scope.nodes) if not self._skipped(i, n)]
+        self.left = self._uses()
+        self.text: dict[int, str] = {}
+        self.root: dict[int, str] = {}  # the variable that a value's expression starts from
+        self.owner: dict[str, int] = {}
+        self.pending: tuple[int, str] | None = None  # a value not yet named, and its line in the text
+        self.lines: list[str] = []
+        self.training = False
+        self.needed = self._needed()
+
+    def _skipped(self, number: int, node: Node) -> bool:
+        """Leave out a step that does nothing in any instance; its result is its input."""
+        whats = [s.nodes[number].what for s in self.context.scopes if isinstance(s, Scope)]
+        empty = all(isinstance(w, Scope) and is_empty(w) for w in whats)
+        if empty or isinstance(node.what, Op) and node.what.name == "identity":
+            self.alias[node.outputs[0]] = self._real(node.inputs[0])
+            return True
+        return False
+
+    def _real(self, value: int) -> int:
+        return self.alias.get(value, value)
+
+    def _inputs(self, node: Node) -> list[int]:
+        return [self._real(v) for v in node.inputs]
+
+    def _uses(self) -> dict[int, int]:
+        uses: dict[int, int] = {}
+        for node in self.nodes:
+            for value in self._inputs(node):
+                uses[value] = uses.get(value, 0) + 1
+        for output in self.scope.outputs:
+            value = self._real(output.value)
+            uses[value] = uses.get(value, 0) + 1
+        return uses
+
+    def _needed(self) -> set[int]:
+        """Return the values that are needed outside training."""
+        needed = {self._real(o.value) for o in self.scope.outputs if not o.training}
+        for node in reversed(self.nodes):
+            if needed.intersection(node.outputs):
+                needed.update(self._inputs(node))
+        return needed
+
+    # ------------------------------------------------------------ statements
+    def body(self, names: Sequence[str]) -> list[str]:
+        """Return the statements; `names` are the parameters of `forward`."""
+        for value, name in zip(self.scope.inputs, names):
+            self.text[value] = self.root[value] = name
+            self.owner[name] = value
+        for number, node in enumerate(self.nodes):
+            following = self.nodes[number + 1] if number + 1 < len(self.nodes) else None
+            self._statement(node, following)
+        self._return()
+        return self.lines
+
+    def _statement(self, node: Node, following: Node | None) -> None:
+        inputs = self._inputs(node)
+        if self.pending is not None and self.pending[0] not in inputs:
+            self._name_pending()
+        self._enter(not self.needed.intersection(node.outputs))
+        code = self.call(node, [self.text[v] for v in inputs])
+        self.pending = None
+        for value in inputs:
+            self.left[value] -= 1
+        if len(node.outputs) > 1:
+            used = [o for o in node.outputs if self.left.get(o)]
+            names = [self._variable(o, node) if o in used else "_" for o in node.outputs]
+            self._emit(f"{', '.join(names)} = {code}")
+            return
+        result = node.outputs[0]
+        self.text[result], self.root[result] = code, self.root[inputs[0]]
+        if self._nests(node, following, result, code):
+            self.pending = (result, code)
+        else:
+            self._assign(result, node, code)
+
+    def _nests(self, node: Node, following: Node | None, result: int, code: str) -> bool:
+        """Say whether an expression goes into the statement of the step that follows."""
+        if self.left.get(result) != 1 or code.count("(") > DEEPEST + 2 or len(code) > 66:
+            return False
+        if following is None:
+            return True
+        inputs = self._inputs(following)
+        if result not in inputs or self.needed.intersection(following.outputs) != self.needed.intersection(node.outputs) and (
+            bool(self.needed.intersection(following.outputs)) != bool(self.needed.intersection(node.outputs))
+        ):
+            return False
+        if isinstance(following.what, Op) and following.what.name in JOINS:
+            return " + " not in code and " * " not in code
+        if isinstance(node.what, Scope) or isinstance(following.what, Scope):
+            return code.count("(") <= 1 and node.span.line == following.span.line
+        return _depth(code) < DEEPEST and (node.span.line == following.span.line or not following.what.stateful)
+
+    def _assign(self, value: int, node: Node, code: str) -> None:
+        self._emit(f"{self._variable(value, node)} = {code}")
+
+    def _name_pending(self) -> None:
+        assert self.pending is not None, "only called with a pending value"
+        value, code = self.pending
+        node = next(n for n in self.nodes if value in n.outputs)
+        self.pending = None
+        self._assign(value, node, code)
+
+    def _variable(self, value: int, node: Node) -> str:
+        """Choose the variable of a value: its input's where that is free, else its label, else a letter."""
+        name = ""
+        inputs = self._inputs(node)
+        root = self.root.get(value) or self.root[inputs[0]]
+        if len(node.outputs) == 1 and root in self.owner and not self.left.get(self.owner[root]) and root.isidentifier():
+            name = root
+        output = next((o.name for o in self.scope.outputs if self._real(o.value) == value), "")
+        if not name:
+            own = node.name if node.labelled and isinstance(node.what, Scope) else ""
+            for candidate in (output if len(self.scope.outputs) > 1 and output != "out" else "", own, *LETTERS):
+                if candidate and candidate not in WORDS and not keyword.iskeyword(candidate) and self._free(candidate):
+                    name = candidate
+                    break
+        number = 1
+        while not name:
+            name = f"t{number}" if self._free(f"t{number}") else ""
+            number += 1
+        self.owner[name] = value
+        self.text[value] = self.root[value] = name
+        return name
+
+    def _free(self, name: str) -> bool:
+        return name not in self.owner or not self.left.get(self.owner[name])
+
+    def _enter(self, training: bool) -> None:
+        if training == self.training:
+            return
+        if self.pending is not None and training is False:
+            return
+        self.training = training
+        if training:
+            self.lines.append("if self.training:")
+
+    def _emit(self, line: str) -> None:
+        self.lines += _wrapped(line, 12 if self.training else 8, "    " if self.training else "")
+
+    def _return(self) -> None:
+        outputs = self.scope.outputs
+        values = [self.text[self._real(o.value)] for o in outputs]
+        always = [v for o, v in zip(outputs, values) if not o.training]
+        if len(always) < len(outputs):
+            if self.pending is not None:
+                self._name_pending()
+                values = [self.text[self._real(o.value)] for o in outputs]
+                always = [v for o, v in zip(outputs, values) if not o.training]
+            self._enter(False)
+            self.training = True
+            self.lines.append("if self.training:")
+            ordered = [(o.name, v) for o, v in zip(outputs, values)]
+            self._emit(f"return {self.result}({', '.join(f'{n}={v}' for n, v in ordered)})")
+            self.training = False
+        if len(always) == 1:
+            self._emit(f"return {always[0]}")
+        elif self.result:
+            self._emit(f"return {self.result}({', '.join(f'{o.name}={v}' for o, v in zip(outputs, values))})")
+        else:
+            self._emit(f"return {', '.join(values)}")
+
+    # ------------------------------------------------------------ calls
+    def call(self, node: Node, operands: list[str]) -> str:
+        """Return the code of one step."""
+        if isinstance(node.what, Scope) or self.is_module(node):
+            attribute = f"self.{node.name}" if node.name.isidentifier() else f'self.get_submodule("{node.name}")'
+            return f"{attribute}({', '.join(operands)})"
+        shapes = [self.scope.shapes[i] for i in node.inputs]
+        function = node.what.function(*shapes)
+        assert function is not None, f"`{node.what.name}` has neither a module nor a function"
+        if node.what.support:
+            self.plan.support.add(node.what.support)
+        return self._function(function, node, operands)
+
+    def is_module(self, node: Node) -> bool:
+        """Say whether an operator is a module of its own here, rather than a function."""
+        return is_module(node, self.scope)
+
+    def _function(self, function: Call, node: Node, operands: list[str]) -> str:
+        if function.infix:
+            parts = [o if _is_call(o) else f"({o})" for o in operands]
+            return function.infix.join(parts)
+        target = function.target
+        if function.holes is not None:
+            values = {name: self._leaf(leaf, node) for name, leaf in function.holes}
+            return _filled(target, operands, values)
+        target = _filled(target, operands, {})
+        arguments = [self._part(part, node, operands) for part in function.args]
+        for name, part in function.kwargs:
+            if not isinstance(part, Leaf) or part.value != part.omit:
+                arguments.append(f"{name}={self._part(part, node, operands)}")
+        if self._in_place(node):
+            arguments.append("inplace=True")
+        return f"{target}({', '.join(arguments)})"
+
+    def _part(self, part: Leaf | Operand, node: Node, operands: list[str]) -> str:
+        if isinstance(part, Leaf):
+            return self._leaf(part, node)
+        if part.index is None:
+            return f"[{', '.join(operands)}]"
+        return operands[part.index] + part.suffix
+
+    def _leaf(self, leaf: Leaf, node: Node) -> str:
+        """Return an argument of a function: a literal, or an attribute that keeps a parameter of the class."""
+        if leaf.formula == "":
+            return leaf.value if isinstance(leaf.value, str) and leaf.value.startswith("self.") else python(leaf.value)
+        number = self.scope.nodes.index(node)
+        leaves = self.plan.same_leaves(self.context, number, leaf.formula)
+        term = self.plan.leaf(self.context, number, leaves, node)
+        if term.literal:
+            return python(term.column[0])
+        attribute = term.text if term.text.isidentifier() else f"{node.what.name}_{leaf.formula.strip('{}')}"  # type: ignore[union-attr]
+        attribute = attribute if attribute.isidentifier() else f"argument{number}"
+        self.plan.stored[attribute] = term
+        return f"self.{attribute}"
+
+    def _in_place(self, node: Node) -> bool:
+        from archdsl.emit.classes import _in_place
+
+        return _in_place(self.scope, self.scope.nodes.index(node))
+
+
+def is_module(node: Node, scope: Scope) -> bool:
+    """Say whether a step becomes an attribute of its class: it has state, or a label and a module of its own."""
+    what = node.what
+    if isinstance(what, Scope):
+        return True
+    return what.stateful or node.labelled and what.module(scope.shapes[node.inputs[0]]) is not None
+
+
+def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:
+    def fill(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if not name.isdigit():
+            return values[name]
+        operand = operands[int(name)]
+        return operand if _is_call(operand) else f"({operand})"
+
+    return re.sub(r"\{(\w+)\}", fill, target)
+
+
+def _is_call(code: str) -> bool:
+    """Say whether an expression is a name or a call, which binds tightly."""
+    depth = 0
+    for character in code:
+        depth += (character in "([") - (character in ")]")
+        if depth == 0 and character == " ":
+            return False
+    return True
+
+
+def _depth(code: str) -> int:
+    depth = deepest = 0
+    for character in code:
+        depth += (character == "(") - (character == ")")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _wrapped(line: str, indent: int, pad: str) -> list[str]:
+    """Break a statement that is too wide inside its outermost brackets."""
+    if indent + len(line) <= WIDTH:
+        return [pad + line]
+    opening = line.find("(")
+    if opening < 0 or not line.endswith(")"):
+        return [pad + line]
+    inside = line[opening + 1 : -1]
+    if inside.startswith("[") and indent + 4 + len(inside) > WIDTH:
+        items = _split(inside[1 : inside.rindex("]")])
+        rest = inside[inside.rindex("]") + 1 :]
+        return [pad + line[: opening + 1] + "[", *[f"{pad}    {item}," for item in items], f"{pad}]{rest})"]
+    return [pad + line[: opening + 1], f"{pad}    {inside}", f"{pad})"]
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas outside brackets."""
+    parts, depth, start = [], 0, 0
+    for at, character in enumerate(text):
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            parts.append(text[start:at].strip())
+            start = at + 1
+    return [*parts, text[start:].strip()]

@@ -1,0 +1,91 @@
+"""Which scopes of a network share a class.
+
+Scopes share a class when they differ in numbers only: same operators, names and wiring. A block that is empty in some
+instances (no projection, say) does not split the class around it: it becomes optional there.
+"""
+
+from __future__ import annotations
+
+from archdsl.ir import Scope
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from archdsl.ir import Node
+
+
+class Groups:
+    """The scopes of a network by class: `classes` lists the members of each, inner classes first."""
+
+    def __init__(self, root: Scope) -> None:
+        self.scopes = list(_distinct(root, set()))
+        self.empty_titles = {s.title for s in self.scopes if s.kind == "block" and is_empty(s)}
+        self.keys: dict[int, Hashable] = {}
+        self.classes: dict[Hashable, list[Scope]] = {}
+        for scope in self.scopes:
+            if has_class(scope):
+                self.classes.setdefault(self.key(scope), []).append(scope)
+
+    def key(self, scope: Scope) -> Hashable:
+        """Return what scopes of one class have in common."""
+        found = self.keys.get(id(scope))
+        if found is None:
+            nodes = tuple([self._node(node, scope) for node in scope.nodes])
+            outputs = tuple([(o.name, o.value, o.training) for o in scope.outputs])
+            title = scope.title if scope.kind != "scope" or not is_sequential(scope) else ""
+            found = (scope.kind, title, scope.inputs, nodes, outputs)
+            self.keys[id(scope)] = found
+        return found
+
+    def _node(self, node: Node, scope: Scope) -> Hashable:
+        what = node.what
+        place = (node.name, node.labelled, node.reuses, node.inputs, node.outputs)
+        if isinstance(what, Scope):
+            if what.kind == "block" and what.title in self.empty_titles:
+                others = self._nonempty(what.title)
+                if len(others) == 1:
+                    return (*place, "optional", what.title, next(iter(others)))
+            return (*place, self.key(what))
+        shapes = [scope.shapes[i] for i in node.inputs]
+        calls = (what.module(shapes[0]), what.function(*shapes))
+        forms = tuple((c.target, len(c.args), tuple(k for k, _ in c.kwargs)) if c else None for c in calls)
+        return (*place, what.name, forms)
+
+    def _nonempty(self, title: str) -> set[Hashable]:
+        return {self.key(s) for s in self.scopes if s.kind == "block" and s.title == title and not is_empty(s)}
+
+
+def _distinct(scope: Scope, seen: set[int]) -> Iterator[Scope]:
+    """Yield each distinct scope once, inner ones first."""
+    if id(scope) in seen:
+        return
+    seen.add(id(scope))
+    for node in scope.nodes:
+        if isinstance(node.what, Scope):
+            yield from _distinct(node.what, seen)
+    yield scope
+
+
+def is_empty(scope: Scope) -> bool:
+    """Say whether a scope returns its input as it is."""
+    return not scope.nodes and len(scope.outputs) == 1
+
+
+def is_sequential(scope: Scope) -> bool:
+    """Say whether a scope is a plain `nn.Sequential`: each step a module, applied to what the step before returns."""
+    if len(scope.inputs) != 1 or len(scope.outputs) != 1:
+        return False
+    value = scope.inputs[0]
+    for node in scope.nodes:
+        if node.inputs != (value,) or len(node.outputs) != 1 or node.reuses:
+            return False
+        if not isinstance(node.what, Scope) and node.what.module(scope.shapes[value]) is None:
+            return False
+        value = node.outputs[0]
+    return scope.outputs[0].value == value
+
+
+def has_class(scope: Scope) -> bool:
+    """Say whether a scope becomes a class: nets, blocks, and bodies that are more than a sequence."""
+    return not is_empty(scope) and (scope.kind != "scope" or not is_sequential(scope))

@@ -1,0 +1,160 @@
+"""Pieces of generated code: calls that know how to break into lines, and runs of like calls folded into a loop."""
+
+from __future__ import annotations
+
+import re
+
+from archdsl.record import Record
+
+WIDTH = 100
+
+
+class Argument(Record):
+    """One argument of a call; `number` is its value where the text is a plain integer, so that runs can be folded."""
+
+    name: str
+    value: str | Piece
+    number: int | None = None
+
+
+class Piece(Record):
+    """A call, `target(arguments)`; with `brackets` a list `[...]` of pieces, or, without any, code as it is."""
+
+    target: str
+    arguments: tuple[Argument, ...] = ()
+    brackets: str = "()"
+
+    def __str__(self) -> str:
+        return self.flat()
+
+    def flat(self) -> str:
+        """Return the code on one line."""
+        if not self.brackets:
+            return self.target
+        inside = ", ".join(_flat(argument) for argument in self.arguments)
+        return f"{self.target}{self.brackets[0]}{inside}{self.brackets[1]}"
+
+    def lines(self, before: str, indent: int, after: str = "", close: str = "") -> list[str]:
+        """Return the code behind `before`, broken into lines where it is too wide.
+
+        `after` follows the code; a comment follows its first line. `close` are brackets that the caller opened.
+        """
+        flat = self.flat() + close
+        pad = " " * indent
+        fits = len(pad) + len(before) + len(flat) + len(after) <= WIDTH
+        if not self.brackets and not fits:
+            return [f"{pad}{before}({after if _is_comment(after) else ''}", f"{pad}    {flat}", f"{pad})"]
+        if fits or not self.arguments:
+            return [f"{pad}{before}{flat}{after}"]
+        comment = after if _is_comment(after) else ""
+        found = [f"{pad}{before}{self.target}{self.brackets[0]}{comment}"]
+        if len(self.arguments) == 1 and isinstance(self.arguments[0].value, Piece) and not self.arguments[0].name:
+            only = self.arguments[0].value
+            if only.brackets == "[]":  # OrderedDict([ ... ]) opens and closes on one line
+                return only.lines(f"{before}{self.target}(", indent, after, f"){close}")
+        for argument in self.arguments:
+            name = f"{argument.name}=" if argument.name else ""
+            if isinstance(argument.value, Piece):
+                found += argument.value.lines(name, indent + 4, ",")
+            else:
+                found.append(f"{pad}    {name}{argument.value},")
+        found.append(f"{pad}{self.brackets[1]}{close}{'' if comment else after}")
+        return found
+
+
+def _is_comment(after: str) -> bool:
+    return after.startswith("  #")
+
+
+def _flat(argument: Argument) -> str:
+    value = argument.value.flat() if isinstance(argument.value, Piece) else argument.value
+    return f"{argument.name}={value}" if argument.name else value
+
+
+class Child(Record):
+    """A named piece: one module of a sequence."""
+
+    name: str
+    piece: Piece
+
+
+def sequence(children: list[Child]) -> list[Argument]:
+    """Return the arguments of `nn.Sequential` for children numbered from 0, runs folded into `*[... for i in range]`."""
+    found = []
+    for first, count, step in runs([c.piece for c in children]):
+        piece = children[first].piece
+        if count == 1:
+            found.append(Argument("", piece))
+        else:
+            loop = _looped(piece, step, "i")
+            index = "i" if any(step) else "_"
+            found.append(Argument("", f"*[{loop} for {index} in range({count})]"))
+    return found
+
+
+def named(children: list[Child]) -> Piece:
+    """Return the `OrderedDict` of `nn.Sequential` for children with labels, a run of them as a comprehension."""
+    pieces = [c.piece for c in children]
+    groups = _labelled_runs(children)
+    if len(groups) == 1 and groups[0][1] > 2:
+        first, count, step = groups[0]
+        key, start = _numbered(children[first].name)
+        index = "i" if start == 0 else f"i + {start}"
+        text = f'(f"{key}{{{index}}}", {_looped(pieces[first], step, "i")}) for i in range({count})'
+        return Piece("OrderedDict", (Argument("", text),))
+    entries = [Argument("", Piece("", (Argument("", f'"{c.name}"'), Argument("", c.piece)))) for c in children]
+    return Piece("OrderedDict", (Argument("", Piece("", tuple(entries), "[]")),))
+
+
+def runs(pieces: list[Piece]) -> list[tuple[int, int, tuple[int, ...]]]:
+    """Split pieces into runs (first, count, step): equal ones, or alike with integers that grow by a fixed step."""
+    found = []
+    at = 0
+    while at < len(pieces):
+        count, step = 1, _step(pieces[at], pieces[at + 1]) if at + 1 < len(pieces) else None
+        while step is not None and at + count < len(pieces) and _step(pieces[at + count - 1], pieces[at + count]) == step:
+            count += 1
+        if step is None or count < (3 if any(step) else 2):
+            count, step = 1, ()
+        found.append((at, count, step))
+        at += count
+    return found
+
+
+def _labelled_runs(children: list[Child]) -> list[tuple[int, int, tuple[int, ...]]]:
+    found = runs([c.piece for c in children])
+    for first, count, _ in found:
+        key, start = _numbered(children[first].name)
+        if any(_numbered(children[first + i].name) != (key, start + i) for i in range(count)):
+            return [(i, 1, ()) for i in range(len(children))]
+    return found
+
+
+def _numbered(name: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(.*?)(\d+)", name)
+    return (found.group(1), int(found.group(2))) if found else (name, -1)
+
+
+def _step(left: Piece, right: Piece) -> tuple[int, ...] | None:
+    """Return by how much each integer grows from one piece to the next, or None where they differ otherwise."""
+    if left.target != right.target or len(left.arguments) != len(right.arguments):
+        return None
+    steps = []
+    for a, b in zip(left.arguments, right.arguments):
+        if a == b:
+            steps.append(0)
+        elif a.name == b.name and a.number is not None and b.number is not None:
+            steps.append(b.number - a.number)
+        else:
+            return None
+    return tuple(steps)
+
+
+def _looped(piece: Piece, step: tuple[int, ...], index: str) -> str:
+    arguments = []
+    for argument, by in zip(piece.arguments, step):
+        if by:
+            grown = f"{argument.number} {'+' if by > 0 else '-'} {f'{abs(by)} * ' if abs(by) != 1 else ''}{index}"
+            argument = argument.replace(value=grown)
+        arguments.append(argument)
+    return piece.replace(arguments=tuple(arguments)).flat()

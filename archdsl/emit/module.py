@@ -1,0 +1,258 @@
+"""The whole generated file: a plan of plain texts, printed by a template that only loops."""
+
+from __future__ import annotations
+
+import keyword
+import os
+import re
+
+from archdsl import ir
+from archdsl.emit import start
+from archdsl.emit.classes import ClassPlan
+from archdsl.emit.forward import Forward, is_module
+from archdsl.emit.groups import Groups, is_empty, is_sequential
+from archdsl.emit.layout import Argument, Piece, sequence
+from archdsl.emit.terms import python
+from archdsl.ir import Scope
+from archdsl.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+MAX_MODULES = 100_000
+
+
+class Emitted(Record):
+    """Generated Python: its text, and the name of the class of the net."""
+
+    text: str
+    class_name: str
+
+
+class ClassText(Record):
+    """What the template prints of one class."""
+
+    name: str
+    base: str
+    doc: list[str]
+    parameters: str
+    init: list[str]
+    arguments: str
+    forward: list[str]
+
+
+class ResultText(Record):
+    """A named tuple that a net with several outputs returns."""
+
+    name: str
+    fields: list[tuple[str, str]]
+
+
+def emit(network: ir.Network) -> Emitted:
+    """Lower a checked network to the text of a Python module that needs only torch.
+
+    The text is deterministic: it depends on the network alone, not on paths, times or hash seeds.
+    """
+    writer = Writer(network)
+    return Emitted(writer.text(), writer.plans[-1].name)
+
+
+class Writer:
+    """Plans the classes of a network and prints them."""
+
+    def __init__(self, network: ir.Network) -> None:
+        self.network = network
+        groups = Groups(network.scope)
+        self.plans: list[ClassPlan] = []
+        self.by_scope: dict[int, ClassPlan] = {}
+        names = _class_names(groups, network)
+        self.texts: list[ClassText] = []
+        self.result: ResultText | None = _result(network.scope, names[groups.key(network.scope)])
+        for key, scopes in groups.classes.items():
+            plan = ClassPlan(names[key], scopes, self.by_scope)
+            text = self._class(plan)
+            self.plans.append(plan)
+            self.texts.append(text)
+            self.by_scope.update({id(scope): plan for scope in scopes})
+
+    def text(self) -> str:
+        """Print the file."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        environment = Environment(
+            loader=PackageLoader("archdsl", "templates"),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,  # Python, not HTML; all names are identifiers and all texts go through `docstring`
+        )
+        starts = start.statements(self.plans)
+        if starts:
+            self.texts[-1] = self.texts[-1].replace(init=[*self.texts[-1].init, "", *starts])
+        support = sorted(set().union(*(plan.support for plan in self.plans)))
+        body = environment.get_template("module.py.j2").render(
+            classes=self.texts,
+            support=[s.rstrip() for s in support],
+            result=self.result,
+            doc=_module_doc(self.network),
+        )
+        return body.replace("@imports@\n", "\n".join(_imports(body)) + "\n")
+
+    # ------------------------------------------------------------ one class
+    def _class(self, plan: ClassPlan) -> ClassText:
+        first = plan.first
+        doc = docstring(first.doc or _title(first), 4)
+        if is_sequential(first) and first.kind == "block":
+            names = [n.name for n in first.nodes]
+            if all(name == str(i) for i, name in enumerate(names)):
+                piece = Piece("super().__init__", tuple(sequence(plan.children(plan.context))))
+                return self._text(plan, "nn.Sequential", doc, piece.lines("", 0), [])
+        lines, locals_at = ["super().__init__()"], 1
+        for number, node in enumerate(first.nodes):
+            if node.reuses or not is_module(node, first):
+                self._follow(plan, number)
+                continue
+            piece = plan.child(plan.context, number)
+            if piece is None:
+                continue
+            before = f"self.{node.name} = " if node.name.isidentifier() else f'self.add_module("{node.name}", '
+            after = plan.comment(node) if node.name.isidentifier() else ")" + plan.comment(node)
+            if node.name.isidentifier():
+                lines += piece.lines(before, 0, after)
+            else:
+                lines.append(f"{before}{piece.flat()}{after}")
+        result = self.result.name if self.result is not None and first is self.network.scope else ""
+        flow = Forward(plan, plan.context, result)
+        arguments = list(first.input_names) if len(first.inputs) > 1 else ["x"]
+        arguments = [a if a.isidentifier() and not keyword.iskeyword(a) else f"x{i}" for i, a in enumerate(arguments)]
+        forward = flow.body(arguments)
+        stored = [f"self.{name} = {plan.use(term).text}" for name, term in sorted(plan.stored.items())]
+        bound = [f"{name} = {plan.use(term).text}" for name, term in plan.locals.items() if name in plan.used]
+        lines[locals_at:locals_at] = bound + stored
+        return self._text(plan, "nn.Module", doc, lines, forward, arguments)
+
+    def _follow(self, plan: ClassPlan, number: int) -> None:
+        """Follow the channels through a step that is no module."""
+        node = plan.first.nodes[number]
+        if isinstance(node.what, Scope):
+            return
+        plan._track(plan.context, node, number, None)
+
+    def _text(
+        self, plan: ClassPlan, base: str, doc: list[str], init: list[str], forward: list[str], inputs: list[str] | None = None
+    ) -> ClassText:
+        parameters = ", ".join(["self", *map(str, plan.parameters())])
+        arguments = ", ".join(["self", *[f"{name}: torch.Tensor" for name in inputs or ["x"]]])
+        outputs = [o for o in plan.first.outputs]
+        returns = "torch.Tensor"
+        if self.result is not None and plan.first is self.network.scope:
+            always = len([o for o in outputs if not o.training])
+            returns = self.result.name if always == len(outputs) else f"torch.Tensor | {self.result.name}"
+        elif len(outputs) > 1:
+            returns = f"tuple[{', '.join(['torch.Tensor'] * len(outputs))}]"
+        return ClassText(plan.name, base, doc, parameters, init, f"({arguments}) -> {returns}", forward)
+
+
+# -------------------------------------------------------------------------------------------------- names and texts
+def _class_names(groups: Groups, network: ir.Network) -> dict[Hashable, str]:
+    """Name the classes: the block's name, and where one block gives several, what tells them apart."""
+    by_title: dict[str, list[Hashable]] = {}
+    for key, scopes in groups.classes.items():
+        title = _net_name(network) if scopes[0] is network.scope else camel(scopes[0].title or "part")
+        by_title.setdefault(title, []).append(key)
+    names: dict[Hashable, str] = {}
+    taken: set[str] = set()
+    for title, keys in by_title.items():
+        suffixes = _suffixes([groups.classes[key] for key in keys])
+        for key, suffix in zip(keys, suffixes):
+            name = f"{title}{suffix}"
+            while name in taken or name in ("Module", "OrderedDict", "NamedTuple") or keyword.iskeyword(name):
+                name += "_"
+            taken.add(name)
+            names[key] = name
+    return names
+
+
+def _suffixes(members: list[list[Scope]]) -> list[str]:
+    """Return a suffix for each class of one block: an argument that tells them apart, else a number."""
+    if len(members) == 1:
+        return [""]
+    for number, (name, _) in enumerate(members[0][0].args):
+        columns = [{_plain(s.args[number][1]) for s in scopes if number < len(s.args)} for scopes in members]
+        values = [next(iter(c)) for c in columns if len(c) == 1]
+        if len(values) == len(members) and None not in values and len(set(values)) == len(values):
+            return [camel(f"{name}_{_word(value)}") for value in values]
+    return ["" if i == 0 else str(i + 1) for i in range(len(members))]
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, (int, bool, str)) and len(str(value)) < 12 else None
+
+
+def _word(value: object) -> str:
+    return re.sub(r"\W", "_", str(value)).lower()
+
+
+def camel(name: str) -> str:
+    """Return `dense_layer` as `DenseLayer`."""
+    text = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    return text if text[:1].isalpha() else f"Part{text}"
+
+
+def _net_name(network: ir.Network) -> str:
+    """Return the class name of the net: as its docstring writes the family, where it names it, else in camel case."""
+    title = network.scope.title
+    for word in re.findall(r"[A-Za-z][\w-]*", network.doc.split("\n")[0]):
+        plain = re.sub(r"\W", "", word)
+        if plain.lower() == title.replace("_", "").lower():
+            return plain if plain[:1].isupper() else camel(title)
+    return camel(title)
+
+
+def _title(scope: Scope) -> str:
+    args = ", ".join(name for name, _ in scope.args)
+    return f"Block `{scope.title}({args})`." if scope.kind == "block" else f"Part `{scope.title}`."
+
+
+def _result(scope: Scope, name: str) -> ResultText | None:
+    if len(scope.outputs) == 1:
+        return None
+    fields = [(o.name, "torch.Tensor") for o in scope.outputs]
+    return ResultText(f"{name}Output", fields)
+
+
+def _module_doc(network: ir.Network) -> list[str]:
+    origin = f"Generated by archdsl from `{network.name}` in {os.path.basename(network.source.name)}."
+    return docstring("\n".join(filter(None, [network.doc.strip(), "", origin])), 0)
+
+
+def docstring(text: str, indent: int) -> list[str]:
+    """Return a text as the lines of a docstring: the one place where texts of a file reach generated code."""
+    safe = text.replace("\\", "\\\\").replace('"""', "'''").strip()
+    safe = "".join(c for c in safe if c.isprintable() or c == "\n")
+    if safe.endswith('"'):
+        safe += " "
+    lines = safe.split("\n")
+    if len(lines) == 1 and len(safe) + indent + 6 <= 100:
+        return [f'"""{safe}"""']
+    return [f'"""{lines[0]}', *[line.rstrip() for line in lines[1:]], '"""']
+
+
+def _imports(body: str) -> list[str]:
+    lines = []
+    if "OrderedDict(" in body:
+        lines.append("from collections import OrderedDict")
+    if "(NamedTuple)" in body:
+        lines.append("from typing import NamedTuple")
+    if lines:
+        lines.append("")
+    lines.append("import torch")
+    if re.search(r"\bF\.", body):
+        lines.append("import torch.nn.functional as F")
+    lines.append("from torch import nn")
+    return ["from __future__ import annotations", "", *lines]
+
+
+__all__ = ["Argument", "Emitted", "emit", "is_empty", "python"]

@@ -1,0 +1,105 @@
+"""How the weights start: the statements at the end of a net's `__init__`.
+
+What most modules of a kind share becomes one loop over all modules; a step that differs is set afterwards, by its class.
+"""
+
+from __future__ import annotations
+
+from archdsl.emit.groups import has_class
+from archdsl.ir import Scope
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archdsl.emit.classes import ClassPlan
+    from archdsl.initializers import Initializer
+    from archdsl.ir import Node
+
+    Key = tuple[str, str]  # the module's class, the parameter
+
+
+class Site:
+    """A parameter of one operator: the class that owns it, its path from there, and how it starts."""
+
+    def __init__(self, plan: ClassPlan, path: str, kind: str, parameter: str, init: Initializer | None, guard: bool) -> None:
+        self.plan, self.path, self.kind, self.parameter = plan, path, kind, parameter
+        self.init, self.guard = init, guard
+
+
+def statements(plans: list[ClassPlan]) -> list[str]:
+    """Return the statements that initialize the weights of a net."""
+    sites = [site for plan in plans for site in _sites(plan, plan.first, "")]
+    common = {key: _common([s for s in sites if (s.kind, s.parameter) == key]) for key in _keys(sites)}
+    lines = _loop({key: init for key, init in common.items() if init is not None}, sites)
+    special = [s for s in sites if s.init is not None and s.init != common[s.kind, s.parameter]]
+    net = plans[-1]
+    for plan in plans:
+        own = [s for s in special if s.plan is plan]
+        if not own:
+            continue
+        if plan is net:
+            lines += [s.init.torch(f"self.{s.path}.{s.parameter}") for s in own if s.init]
+            continue
+        lines += ["for m in self.modules():", f"    if isinstance(m, {plan.name}):"]
+        lines += [f"        {s.init.torch(f'm.{s.path}.{s.parameter}')}" for s in own if s.init]
+    return lines
+
+
+def _keys(sites: list[Site]) -> list[Key]:
+    return list(dict.fromkeys((s.kind, s.parameter) for s in sites))
+
+
+def _common(sites: list[Site]) -> Initializer | None:
+    """Return the initializer that a loop over all modules of a kind can set: what most of them have."""
+    counts: dict[Initializer | None, int] = {}
+    for site in sites:
+        counts[site.init] = counts.get(site.init, 0) + 1
+    best = max(counts, key=lambda init: counts[init])
+    return best if counts.get(None, 0) == 0 else None
+
+
+def _loop(common: dict[Key, Initializer], sites: list[Site]) -> list[str]:
+    if not common:
+        return []
+    lines = ["for m in self.modules():"]
+    kinds = list(dict.fromkeys(kind for kind, _ in common))
+    for number, kind in enumerate(kinds):
+        lines.append(f"    {'if' if number == 0 else 'elif'} isinstance(m, {kind}):")
+        for (other, parameter), init in common.items():
+            if other != kind:
+                continue
+            code = init.torch(f"m.{parameter}")
+            if any(s.guard for s in sites if (s.kind, s.parameter) == (kind, parameter)):
+                lines += [f"        if m.{parameter} is not None:", f"            {code}"]
+            else:
+                lines.append(f"        {code}")
+    return lines
+
+
+def _sites(plan: ClassPlan, scope: Scope, path: str) -> Iterator[Site]:
+    for node in scope.nodes:
+        if node.reuses:
+            continue
+        place = _joined(path, node)
+        if isinstance(node.what, Scope):
+            if not has_class(node.what):
+                yield from _sites(plan, node.what, place)
+            continue
+        if not node.what.stateful:
+            continue
+        x = scope.shapes[node.inputs[0]]
+        weights = node.what.weights(x)
+        call = node.what.module(x)
+        assert call is not None, "an operator with state has a module"
+        given = dict(node.init)
+        for parameter in weights:
+            yield Site(plan, place, call.target, parameter, given.get(parameter), False)
+        if "bias" in given and "bias" not in weights and hasattr(node.what, "bias"):
+            yield Site(plan, place, call.target, "bias", given["bias"], True)
+
+
+def _joined(path: str, node: Node) -> str:
+    if node.name.isdigit():
+        return f"{path}[{node.name}]" if path else f'get_submodule("{node.name}")'
+    return f"{path}.{node.name}" if path else node.name
