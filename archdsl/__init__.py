@@ -1,1 +1,38 @@
-"""archdsl."""
+"""archdsl: convolutional networks written the way their papers describe them.
+
+    model = archdsl.load("resnet50").to("cuda")         # a bundled network as an `nn.Module`
+    model = archdsl.load("mine.arch", classes=10)       # a file of yours
+    model = archdsl.loads(text)                         # a text
+
+    archdsl.nets("resnet*")                             # what there is
+    checked = archdsl.check("densenet121")              # exact shapes, parameters and MACs, without torch
+    source = archdsl.compile("densenet121")             # Python that needs only torch
+
+Only `load` and `loads` import torch, when they are first used.
+"""
+
+from __future__ import annotations
+
+from archdsl.api import check, compile, nets
+from archdsl.diagnostics import CompileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archdsl.load import load, loads
+
+__version__ = "0.1.0"
+__all__ = ["CompileError", "__version__", "check", "compile", "load", "loads", "nets"]
+
+
+def __getattr__(name: str) -> object:
+    """Import torch only when a network is loaded."""
+    if name in ("load", "loads"):
+        from archdsl.load import load, loads
+
+        globals().update(load=load, loads=loads)
+        return globals()[name]
+    raise AttributeError(f"module `archdsl` has no attribute `{name}`")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,7 +1,7 @@
 """What a checked network costs: parameters, and multiply-accumulates for one image at the default input size.
 
 Convention: MACs of convolutions, transposed convolutions and linear layers; norms, activations, pooling and additions
-count 0. FLOPs are twice the MACs. Each distinct scope is counted once, however often it is used.
+count 0, and so do steps that only outputs `when training` need. FLOPs are twice the MACs. Each distinct scope is counted once, however often it is used.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ class Costs:
         found = self.known.get(id(scope))
         if found is None:
             found = Cost()
+            wanted = needed(scope)
             for node in scope.nodes:
-                found += self.node(node, scope)
+                cost = self.node(node, scope)
+                found += cost if wanted.intersection(node.outputs) else Cost(cost.params, 0)
             self.known[id(scope)] = found
         return found
 
@@ -51,6 +53,15 @@ class Costs:
             ys = tuple([scope.shapes[o] for o in node.outputs])
             cost = Cost(parameters(node, scope), int(node.what.macs(xs, ys)))
         return Cost(0, cost.macs) if node.reuses else cost
+
+
+def needed(scope: Scope) -> set[int]:
+    """Return the values that the results outside training depend on."""
+    found = {o.value for o in scope.outputs if not o.training}
+    for node in reversed(scope.nodes):
+        if found.intersection(node.outputs):
+            found.update(node.inputs)
+    return found
 
 
 def parameters(node: Node, scope: Scope) -> int:

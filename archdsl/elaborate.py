@@ -13,7 +13,7 @@ import keyword
 from archdsl import errors, syntax
 from archdsl.diagnostics import CompileError, Help, Label, Note
 from archdsl.environment import Env
-from archdsl.evaluate import MAX_CALLS, Evaluator, signature
+from archdsl.evaluate import MAX_CALLS, NO_PART, Evaluator, signature
 from archdsl.ir import Network, Node, Output, Scope
 from archdsl.ops import OPS
 from archdsl.ops._op import REQUIRED, ArgFault, Op, ShapeFault, show as show_shape
@@ -87,11 +87,12 @@ class Frame(Record):
 
 
 class Tag(Record):
-    """The label of a step: its text, its place, and the value that carries it, which is what makes it shared."""
+    """The label of a step: its text, its place, the value that carries it, which makes it shared, and its use."""
 
     name: str
     span: Span
     value: LabelValue | None = None
+    use: Span | None = None
 
 
 class Builder:
@@ -211,8 +212,7 @@ class Elaborator(Evaluator):
         if last is None:
             raise errors.no_tensor(block.span, f"the net `{block.name}` has no input")
         kind = "block" if isinstance(block, syntax.Block) else "net"
-        optional = tuple(p.name for p in block.params if p.default is not None)
-        scope = builder.scope(kind, block.name, args, last, block.span, block.doc).replace(optional=optional)
+        scope = builder.scope(kind, block.name, args, last, block.span, block.doc).replace(definition=block)
         if declared is not None:
             self._check_signature(declared, block.name, scope.output_shapes[0], env)
         return scope
@@ -312,10 +312,21 @@ class Elaborator(Evaluator):
 
     def _branch_statement(self, branch: tuple[syntax.Statement, Env], x: Tensor) -> Tensor | None:
         statement, env = branch
-        if isinstance(statement, syntax.Step) and isinstance(statement.value, syntax.OnlyIf):
-            if not self.truth(statement.value.test, env, x):
-                return None
+        if isinstance(statement, syntax.Step) and self._left_out(statement.value, env, x):
+            return None
         return self.run((statement,), env, x)
+
+    def _left_out(self, expr: syntax.Expr, env: Env, x: Tensor) -> bool:
+        """Say whether a branch is `item if test`, with a label or without, and the test is false."""
+        while isinstance(expr, syntax.Labelled):
+            expr = expr.value
+        return isinstance(expr, syntax.OnlyIf) and not self.truth(expr.test, env, x)
+
+    def _value_left_out(self, value: Any, x: Tensor) -> bool:
+        """Say the same of a branch that is a value."""
+        while isinstance(value, (Located, LabelValue)):
+            value = value.item
+        return value is OMITTED or isinstance(value, Deferred) and self._left_out(value.expr, value.env, x)
 
     def input_statement(self, statement: syntax.Input, env: Env, x: Tensor | None) -> Tensor:
         builder = self.builder
@@ -414,14 +425,18 @@ class Elaborator(Evaluator):
             return self._enclosed(lambda inner: self.apply_chain(expr, env, inner, inner, None), current, tag, expr.span)
         start = self.constant(expr.links[0], env, x)
         if start is not None:
-            value: Tensor | Results = start
-            for link in expr.links[1:]:  # `x` keeps its meaning in a chain that starts at a named tensor
-                value = self.apply(link, env, _main(value), x)
-            return value
+            return self.follow(start, expr.links[1:], env, x)
         flowing: Any = current
         for link in expr.links:
             flowing = self.apply(link, env, _main(flowing), _main(flowing))
         return flowing
+
+    def follow(self, start: Tensor, links: tuple[syntax.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
+        """Apply the rest of a chain that starts at a named tensor, in which `x` keeps its meaning."""
+        value: Tensor | Results = start
+        for link in links:
+            value = self.apply(link, env, _main(value), x)
+        return value
 
     def apply_labelled(self, expr: syntax.Labelled, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None) -> Any:
         own = Tag(self.text_of(expr.name, env, x), expr.name.span)
@@ -461,8 +476,8 @@ class Elaborator(Evaluator):
 
             def branch(item: Any, part: Tensor) -> Tensor | None:
                 if isinstance(item, syntax.Keyword):
-                    raise errors.unknown_argument(item.span, target.kind, item.name, "branch, ...", ())
-                if isinstance(item, syntax.OnlyIf) and not self.truth(item.test, env, part):
+                    raise errors.unknown_argument(item.place, target.kind, item.name, "branch, ...", ())
+                if self._left_out(item, env, part):
                     return None
                 return _main(self.apply(item, env, part, part))
 
@@ -512,12 +527,15 @@ class Elaborator(Evaluator):
                 result = self.apply_value(value.item, _main(result), span)
         else:
             assert isinstance(value, CombineValue)
-            apply = lambda item, part: None if item is OMITTED else _main(self.apply_value(item, part, span))  # noqa: E731
-            result = self._combine(value.kind, list(value.branches), apply, current, span)
+
+            def branch(item: Any, part: Tensor) -> Tensor | None:
+                return None if self._value_left_out(item, part) else _main(self.apply_value(item, part, span))
+
+            result = self._combine(value.kind, list(value.branches), branch, current, span)
         return result
 
     def _labelled_value(self, value: LabelValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
-        own = Tag(value.name, value.span, value)
+        own = Tag(value.name, value.span, value, span)
         if tag is not None:
             return self._enclosed(lambda inner: _main(self.apply_value(value.item, inner, span, own)), current, tag, span)
         return self.apply_value(value.item, current, span, own)
@@ -547,6 +565,8 @@ class Elaborator(Evaluator):
         tensors = []
         for branch, part in zip(branches, parts):
             result = apply(branch, part)
+            if result is None and kind == "split":
+                raise errors.bad_value(span, *NO_PART)
             if result is not None:
                 tensors.append((result, getattr(branch, "span", None) or getattr(branch[0], "span", span) if isinstance(branch, tuple) else getattr(branch, "span", span)))
         if not tensors:
@@ -665,7 +685,7 @@ class Elaborator(Evaluator):
             place = spans[fault.at]
         if len(shapes) > 1:
             labels = [Label(s, f"{show_shape(shapes[i])}") for i, s in spans.items() if i < len(shapes) and s != place]
-            notes.append(Note(_stacked(shapes)))
+            notes.append(Note(_stacked(shapes, 1 if op.name == "cat" else None)))
             label = f"{fault.label or show_shape(shapes[fault.at if isinstance(fault.at, int) else 0])}"
             make = errors.shapes_differ
         else:
@@ -738,7 +758,7 @@ class Elaborator(Evaluator):
                 raise errors.label_twice(tag.span, tag.name, first.span)
             owner = builder.nodes[number]
             if _weights(owner.what, builder.shapes[owner.inputs[0]]) != _weights(what, operands[0].shape):
-                raise errors.shared_weights(tag.span, tag.name, owner.span)
+                raise errors.shared_weights(tag.use or tag.span, tag.name, first.use or owner.span)
             return tag.name, True
         if keyword.iskeyword(tag.name):
             raise errors.bad_label(tag.span, tag.name, "it is a Python keyword")
@@ -781,11 +801,11 @@ class Elaborator(Evaluator):
             if found is not None:
                 scope, position = found
                 if position < len(node.outputs):
-                    return Tensor(builder, node.outputs[position], scope.output_shapes[position], tensor.node)
+                    return Tensor(builder, node.outputs[position], scope.output_shapes[position])
                 builder.shapes.append(scope.output_shapes[position])
                 id = len(builder.shapes) - 1
                 builder.nodes[tensor.node] = node.replace(what=scope, outputs=(*node.outputs, id))
-                return Tensor(builder, id, builder.shapes[id], tensor.node)
+                return Tensor(builder, id, builder.shapes[id])
             labels = [n.name for n in node.what.nodes if n.labelled] if isinstance(node.what, Scope) else []
             raise errors.unknown_attribute(span, describe(tensor), name, ["channels", "height", "width", *labels])
         raise errors.unknown_attribute(span, describe(tensor), name, ("channels", "height", "width"))
@@ -849,12 +869,12 @@ def _default_sizes(shape: Shape) -> str:
     return f", {_sizes(shape)} at the default size"
 
 
-def _stacked(shapes: tuple[Shape, ...]) -> str:
-    """Print shapes one above the other, their axes aligned, and name the axes that differ."""
+def _stacked(shapes: tuple[Shape, ...], free: int | None = None) -> str:
+    """Print shapes one above the other, their axes aligned, and name the axes that differ, but not a free one."""
     columns = [[str(s[a]) if a < len(s) else "" for s in shapes] for a in range(max(map(len, shapes)))]
     widths = [max(map(len, column)) for column in columns]
     rows = ["[" + ", ".join(columns[a][i].rjust(widths[a]) for a in range(len(s))) + "]" for i, s in enumerate(shapes)]
-    differ = [_axis(a) for a, column in enumerate(columns) if len(set(column)) > 1]
+    differ = [_axis(a) for a, column in enumerate(columns) if len(set(column)) > 1 and a != free]
     return "\n".join([*rows[:6], *(["..."] if len(rows) > 6 else []), f"{' and '.join(differ)} differ" if differ else ""]).rstrip()
 
 

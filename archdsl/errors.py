@@ -8,13 +8,12 @@ A function's docstring is its long explanation. Codes: E01 text, E02 names and v
 from __future__ import annotations
 
 from archdsl.diagnostics import CompileError, Diagnostic, Help, Label, Note
+from archdsl.source import Source, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import ParamSpec
-
-    from archdsl.source import Span
 
     P = ParamSpec("P")
 
@@ -125,6 +124,26 @@ def unexpected(span: Span, found: str, expected: list[str], hint: str = "") -> D
 def unreadable(span: Span, reason: str, hint: str = "") -> Diagnostic:
     """A file cannot be used: it is missing, a directory, not text in UTF-8, too large, or holds no definition."""
     return _simple(reason, span, "", *([Help(hint)] if hint else []))
+
+
+@error("E0109")
+def no_network(span: Span, name: str, candidates: Sequence[str]) -> Diagnostic:
+    """A name is neither a bundled network nor the path of a file."""
+    close = [Help(h.text) for h in _did_you_mean(span, name, candidates)]
+    listing = Help("`archdsl list` shows the bundled networks")
+    return _simple(f"no network or file `{name}`", span, "", *(close or [listing]))
+
+
+@error("E0110")
+def unwritable(path: str, reason: str) -> Diagnostic:
+    """The output cannot be written. Nothing that was there before is touched."""
+    return _simple(f"cannot write `{path}`: {reason}", Span(Source(path, ""), 0, 0))
+
+
+@error("E0111")
+def bad_option(option: str, text: str, expected: str) -> Diagnostic:
+    """An option of the command line cannot be read."""
+    return _simple(f"`{option} {text}` cannot be read", Span(Source(option, text), 0, len(text)), expected)
 
 
 # -------------------------------------------------------------------------------------------------- E02: names, values

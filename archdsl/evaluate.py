@@ -51,6 +51,7 @@ MAX_BITS = 63
 COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "split")}
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
 RESERVED = {"x"}
+NO_PART = "a branch of `split` cannot be left out by a condition", "add an `else`"
 
 
 class Evaluator:
@@ -71,6 +72,10 @@ class Evaluator:
 
     def apply(self, expr: syntax.Expr, env: Env, current: Tensor | None, x: Tensor | None) -> Tensor | Results:
         """Apply a pipeline to a tensor; see `archdsl.elaborate`."""
+        raise NotImplementedError
+
+    def follow(self, start: Tensor, links: tuple[syntax.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
+        """Apply the rest of a chain that starts at a tensor; see `archdsl.elaborate`."""
         raise NotImplementedError
 
     def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
@@ -190,20 +195,32 @@ class Evaluator:
 
     # ------------------------------------------------------------ pipelines as values
     def chain(self, expr: syntax.Chain, env: Env, x: Tensor | None) -> Any:
-        if self.constant(expr.links[0], env, x) is not None:
-            return self.apply(expr, env, x, x)
+        start = self.constant(expr.links[0], env, x)
+        if start is not None:
+            return self.follow(start, expr.links[1:], env, x)
         return ChainValue(tuple(Located(self.eval(link, env, x), link.span) for link in expr.links))
 
     def constant(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Tensor | None:
         """Return the tensor that a chain starts at, or None where it starts with a pipeline."""
         if isinstance(expr, (syntax.Name, syntax.Attribute, syntax.Index)):
             value = self.eval(expr, env, x)
-            value = value.main if isinstance(value, Results) else value
-            return value if isinstance(value, Tensor) else None
-        if isinstance(expr, syntax.Chain) and self.constant(expr.links[0], env, x) is not None:
-            value = self.apply(expr, env, x, x)
-            return value.main if isinstance(value, Results) else value
-        return None
+        elif isinstance(expr, syntax.Chain):
+            start = self.constant(expr.links[0], env, x)
+            value = None if start is None else self.follow(start, expr.links[1:], env, x)
+        else:
+            return None
+        value = value.main if isinstance(value, Results) else value
+        return value if isinstance(value, Tensor) else None
+
+    def _starts_at_tensor(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> bool:
+        """Say whether a value is a tensor, or a chain that starts at one; adds no step."""
+        while isinstance(expr, syntax.Chain):
+            expr = expr.links[0]
+        if isinstance(expr, syntax.Name) and expr.plain == "x":
+            return True
+        return isinstance(expr, (syntax.Name, syntax.Attribute, syntax.Index)) and isinstance(
+            self.eval(expr, env, x), (Tensor, Results)
+        )
 
     def labelled(self, expr: syntax.Labelled, env: Env, x: Tensor | None) -> Any:
         value = self.eval(expr.value, env, x)
@@ -212,14 +229,20 @@ class Evaluator:
         return LabelValue(self.text_of(expr.name, env, x), Located(value, expr.value.span), expr.name.span)
 
     def only_if(self, expr: syntax.OnlyIf, env: Env, x: Tensor | None) -> Any:
-        if self.mentions_x(expr.test) and is_pipeline(self.eval(expr.value, env, x)):
+        if self._waits(expr, env, x):
             return Deferred(expr, env)
         return self.eval(expr.value, env, x) if self.truth(expr.test, env, x) else OMITTED
 
     def either(self, expr: syntax.Either, env: Env, x: Tensor | None) -> Any:
-        if self.mentions_x(expr.test) and is_pipeline(self.eval(expr.value, env, x)):
+        if self._waits(expr, env, x):
             return Deferred(expr, env)
         return self.eval(expr.value if self.truth(expr.test, env, x) else expr.other, env, x)
+
+    def _waits(self, expr: syntax.OnlyIf | syntax.Either, env: Env, x: Tensor | None) -> bool:
+        """Say whether a condition is on the tensor that a pipeline will be applied to."""
+        if not self.mentions_x(expr.test) or self._starts_at_tensor(expr.value, env, x):
+            return False
+        return is_pipeline(self.eval(expr.value, env, x))
 
     def mentions_x(self, node: Any) -> bool:
         """Say whether a piece of syntax mentions `x`."""
@@ -253,6 +276,8 @@ class Evaluator:
             branches = tuple(self._branch(argument, target, env, x) for argument in expr.arguments)
             if len(branches) == 1 and isinstance(branches[0], tuple):
                 branches = branches[0]
+            if target.kind == "split" and OMITTED in branches:
+                raise errors.bad_value(expr.span, *NO_PART)
             return CombineValue(target.kind, tuple(b for b in branches if b is not OMITTED))
         if isinstance(target, InitializerName):
             return self._initializer(target.name, expr, env, x)
@@ -260,7 +285,7 @@ class Evaluator:
 
     def _branch(self, argument: syntax.Expr | syntax.Keyword, target: Combinator, env: Env, x: Tensor | None) -> Any:
         if isinstance(argument, syntax.Keyword):
-            raise errors.unknown_argument(argument.span, target.kind, argument.name, "branch, ...", ())
+            raise errors.unknown_argument(argument.place, target.kind, argument.name, "branch, ...", ())
         value = self.eval(argument, env, x)
         return Located(value, argument.span) if not isinstance(value, tuple) and value is not OMITTED else value
 
@@ -287,9 +312,9 @@ class Evaluator:
             if isinstance(argument, syntax.Keyword):
                 name, value = argument.name, argument.value
                 if name not in params:
-                    raise errors.unknown_argument(argument.span, target.label, name, signature(target), params)
+                    raise errors.unknown_argument(argument.place, target.label, name, signature(target), params)
                 if name in given.values:
-                    raise errors.bound_twice(argument.span, name, given.places[name])
+                    raise errors.bound_twice(argument.place, name, given.places[name])
             else:
                 name, value = next((f for f in free if f not in given.values), ""), argument
                 if not name:
@@ -309,7 +334,7 @@ class Evaluator:
         values = []
         for argument in expr.arguments:
             if isinstance(argument, syntax.Keyword):
-                raise errors.unknown_argument(argument.span, target.name, argument.name, "...", ())
+                raise errors.unknown_argument(argument.place, target.name, argument.name, "...", ())
             values.append(self.eval(argument, env, x))
         try:
             return target.call(*values)
@@ -332,7 +357,7 @@ class Evaluator:
             if not name or name not in params:
                 text = ", ".join(params)
                 if keyword:
-                    raise errors.unknown_argument(argument.span, fn.name, name, text, params)
+                    raise errors.unknown_argument(argument.place, fn.name, name, text, params)
                 raise errors.too_many_arguments(argument.span, fn.name, text)
             self.bind(name, self.eval(argument.value if keyword else argument, env, x), inner, argument.span)
         with self.deeper(fn.name, expr.span):
@@ -349,8 +374,12 @@ class Evaluator:
         for argument in expr.arguments:
             keyword = isinstance(argument, syntax.Keyword)
             param = argument.name if keyword else next((p for p in params if p not in values), "")
-            if param not in params:
-                raise errors.unknown_argument(argument.span, name, param, ", ".join(params), params)
+            if keyword and param not in params:
+                raise errors.unknown_argument(argument.place, name, param, ", ".join(params), params)
+            if not param:
+                raise errors.too_many_arguments(argument.span, name, ", ".join(params))
+            if param in values:
+                raise errors.bound_twice(argument.place, param, None)
             values[param] = self.whole(argument.value if keyword else argument, env, x)
         try:
             return initializers.make(name, values)
@@ -371,8 +400,8 @@ class Evaluator:
                 return found
             value = value.main
         if isinstance(value, Tensor):
-            return self.attribute_of(value, expr.name, expr.span)
-        raise errors.unknown_attribute(expr.span, describe(value), expr.name, ())
+            return self.attribute_of(value, expr.name, expr.place)
+        raise errors.unknown_attribute(expr.place, describe(value), expr.name, ())
 
     def index(self, expr: syntax.Index, env: Env, x: Tensor | None) -> Any:
         items, index = self.eval(expr.value, env, x), self.whole(expr.index, env, x)

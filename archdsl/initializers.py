@@ -23,7 +23,7 @@ class Initializer(Record):
             if name == "distribution":
                 function = function.replace("normal", str(value))
             elif value != row.torch_defaults.get(name):
-                arguments.append(f"{name}={value!r}")
+                arguments.append(f'{name}="{value}"' if isinstance(value, str) else f"{name}={value}")
         return f"nn.init.{function}({', '.join([tensor, *arguments])})"
 
 

@@ -63,7 +63,14 @@ class Scope(Record):
     bindings: tuple[tuple[str, syntax.Expr, object], ...] = ()  # names bound to plain values in the body
     relations: tuple[tuple[Relation, Node], ...] = ()  # equalities that hold for some input sizes only
     input_names: tuple[str, ...] = ("x",)
-    optional: tuple[str, ...] = ()  # parameters that have a default
+    definition: syntax.Block | syntax.Net | None = None  # of a block or net
+
+    unequal = ("definition",)
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The parameters that have a default."""
+        return tuple(p.name for p in self.definition.params if p.default is not None) if self.definition else ()
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:

@@ -163,7 +163,8 @@ def _unexpected(source: Source, token: Token, row: dict[str, int]) -> errors.Com
     if kind in ("_NL", "$END", "_DEDENT"):
         start = end = max(0, len(source.text[:start].rstrip()))
     terminals = [symbol for symbol in row if symbol.isupper()]
-    return errors.unexpected(Span(source, start, end), found or "text", _wanted(terminals), _hint(kind, word, row))
+    found = found.removeprefix("a ").removeprefix("an ").removeprefix("the ") or "text"
+    return errors.unexpected(Span(source, start, end), found, _wanted(terminals), _hint(kind, word, row))
 
 
 def _wanted(terminals: list[str]) -> list[str]:

@@ -110,7 +110,7 @@ class Project:
     def _import(self, file: File, item: syntax.Import, chain: list[tuple[str, str]]) -> None:
         path = _beside(file.source, item.module)
         if not path:
-            raise errors.no_module(item.span, item.module, bundled())
+            raise errors.no_module(item.place(1), item.module, bundled())
         here = (os.path.realpath(file.source.path) if file.source.path else "", file.source.name)
         chain = [*chain, here]
         real = os.path.realpath(path)
@@ -122,9 +122,9 @@ class Project:
         if real not in self.files:
             self.files[real] = self._link(read(path), chain)
         found = self.files[real]
-        for name in item.names:
+        for word, name in enumerate(item.names, 3):
             if name not in found.definitions:
-                raise errors.unknown_name(item.span, name, found.definitions)
+                raise errors.unknown_name(item.place(word), name, found.definitions)
             file.imports[name] = (found, item)
 
 
@@ -160,7 +160,7 @@ def _default(evaluator: Evaluator, file: File, setting: syntax.Setting) -> tuple
         if not isinstance(argument, syntax.Keyword):
             raise errors.bad_value(argument.span, "a default names its argument: `default conv(bias=false)`")
         if argument.name not in params:
-            raise errors.unknown_argument(argument.span, setting.name, argument.name, ", ".join(params), params)
+            raise errors.unknown_argument(argument.place, setting.name, argument.name, ", ".join(params), params)
         found[argument.name] = evaluator.whole(argument.value, file.env, None)
         try:
             params[argument.name].kind.accept(found[argument.name])
@@ -179,7 +179,7 @@ def _init(evaluator: Evaluator, file: File, setting: syntax.Setting) -> tuple[tu
         keyword = isinstance(argument, syntax.Keyword)
         name = argument.name if keyword else "weight"
         if name not in ("weight", "bias"):
-            raise errors.unknown_argument(argument.span, setting.name, name, "weight, bias", ("weight", "bias"))
+            raise errors.unknown_argument(argument.place, setting.name, name, "weight, bias", ("weight", "bias"))
         value = evaluator.whole(argument.value if keyword else argument, file.env, None)
         made = as_initializer(value.item if isinstance(value, Located) else value)
         if made is None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from archdsl.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archdsl.source import Source, Span
+
+WORD = re.compile(r"\w+")
 
 
 class Node(Record):
@@ -129,6 +133,11 @@ class Keyword(Node):
     name: str
     value: Expr
 
+    @property
+    def place(self) -> Span:
+        """The place of the name."""
+        return self.span.replace(end=self.span.start + len(self.name))
+
 
 class Call(Expr):
     """`target(arguments)`."""
@@ -142,6 +151,11 @@ class Attribute(Expr):
 
     value: Expr
     name: str
+
+    @property
+    def place(self) -> Span:
+        """The place of the name."""
+        return self.span.replace(start=self.span.end - len(self.name))
 
 
 class Index(Expr):
@@ -245,6 +259,11 @@ class Import(Node):
 
     module: str
     names: tuple[str, ...]
+
+    def place(self, word: int) -> Span:
+        """Return the place of one of the line's words: 1 is the module, the names start at 3."""
+        start, end = [found.span() for found in WORD.finditer(self.span.text)][word]
+        return self.span.replace(start=self.span.start + start, end=self.span.start + end)
 
 
 class Default(Node):

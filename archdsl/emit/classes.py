@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import os
 
+from archdsl import syntax
 from archdsl.emit.groups import has_class, is_empty, is_sequential
 from archdsl.emit.layout import Argument, Child, Piece, named, sequence
 from archdsl.emit.terms import ATOM, PRODUCT, Term, added, collapsed, formula, literal, python, translate
@@ -65,14 +66,18 @@ class Context:
 class ClassPlan:
     """A class under construction, for scopes that differ in numbers only."""
 
-    def __init__(self, name: str, scopes: list[Scope], plans: dict[int, ClassPlan]) -> None:
-        self.name, self.scopes, self.plans = name, scopes, plans
+    def __init__(
+        self, name: str, scopes: list[Scope], plans: dict[int, ClassPlan], without: frozenset[str] = frozenset()
+    ) -> None:
+        self.name, self.scopes, self.plans, self.without = name, scopes, plans, without
         self.first = scopes[0]
         self.used: set[str] = set()
         self.extra: dict[str, Term] = {}
         self.locals: dict[str, Term] = {}
         self.stored: dict[str, Term] = {}  # attributes that `forward` needs
         self.support: set[str] = set()
+        self.proven: dict[int, syntax.Expr] = {}  # expressions of the text that reached the code as they are
+        self.consumed: set[str] = set()  # names that the channels of some input depend on
         self.names = self._names()
         self.channels: dict[int, Term] = {}
         self.context = Context(scopes, self.channels)
@@ -89,11 +94,12 @@ class ClassPlan:
             names["in_channels"] = _variable("in_channels", tuple(int(s.shapes[s.inputs[0]][1]) for s in self.scopes))
         for number, (name, _) in enumerate(self.first.args):
             column = tuple(s.args[number][1] for s in self.scopes)
-            if all(type(v) in PLAIN for v in column) and not keyword.iskeyword(name) and name != "self":
+            if all(type(v) in PLAIN for v in column) and not keyword.iskeyword(name) and name not in ("self", *self.without):
                 names.setdefault(name, _variable(name, column))
         for number, (name, expr, _) in enumerate(self.first.bindings):
             column = tuple(s.bindings[number][2] for s in self.scopes if number < len(s.bindings))
-            term = translate(expr, names)
+            here = names.get("in_channels")
+            term = translate(expr, names | ({"x.channels": here} if here is not None else {}))
             if term is not None and term.column == column and not term.literal and name not in names:
                 self.locals[name] = term
                 names[name] = _variable(name, column)
@@ -188,9 +194,9 @@ class ClassPlan:
         text = leaves[0].formula
         field = text[1:-1] if text.startswith("{") and text.endswith("}") and text.count("{") == 1 else ""
         if text == "{in}":
-            return self.use(self.resolve(tuple(column), [self.channel(context, node.inputs[0])], "in_channels"))
+            return self.use(self._consume(self.resolve(tuple(column), [self.channel(context, node.inputs[0])], "in_channels")))
         if field:
-            return self.use(self.resolve(tuple(column), [self._written(node, field)], field))
+            return self.use(self._proved(self.resolve(tuple(column), [self._written(context, node, field)], field), node, field))
         return self.use(self.resolve(tuple(column), self._formulas(context, node, text), f"{node.what.name}_argument"))
 
     def same_leaves(self, context: Context, number: int, formula: str) -> list[Leaf]:
@@ -206,9 +212,37 @@ class ClassPlan:
                 found.append(next(p for p in parts if isinstance(p, Leaf) and p.formula == formula))
         return found
 
-    def _written(self, node: Node, field: str) -> Term | None:
+    def _written(self, context: Context, node: Node, field: str) -> Term | None:
+        """Return an argument as the text has it, where that is arithmetic over names of the class."""
         expr = dict(node.written).get(field)
-        return translate(expr, self.names) if expr is not None else None
+        if expr is None:
+            return None
+        here = context.channels.get(node.inputs[0])
+        return translate(expr, self.names | ({"x.channels": here} if here is not None else {}))
+
+    def _proved(self, term: Term, node: Node, field: str) -> Term:
+        expr = dict(node.written).get(field)
+        if expr is not None and term.names:
+            self.proven[id(expr)] = expr
+        return term
+
+    def _consume(self, term: Term) -> Term:
+        self.consumed |= term.names
+        return term
+
+    def unsafe(self) -> frozenset[str]:
+        """Return the parameters of a net that its class must not have.
+
+        A net is one instance, so nothing shows that the code would be right for another value. A parameter stays only
+        where every mention of it in the text has reached the code, and no later layer's weights depend on it.
+        """
+        definition = self.first.definition
+        if definition is None:
+            return frozenset()
+        mentioned = _mentions(definition.body)
+        proven = _mentions(tuple(self.proven.values()))
+        names = [p.name for p in self.parameters()]
+        return frozenset(n for n in names if n in self.consumed or mentioned.get(n) != proven.get(n) or n in self.locals)
 
     def _formulas(self, context: Context, node: Node, text: str) -> list[Term | None]:
         if not text or not isinstance(node.what, Op):
@@ -217,7 +251,7 @@ class ClassPlan:
         for field in node.what.args:
             if f"{{{field}}}" in text:
                 column = context.column(lambda s, f=field: collapsed(getattr(_same_node(s, context, node).what, f)))
-                names[field] = self.resolve(column, [self._written(node, field)], field)
+                names[field] = self.resolve(column, [self._written(context, node, field)], field)
         alternatives = [t.strip() for t in text.split("|")]
         if "({kernel} - 1) // 2" in text:
             alternatives.insert(0, "{kernel} // 2")
@@ -257,7 +291,7 @@ class ClassPlan:
         assert isinstance(node.what, Op)
         if "out" in node.what.args:
             column = context.column(lambda s: s.nodes[number].what.out)  # type: ignore[union-attr]
-            out = self.resolve(column, [self._written(node, "out")], "out")
+            out = self.resolve(column, [self._written(context, node, "out")], "out")
         self._track(context, node, number, out)
         return Piece(calls[0].target, tuple(arguments))
 
@@ -293,10 +327,10 @@ class ClassPlan:
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
             if parameter.default is not REQUIRED and all(v is MISSING or v == parameter.default for v in column):
                 continue
-            guesses = [self._written(node, parameter.name)]
+            guesses = [self._written(context, node, parameter.name)]
             if parameter.name == "in_channels":
-                guesses.insert(0, self.channel(context, node.inputs[0]))
-            term = self.use(self.resolve(column, guesses, parameter.name))
+                guesses.insert(0, self._consume(self.channel(context, node.inputs[0])))
+            term = self.use(self._proved(self.resolve(column, guesses, parameter.name), node, parameter.name))
             out.append(term)
             value = term.column[0] if term.literal and type(term.column[0]) is int else None
             arguments.append(Argument("" if parameter.default is REQUIRED else parameter.name, term.text, value))
@@ -333,6 +367,18 @@ class ClassPlan:
 
 def _variable(name: str, column: Column) -> Term:
     return Term(name, tuple(collapsed(v) for v in column), frozenset([name]), ATOM)
+
+
+def _mentions(tree: object) -> dict[str, int]:
+    """Count the plain names in a piece of syntax."""
+    if isinstance(tree, syntax.Name) and tree.plain is not None:
+        return {tree.plain: 1}
+    parts = tree if isinstance(tree, tuple) else [getattr(tree, f) for f in getattr(tree, "fields", ()) if f != "span"]
+    counts: dict[str, int] = {}
+    for part in parts:
+        for name, count in _mentions(part).items() if isinstance(part, (tuple, syntax.Node)) else ():
+            counts[name] = counts.get(name, 0) + count
+    return counts
 
 
 def _fits(have: Column, wanted: Column) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import keyword
 import re
 
+from archdsl.cost import needed
 from archdsl.emit.groups import is_empty
 from archdsl.emit.layout import WIDTH
 from archdsl.emit.terms import python
@@ -45,7 +46,7 @@ class Forward:
         self.pending: tuple[int, str] | None = None  # a value not yet named, and its line in the text
         self.lines: list[str] = []
         self.training = False
-        self.needed = self._needed()
+        self.needed = needed(self.scope)
 
     def _skipped(self, number: int, node: Node) -> bool:
         """Leave out a step that does nothing in any instance; its result is its input."""
@@ -72,13 +73,8 @@ class Forward:
             uses[value] = uses.get(value, 0) + 1
         return uses
 
-    def _needed(self) -> set[int]:
-        """Return the values that are needed outside training."""
-        needed = {self._real(o.value) for o in self.scope.outputs if not o.training}
-        for node in reversed(self.nodes):
-            if needed.intersection(node.outputs):
-                needed.update(self._inputs(node))
-        return needed
+    def _only_training(self, node: Node) -> bool:
+        return not self.needed.intersection(node.outputs)
 
     # ------------------------------------------------------------ statements
     def body(self, names: Sequence[str]) -> list[str]:
@@ -96,7 +92,7 @@ class Forward:
         inputs = self._inputs(node)
         if self.pending is not None and self.pending[0] not in inputs:
             self._name_pending()
-        self._enter(not self.needed.intersection(node.outputs))
+        self._enter(self._only_training(node))
         code = self.call(node, [self.text[v] for v in inputs])
         self.pending = None
         for value in inputs:
@@ -115,19 +111,21 @@ class Forward:
 
     def _nests(self, node: Node, following: Node | None, result: int, code: str) -> bool:
         """Say whether an expression goes into the statement of the step that follows."""
-        if self.left.get(result) != 1 or code.count("(") > DEEPEST + 2 or len(code) > 66:
+        if self.left.get(result) != 1:
             return False
         if following is None:
-            return True
+            return len(code) <= WIDTH - 8 - len("return ")
+        if isinstance(node.what, Op) and node.what.name == "cat" and len(code) > 40:
+            return False
+        if code.count("(") > DEEPEST + 2 or len(code) > 66:
+            return False
         inputs = self._inputs(following)
-        if result not in inputs or self.needed.intersection(following.outputs) != self.needed.intersection(node.outputs) and (
-            bool(self.needed.intersection(following.outputs)) != bool(self.needed.intersection(node.outputs))
-        ):
+        if result not in inputs or self._only_training(following) != self._only_training(node):
             return False
         if isinstance(following.what, Op) and following.what.name in JOINS:
             return " + " not in code and " * " not in code
-        if isinstance(node.what, Scope) or isinstance(following.what, Scope):
-            return code.count("(") <= 1 and node.span.line == following.span.line
+        if isinstance(following.what, Scope):
+            return not isinstance(node.what, Scope) and node.span.line == following.span.line
         return _depth(code) < DEEPEST and (node.span.line == following.span.line or not following.what.stateful)
 
     def _assign(self, value: int, node: Node, code: str) -> None:
@@ -141,26 +139,22 @@ class Forward:
         self._assign(value, node, code)
 
     def _variable(self, value: int, node: Node) -> str:
-        """Choose the variable of a value: its input's where that is free, else its label, else a letter."""
-        name = ""
-        inputs = self._inputs(node)
-        root = self.root.get(value) or self.root[inputs[0]]
-        if len(node.outputs) == 1 and root in self.owner and not self.left.get(self.owner[root]) and root.isidentifier():
-            name = root
-        output = next((o.name for o in self.scope.outputs if self._real(o.value) == value), "")
-        if not name:
-            own = node.name if node.labelled and isinstance(node.what, Scope) else ""
-            for candidate in (output if len(self.scope.outputs) > 1 and output != "out" else "", own, *LETTERS):
-                if candidate and candidate not in WORDS and not keyword.iskeyword(candidate) and self._free(candidate):
-                    name = candidate
-                    break
-        number = 1
-        while not name:
-            name = f"t{number}" if self._free(f"t{number}") else ""
-            number += 1
+        """Choose the variable of a value: an output's name, `x` or the input's own where free, a label, a letter."""
+        root = self.root.get(value) or self.root[self._inputs(node)[0]]
+        outputs = [o.name for o in self.scope.outputs if self._real(o.value) == value and len(self.scope.outputs) > 1]
+        label = [node.name] if node.labelled and self._joined_later(value) else []
+        main = ["x", root] if not label and len(node.outputs) == 1 else []
+        reusable = [n for n in main if n in self.owner and (n == "x" or n in LETTERS)]
+        candidates = [*outputs, *reusable, *label, *LETTERS, *(f"t{i}" for i in range(1, len(self.nodes) + 2))]
+        name = next(c for c in candidates if self._free(c) and c not in WORDS and not keyword.iskeyword(c))
         self.owner[name] = value
         self.text[value] = self.root[value] = name
         return name
+
+    def _joined_later(self, value: int) -> bool:
+        """Say whether a value is a branch: the next step that reads it joins it with others."""
+        reader = next((n for n in self.nodes if value in self._inputs(n)), None)
+        return reader is not None and isinstance(reader.what, Op) and reader.what.name in JOINS
 
     def _free(self, name: str) -> bool:
         return name not in self.owner or not self.left.get(self.owner[name])
@@ -279,22 +273,22 @@ def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", fill, target)
 
 
-def _is_call(code: str) -> bool:
-    """Say whether an expression is a name or a call, which binds tightly."""
-    depth = 0
+def _depths(code: str) -> list[int]:
+    """Return how many brackets are open after each character."""
+    found, depth = [], 0
     for character in code:
         depth += (character in "([") - (character in ")]")
-        if depth == 0 and character == " ":
-            return False
-    return True
+        found.append(depth)
+    return found
+
+
+def _is_call(code: str) -> bool:
+    """Say whether an expression is a name or a call, which binds tightly."""
+    return not any(depth == 0 and character == " " for character, depth in zip(code, _depths(code)))
 
 
 def _depth(code: str) -> int:
-    depth = deepest = 0
-    for character in code:
-        depth += (character == "(") - (character == ")")
-        deepest = max(deepest, depth)
-    return deepest
+    return max(_depths(code), default=0)
 
 
 def _wrapped(line: str, indent: int, pad: str) -> list[str]:
@@ -302,7 +296,7 @@ def _wrapped(line: str, indent: int, pad: str) -> list[str]:
     if indent + len(line) <= WIDTH:
         return [pad + line]
     opening = line.find("(")
-    if opening < 0 or not line.endswith(")"):
+    if opening < 0 or not line.endswith(")") or _depths(line[opening:])[:-1].count(0):
         return [pad + line]
     inside = line[opening + 1 : -1]
     if inside.startswith("[") and indent + 4 + len(inside) > WIDTH:
@@ -314,10 +308,9 @@ def _wrapped(line: str, indent: int, pad: str) -> list[str]:
 
 def _split(text: str) -> list[str]:
     """Split at the commas outside brackets."""
-    parts, depth, start = [], 0, 0
-    for at, character in enumerate(text):
-        depth += (character in "([") - (character in ")]")
-        if character == "," and depth == 0:
+    parts, start = [], 0
+    for at, depth in enumerate(_depths(text)):
+        if text[at] == "," and depth == 0:
             parts.append(text[start:at].strip())
             start = at + 1
     return [*parts, text[start:].strip()]

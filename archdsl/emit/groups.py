@@ -22,10 +22,23 @@ class Groups:
         self.scopes = list(_distinct(root, set()))
         self.empty_titles = {s.title for s in self.scopes if s.kind == "block" and is_empty(s)}
         self.keys: dict[int, Hashable] = {}
-        self.classes: dict[Hashable, list[Scope]] = {}
+        members: dict[Hashable, list[Scope]] = {}
         for scope in self.scopes:
             if has_class(scope):
-                self.classes.setdefault(self.key(scope), []).append(scope)
+                members.setdefault(self.key(scope), []).append(scope)
+        self.classes: dict[Hashable, list[Scope]] = {}
+        for key in members:
+            self._place(key, members)
+
+    def _place(self, key: Hashable, members: dict[Hashable, list[Scope]]) -> None:
+        """Put a class behind the classes that it uses in any of its instances."""
+        if key in self.classes:
+            return
+        for scope in members[key]:
+            for inner in _distinct(scope, set()):
+                if inner is not scope and has_class(inner):
+                    self._place(self.key(inner), members)
+        self.classes[key] = members[key]
 
     def key(self, scope: Scope) -> Hashable:
         """Return what scopes of one class have in common."""

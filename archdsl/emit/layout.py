@@ -47,11 +47,17 @@ class Piece(Record):
         if fits or not self.arguments:
             return [f"{pad}{before}{flat}{after}"]
         comment = after if _is_comment(after) else ""
+        hugged = self._hugged(before)
+        if hugged is not None:  # nn.Sequential(OrderedDict([ ... ])) opens and closes together
+            opening, last = hugged
+            return last.lines(opening, indent, after, f"{self.brackets[1]}{close}")
         found = [f"{pad}{before}{self.target}{self.brackets[0]}{comment}"]
-        if len(self.arguments) == 1 and isinstance(self.arguments[0].value, Piece) and not self.arguments[0].name:
-            only = self.arguments[0].value
-            if only.brackets == "[]":  # OrderedDict([ ... ]) opens and closes on one line
-                return only.lines(f"{before}{self.target}(", indent, after, f"){close}")
+        if len(self.arguments) == 1 and " for " in _flat(self.arguments[0]):
+            found.append(f"{pad}    {_flat(self.arguments[0])}")
+            return [*found, f"{pad}{self.brackets[1]}{close}{'' if comment else after}"]
+        inside = ", ".join(_flat(argument) for argument in self.arguments)
+        if not any(isinstance(a.value, Piece) for a in self.arguments) and indent + 4 + len(inside) <= WIDTH:
+            return [*found, f"{pad}    {inside}", f"{pad}{self.brackets[1]}{close}{'' if comment else after}"]
         for argument in self.arguments:
             name = f"{argument.name}=" if argument.name else ""
             if isinstance(argument.value, Piece):
@@ -60,6 +66,15 @@ class Piece(Record):
                 found.append(f"{pad}    {name}{argument.value},")
         found.append(f"{pad}{self.brackets[1]}{close}{'' if comment else after}")
         return found
+
+    def _hugged(self, before: str) -> tuple[str, Piece] | None:
+        """Return what opens this call and its last argument, where that argument may open on the same line."""
+        *first, last = self.arguments
+        if not isinstance(last.value, Piece) or not last.value.arguments or last.name:
+            return None
+        if self.target and first or not all(isinstance(a.value, str) for a in first) or self.brackets == "[]":
+            return None
+        return f"{before}{self.target}{self.brackets[0]}{''.join(f'{_flat(a)}, ' for a in first)}", last.value
 
 
 def _is_comment(after: str) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import keyword
 import os
 import re
+from textwrap import wrap
 
 from archdsl import ir
 from archdsl.emit import start
 from archdsl.emit.classes import ClassPlan
 from archdsl.emit.forward import Forward, is_module
-from archdsl.emit.groups import Groups, is_empty, is_sequential
-from archdsl.emit.layout import Argument, Piece, sequence
-from archdsl.emit.terms import python
+from archdsl.emit.groups import Groups, is_sequential
+from archdsl.emit.layout import WIDTH, Piece, sequence
 from archdsl.ir import Scope
 from archdsl.record import Record
 
@@ -20,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-MAX_MODULES = 100_000
 
 
 class Emitted(Record):
@@ -72,6 +71,9 @@ class Writer:
         for key, scopes in groups.classes.items():
             plan = ClassPlan(names[key], scopes, self.by_scope)
             text = self._class(plan)
+            if scopes[0].kind == "net" and plan.unsafe():
+                plan = ClassPlan(names[key], scopes, self.by_scope, plan.unsafe())
+                text = self._class(plan)
             self.plans.append(plan)
             self.texts.append(text)
             self.by_scope.update({id(scope): plan for scope in scopes})
@@ -108,7 +110,7 @@ class Writer:
             names = [n.name for n in first.nodes]
             if all(name == str(i) for i, name in enumerate(names)):
                 piece = Piece("super().__init__", tuple(sequence(plan.children(plan.context))))
-                return self._text(plan, "nn.Sequential", doc, piece.lines("", 0), [])
+                return self._text(plan, "nn.Sequential", doc, _body(piece, ""), [])
         lines, locals_at = ["super().__init__()"], 1
         for number, node in enumerate(first.nodes):
             if node.reuses or not is_module(node, first):
@@ -120,7 +122,7 @@ class Writer:
             before = f"self.{node.name} = " if node.name.isidentifier() else f'self.add_module("{node.name}", '
             after = plan.comment(node) if node.name.isidentifier() else ")" + plan.comment(node)
             if node.name.isidentifier():
-                lines += piece.lines(before, 0, after)
+                lines += _body(piece, before, after)
             else:
                 lines.append(f"{before}{piece.flat()}{after}")
         result = self.result.name if self.result is not None and first is self.network.scope else ""
@@ -143,7 +145,7 @@ class Writer:
     def _text(
         self, plan: ClassPlan, base: str, doc: list[str], init: list[str], forward: list[str], inputs: list[str] | None = None
     ) -> ClassText:
-        parameters = ", ".join(["self", *map(str, plan.parameters())])
+        parameters = _signature(["self", *map(str, plan.parameters())])
         arguments = ", ".join(["self", *[f"{name}: torch.Tensor" for name in inputs or ["x"]]])
         outputs = [o for o in plan.first.outputs]
         returns = "torch.Tensor"
@@ -152,7 +154,15 @@ class Writer:
             returns = self.result.name if always == len(outputs) else f"torch.Tensor | {self.result.name}"
         elif len(outputs) > 1:
             returns = f"tuple[{', '.join(['torch.Tensor'] * len(outputs))}]"
+        if plan.first is self.network.scope:
+            paragraph = " ".join((self.network.scope.doc or self.network.doc).split("\n\n")[0].split("\n"))
+            doc = docstring(paragraph or _title(plan.first), 4)
         return ClassText(plan.name, base, doc, parameters, init, f"({arguments}) -> {returns}", forward)
+
+
+def _body(piece: Piece, before: str, after: str = "") -> list[str]:
+    """Return a statement of a method, without the method's indentation."""
+    return [line[8:] for line in piece.lines(before, 8, after)]
 
 
 # -------------------------------------------------------------------------------------------------- names and texts
@@ -176,15 +186,22 @@ def _class_names(groups: Groups, network: ir.Network) -> dict[Hashable, str]:
 
 
 def _suffixes(members: list[list[Scope]]) -> list[str]:
-    """Return a suffix for each class of one block: an argument that tells them apart, else a number."""
+    """Return a suffix for each class of one block: an argument that only its instances have, else a number."""
     if len(members) == 1:
         return [""]
-    for number, (name, _) in enumerate(members[0][0].args):
-        columns = [{_plain(s.args[number][1]) for s in scopes if number < len(s.args)} for scopes in members]
-        values = [next(iter(c)) for c in columns if len(c) == 1]
-        if len(values) == len(members) and None not in values and len(set(values)) == len(values):
-            return [camel(f"{name}_{_word(value)}") for value in values]
-    return ["" if i == 0 else str(i + 1) for i in range(len(members))]
+    columns = [
+        {name: {_plain(s.args[i][1]) for s in scopes} for i, (name, _) in enumerate(scopes[0].args)} for scopes in members
+    ]
+    suffixes = []
+    for number, own in enumerate(columns):
+        others = [c for i, c in enumerate(columns) if i != number]
+        telling = [n for n, v in own.items() if len(v) == 1 and None not in v and not any(v & o.get(n, set()) for o in others)]
+        named = [(name, _word(next(iter(own[name])))) for name in telling]
+        suffixes.append(camel("_".join(min(named, key=lambda pair: len(pair[1])))) if named else "")
+    plain = [i for i, suffix in enumerate(suffixes) if not suffix]
+    for count, i in enumerate(plain[1:], 2):
+        suffixes[i] = str(count)
+    return suffixes
 
 
 def _plain(value: object) -> object:
@@ -204,16 +221,27 @@ def camel(name: str) -> str:
 def _net_name(network: ir.Network) -> str:
     """Return the class name of the net: as its docstring writes the family, where it names it, else in camel case."""
     title = network.scope.title
-    for word in re.findall(r"[A-Za-z][\w-]*", network.doc.split("\n")[0]):
-        plain = re.sub(r"\W", "", word)
-        if plain.lower() == title.replace("_", "").lower():
-            return plain if plain[:1].isupper() else camel(title)
+    words = re.findall(r"[A-Za-z0-9-]+", network.doc.split("\n")[0])
+    for count in (1, 2):
+        for i in range(len(words) - count + 1):
+            name = "".join(words[i : i + count]).replace("-", "")
+            if name.lower() == title.replace("_", "").lower() and name[:1].isupper():
+                return name
     return camel(title)
 
 
+def _signature(parameters: list[str]) -> str:
+    """Return the parameters of `__init__`, one on each line where they do not fit on one."""
+    line = ", ".join(parameters)
+    if len(line) + len("    def __init__() -> None:") <= WIDTH:
+        return line
+    return "\n" + "".join(f"        {parameter},\n" for parameter in parameters) + "    "
+
+
 def _title(scope: Scope) -> str:
-    args = ", ".join(name for name, _ in scope.args)
-    return f"Block `{scope.title}({args})`." if scope.kind == "block" else f"Part `{scope.title}`."
+    if scope.kind == "scope":
+        return f"The steps under `{scope.title}`."
+    return f"The {scope.kind} `{scope.title}({', '.join(name for name, _ in scope.args)})`."
 
 
 def _result(scope: Scope, name: str) -> ResultText | None:
@@ -234,10 +262,10 @@ def docstring(text: str, indent: int) -> list[str]:
     safe = "".join(c for c in safe if c.isprintable() or c == "\n")
     if safe.endswith('"'):
         safe += " "
-    lines = safe.split("\n")
-    if len(lines) == 1 and len(safe) + indent + 6 <= 100:
+    if "\n" not in safe and len(safe) + indent + 6 <= WIDTH:
         return [f'"""{safe}"""']
-    return [f'"""{lines[0]}', *[line.rstrip() for line in lines[1:]], '"""']
+    lines = [piece for line in safe.split("\n") for piece in wrap(line, WIDTH - 3 - indent) or [""]]
+    return [f'"""{lines[0]}', *lines[1:], '"""']
 
 
 def _imports(body: str) -> list[str]:
@@ -253,6 +281,3 @@ def _imports(body: str) -> list[str]:
         lines.append("import torch.nn.functional as F")
     lines.append("from torch import nn")
     return ["from __future__ import annotations", "", *lines]
-
-
-__all__ = ["Argument", "Emitted", "emit", "is_empty", "python"]

@@ -62,19 +62,26 @@ def _common(sites: list[Site]) -> Initializer | None:
 def _loop(common: dict[Key, Initializer], sites: list[Site]) -> list[str]:
     if not common:
         return []
-    lines = ["for m in self.modules():"]
-    kinds = list(dict.fromkeys(kind for kind, _ in common))
-    for number, kind in enumerate(kinds):
-        lines.append(f"    {'if' if number == 0 else 'elif'} isinstance(m, {kind}):")
+    bodies: dict[tuple[str, ...], list[str]] = {}
+    for kind in dict.fromkeys(kind for kind, _ in common):
+        body: list[str] = []
         for (other, parameter), init in common.items():
-            if other != kind:
-                continue
-            code = init.torch(f"m.{parameter}")
-            if any(s.guard for s in sites if (s.kind, s.parameter) == (kind, parameter)):
-                lines += [f"        if m.{parameter} is not None:", f"            {code}"]
-            else:
-                lines.append(f"        {code}")
+            if other == kind:
+                body += _guarded(init.torch(f"m.{parameter}"), kind, parameter, sites)
+        bodies.setdefault(tuple(body), []).append(kind)
+    lines = ["for m in self.modules():"]
+    for number, (lines_of_kind, kinds) in enumerate(bodies.items()):
+        what = kinds[0] if len(kinds) == 1 else f"({', '.join(kinds)})"
+        lines.append(f"    {'if' if number == 0 else 'elif'} isinstance(m, {what}):")
+        lines += [f"        {line}" for line in lines_of_kind]
     return lines
+
+
+def _guarded(code: str, kind: str, parameter: str, sites: list[Site]) -> list[str]:
+    """Return a statement, under a test where some modules of the kind lack the parameter."""
+    if any(s.guard for s in sites if (s.kind, s.parameter) == (kind, parameter)):
+        return [f"if m.{parameter} is not None:", f"    {code}"]
+    return [code]
 
 
 def _sites(plan: ClassPlan, scope: Scope, path: str) -> Iterator[Site]:

@@ -53,7 +53,8 @@ def python(value: object) -> str:
         return "(" + ", ".join(python(v) for v in value) + ("," if len(value) == 1 else "") + ")"
     if isinstance(value, float) and value == int(value) and abs(value) < 1e6:
         return f"{value:.1f}"
-    return repr(value)
+    text = repr(value)
+    return f'"{text[1:-1]}"' if isinstance(value, str) and text[0] == "'" and '"' not in text else text
 
 
 def collapsed(value: object) -> object:
@@ -77,6 +78,8 @@ def translate(expr: syntax.Expr, names: dict[str, Term]) -> Term | None:
         return literal(expr.value, _count(names))
     if isinstance(expr, syntax.Name):
         return names.get(expr.plain or "")
+    if isinstance(expr, syntax.Attribute) and isinstance(expr.value, syntax.Name):
+        return names.get(f"{expr.value.plain}.{expr.name}")
     if isinstance(expr, syntax.Arithmetic):
         return _arithmetic(expr, names)
     return None

@@ -1,0 +1,51 @@
+"""The public functions that need no torch."""
+
+from __future__ import annotations
+
+from archdsl.compiler import bundled_nets, compiled
+from archdsl.report import Report, report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def nets(pattern: str = "*") -> list[str]:
+    """Return the names of the bundled networks, in order; `pattern` may hold the wildcards `*` and `?`.
+
+    >>> nets("densenet*")
+    ['densenet121', 'densenet161', 'densenet169', 'densenet201']
+    """
+    from fnmatch import fnmatchcase
+
+    return [name for name, _ in bundled_nets() if fnmatchcase(name, pattern)]
+
+
+def check(
+    name: str,
+    *,
+    net: str | None = None,
+    sizes: tuple[tuple[int, ...], ...] = (),
+    in_channels: int | None = None,
+    **params: Any,
+) -> Report:
+    """Check a network and return its figures: every shape as an exact function of the input size, parameters, MACs.
+
+    `name` is a bundled net or the path of a file; `sizes` are the shapes of its inputs, [N, C, H, W] each, at which
+    cost is evaluated; `params` are parameters that the net declares. Raises `CompileError`; does not import torch.
+
+    >>> found = check("resnet50")
+    >>> found.params, found.macs
+    (25557032, 4089184256)
+    """
+    return report(compiled(name, net=net, params=params, sizes=sizes, in_channels=in_channels).network)
+
+
+def compile(name: str, *, net: str | None = None, in_channels: int | None = None, **params: Any) -> str:
+    """Return a network as Python source that needs only torch.
+
+    Arguments as for `check`. The text is deterministic; its last class is the network.
+    """
+    from archdsl.emit import emit
+
+    return emit(compiled(name, net=net, params=params, in_channels=in_channels).network).text

@@ -1,0 +1,146 @@
+"""The torch-free compiler on one page: from a name, a path or a text to a checked network."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from archdsl import errors, project, syntax
+from archdsl.elaborate import Settings, elaborate
+from archdsl.evaluate import Evaluator
+from archdsl.parse import parse_value
+from archdsl.record import Record
+from archdsl.source import Source, Span
+from archdsl.values import Located
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from archdsl.environment import File
+    from archdsl.ir import Network
+
+
+class Compiled(Record):
+    """A checked network, and the file it came from."""
+
+    network: Network
+    file: File
+
+
+def compiled(
+    name: str,
+    *,
+    net: str | None = None,
+    params: dict[str, Any] | None = None,
+    in_channels: int | None = None,
+    sizes: tuple[tuple[int, ...], ...] = (),
+    file: File | None = None,
+) -> Compiled:
+    """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
+    chosen = None
+    if file is None:
+        file, chosen = find(name)
+    return _checked(file, net or chosen, os.path.basename(name), params or {}, in_channels, sizes)
+
+
+def compile_text(
+    text: str,
+    *,
+    net: str | None = None,
+    params: dict[str, Any] | None = None,
+    in_channels: int | None = None,
+    sizes: tuple[tuple[int, ...], ...] = (),
+) -> Compiled:
+    """Check one net of a text; raises `CompileError`."""
+    return _checked(project.Project().text(text), net, "", params or {}, in_channels, sizes)
+
+
+def find(name: str) -> tuple[File, str | None]:
+    """Return the file that a name or path means, and the net where the name says which."""
+    path = project.path_of(name)
+    if path:
+        file = project.Project().open(path)
+        return file, name if name in file.definitions and not name.endswith(".arch") else None
+    if name.isidentifier():
+        for stem in project.bundled():
+            path = project.path_of(stem)
+            if re.search(rf"^net {name}\b", project.read(path).text, re.MULTILINE):
+                return project.Project().open(path), name
+    place = Span(Source(name, ""), 0, 0)
+    raise errors.no_network(place, name, [n for n, _ in bundled_nets()])
+
+
+def bundled_nets() -> list[tuple[str, str]]:
+    """Return the bundled nets, each with the name of its file, in order."""
+    found = []
+    for stem in project.bundled():
+        found += [(net, stem) for net in nets_of(project.Project().open(project.path_of(stem)))]
+    return sorted(found)
+
+
+def nets_of(file: File) -> list[str]:
+    """Return the nets of a file that can be built as they are: those without a required parameter."""
+    return [name for name, item in file.definitions.items() if _is_complete(item)]
+
+
+def _is_complete(item: object) -> bool:
+    if isinstance(item, syntax.Net):
+        return all(p.default is not None for p in item.params)
+    return isinstance(item, syntax.Alias)
+
+
+def _checked(
+    file: File,
+    net: str | None,
+    name: str,
+    params: dict[str, Any],
+    in_channels: int | None,
+    sizes: tuple[tuple[int, ...], ...],
+) -> Compiled:
+    chosen = choose(file, net, name)
+    values = tuple((key, value_of(value, key, file)) for key, value in params.items())
+    return Compiled(elaborate(file, chosen, Settings(values, sizes, in_channels)), file)
+
+
+def choose(file: File, net: str | None, name: str) -> str:
+    """Return the net to take: the one that was asked for, the one of the file's own name, or the only one."""
+    nets = nets_of(file)
+    every = [n for n, item in file.definitions.items() if isinstance(item, (syntax.Net, syntax.Alias))]
+    if net is not None:
+        if net in every:
+            return net
+        raise errors.which_net(start_of(file), net, every)
+    stem = name.removesuffix(".arch")
+    if stem in every:
+        return stem
+    if len(nets) == 1:
+        return nets[0]
+    if len(every) == 1:
+        return every[0]
+    raise errors.which_net(start_of(file), stem or "given", nets or every)
+
+
+def value_of(value: Any, name: str, file: File) -> Any:
+    """Return a parameter that Python gives as a value of the language; a text is an expression, a list a list."""
+    if isinstance(value, str):
+        source = Source(f"--set {name}", value)
+        found = Evaluator().whole(parse_value(source), file.env, None)
+        return found.item if isinstance(found, Located) else found
+    if isinstance(value, (list, tuple)):
+        return tuple(value_of(item, name, file) for item in value)
+    if type(value) in (int, float, bool):
+        return value
+    raise TypeError(f"`{name}` must be a number, a truth value, a list or a text, not {type(value).__name__}")
+
+
+def start_of(file: File) -> Span:
+    """Return the first place of a file."""
+    return Span(file.source, 0, 0)
+
+
+def title_of(network: Network) -> tuple[str, str]:
+    """Return the title and the year that a network's docstring gives, in `Family: Title (Authors, year)`."""
+    first = " ".join(network.doc.split("\n\n")[0].split("\n"))
+    found = re.match(r"(.*?)\s*\((?:[^()]*,\s*)?((?:19|20)\d\d)[^()]*\)", first)
+    return (found.group(1), found.group(2)) if found else (first, "")

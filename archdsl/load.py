@@ -1,0 +1,97 @@
+"""From a name, a path or a text to an `nn.Module`: runs the generated Python, the same text that `compile` writes.
+
+The text is registered with `linecache`, so that a traceback through a network shows its generated lines, whose
+comments lead back to the `.arch` file. This is the one place of the package where code is executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import sys
+import types
+from typing import Any
+
+from torch import nn
+
+from archdsl.compiler import Compiled, compile_text, compiled
+from archdsl.emit import emit
+
+PREFIX = "archdsl.generated."
+
+
+def load(name: str, *, net: str | None = None, in_channels: int | None = None, **params: Any) -> nn.Module:
+    """Return a network as a module with freshly initialized weights, in training mode.
+
+    >>> import archdsl
+    >>> model = archdsl.load("resnet50", classes=10, in_channels=1)
+    >>> sum(p.numel() for p in model.parameters())
+    23522250
+
+    `name` is a bundled net (`archdsl.nets()` lists them) or the path of an `.arch` file, whose net of its own name, or
+    whose only net, is taken where `net` does not say which. `params` are parameters that the net declares; a text is
+    read as an expression of the language (`norm="gn(32)"`). `in_channels` replaces the channels of the first input.
+
+    Raises `archdsl.CompileError` for every mistake in the file or the arguments.
+    """
+    return instantiate(compiled(name, net=net, params=params, in_channels=in_channels))
+
+
+def loads(text: str, *, net: str | None = None, in_channels: int | None = None, **params: Any) -> nn.Module:
+    """Return a network given as a text; see `load`.
+
+    >>> import archdsl
+    >>> archdsl.loads('net tiny: \\n    input image: [N, 3, H=8, W=8]\\n    conv(4, 3) -> relu')
+    Tiny(
+      (0): Conv2d(3, 4, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+      (1): ReLU(inplace=True)
+    )
+    """
+    return instantiate(compile_text(text, net=net, params=params, in_channels=in_channels))
+
+
+def instantiate(network: Compiled) -> nn.Module:
+    """Lower a checked network and build it."""
+    emitted = emit(network.network)
+    module = _executed(emitted.text)
+    built = getattr(module, emitted.class_name)()
+    assert isinstance(built, nn.Module), "a net is a module"
+    return built
+
+
+def _executed(text: str) -> types.ModuleType:
+    """Run generated text as a module of its own, once for each distinct text."""
+    name = PREFIX + hashlib.sha256(text.encode()).hexdigest()[:16]
+    known = sys.modules.get(name)
+    if known is not None:
+        return known
+    filename = f"<{name}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    module = types.ModuleType(name)
+    module.__file__ = filename
+    sys.modules[name] = module
+    exec(compile(text, filename, "exec"), module.__dict__)
+    for item in list(vars(module).values()):
+        if isinstance(item, type) and item.__module__ == name:
+            _make_portable(item, text)
+    return module
+
+
+def _make_portable(cls: type, text: str) -> None:
+    """Let instances of a generated class be pickled and copied: the pickle carries the text that defines the class."""
+    if issubclass(cls, nn.Module):
+        cls.__reduce__ = lambda self: (_empty, (text, cls.__name__), self.__dict__)  # type: ignore[method-assign]
+    elif issubclass(cls, tuple):
+        cls.__reduce__ = lambda self: (_result, (text, cls.__name__, tuple(self)))  # type: ignore[method-assign]
+
+
+def _empty(text: str, name: str) -> nn.Module:
+    """Return an instance of a generated class without its state, which the pickle sets next."""
+    cls = getattr(_executed(text), name)
+    made = cls.__new__(cls)
+    assert isinstance(made, nn.Module), "only modules are pickled so"
+    return made
+
+
+def _result(text: str, name: str, values: tuple[Any, ...]) -> Any:
+    return getattr(_executed(text), name)(*values)
