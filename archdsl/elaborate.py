@@ -333,7 +333,7 @@ class Elaborator(Evaluator):
         if builder.outer is not None:
             return self._bind_input(statement, env, builder, x)
         if builder.nodes:
-            raise errors.misplaced(statement.span, "an `input`", "inputs stand before the first step")
+            raise errors.misplaced(statement.span, "an `input`", "inputs stand before the first step of a net")
         number = len(builder.inputs)
         asked = self.settings.sizes[number] if number < len(self.settings.sizes) else None
         if asked is not None and len(asked) != len(statement.dims):
@@ -347,6 +347,8 @@ class Elaborator(Evaluator):
 
     def _bind_input(self, statement: syntax.Input, env: Env, builder: Builder, x: Tensor | None) -> Tensor:
         """Give a net that is used as a step the tensor that reaches it as its input."""
+        if builder.nodes or builder.outer is not None and builder.outer.frame is builder.frame:
+            raise errors.misplaced(statement.span, "an `input`", "inputs stand before the first step of a net")
         if any(isinstance(value, Tensor) and value is x for value in env.names.values()):
             raise errors.misplaced(statement.span, "a second `input`", "a net used as a step takes one tensor")
         tensor = _some(x)

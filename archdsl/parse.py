@@ -7,7 +7,7 @@ The driver is the textbook one; `Tables` come from Lark (`archdsl.grammar`). Kee
 from __future__ import annotations
 
 from archdsl import errors, grammar, syntax
-from archdsl.lexer import Lexer
+from archdsl.lexer import CLOSING, OPENING, Lexer
 from archdsl.source import Source, Span
 
 TYPE_CHECKING = False
@@ -164,7 +164,23 @@ def _unexpected(source: Source, token: Token, row: dict[str, int]) -> errors.Com
         start = end = max(0, len(source.text[:start].rstrip()))
     terminals = [symbol for symbol in row if symbol.isupper()]
     found = found.removeprefix("a ").removeprefix("an ").removeprefix("the ") or "text"
-    return errors.unexpected(Span(source, start, end), found, _wanted(terminals), _hint(kind, word, row))
+    hint = _hint(kind, word, row) or _open_bracket(source, start)
+    return errors.unexpected(Span(source, start, end), found, _wanted(terminals), hint)
+
+
+def _open_bracket(source: Source, end: int) -> str:
+    """Say which bracket of an earlier line is still open at a place."""
+    opened: list[tuple[str, int]] = []
+    for _, word, start, _ in _parser().lexer.tokens(source):
+        if start >= end:
+            break
+        if word in OPENING:
+            opened.append((word, source.line_of(start)))
+        elif word in CLOSING:
+            opened.pop()
+    if not opened or opened[-1][1] == source.line_of(end):
+        return ""
+    return f"the `{opened[-1][0]}` of line {opened[-1][1]} is still open here"
 
 
 def _wanted(terminals: list[str]) -> list[str]:

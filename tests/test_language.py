@@ -90,32 +90,63 @@ VALID = {
     "a block's docstring": ('block b:\n    """Says what it is."""\n    bn', "b", "0.0 3", "[N, 3, H, W]"),
     # ------------------------------------------------------------ chains, sequences, repetition, labels
     "chains are transparent": ("", "bn -> (relu -> bn) -> bn", "0 3, 2 3, 3 3", "[N, 3, H, W]"),
-    "a chain goes on where a line starts with an arrow": ("", "bn\n  -> relu\n\n  # why\n  -> bn", "0 3, 2 3", "[N, 3, H, W]"),
+    "a chain goes on where a line starts with an arrow": (
+        "",
+        "bn\n  -> relu\n\n  # why\n  -> bn",
+        "0 3, 2 3",
+        "[N, 3, H, W]",
+    ),
     "a sequence is a scope": ("", "[bn, [relu, bn]]\nbn", "0.0 3, 0.1.1 3, 1 3", "[N, 3, H, W]"),
     "a labelled sequence": ("", "a: [bn, b: bn, bn]", "a.0 3, a.b 3, a.2 3", "[N, 3, H, W]"),
     "a label takes the place of a number": ("", "bn\nb: bn\nbn", "0 3, b 3, 2 3", "[N, 3, H, W]"),
     "a label binds to one item": ("", "a: bn -> bn -> b: bn", "a 3, 1 3, b 3", "[N, 3, H, W]"),
     "a labelled chain is a scope": ("", "a: (bn -> bn)", "a.0 3, a.1 3", "[N, 3, H, W]"),
-    "repetition is transparent": ("", "bn * 2\n(conv(4, 1) -> bn) * 2", "0 3, 1 3, 2 4x3x1x1, 3 4, 4 4x4x1x1, 5 4", "[N, 4, H, W]"),
+    "repetition is transparent": (
+        "",
+        "bn * 2\n(conv(4, 1) -> bn) * 2",
+        "0 3, 1 3, 2 4x3x1x1, 3 4, 4 4x4x1x1, 5 4",
+        "[N, 4, H, W]",
+    ),
     "a labelled repetition is a scope": ("", "a: bn * 2\nbn", "a.0 3, a.1 3, 1 3", "[N, 3, H, W]"),
     "repetition in a sequence": ("", "[bn, relu * 2, bn * 0, bn]", "0.0 3, 0.3 3", "[N, 3, H, W]"),
-    "a body is a scope": ("", "a:\n    bn\n    b: bn\n    c:\n        relu\n        bn", "a.0 3, a.b 3, a.c.1 3", "[N, 3, H, W]"),
+    "a body is a scope": (
+        "",
+        "a:\n    bn\n    b: bn\n    c:\n        relu\n        bn",
+        "a.0 3, a.b 3, a.c.1 3",
+        "[N, 3, H, W]",
+    ),
     "identity takes no number": ("", "identity\nidentity -> bn\nnothing: identity\nbn", "0 3, 2 3", "[N, 3, H, W]"),
     # ------------------------------------------------------------ combinators
     "combinators are transparent": ("", "cat(bn, add(bn, identity))\nbn", "0 3, 1 3, 2 6", "[N, 6, H, W]"),
-    "a combinator as a body": ("", "cat:\n    identity\n    a: conv(2, 1) -> bn\n    [bn]", "a 2x3x1x1, 1 2, 2.0 3", "[N, 8, H, W]"),
+    "a combinator as a body": (
+        "",
+        "cat:\n    identity\n    a: conv(2, 1) -> bn\n    [bn]",
+        "a 2x3x1x1, 1 2, 2.0 3",
+        "[N, 8, H, W]",
+    ),
     "a labelled combinator is a scope": ("", "a: cat(bn, bn)\nbn", "a.0 3, a.1 3, 1 6", "[N, 6, H, W]"),
     "a combinator of a list": ("", "cat([conv(c, 1) for c in [1, 2]])", "0 1x3x1x1, 1 2x3x1x1", "[N, 3, H, W]"),
     "loops and conditions among branches": (
         "",
-        "cat:\n    for c in range(1, 5):\n        if c != 2:\n            conv(c, 1)\n        else:\n            two: conv(c, 1)",
+        "cat:\n    for c in range(1, 5):\n        if c != 2:\n            conv(c, 1)\n        else:\n"
+        "            two: conv(c, 1)",
         "0 1x3x1x1, two 2x3x1x1, 2 3x3x1x1, 3 4x3x1x1",
         "[N, 10, H, W]",
     ),
     "bindings among branches": ("", "add:\n    c = 3\n    conv(c, 1)\n    identity", "0 3x3x1x1", "[N, 3, H, W]"),
-    "a product is a gate": ("", "mul(identity, gate: [global_avgpool, conv(x.channels, 1)])", "gate.1 3x3x1x1", "[N, 3, H, W]"),
+    "a product is a gate": (
+        "",
+        "mul(identity, gate: [global_avgpool, conv(x.channels, 1)])",
+        "gate.1 3x3x1x1",
+        "[N, 3, H, W]",
+    ),
     "split divides the channels": ("", "split(conv(4, 1), identity, bn)", "0 4x1x1x1, 1 1", "[N, 6, H, W]"),
-    "split as a body": ("", "conv(8, 1)\nsplit:\n    conv(x.channels, 1)\n    identity", "0 8x3x1x1, 1 4x4x1x1", "[N, 8, H, W]"),
+    "split as a body": (
+        "",
+        "conv(8, 1)\nsplit:\n    conv(x.channels, 1)\n    identity",
+        "0 8x3x1x1, 1 4x4x1x1",
+        "[N, 8, H, W]",
+    ),
     "one branch is no combination": ("", "add(bn)", "0 3", "[N, 3, H, W]"),
     "a combinator as a value": ("", "c = cat(bn, identity)\nc -> c", "0 3, 1 6", "[N, 12, H, W]"),
     # ------------------------------------------------------------ what a false condition leaves out
@@ -127,17 +158,32 @@ VALID = {
     ),
     "a branch that is left out": ("", "cat(identity, bn if x.channels > 3, bn if false)\nbn", "0 3", "[N, 3, H, W]"),
     "a labelled branch that is left out": ("", "cat(identity, a: bn if x.channels > 3)", "", "[N, 3, H, W]"),
-    "a line that is left out": ("", "cat:\n    identity\n    a: bn if x.channels > 3\n    bn if false", "", "[N, 3, H, W]"),
+    "a line that is left out": (
+        "",
+        "cat:\n    identity\n    a: bn if x.channels > 3\n    bn if false",
+        "",
+        "[N, 3, H, W]",
+    ),
     "a branch that a value leaves out": ("", "c = cat(identity, a: bn if x.channels > 3)\nc", "", "[N, 3, H, W]"),
     "nothing left of a combinator": ("", "add(bn if false)\nbn", "0 3", "[N, 3, H, W]"),
     "a condition with an else": ("", "conv(4, 1) if x.channels > 3 else conv(5, 1)", "0 5x3x1x1", "[N, 5, H, W]"),
     # ------------------------------------------------------------ if, for
     "if": ("", "if x.channels == 3:\n    bn\nelif true:\n    conv(1, 1)\nelse: conv(2, 1)", "0 3", "[N, 3, H, W]"),
-    "elif": ("", "if false:\n    bn\nelif x.channels == 3:\n    conv(1, 1)\nelse:\n    conv(2, 1)", "0 1x3x1x1", "[N, 1, H, W]"),
+    "elif": (
+        "",
+        "if false:\n    bn\nelif x.channels == 3:\n    conv(1, 1)\nelse:\n    conv(2, 1)",
+        "0 1x3x1x1",
+        "[N, 1, H, W]",
+    ),
     "else": ("", "if not true: bn\nelif 1 > 2: conv(1, 1)\nelse: conv(2, 1)", "0 2x3x1x1", "[N, 2, H, W]"),
     "a condition in words": ("", "bn if 1 < 2 and not 2 in [1, 3] or false", "0 3", "[N, 3, H, W]"),
     "a condition looks no further than it must": ("", "bn if true or 1 / 0 > 1", "0 3", "[N, 3, H, W]"),
-    "a loop with a number": ("", "for i, c in enumerate([4, 5]):\n    c{i}: conv(c, 1)", "c0 4x3x1x1, c1 5x4x1x1", "[N, 5, H, W]"),
+    "a loop with a number": (
+        "",
+        "for i, c in enumerate([4, 5]):\n    c{i}: conv(c, 1)",
+        "c0 4x3x1x1, c1 5x4x1x1",
+        "[N, 5, H, W]",
+    ),
     "nested targets": (
         "",
         "for i, (c, k) in enumerate(zip([4, 5], [1, 3])):\n    c{i+1}: conv(c, k)",
@@ -145,11 +191,21 @@ VALID = {
         "[N, 5, H, W]",
     ),
     "a loop over pipelines": ("", "for f in [bn, conv(4, 1), [bn]]:\n    f", "0 3, 1 4x3x1x1, 2.0 4", "[N, 4, H, W]"),
-    "a loop has its own names": ("", "for i in range(2):\n    c = i + 4\n    conv(c, 1)", "0 4x3x1x1, 1 5x4x1x1", "[N, 5, H, W]"),
+    "a loop has its own names": (
+        "",
+        "for i in range(2):\n    c = i + 4\n    conv(c, 1)",
+        "0 4x3x1x1, 1 5x4x1x1",
+        "[N, 5, H, W]",
+    ),
     "names with texts in them": ("", 'for n in ["a", "b"]:\n    norm_{n}x: bn', "norm_ax 3, norm_bx 3", "[N, 3, H, W]"),
     # ------------------------------------------------------------ bindings
     "a tensor": ("", "skip = x\nconv(4, 1)\ncat(skip, identity)", "0 4x3x1x1", "[N, 7, H, W]"),
-    "a tensor made on the way": ("", "a = x -> conv(4, 1)\nconv(5, 1)\ncat(a -> bn, identity)", "0 4x3x1x1, 1 5x3x1x1, 2 4", "[N, 9, H, W]"),
+    "a tensor made on the way": (
+        "",
+        "a = x -> conv(4, 1)\nconv(5, 1)\ncat(a -> bn, identity)",
+        "0 4x3x1x1, 1 5x3x1x1, 2 4",
+        "[N, 9, H, W]",
+    ),
     "a tensor in brackets is made once": ("", "a = (x -> conv(4, 1)) -> relu\na", "0 4x3x1x1", "[N, 4, H, W]"),
     "a tensor on a condition": ("", "a = (x -> conv(4, 1)) if x.channels > 3 else x\na", "", "[N, 3, H, W]"),
     "a pipeline": ("", "p = conv(4, 1) -> bn\np -> p", "0 4x3x1x1, 1 4, 2 4x4x1x1, 3 4", "[N, 4, H, W]"),
@@ -162,20 +218,55 @@ VALID = {
     ),
     "bound under a condition": ("", "if true:\n    c = 4\nconv(c, 1)", "0 4x3x1x1", "[N, 4, H, W]"),
     # ------------------------------------------------------------ x
-    "x is what reaches the step": ("", "conv(2 * x.channels, 1) -> conv(2 * x.channels, 1)", "0 6x3x1x1, 1 12x6x1x1", "[N, 12, H, W]"),
-    "x in a pipeline is what it is applied to": ("", "p = conv(2 * x.channels, 1)\np -> p", "0 6x3x1x1, 1 12x6x1x1", "[N, 12, H, W]"),
-    "x in a chain from a tensor stays": ("", "y = x\nconv(8, 1)\ny -> conv(x.channels, 1) -> conv(x.channels, 1)", "0 8x3x1x1, 1 8x3x1x1, 2 8x8x1x1", "[N, 8, H, W]"),
-    "x in a branch is what reaches it": ("", "conv(6, 1)\nsplit(conv(x.channels, 1), identity)", "0 6x3x1x1, 1 3x3x1x1", "[N, 6, H, W]"),
+    "x is what reaches the step": (
+        "",
+        "conv(2 * x.channels, 1) -> conv(2 * x.channels, 1)",
+        "0 6x3x1x1, 1 12x6x1x1",
+        "[N, 12, H, W]",
+    ),
+    "x in a pipeline is what it is applied to": (
+        "",
+        "p = conv(2 * x.channels, 1)\np -> p",
+        "0 6x3x1x1, 1 12x6x1x1",
+        "[N, 12, H, W]",
+    ),
+    "x in a chain from a tensor stays": (
+        "",
+        "y = x\nconv(8, 1)\ny -> conv(x.channels, 1) -> conv(x.channels, 1)",
+        "0 8x3x1x1, 1 8x3x1x1, 2 8x8x1x1",
+        "[N, 8, H, W]",
+    ),
+    "x in a branch is what reaches it": (
+        "",
+        "conv(6, 1)\nsplit(conv(x.channels, 1), identity)",
+        "0 6x3x1x1, 1 3x3x1x1",
+        "[N, 6, H, W]",
+    ),
     "a condition on x in a pipeline": (
         "",
         "p = conv(4, 1) if x.channels == 3 else conv(3, 3)\np -> p -> p",
         "0 4x3x1x1, 1 3x4x3x3, 2 4x3x1x1",
         "[N, 4, H, W]",
     ),
-    "a condition on x in a number": ("", "c = 4 if x.channels == 3 else 5\nbn\nconv(8, 1)\nconv(c, 1)", "0 3, 1 8x3x1x1, 2 4x8x1x1", "[N, 4, H, W]"),
+    "a condition on x in a number": (
+        "",
+        "c = 4 if x.channels == 3 else 5\nbn\nconv(8, 1)\nconv(c, 1)",
+        "0 3, 1 8x3x1x1, 2 4x8x1x1",
+        "[N, 4, H, W]",
+    ),
     # ------------------------------------------------------------ sharing
-    "a labelled value used twice is shared": ("", "t = tower: conv(3, 3)\na = x -> t\nadd(a, a -> t)", "tower 3x3x3x3", "[N, 3, H, W]"),
-    "a sequence of blocks is shared": (UNIT, "t = tower: [unit(3), bn]\nt -> t", "tower.0.0 3x3x1x1, tower.1 3", "[N, 3, H, W]"),
+    "a labelled value used twice is shared": (
+        "",
+        "t = tower: conv(3, 3)\na = x -> t\nadd(a, a -> t)",
+        "tower 3x3x3x3",
+        "[N, 3, H, W]",
+    ),
+    "a sequence of blocks is shared": (
+        UNIT,
+        "t = tower: [unit(3), bn]\nt -> t",
+        "tower.0.0 3x3x1x1, tower.1 3",
+        "[N, 3, H, W]",
+    ),
     "an unlabelled value is copied": ("", "t = conv(3, 3)\nt -> t", "0 3x3x3x3, 1 3x3x3x3", "[N, 3, H, W]"),
     "a label repeated is shared": ("", "(a: bn -> relu) * 3\nbn", "a 3, 4 3", "[N, 3, H, W]"),
     "one label in two scopes": ("", "p: [a: bn]\nq: [a: bn]", "p.a 3, q.a 3", "[N, 3, H, W]"),
@@ -187,12 +278,18 @@ VALID = {
         "[N, 3, H, W]",
     ),
     "a list of tensors as a parameter": (
-        "block align(i, j):\n    conv(4, 3) if i != j\nblock fuse(xs, i):\n    add([xs[j] -> align(i, j) for j in range(len(xs))])",
+        "block align(i, j):\n    conv(4, 3) if i != j\n"
+        "block fuse(xs, i):\n    add([xs[j] -> align(i, j) for j in range(len(xs))])",
         "a = x -> conv(4, 1)\nb = x -> conv(4, 1)\nfuse([a, b], 1)",
         "0 4x3x1x1, 1 4x3x1x1, 2.0.0 4x4x3x3",
         "[N, 4, H, W]",
     ),
-    "a tensor of an outer scope": ("", "y = x\na:\n    conv(4, 1)\n    b:\n        cat(identity, y)", "a.0 4x3x1x1", "[N, 7, H, W]"),
+    "a tensor of an outer scope": (
+        "",
+        "y = x\na:\n    conv(4, 1)\n    b:\n        cat(identity, y)",
+        "a.0 4x3x1x1",
+        "[N, 7, H, W]",
+    ),
     # ------------------------------------------------------------ several results
     "a record": (
         "block cell(h):\n    output c = x -> conv(h, 1)\n    output d = x -> conv(h, 3)",
@@ -200,13 +297,38 @@ VALID = {
         "0.0 4x3x1x1, 0.1 4x3x3x3, 1 4x4x1x1",
         "[N, 4, H, W]",
     ),
-    "a chain goes on with the first result": ("block cell:\n    output c = x -> conv(4, 1)\n    output d = x", "cell -> bn", "0.0 4x3x1x1, 1 4", "[N, 4, H, W]"),
-    "results of an operator": ("", "p = x -> maxpool(2, indices=true)\np -> bn -> maxunpool(2, indices=p.indices)", "1 3", "[N, 3, 2*(H//2), 2*(W//2)]"),
+    "a chain goes on with the first result": (
+        "block cell:\n    output c = x -> conv(4, 1)\n    output d = x",
+        "cell -> bn",
+        "0.0 4x3x1x1, 1 4",
+        "[N, 4, H, W]",
+    ),
+    "results of an operator": (
+        "",
+        "p = x -> maxpool(2, indices=true)\np -> bn -> maxunpool(2, indices=p.indices)",
+        "1 3",
+        "[N, 3, 2*(H//2), 2*(W//2)]",
+    ),
     # ------------------------------------------------------------ functions
     "a function": ("fn half(c) = max(1, c // 2)", "conv(half(9), half(1))", "0 4x3x1x1", "[N, 4, H, W]"),
-    "a function of a function": ("fn a(n, m=n) = n * m\nfn b(n) = a(n) + a(n, m=2)", "conv(b(3), 1)", "0 15x3x1x1", "[N, 15, H, W]"),
-    "a function that returns a pipeline": ("fn cbr(c, k=1) = [conv(c, k), bn, relu]", "cbr(4)", "0.0 4x3x1x1, 0.1 4", "[N, 4, H, W]"),
-    "recursion in a function": ("fn fact(n) = 1 if n < 2 else n * fact(n - 1)", "conv(fact(3), 1)", "0 6x3x1x1", "[N, 6, H, W]"),
+    "a function of a function": (
+        "fn a(n, m=n) = n * m\nfn b(n) = a(n) + a(n, m=2)",
+        "conv(b(3), 1)",
+        "0 15x3x1x1",
+        "[N, 15, H, W]",
+    ),
+    "a function that returns a pipeline": (
+        "fn cbr(c, k=1) = [conv(c, k), bn, relu]",
+        "cbr(4)",
+        "0.0 4x3x1x1, 0.1 4",
+        "[N, 4, H, W]",
+    ),
+    "recursion in a function": (
+        "fn fact(n) = 1 if n < 2 else n * fact(n - 1)",
+        "conv(fact(3), 1)",
+        "0 6x3x1x1",
+        "[N, 6, H, W]",
+    ),
     "recursion in a block": (
         "block tree(n):\n    if n > 0:\n        cat(tree(n - 1), conv(n, 1))\n    else:\n        bn",
         "tree(2)",
@@ -215,13 +337,19 @@ VALID = {
     ),
     "functions of the language": (
         "",
-        "conv(len([1, 2]) + sum([1, 2]) + min(4, 5) + max([1, 2]) + abs(-2) + round(5 / 2) + floor(7 / 2) + ceil(7 / 2), 1)\n"
+        "conv(len([1, 2]) + sum([1, 2]) + min(4, 5) + max([1, 2]) + abs(-2) + round(5 / 2) +\n"
+        "  floor(7 / 2) + ceil(7 / 2), 1)\n"
         "conv(int(2.9) + 7 % 4 + 2**3 + 9 // 2 + 6 / 2 - -1, 1)\n"
         "conv(reversed(range(1, 9, 3))[0] + [1, 2, 3][-1], 1)",
         "0 22x3x1x1, 1 21x22x1x1, 2 10x21x1x1",
         "[N, 10, H, W]",
     ),
-    "comprehensions": ("", "[conv(c + k, k) for c, k in zip([4, 5, 6], [1, 1, 3]) if c != 5]", "0.0 5x3x1x1, 0.1 9x5x3x3", "[N, 9, H, W]"),
+    "comprehensions": (
+        "",
+        "[conv(c + k, k) for c, k in zip([4, 5, 6], [1, 1, 3]) if c != 5]",
+        "0.0 5x3x1x1, 0.1 9x5x3x3",
+        "[N, 9, H, W]",
+    ),
     "lists": ("", "for c in [1] * 2 + [2]:\n    conv(c, 1)", "0 1x3x1x1, 1 1x1x1x1, 2 2x1x1x1", "[N, 2, H, W]"),
     # ------------------------------------------------------------ signatures, require
     "a signature that holds for every size": (
@@ -230,10 +358,20 @@ VALID = {
         "0.0 6x3x3x3, 1.0 12x6x3x3",
         "[N, 12, ceil(H/6), ceil(W/6)]",
     ),
-    "a signature with a number": ("block rgb [N, 3, H, W] -> [N, 1, H, W]:\n    conv(1, 1)", "rgb", "0.0 1x3x1x1", "[N, 1, H, W]"),
+    "a signature with a number": (
+        "block rgb [N, 3, H, W] -> [N, 1, H, W]:\n    conv(1, 1)",
+        "rgb",
+        "0.0 1x3x1x1",
+        "[N, 1, H, W]",
+    ),
     "a requirement that holds": ("", 'require x.channels == 3, "three"\nbn', "0 3", "[N, 3, H, W]"),
     # ------------------------------------------------------------ defaults
-    "defaults": ("default conv(kernel=3, stride=2), maxpool(stride=1)", "conv(4) -> maxpool(1) -> conv(4, stride=1)", "0 4x3x3x3, 2 4x4x3x3", "[N, 4, ceil(H/2), ceil(W/2)]"),
+    "defaults": (
+        "default conv(kernel=3, stride=2), maxpool(stride=1)",
+        "conv(4) -> maxpool(1) -> conv(4, stride=1)",
+        "0 4x3x3x3, 2 4x4x3x3",
+        "[N, 4, ceil(H/2), ceil(W/2)]",
+    ),
 }  # fmt: skip
 
 
@@ -313,7 +451,7 @@ BACKBONE = f"""
 
 def test_a_labelled_step_of_a_net_is_addressable() -> None:
     network = build("f = image -> body: backbone\ncat(f.c2 -> upsample(2), f.c1)", BACKBONE)
-    assert learned(network) == "body.c1 4x3x3x3, body.c2 8x4x3x3, body.3 8, body.fc 10x8"
+    assert learned(network) == "body.c1 4x3x3x3, body.c2 8x4x3x3, body.2 8, body.fc 10x8"
     assert int(network.scope.output_shapes[0][1]) == 12
     body = network.scope.nodes[0].what
     assert isinstance(body, Scope)
@@ -355,7 +493,8 @@ def test_the_docstring_of_a_net_comes_first() -> None:
 
 def test_comments_blank_lines_and_line_ends_mean_nothing() -> None:
     plain = text("a:\n    bn\n    conv(4, 1)")
-    assert learned(elaborate(Project().text(plain.replace("\n", "  # why\r\n\r\n# and\n")), "net")) == "a.0 3, a.1 4x3x1x1"
+    spread = plain.replace("\n", "  # why\r\n\r\n# and\n")
+    assert learned(elaborate(Project().text(spread), "net")) == "a.0 3, a.1 4x3x1x1"
 
 
 def sibling(folder: Path, name: str, content: str) -> Path:
@@ -365,7 +504,8 @@ def sibling(folder: Path, name: str, content: str) -> Path:
 
 
 def test_import_from_a_sibling(tmp_path: Path) -> None:
-    sibling(tmp_path, "parts", "default conv(bias=false)\nfn double(c) = 2 * c\nblock unit(c):\n    conv(double(c), 1)\n")
+    parts = "default conv(bias=false)\nfn double(c) = 2 * c\nblock unit(c):\n    conv(double(c), 1)\n"
+    sibling(tmp_path, "parts", parts)
     main = sibling(tmp_path, "main", text("unit(2) -> conv(double(3), 1)", "from parts import unit, double"))
     network = elaborate(Project().open(str(main)), "net")
     # `default` is lexical: the block keeps that of its own file, and gives none to the importing one.
@@ -374,7 +514,8 @@ def test_import_from_a_sibling(tmp_path: Path) -> None:
 
 
 def test_import_from_the_gallery() -> None:
-    assert learned(build("basic(3)", "from resnet50 import basic")) == "0.conv1 3x3x3x3, 0.bn1 3, 0.conv2 3x3x3x3, 0.bn2 3"
+    network = build("basic(3)", "from resnet50 import basic")
+    assert learned(network) == "0.conv1 3x3x3x3, 0.bn1 3, 0.conv2 3x3x3x3, 0.bn2 3"
 
 
 def test_a_sibling_comes_before_the_gallery(tmp_path: Path) -> None:
@@ -413,7 +554,8 @@ def test_files_that_cannot_be_used(tmp_path: Path, name: str) -> None:
 
 # -------------------------------------------------------------------------------------------------- initializers
 def test_init_clauses() -> None:
-    network = build("conv(4, 1)\nconv(4, 1, init=zeros)\nconv(4, 1, bias_init=constant(2))\nbn", 'init conv(kaiming(mode="fan_out"), bias=zeros)')
+    body = "conv(4, 1)\nconv(4, 1, init=zeros)\nconv(4, 1, bias_init=constant(2))\nbn"
+    network = build(body, 'init conv(kaiming(mode="fan_out"), bias=zeros)')
     kaiming, zeros = make("kaiming", {"mode": "fan_out"}), make("zeros", {})
     assert [dict(n.init) for n in network.scope.nodes] == [
         {"weight": kaiming, "bias": zeros},
@@ -437,7 +579,8 @@ BROKEN = {
     "a strange character": ("E0101", "", "relu\nconv(4 ? 3, 1)  # <-"),
     "single quotes": ("E0101", "", "avgpool('same')  # <-"),
     "an unclosed string": ("E0101", "", 'require true, "why  # <-'),
-    "an unclosed bracket": ("E0102", "", "conv(4,  # <-\n1\nrelu"),
+    "an unclosed bracket": ("E0102", "", "conv(4, (1  # <-\n"),
+    "a bracket that is open on the next line": ("E0107", "", "conv(4,\n1\nrelu  # <-"),
     "a bracket too many": ("E0103", "", "conv(4, 1))  # <-"),
     "brackets of two kinds": ("E0103", "", "conv(4,\n  1]  # <-"),
     "tabs and spaces": ("E0104", "", "if true:\n\trelu  # <-"),
@@ -446,7 +589,7 @@ BROKEN = {
     "an operator without an operand": ("E0107", "", "conv(4 +, 1)  # <-"),
     "an indented line": ("E0107", "", "relu\n  relu  # <-"),
     "a body without a colon": ("E0107", "", "if true  # <-\n    relu"),
-    "a body without lines": ("E0107", "block empty:  # <-", ""),
+    "a body without lines": ("E0107", "", "if true:\nrelu  # <-"),
     "one equals sign": ("E0107", "", "relu if x.channels = 3  # <-"),
     "a label of a label": ("E0107", "", "a: b: relu  # <-"),
     # ------------------------------------------------------------ E02: names and values
@@ -462,7 +605,7 @@ BROKEN = {
     "an unknown argument in a default": ("E0202", "default conv(biased=false)  # <-", "relu"),
     "an unknown argument of an initializer": ("E0202", "init conv(normal(sigma=1))  # <-", "relu"),
     "an open parameter": ("E0203", UNIT, "relu\nunit  # <-"),
-    "an open parameter of an operator": ("E0203", "", "c = conv(4)\nc  # <-"),
+    "an open parameter of an operator": ("E0203", "", "c = conv(4)  # <-\nc"),
     "an open parameter of a function": ("E0203", "fn f(a, b) = a", "conv(f(1), 1)  # <-"),
     "a combinator without branches": ("E0203", "", "cat  # <-"),
     "too many arguments": ("E0204", UNIT, "unit(1, 2, 3,\n  4)  # <-"),
@@ -507,7 +650,6 @@ BROKEN = {
     "an alias of itself": ("E0218", "net a = a  # <-", "a"),
     "a condition on a symbolic size": ("E0219", "", "relu if x.height > 8  # <-"),
     "a condition on a derived size": ("E0219", "", "conv(4, 3, 2)\nif x.width == 16:  # <-\n    relu"),
-    "a step before the input": ("E0221", f"net early:\n    relu  # <-\n    {INPUT}", "early"),
     "an unknown attribute of a tensor": ("E0222", "", "conv(x.chanels, 1)  # <-"),
     "an unknown attribute of a record": ("E0222", "block c:\n    output a = relu", "r = x -> c\nr.b  # <-"),
     "an attribute of a number": ("E0222", "", "c = 3\nconv(c.channels, 1)  # <-"),
@@ -532,6 +674,8 @@ BROKEN = {
     "an output in a body": ("E0225", "", "a:  # <-\n    output b = relu"),
     "an output among branches": ("E0225", "", "cat:\n    relu\n    output b = relu  # <-"),
     "an input after a step": ("E0225", "", "relu\ninput second: [N, 3, H, W]  # <-"),
+    "an input after a step of a net inside": ("E0225", f"net early:\n    relu\n    {INPUT}  # <-", "early"),
+    "an input in a body": ("E0225", "", "a:\n    input second: [N, 3, H, W]  # <-\n    relu"),
     "an input without a default size": ("E0226", "", "input second: [N, 3, Z, W]  # <-"),
     "an input with a part of a channel": ("E0226", "", "input second: [N, 1.5, H, W]  # <-"),
     "two definitions with one name": ("E0228", "block a:\n    relu\nfn a(n) = n  # <-", "relu"),
@@ -545,7 +689,11 @@ BROKEN = {
     "a sum of two sizes": ("E0302", "", "add:\n    identity\n    maxpool(2)  # <-"),
     "a concatenation of two inputs": ("E0302", "", "input second: [N, 3, H2=16, W2=16]\ncat(image, second)  # <-"),
     "a signature with other channels": ("E0303", "block b [N, C, H, W] -> [N, C, H, W]:  # <-\n    conv(4, 1)", "b"),
-    "a signature that holds for one size only": ("E0303", "block b [N, C, H, W] -> [N, C, H // 2, W]:  # <-\n    maxpool((2, 1), ceil=true)", "b"),
+    "a signature that holds for one size only": (
+        "E0303",
+        "block b [N, C, H, W] -> [N, C, H // 2, W]:  # <-\n    maxpool((2, 1), ceil=true)",
+        "b",
+    ),
     "a signature of another rank": ("E0303", "block b [N, C, H, W] -> [N, C]:  # <-\n    relu", "b"),
     "weights shared by two widths": ("E0305", "", "t = a: conv(4, 1)\nb = x -> t\nb -> t  # <-"),
 }  # fmt: skip
@@ -582,7 +730,18 @@ def test_a_mistake_in_a_block_says_how_it_was_reached() -> None:
     top = "block inner(c):\n    linear(c)\nblock outer(c):\n    relu -> inner(c + 1)"
     notes = fail(text("outer(3)", top)).diagnostic.notes
     assert [n.text for n in notes][1:] == ["in `inner(c=4)`", "in `outer(c=3)`", "in `net()`"]
-    assert [n.span.line for n in notes if n.span] == [4, 9, 6]
+    assert [n.span.line for n in notes if n.span] == [4, 8, 6]
+
+
+def test_a_bracket_left_open_is_named() -> None:
+    (help,) = fail(text("conv(4,\n1\nrelu")).diagnostic.help
+    assert help.text == "the `(` of line 5 is still open here"
+
+
+def test_a_step_before_the_input() -> None:
+    with pytest.raises(CompileError) as caught:
+        elaborate(Project().text(f"net net:\n    relu\n    {INPUT}\n"), "net")
+    assert (caught.value.diagnostic.code, caught.value.diagnostic.primary.span.line) == ("E0221", 2)
 
 
 def test_an_unknown_parameter_of_a_net() -> None:

@@ -12,7 +12,7 @@ import re
 
 from archdsl.cost import needed
 from archdsl.emit.groups import is_empty
-from archdsl.emit.layout import WIDTH
+from archdsl.emit.layout import WIDTH, label
 from archdsl.emit.terms import python
 from archdsl.ir import Scope
 from archdsl.ops._op import Leaf, Op, Operand
@@ -34,8 +34,8 @@ WORDS = frozenset({"self", "torch", "nn", "F", "OrderedDict", "NamedTuple"})
 class Forward:
     """Writes the body of `forward`."""
 
-    def __init__(self, plan: ClassPlan, context: Context, result: str) -> None:
-        self.plan, self.context, self.result = plan, context, result
+    def __init__(self, plan: ClassPlan, context: Context, result: str, loops: dict[int, int]) -> None:
+        self.plan, self.context, self.result, self.loops = plan, context, result, loops
         self.scope = context.first
         self.alias: dict[int, int] = {}
         self.nodes = [n for i, n in enumerate(self.scope.nodes) if not self._skipped(i, n)]
@@ -82,11 +82,33 @@ class Forward:
         for value, name in zip(self.scope.inputs, names):
             self.text[value] = self.root[value] = name
             self.owner[name] = value
-        for number, node in enumerate(self.nodes):
-            following = self.nodes[number + 1] if number + 1 < len(self.nodes) else None
-            self._statement(node, following)
+        numbers = {id(node): i for i, node in enumerate(self.scope.nodes)}
+        at = 0
+        while at < len(self.nodes):
+            node = self.nodes[at]
+            count = self.loops.get(numbers[id(node)], 1)
+            if count > 1:
+                self._loop(self.nodes[at : at + count])
+            else:
+                self._statement(node, self.nodes[at + 1] if at + 1 < len(self.nodes) else None)
+            at += count
         self._return()
         return self.lines
+
+    def _loop(self, nodes: list[Node]) -> None:
+        """Run a chain of modules whose labels count up."""
+        if self.pending is not None:
+            self._name_pending()
+        self._enter(self._only_training(nodes[0]))
+        value, result = self._inputs(nodes[0])[0], nodes[-1].outputs[0]
+        start = self.text[value]
+        self.left[value] -= 1
+        self.root[result] = self.root[value]
+        name = self._variable(result, nodes[-1])
+        if name != start:
+            self._emit(f"{name} = {start}")
+        self._emit(f"for i in range({len(nodes)}):")
+        self._emit(f"    {name} = getattr(self, {label(nodes[0].name)})({name})")
 
     def _statement(self, node: Node, following: Node | None) -> None:
         inputs = self._inputs(node)
@@ -120,6 +142,8 @@ class Forward:
         if code.count("(") > DEEPEST + 2 or len(code) > 66:
             return False
         inputs = self._inputs(following)
+        if self.loops and any(self.scope.nodes[number] is following for number in self.loops):
+            return False
         if result not in inputs or self._only_training(following) != self._only_training(node):
             return False
         if isinstance(following.what, Op) and following.what.name in JOINS:
@@ -142,10 +166,10 @@ class Forward:
         """Choose the variable of a value: an output's name, `x` or the input's own where free, a label, a letter."""
         root = self.root.get(value) or self.root[self._inputs(node)[0]]
         outputs = [o.name for o in self.scope.outputs if self._real(o.value) == value and len(self.scope.outputs) > 1]
-        label = [node.name] if node.labelled and self._joined_later(value) else []
-        main = ["x", root] if not label and len(node.outputs) == 1 else []
+        branch = [node.name] if node.labelled and isinstance(node.what, Scope) and self._joined_later(value) else []
+        main = ["x", root] if not branch and len(node.outputs) == 1 else []
         reusable = [n for n in main if n in self.owner and (n == "x" or n in LETTERS)]
-        candidates = [*outputs, *reusable, *label, *LETTERS, *(f"t{i}" for i in range(1, len(self.nodes) + 2))]
+        candidates = [*outputs, *reusable, *branch, *LETTERS, *(f"t{i}" for i in range(1, len(self.nodes) + 2))]
         name = next(c for c in candidates if self._free(c) and c not in WORDS and not keyword.iskeyword(c))
         self.owner[name] = value
         self.text[value] = self.root[value] = name

@@ -99,6 +99,11 @@ def is_sequential(scope: Scope) -> bool:
     return scope.outputs[0].value == value
 
 
+def is_plain_sequence(scope: Scope) -> bool:
+    """Say whether a scope is a sequence whose modules are numbered, as those of `nn.Sequential` are."""
+    return bool(scope.nodes) and is_sequential(scope) and all(n.name == str(i) for i, n in enumerate(scope.nodes))
+
+
 def has_class(scope: Scope) -> bool:
     """Say whether a scope becomes a class: nets, blocks, and bodies that are more than a sequence."""
     return not is_empty(scope) and (scope.kind != "scope" or not is_sequential(scope))

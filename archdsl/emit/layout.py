@@ -101,7 +101,7 @@ def sequence(children: list[Child]) -> list[Argument]:
         if count == 1:
             found.append(Argument("", piece))
         else:
-            loop = _looped(piece, step, "i")
+            loop = looped(piece, step)
             index = "i" if any(step) else "_"
             found.append(Argument("", f"*[{loop} for {index} in range({count})]"))
     return found
@@ -109,15 +109,16 @@ def sequence(children: list[Child]) -> list[Argument]:
 
 def named(children: list[Child]) -> Piece:
     """Return the `OrderedDict` of `nn.Sequential` for children with labels, a run of them as a comprehension."""
-    pieces = [c.piece for c in children]
-    groups = _labelled_runs(children)
-    if len(groups) == 1 and groups[0][1] > 2:
-        first, count, step = groups[0]
-        key, start = _numbered(children[first].name)
-        index = "i" if start == 0 else f"i + {start}"
-        text = f'(f"{key}{{{index}}}", {_looped(pieces[first], step, "i")}) for i in range({count})'
-        return Piece("OrderedDict", (Argument("", text),))
-    entries = [Argument("", Piece("", (Argument("", f'"{c.name}"'), Argument("", c.piece)))) for c in children]
+    entries = []
+    for first, count, step in labelled_runs(children):
+        child = children[first]
+        if count == 1:
+            entries.append(Argument("", Piece("", (Argument("", f'"{child.name}"'), Argument("", child.piece)))))
+            continue
+        text = f"({label(child.name)}, {looped(child.piece, step)}) for i in range({count})"
+        if count == len(children):
+            return Piece("OrderedDict", (Argument("", text),))
+        entries.append(Argument("", f"*[{text}]"))
     return Piece("OrderedDict", (Argument("", Piece("", tuple(entries), "[]")),))
 
 
@@ -136,13 +137,23 @@ def runs(pieces: list[Piece]) -> list[tuple[int, int, tuple[int, ...]]]:
     return found
 
 
-def _labelled_runs(children: list[Child]) -> list[tuple[int, int, tuple[int, ...]]]:
-    found = runs([c.piece for c in children])
-    for first, count, _ in found:
+def labelled_runs(children: list[Child]) -> list[tuple[int, int, tuple[int, ...]]]:
+    """Split labelled children into runs: alike, and with labels that count up, `layer1 layer2 layer3`."""
+    found = []
+    for first, count, step in runs([c.piece for c in children]):
         key, start = _numbered(children[first].name)
-        if any(_numbered(children[first + i].name) != (key, start + i) for i in range(count)):
-            return [(i, 1, ()) for i in range(len(children))]
+        counted = all(_numbered(children[first + i].name) == (key, start + i) for i in range(count))
+        if count > 2 and counted:
+            found.append((first, count, step))
+        else:
+            found += [(first + i, 1, ()) for i in range(count)]
     return found
+
+
+def label(name: str) -> str:
+    """Return the f-string that counts up from a label: `f"layer{i + 1}"`."""
+    key, start = _numbered(name)
+    return f'f"{key}{{{"i" if start == 0 else f"i + {start}"}}}"'
 
 
 def _numbered(name: str) -> tuple[str, int]:
@@ -165,7 +176,8 @@ def _step(left: Piece, right: Piece) -> tuple[int, ...] | None:
     return tuple(steps)
 
 
-def _looped(piece: Piece, step: tuple[int, ...], index: str) -> str:
+def looped(piece: Piece, step: tuple[int, ...], index: str = "i") -> str:
+    """Return a piece as the body of a loop, its growing integers over the index."""
     arguments = []
     for argument, by in zip(piece.arguments, step):
         if by:

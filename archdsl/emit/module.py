@@ -11,8 +11,8 @@ from archdsl import ir
 from archdsl.emit import start
 from archdsl.emit.classes import ClassPlan
 from archdsl.emit.forward import Forward, is_module
-from archdsl.emit.groups import Groups, is_sequential
-from archdsl.emit.layout import WIDTH, Piece, sequence
+from archdsl.emit.groups import Groups, is_plain_sequence
+from archdsl.emit.layout import WIDTH, Child, Piece, label, labelled_runs, looped, sequence
 from archdsl.ir import Scope
 from archdsl.record import Record
 
@@ -106,34 +106,42 @@ class Writer:
     def _class(self, plan: ClassPlan) -> ClassText:
         first = plan.first
         doc = docstring(first.doc or _title(first), 4)
-        if is_sequential(first) and first.kind == "block":
-            names = [n.name for n in first.nodes]
-            if all(name == str(i) for i, name in enumerate(names)):
-                piece = Piece("super().__init__", tuple(sequence(plan.children(plan.context))))
-                return self._text(plan, "nn.Sequential", doc, _body(piece, ""), [])
-        lines, locals_at = ["super().__init__()"], 1
-        for number, node in enumerate(first.nodes):
-            if node.reuses or not is_module(node, first):
-                self._follow(plan, number)
-                continue
-            piece = plan.child(plan.context, number)
-            if piece is None:
-                continue
-            before = f"self.{node.name} = " if node.name.isidentifier() else f'self.add_module("{node.name}", '
-            after = plan.comment(node) if node.name.isidentifier() else ")" + plan.comment(node)
-            if node.name.isidentifier():
-                lines += _body(piece, before, after)
+        if is_plain_sequence(first):
+            piece = Piece("super().__init__", tuple(sequence(plan.children(plan.context))))
+            return self._text(plan, "nn.Sequential", doc, _body(piece, ""), [])
+        children = self._children(plan)
+        loops = _loops(first, children)
+        lines = ["super().__init__()"]
+        for run in loops:
+            number, child = children[run.first]
+            if run.count > 1:
+                lines += [f"for i in range({run.count}):{plan.comment(first.nodes[number])}"]
+                lines += [f"    self.add_module({label(child.name)}, {looped(child.piece, run.step)})"]
+            elif child.name.isidentifier():
+                lines += _body(child.piece, f"self.{child.name} = ", plan.comment(first.nodes[number]))
             else:
-                lines.append(f"{before}{piece.flat()}{after}")
+                lines.append(f'self.add_module("{child.name}", {child.piece.flat()}){plan.comment(first.nodes[number])}')
         result = self.result.name if self.result is not None and first is self.network.scope else ""
-        flow = Forward(plan, plan.context, result)
+        flow = Forward(plan, plan.context, result, {children[r.first][0]: r.count for r in loops if r.count > 1})
         arguments = list(first.input_names) if len(first.inputs) > 1 else ["x"]
         arguments = [a if a.isidentifier() and not keyword.iskeyword(a) else f"x{i}" for i, a in enumerate(arguments)]
         forward = flow.body(arguments)
         stored = [f"self.{name} = {plan.use(term).text}" for name, term in sorted(plan.stored.items())]
         bound = [f"{name} = {plan.use(term).text}" for name, term in plan.locals.items() if name in plan.used]
-        lines[locals_at:locals_at] = bound + stored
+        lines[1:1] = bound + stored
         return self._text(plan, "nn.Module", doc, lines, forward, arguments)
+
+    def _children(self, plan: ClassPlan) -> list[tuple[int, Child]]:
+        """Return the modules that a class holds, each with the number of its node."""
+        found = []
+        for number, node in enumerate(plan.first.nodes):
+            if node.reuses or not is_module(node, plan.first):
+                self._follow(plan, number)
+                continue
+            piece = plan.child(plan.context, number)
+            if piece is not None:
+                found.append((number, Child(node.name, piece)))
+        return found
 
     def _follow(self, plan: ClassPlan, number: int) -> None:
         """Follow the channels through a step that is no module."""
@@ -158,6 +166,42 @@ class Writer:
             paragraph = " ".join((self.network.scope.doc or self.network.doc).split("\n\n")[0].split("\n"))
             doc = docstring(paragraph or _title(plan.first), 4)
         return ClassText(plan.name, base, doc, parameters, init, f"({arguments}) -> {returns}", forward)
+
+
+class Run(Record):
+    """Modules in a row that one loop can build and run: the first one, how many, and what grows from one to the next."""
+
+    first: int
+    count: int
+    step: tuple[int, ...]
+
+
+def _loops(scope: Scope, children: list[tuple[int, Child]]) -> list[Run]:
+    """Split the modules of a class into runs; one of several modules is a chain without branches."""
+    found = []
+    at = 0
+    for first, count, step in labelled_runs([child for _, child in children]):
+        numbers = [number for number, _ in children[first : first + count]]
+        if count > 1 and not _is_chain(scope, numbers):
+            found += [Run(at + i, 1, ()) for i in range(count)]
+        else:
+            found.append(Run(first, count, step))
+        at += count
+    return found
+
+
+def _is_chain(scope: Scope, numbers: list[int]) -> bool:
+    """Say whether steps follow each other directly, each the only reader of the one before."""
+    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        return False
+    results = [o.value for o in scope.outputs]
+    for left, right in zip(numbers, numbers[1:]):
+        value = scope.nodes[left].outputs
+        readers = [n for n in scope.nodes[left + 1 : right + 2] if value[0] in n.inputs] if len(value) == 1 else []
+        later = any(value[0] in n.inputs for n in scope.nodes[right + 1 :])
+        if len(readers) != 1 or later or scope.nodes[right].inputs != value or value[0] in results:
+            return False
+    return True
 
 
 def _body(piece: Piece, before: str, after: str = "") -> list[str]:

@@ -5,7 +5,7 @@ What most modules of a kind share becomes one loop over all modules; a step that
 
 from __future__ import annotations
 
-from archdsl.emit.groups import has_class
+from archdsl.emit.groups import has_class, is_plain_sequence
 from archdsl.ir import Scope
 
 TYPE_CHECKING = False
@@ -31,19 +31,18 @@ def statements(plans: list[ClassPlan]) -> list[str]:
     """Return the statements that initialize the weights of a net."""
     sites = [site for plan in plans for site in _sites(plan, plan.first, "")]
     common = {key: _common([s for s in sites if (s.kind, s.parameter) == key]) for key in _keys(sites)}
-    lines = _loop({key: init for key, init in common.items() if init is not None}, sites)
+    arms = _arms({key: init for key, init in common.items() if init is not None}, sites)
     special = [s for s in sites if s.init is not None and s.init != common[s.kind, s.parameter]]
     net = plans[-1]
-    for plan in plans:
-        own = [s for s in special if s.plan is plan]
-        if not own:
-            continue
-        if plan is net:
-            lines += [s.init.torch(f"self.{s.path}.{s.parameter}") for s in own if s.init]
-            continue
-        lines += ["for m in self.modules():", f"    if isinstance(m, {plan.name}):"]
-        lines += [f"        {s.init.torch(f'm.{s.path}.{s.parameter}')}" for s in own if s.init]
-    return lines
+    for plan in plans[:-1]:
+        own = [s.init.torch(f"m{s.path}.{s.parameter}") for s in special if s.plan is plan and s.init]
+        if own:
+            arms.append((plan.name, own))
+    lines = ["for m in self.modules():"] if arms else []
+    for number, (what, body) in enumerate(arms):
+        lines.append(f"    {'if' if number == 0 else 'elif'} isinstance(m, {what}):")
+        lines += [f"        {line}" for line in body]
+    return lines + [s.init.torch(f"self{s.path}.{s.parameter}") for s in special if s.plan is net and s.init]
 
 
 def _keys(sites: list[Site]) -> list[Key]:
@@ -59,9 +58,8 @@ def _common(sites: list[Site]) -> Initializer | None:
     return best if counts.get(None, 0) == 0 else None
 
 
-def _loop(common: dict[Key, Initializer], sites: list[Site]) -> list[str]:
-    if not common:
-        return []
+def _arms(common: dict[Key, Initializer], sites: list[Site]) -> list[tuple[str, list[str]]]:
+    """Return, for each kind of module, the statements of the loop; kinds that start alike share them."""
     bodies: dict[tuple[str, ...], list[str]] = {}
     for kind in dict.fromkeys(kind for kind, _ in common):
         body: list[str] = []
@@ -69,12 +67,7 @@ def _loop(common: dict[Key, Initializer], sites: list[Site]) -> list[str]:
             if other == kind:
                 body += _guarded(init.torch(f"m.{parameter}"), kind, parameter, sites)
         bodies.setdefault(tuple(body), []).append(kind)
-    lines = ["for m in self.modules():"]
-    for number, (lines_of_kind, kinds) in enumerate(bodies.items()):
-        what = kinds[0] if len(kinds) == 1 else f"({', '.join(kinds)})"
-        lines.append(f"    {'if' if number == 0 else 'elif'} isinstance(m, {what}):")
-        lines += [f"        {line}" for line in lines_of_kind]
-    return lines
+    return [(k[0] if len(k) == 1 else f"({', '.join(k)})", list(body)) for body, k in bodies.items()]
 
 
 def _guarded(code: str, kind: str, parameter: str, sites: list[Site]) -> list[str]:
@@ -88,7 +81,7 @@ def _sites(plan: ClassPlan, scope: Scope, path: str) -> Iterator[Site]:
     for node in scope.nodes:
         if node.reuses:
             continue
-        place = _joined(path, node)
+        place = _joined(plan, scope, path, node)
         if isinstance(node.what, Scope):
             if not has_class(node.what):
                 yield from _sites(plan, node.what, place)
@@ -106,7 +99,8 @@ def _sites(plan: ClassPlan, scope: Scope, path: str) -> Iterator[Site]:
             yield Site(plan, place, call.target, "bias", given["bias"], True)
 
 
-def _joined(path: str, node: Node) -> str:
-    if node.name.isdigit():
-        return f"{path}[{node.name}]" if path else f'get_submodule("{node.name}")'
-    return f"{path}.{node.name}" if path else node.name
+def _joined(plan: ClassPlan, scope: Scope, path: str, node: Node) -> str:
+    if not node.name.isdigit():
+        return f"{path}.{node.name}"
+    numbered = scope is not plan.first or is_plain_sequence(scope)
+    return f"{path}[{node.name}]" if numbered else f'{path}.get_submodule("{node.name}")'

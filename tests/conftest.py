@@ -1,0 +1,49 @@
+"""Shared fixtures: the public reference networks, and the switch that rewrites goldens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(2)
+
+SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width, "
+    "int sampling_ratio, bool aligned) -> Tensor",
+)
+
+
+@pytest.fixture(scope="session")
+def torchvision_models():
+    """The networks of torchvision. Its wheel is built for CUDA, and beside a CPU torch its import looks for operators
+    that only its binary defines; their schemas are enough, since no network here calls them."""
+    library = torch.library.Library("torchvision", "DEF")
+    for schema in SCHEMAS:
+        library.define(schema)
+    import torchvision.models
+
+    yield torchvision.models
+    del library
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files with what is printed now")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest):
+    """Compare a text with `tests/golden/NAME`, or rewrite that file under `--update-golden`."""
+
+    def compare(name: str, text: str) -> None:
+        path = Path(__file__).parent / "golden" / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"no golden file {name}: run `pytest --update-golden`, then read what it wrote"
+        assert text == path.read_text(encoding="utf-8"), f"{name} differs: if that is meant, run `pytest --update-golden`"
+
+    return compare

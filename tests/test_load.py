@@ -1,0 +1,199 @@
+"""Loaded modules as citizens of PyTorch: pickled, copied, trained, compiled, exported."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+import traceback
+
+import pytest
+import torch
+
+import archdsl
+
+SMALL = """
+net small(classes=10, p=0.0):
+    input image: [N, 3, H=32, W=32]
+    stem: conv(8, 3, bias=false) -> norm: bn -> relu
+    y = x
+    add(identity, body: [conv(8, 3), relu])
+    aux = y -> global_avgpool -> flatten -> side: linear(classes)
+    output head = aux when training
+    global_avgpool -> flatten -> dropout(p) -> fc: linear(classes)
+"""
+
+
+DIGITS = """
+net digits:
+    input image: [N, 1, H=8, W=8]
+    [conv(16, 3), bn, relu, conv(32, 3, stride=2), bn, relu] -> flatten -> linear(10)
+"""
+
+
+def small() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return archdsl.loads(SMALL)
+
+
+def test_pickles_and_copies():
+    model = small()
+    x = torch.randn(2, 3, 32, 32)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert other is not model
+        torch.testing.assert_close(other.eval()(x), model.eval()(x))
+        assert [k for k, _ in other.named_modules()] == [k for k, _ in model.named_modules()]
+
+
+def test_training_outputs_pickle_too():
+    found = small().train()(torch.randn(2, 3, 32, 32))
+    again = pickle.loads(pickle.dumps(found))
+    torch.testing.assert_close(again.head, found.head)
+
+
+def test_pickle_opens_in_a_fresh_process(tmp_path):
+    model = small().eval()
+    x = torch.randn(2, 3, 32, 32)
+    torch.save({"model": model, "x": x, "y": model(x).detach()}, tmp_path / "model.pt")
+    code = (
+        f"import torch; d = torch.load({str(tmp_path / 'model.pt')!r}, weights_only=False);"
+        "torch.testing.assert_close(d['model'](d['x']), d['y']); print('same')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "same"
+
+
+def test_state_dict_moves_through_a_file():
+    model, other = small(), archdsl.loads(SMALL)
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    buffer.seek(0)
+    other.load_state_dict(torch.load(buffer, weights_only=True), strict=True)
+    x = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(other.eval()(x), model.eval()(x))
+
+
+def test_trains_on_digits():
+    """Thirty steps on real images bring the loss near zero."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    x = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
+    t = torch.tensor(digits.target)
+    torch.manual_seed(0)
+    model = archdsl.loads(DIGITS)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(30):
+        loss = torch.nn.functional.cross_entropy(model(x[:1500]), t[:1500])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1
+    with torch.no_grad():
+        accuracy = (model.eval()(x[1500:]).argmax(1) == t[1500:]).float().mean().item()
+    assert accuracy > 0.85
+
+
+@pytest.mark.parametrize("name", ["resnet18", "shufflenet_v2_x0_5", "googlenet"])
+def test_compiles_as_one_graph(name):
+    model = archdsl.load(name).eval()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=False)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_compiles_training_outputs_and_loops():
+    text = SMALL.replace("    y = x\n", "    y = x\n    for i in range(4):\n        more{i}: [conv(8, 3), relu]\n")
+    model = archdsl.loads(text).train()
+    assert "for i in range(4)" in source_of(model)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    x = torch.randn(2, 3, 32, 32)
+    found = compiled(x)
+    sum(found).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "shufflenet_v2_x0_5", "mobilenet_v2", "squeezenet1_1"])
+def test_exports_with_dynamic_batch(name):
+    model = archdsl.load(name).eval()
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(model, (torch.randn(2, 3, 64, 64),), dynamic_shapes=({0: batch},))
+    x = torch.randn(5, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def source_of(model: torch.nn.Module) -> str:
+    import inspect
+
+    return inspect.getsource(type(model))
+
+
+def test_source_and_tracebacks_show_the_generated_lines():
+    model = small()
+    assert "class Small(nn.Module)" in source_of(model)
+    try:
+        model(torch.randn(1, 4, 32, 32))
+    except RuntimeError:
+        assert "self.stem(x)" in traceback.format_exc()
+    else:
+        pytest.fail("4 channels must be refused")
+
+
+def test_same_text_is_one_class():
+    assert type(archdsl.loads(SMALL)) is type(archdsl.loads(SMALL))
+
+
+@pytest.mark.parametrize(
+    ("clause", "check"),
+    [
+        ("constant(0.5)", lambda w: bool((w == 0.5).all())),
+        ("zeros", lambda w: bool((w == 0).all())),
+        ("normal(0.5)", lambda w: 0.4 < w.std().item() < 0.6),
+        ("trunc_normal(std=1, a=-0.5, b=0.5)", lambda w: w.abs().max().item() <= 0.5),
+        ("uniform(a=1, b=2)", lambda w: 1 <= w.min().item() and w.max().item() <= 2),
+        ('kaiming(mode="fan_out")', lambda w: abs(w.std().item() - (2 / (64 * 9)) ** 0.5) < 0.005),
+        ('xavier(distribution="uniform")', lambda w: w.abs().max().item() <= (6 / (32 * 9 + 64 * 9)) ** 0.5 + 1e-6),
+    ],
+)
+def test_init_clauses_fill_the_weights(clause, check):
+    net = "net n:\n    input image: [N, 32, H=8, W=8]\n    a: conv(64, 3) -> b: bn"
+    torch.manual_seed(0)
+    by_clause = archdsl.loads(f"init conv({clause}, bias=constant(3))\n{net}")
+    assert check(by_clause.a.weight) and bool((by_clause.a.bias == 3).all())
+    by_argument = archdsl.loads(net.replace("conv(64, 3)", f"conv(64, 3, init={clause})"))
+    assert check(by_argument.a.weight)
+
+
+def test_zero_init_of_the_last_norm():
+    model = archdsl.load("resnet18", zero_init=True)
+    assert all(bool((m.bn2.weight == 0).all()) for m in model.modules() if type(m).__name__ == "Basic")
+    assert bool((model.bn1.weight == 1).all())
+    plain = archdsl.load("resnet18")
+    assert all(bool((m.bn2.weight == 1).all()) for m in plain.modules() if type(m).__name__ == "Basic")
+
+
+def test_initialization_is_the_references(torchvision_models):
+    """The spread of every weight is that of torchvision's own initialization."""
+    torch.manual_seed(0)
+    for name in ("mobilenet_v2", "squeezenet1_1", "densenet121"):
+        theirs, ours = torchvision_models.get_model(name, weights=None), archdsl.load(name)
+        for (key, a), (_, b) in zip(theirs.named_parameters(), ours.named_parameters()):
+            if a.numel() >= 2000:
+                assert abs(a.std() - b.std()) <= 0.1 * a.std(), key
+            elif a.std() == 0:
+                assert torch.equal(a, b), key
+
+
+def test_wrong_parameters_are_diagnosed():
+    with pytest.raises(archdsl.CompileError, match="did you mean"):
+        archdsl.load("resnet50", clases=10)
+    with pytest.raises(archdsl.CompileError, match="did you mean `resnet50`"):
+        archdsl.load("resnet5O")
+    with pytest.raises(archdsl.CompileError):
+        archdsl.load("resnet50", classes=0)
+    with pytest.raises(TypeError):
+        archdsl.load("resnet50", classes=object())
