@@ -39,7 +39,7 @@ class Record:
 
     def __init_subclass__(cls) -> None:
         own = [n for n, kind in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(kind)]
-        cls.fields = cls.fields + tuple(n for n in own if n not in cls.fields)
+        cls.fields = tuple(n for n in cls.fields if n not in own) + tuple(own)  # declared again: in its new place
 
     def __init__(self, *values: Any, **named: Any) -> None:
         fields, state = self.fields, self.__dict__

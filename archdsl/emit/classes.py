@@ -6,7 +6,7 @@ import keyword
 import os
 
 from archdsl import syntax
-from archdsl.emit.groups import has_class, is_empty, is_sequential
+from archdsl.emit.groups import has_class, is_empty
 from archdsl.emit.layout import Argument, Child, Piece, named, sequence
 from archdsl.emit.terms import ATOM, PRODUCT, Term, added, collapsed, formula, literal, python, translate
 from archdsl.ir import Scope
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archdsl.emit.terms import Column
     from archdsl.ir import Node
     from archdsl.ops._op import Call
+    from archdsl.source import Source
 
 PLAIN = (int, float, bool, str)
 
@@ -300,7 +301,7 @@ class ClassPlan:
         """Return the constructor of the module of a node; None where it is empty in every instance."""
         node = context.first.nodes[number]
         if isinstance(node.what, Op):
-            return self.operator(context, number, inplace=_in_place(context.first, number))
+            return self.operator(context, number, inplace=in_place(context.first, number))
         whats = [s.nodes[number].what if isinstance(s, Scope) else MISSING for s in context.scopes]
         inner: list[Scope | Missing] = [w if isinstance(w, Scope) and not is_empty(w) else MISSING for w in whats]
         full = [w for w in inner if isinstance(w, Scope)]
@@ -361,8 +362,12 @@ class ClassPlan:
 
     def comment(self, node: Node) -> str:
         """Return the trailing comment that leads back to the text."""
-        source = node.span.source
-        return f"  # {os.path.basename(source.name)}:{node.span.line}"
+        return f"  # {file_name(node.span.source)}:{node.span.line}"
+
+
+def file_name(source: Source) -> str:
+    """Return the name of a file, without its folder and without characters that could end a comment or a text."""
+    return "".join(c if c.isalnum() or c in "_-.<> " else "_" for c in os.path.basename(source.name))
 
 
 def _variable(name: str, column: Column) -> Term:
@@ -396,7 +401,7 @@ def _same_node(scope: Scope, context: Context, node: Node) -> Node:
     return scope.nodes[context.first.nodes.index(node)]
 
 
-def _in_place(scope: Scope, number: int) -> bool:
+def in_place(scope: Scope, number: int) -> bool:
     """Say whether an activation may overwrite its input: nobody else reads it, and its maker does not need it."""
     node = scope.nodes[number]
     if not isinstance(node.what, Op) or not node.what.inplace:
@@ -407,6 +412,3 @@ def _in_place(scope: Scope, number: int) -> bool:
     read_outside = any(o.value == value for o in scope.outputs)
     made_by_layer = bool(makers) and isinstance(makers[0].what, Op) and makers[0].what.stateful
     return made_by_layer and len(readers) == 1 and not read_outside
-
-
-__all__ = ["ClassPlan", "Context", "Parameter", "is_sequential"]

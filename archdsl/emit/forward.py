@@ -11,6 +11,7 @@ import keyword
 import re
 
 from archdsl.cost import needed
+from archdsl.emit.classes import in_place
 from archdsl.emit.groups import is_empty
 from archdsl.emit.layout import WIDTH, label
 from archdsl.emit.terms import python
@@ -137,7 +138,7 @@ class Forward:
             return False
         if following is None:
             return len(code) <= WIDTH - 8 - len("return ")
-        if isinstance(node.what, Op) and node.what.name == "cat" and len(code) > 40:
+        if isinstance(node.what, Op) and node.what.name == "cat" and len(code) > 32:
             return False
         if code.count("(") > DEEPEST + 2 or len(code) > 66:
             return False
@@ -247,7 +248,7 @@ class Forward:
         for name, part in function.kwargs:
             if not isinstance(part, Leaf) or part.value != part.omit:
                 arguments.append(f"{name}={self._part(part, node, operands)}")
-        if self._in_place(node):
+        if in_place(self.scope, self.scope.nodes.index(node)):
             arguments.append("inplace=True")
         return f"{target}({', '.join(arguments)})"
 
@@ -271,12 +272,6 @@ class Forward:
         attribute = attribute if attribute.isidentifier() else f"argument{number}"
         self.plan.stored[attribute] = term
         return f"self.{attribute}"
-
-    def _in_place(self, node: Node) -> bool:
-        from archdsl.emit.classes import _in_place
-
-        return _in_place(self.scope, self.scope.nodes.index(node))
-
 
 def is_module(node: Node, scope: Scope) -> bool:
     """Say whether a step becomes an attribute of its class: it has state, or a label and a module of its own."""

@@ -237,7 +237,7 @@ class Op(Record):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         own = {f: cls.__dict__[f] for f in cls.fields if isinstance(cls.__dict__.get(f), Arg)}
-        cls.args = cls.args | own
+        cls.args = {name: spec for name, spec in cls.args.items() if name not in own} | own
 
     @classmethod
     def build(cls, values: dict[str, object]) -> Op:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 class Affine(Op):
     """Base of the normalisations that end in a learned scale and shift for each channel."""
 
-    stateful = True
     affine: bool
+
+    stateful = True
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return x

@@ -134,6 +134,9 @@ class MaxUnpool(Pool):
     """
 
     indices: bool = arg(tensor(), doc="the second result of `maxpool(…, indices=true)`")
+    kernel: tuple[int, int] = Pool.args["kernel"]  # type: ignore[assignment]
+    stride: tuple[int, int] | None = Pool.args["stride"]  # type: ignore[assignment]
+    pad: tuple[int, int] = Pool.args["pad"]  # type: ignore[assignment]
     like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
