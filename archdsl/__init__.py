@@ -13,7 +13,7 @@ Only `load` and `loads` import torch, when they are first used.
 
 from __future__ import annotations
 
-from archdsl.api import check, compile, nets
+from archdsl.api import check, compile, nets  # noqa: A004 — the public name is the verb
 from archdsl.diagnostics import CompileError
 
 TYPE_CHECKING = False

@@ -98,16 +98,16 @@ def _wanted(name: str, options: Namespace) -> Iterator[Compiled]:
     from archdsl.compiler import compiled, find, nets_of, start_of
     from archdsl.errors import which_net
 
-    settings = {"params": _parameters(options.set), "sizes": _sizes(options.input)}
+    params, sizes = _parameters(options.set), _sizes(options.input)
     file, chosen = find(name)
     if options.shapes or options.net or chosen:
-        yield compiled(name, net=options.net, **settings)
+        yield compiled(name, net=options.net, params=params, sizes=sizes)
         return
     found = nets_of(file)
     if not found:
         raise which_net(start_of(file), "", [])
     for net in found:
-        yield compiled(name, net=net, file=file, **settings)
+        yield compiled(name, net=net, file=file, params=params, sizes=sizes)
 
 
 def _compile(options: Namespace) -> int:
@@ -191,7 +191,9 @@ def _list(options: Namespace) -> int:
     head = ("network", "year", "parameters", "MACs", "title")
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(5)]
     for row in (head, *rows):
-        print("  ".join(c.rjust(w) if i in (2, 3) else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip())
+        print(
+            "  ".join(c.rjust(w) if i in (2, 3) else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip()
+        )
     return 0 if rows else 1
 
 

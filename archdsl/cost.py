@@ -1,7 +1,8 @@
 """What a checked network costs: parameters, and multiply-accumulates for one image at the default input size.
 
 Convention: MACs of convolutions, transposed convolutions and linear layers; norms, activations, pooling and additions
-count 0, and so do steps that only outputs `when training` need. FLOPs are twice the MACs. Each distinct scope is counted once, however often it is used.
+count 0, and so do steps that only outputs `when training` need. FLOPs are twice the MACs. Each distinct scope is
+counted once, however often it is used.
 """
 
 from __future__ import annotations

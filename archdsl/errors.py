@@ -2,7 +2,7 @@
 
     raise errors.unknown_name(span, "bottlneck", candidates)
 
-A function's docstring is its long explanation. Codes: E01 text, E02 names and values, E03 shapes. They are never reused.
+A function's docstring is its long explanation. Codes: E01 text, E02 names and values, E03 shapes; none is used twice.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def unclosed(span: Span, closing: str) -> Diagnostic:
 
     Inside brackets a line continues on the next one, so the mistake can lie far above the end of the file.
     """
-    return _simple(f"unclosed `{span.text}`", span, "opened here and never closed", Help(f"add the missing `{closing}`"))
+    return _simple(
+        f"unclosed `{span.text}`", span, "opened here and never closed", Help(f"add the missing `{closing}`")
+    )
 
 
 @error("E0103")
@@ -246,7 +248,8 @@ def limit_exceeded(span: Span, what: str, count: str, limit: int) -> Diagnostic:
 @error("E0213")
 def bad_label(span: Span, name: str, why: str) -> Diagnostic:
     """A label becomes an attribute of the generated `nn.Module`, so it can be neither a Python keyword nor a name
-    that every module already uses, such as `train` or `forward`."""
+    that every module already uses, such as `train` or `forward`.
+    """
     return _simple(f"`{name}` cannot be a label", span, why, Help(f"call it `{name}_`"))
 
 
@@ -311,7 +314,8 @@ def no_tensor(span: Span, what: str) -> Diagnostic:
 @error("E0222")
 def unknown_attribute(span: Span, what: str, name: str, candidates: Iterable[str]) -> Diagnostic:
     """A value has no attribute of this name: tensors have `channels height width` and the labels of the net or block
-    that made them, records have the names of their outputs."""
+    that made them, records have the names of their outputs.
+    """
     have = sorted(set(candidates))
     return _simple(
         f"{what} has no `{name}`",
@@ -343,7 +347,8 @@ def misplaced(span: Span, what: str, where: str) -> Diagnostic:
 @error("E0226")
 def bad_input(span: Span, reason: str, hint: str = "") -> Diagnostic:
     """An input declaration, or the input size that was asked for, does not fit: `[N, 3, H=224, W=224]` has a batch,
-    a number of channels, and two sizes with their defaults."""
+    a number of channels, and two sizes with their defaults.
+    """
     return _simple(reason, span, "", *([Help(hint)] if hint else []))
 
 

@@ -14,14 +14,16 @@ from archdsl.ops import OPS
 from archdsl.ops._op import REQUIRED
 from archdsl.sizes import Area, Size, SizeFault
 from archdsl.values import (
+    NOTHING,
     OMITTED,
+    UNIVERSAL,
     BlockValue,
     Bound,
     Builtin,
     Callee,
     ChainValue,
-    CombineValue,
     Combinator,
+    CombineValue,
     Deferred,
     Function,
     InitializerName,
@@ -39,7 +41,7 @@ from archdsl.values import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from typing import Any
 
     from archdsl.environment import File
@@ -110,7 +112,7 @@ class Evaluator:
         if name in file.imports:
             return self.definition(file.imports[name][0], name, span)
         if name in OPS and name not in COMBINATORS:
-            return OpValue(op=OPS[name], defaults=file.defaults.get(name, ()), inits=file.inits.get(name, ()))
+            return OpValue(NOTHING, None, OPS[name], file.defaults.get(name, ()), file.inits.get(name, ()))
         for words in (COMBINATORS, FUNCTIONS, INITIALIZERS):
             if name in words:
                 return words[name]
@@ -127,7 +129,7 @@ class Evaluator:
                 with self.deeper(name, span):
                     file.aliases[name] = self.eval(item.value, file.env, None)
             return file.aliases[name]
-        return BlockValue(block=item, env=file.env)
+        return BlockValue(NOTHING, None, item, file.env)
 
     def text_of(self, name: syntax.Name, env: Env, x: Tensor | None) -> str:
         """Return the text of a name or label, its interpolations filled in."""
@@ -140,7 +142,7 @@ class Evaluator:
                 continue
             value = self.whole(part, env, x)
             text = str(value)
-            if type(value) not in (int, str) or not text.isidentifier() and not text.isdigit():
+            if type(value) not in (int, str) or (not text.isidentifier() and not text.isdigit()):
                 raise errors.bad_value(part.span, "a name is built from integers and names", f"this is {show(value)}")
             texts.append(text)
         return "".join(texts)
@@ -175,7 +177,8 @@ class Evaluator:
     def _bind_targets(self, targets: syntax.Targets, value: Any, env: Env) -> None:
         names = targets.names
         if len(names) == 1 and isinstance(names[0], str):
-            return self.bind(names[0], value, env, targets.span)
+            self.bind(names[0], value, env, targets.span)
+            return
         if not isinstance(value, tuple) or len(value) != len(names):
             raise errors.bad_value(targets.span, f"{len(names)} names for {describe(value)}", "they do not match")
         for name, item in zip(names, value):
@@ -291,38 +294,17 @@ class Evaluator:
 
     def partial(self, target: Callee, expr: syntax.Call, env: Env, x: Tensor | None) -> Callee:
         """Give a callee more arguments; a keyword may replace one that was given before."""
-        given = self._arguments(target, expr.arguments, env, x)
-        old = target.bound
+        old, params = target.bound, target.params
+        free = [name for name in params if name not in dict(old.values) and name not in UNIVERSAL]
+        written = matched(target.label, params, free, lambda: signature(target), expr.arguments)
+        values = {name: self._argument(value, env, x) for name, value in written.items()}
         changes = Bound(
-            tuple(sorted((dict(old.values) | given.values_by_name()).items(), key=lambda kv: kv[0])),
-            tuple((dict(old.places) | given.places).items()),
-            tuple((dict(old.written) | given.written).items()) if old.env in (None, env) else tuple(given.written.items()),
+            tuple(sorted((dict(old.values) | values).items(), key=lambda item: item[0])),
+            tuple((dict(old.places) | {name: value.span for name, value in written.items()}).items()),
+            tuple(((dict(old.written) if old.env in (None, env) else {}) | written).items()),
             env,
         )
         return target.replace(bound=changes, span=expr.span)
-
-    def _arguments(
-        self, target: Callee, arguments: tuple[syntax.Expr | syntax.Keyword, ...], env: Env, x: Tensor | None
-    ) -> Given:
-        params = target.params
-        taken = dict(target.bound.values)
-        free = [name for name in params if name not in taken and name not in ("init", "bias_init")]
-        given = Given()
-        for argument in arguments:
-            if isinstance(argument, syntax.Keyword):
-                name, value = argument.name, argument.value
-                if name not in params:
-                    raise errors.unknown_argument(argument.place, target.label, name, signature(target), params)
-                if name in given.values:
-                    raise errors.bound_twice(argument.place, name, given.places[name])
-            else:
-                name, value = next((f for f in free if f not in given.values), ""), argument
-                if not name:
-                    raise errors.too_many_arguments(argument.span, target.label, signature(target))
-            given.values[name] = self._argument(value, env, x)
-            given.places[name] = value.span
-            given.written[name] = value
-        return given
 
     def _argument(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
         value = self.whole(expr, env, x)
@@ -349,17 +331,10 @@ class Evaluator:
 
     def _function(self, target: Function, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
         fn = target.fn
-        params = tuple(p.name for p in fn.params)
+        params = [p.name for p in fn.params]
         inner = Env(target.env, target.env.file)
-        for argument in expr.arguments:
-            keyword = isinstance(argument, syntax.Keyword)
-            name = argument.name if keyword else next((p for p in params if p not in inner.names), "")
-            if not name or name not in params:
-                text = ", ".join(params)
-                if keyword:
-                    raise errors.unknown_argument(argument.place, fn.name, name, text, params)
-                raise errors.too_many_arguments(argument.span, fn.name, text)
-            self.bind(name, self.eval(argument.value if keyword else argument, env, x), inner, argument.span)
+        for name, value in matched(fn.name, params, params, lambda: ", ".join(params), expr.arguments).items():
+            self.bind(name, self.eval(value, env, x), inner, value.span)
         with self.deeper(fn.name, expr.span):
             for param in fn.params:
                 if param.name not in inner.names:
@@ -370,17 +345,8 @@ class Evaluator:
 
     def _initializer(self, name: str, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
         params = [param for param, _ in initializers.ROWS[name].params]
-        values: dict[str, object] = {}
-        for argument in expr.arguments:
-            keyword = isinstance(argument, syntax.Keyword)
-            param = argument.name if keyword else next((p for p in params if p not in values), "")
-            if keyword and param not in params:
-                raise errors.unknown_argument(argument.place, name, param, ", ".join(params), params)
-            if not param:
-                raise errors.too_many_arguments(argument.span, name, ", ".join(params))
-            if param in values:
-                raise errors.bound_twice(argument.place, param, None)
-            values[param] = self.whole(argument.value if keyword else argument, env, x)
+        written = matched(name, params, params, lambda: ", ".join(params), expr.arguments)
+        values = {param: self.whole(value, env, x) for param, value in written.items()}
         try:
             return initializers.make(name, values)
         except ValueError as fault:
@@ -440,11 +406,13 @@ class Evaluator:
             raise errors.symbolic_condition(expr.span, f"{show(left)} {sign} {show(right)}")
         if sign in ("==", "!="):
             return _same(left, right) is (sign == "==")
-        left, right = _plain(left), _plain(right)
+        return self._ordered(expr, sign, _plain(left), _plain(right))
+
+    def _ordered(self, expr: syntax.Compare, sign: str, left: Any, right: Any) -> bool:
         numbers = type(left) in (int, float) and type(right) in (int, float)
         if not numbers and not (isinstance(left, str) and isinstance(right, str)):
             raise errors.bad_operands(expr.span, sign, describe(left), describe(right))
-        return {"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign]
+        return bool({"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign])
 
     # ------------------------------------------------------------ arithmetic
     def arithmetic(self, expr: syntax.Arithmetic, env: Env, x: Tensor | None) -> Any:
@@ -511,19 +479,6 @@ class Evaluator:
         return -value
 
 
-class Given:
-    """Arguments of one call, being bound."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-        self.places: dict[str, Span] = {}
-        self.written: dict[str, syntax.Expr] = {}
-
-    def values_by_name(self) -> dict[str, Any]:
-        """Return the values, by parameter."""
-        return self.values
-
-
 class _Deeper:
     def __init__(self, evaluator: Evaluator, name: str, span: Span) -> None:
         self.evaluator, self.name, self.span = evaluator, name, span
@@ -537,11 +492,35 @@ class _Deeper:
         self.evaluator.calls -= 1
 
 
+def matched(
+    callee: str,
+    params: Collection[str],
+    free: Sequence[str],
+    shown: Callable[[], str],
+    arguments: tuple[syntax.Expr | syntax.Keyword, ...],
+) -> dict[str, syntax.Expr]:
+    """Give each argument of a call its parameter: by keyword, or the next of those that are `free`."""
+    found: dict[str, syntax.Expr] = {}
+    for argument in arguments:
+        if isinstance(argument, syntax.Keyword):
+            name, value = argument.name, argument.value
+            if name not in params:
+                raise errors.unknown_argument(argument.place, callee, name, shown(), params)
+            if name in found:
+                raise errors.bound_twice(argument.place, name, found[name].span)
+        else:
+            name, value = next((f for f in free if f not in found), ""), argument
+            if not name:
+                raise errors.too_many_arguments(argument.span, callee, shown())
+        found[name] = value
+    return found
+
+
 def signature(callee: Callee) -> str:
     """Return the parameters of a callee as a text: `out, kernel, stride=1`."""
     texts = []
     for name, default in callee.params.items():
-        if name in ("init", "bias_init"):
+        if name in UNIVERSAL:
             continue
         if default is REQUIRED:
             texts.append(name)
@@ -576,7 +555,7 @@ def _checked(value: Any, span: Span) -> Any:
 
 
 def _divide(left: Any, right: Any) -> Any:
-    """Divide exactly: an integer or size where it divides, else a quotient that waits for `floor`, `ceil` or `round`."""
+    """Divide exactly: an integer or size where it divides, else a quotient, which `floor`, `ceil`, `round` take."""
     if isinstance(left, float) or isinstance(right, float):
         return _real(left) / _real(right)
     if isinstance(right, Quotient):

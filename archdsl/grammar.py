@@ -11,14 +11,14 @@ from __future__ import annotations
 import os
 import zlib
 
-from archdsl import grammars
 from archdsl.record import Record
+from archdsl.source import folder_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-GRAMMAR = os.path.join(os.path.dirname(os.path.abspath(grammars.__file__)), "archdsl.lark")
+GRAMMAR = os.path.join(folder_of("archdsl.grammars"), "archdsl.lark")
 STARTS = ("start", "value")
 
 

@@ -13,7 +13,7 @@ from archdsl.source import Source, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from archdsl.grammar import Tables
 
@@ -79,25 +79,27 @@ class Lexer:
         for _ in indents[1:]:
             yield "_DEDENT", "", end, end
 
-    def _new_line(self, source: Source, at: int, indents: list[str], first: bool = False) -> Iterator[Token]:
+    def _new_line(
+        self, source: Source, at: int, indents: list[str], first: bool = False
+    ) -> Generator[Token, None, int]:
         """Skip blank lines, then yield the end of the old line and what the new line's indentation means."""
         text = source.text
         found = LINE.match(text, at)
         assert found is not None, "the pattern matches the empty text"
         start, end = found.span(1)
         if found.group(2) is not None or end >= len(text):
-            return len(text)  # type: ignore[return-value]
+            return len(text)
         if not first and text.startswith("->", end):
-            return end  # type: ignore[return-value]
+            return end
         if not first:
             yield "_NL", "", at, at
         indent = found.group(1)
         if indent != indents[-1]:
             yield from self._indentation(Span(source, start, end), indent, indents)
-        return end  # type: ignore[return-value]
+        return end
 
     def _indentation(self, span: Span, indent: str, indents: list[str]) -> Iterator[Token]:
-        if "\t" in indent and " " in indent or any(("\t" in i) != ("\t" in indent) for i in indents if i and indent):
+        if ("\t" in indent and " " in indent) or any(("\t" in i) != ("\t" in indent) for i in indents if i and indent):
             raise errors.mixed_tabs(span)
         if len(indent) > len(indents[-1]):
             indents.append(indent)

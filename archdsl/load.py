@@ -38,10 +38,10 @@ def load(name: str, *, net: str | None = None, in_channels: int | None = None, *
 
 
 def loads(text: str, *, net: str | None = None, in_channels: int | None = None, **params: Any) -> nn.Module:
-    """Return a network given as a text; see `load`.
+    r"""Return a network given as a text; see `load`.
 
     >>> import archdsl
-    >>> archdsl.loads('net tiny: \\n    input image: [N, 3, H=8, W=8]\\n    conv(4, 3) -> relu')
+    >>> archdsl.loads('net tiny: \n    input image: [N, 3, H=8, W=8]\n    conv(4, 3) -> relu')
     Tiny(
       (0): Conv2d(3, 4, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
       (1): ReLU(inplace=True)
@@ -79,10 +79,14 @@ def _executed(text: str) -> types.ModuleType:
 
 def _make_portable(cls: type, text: str) -> None:
     """Let instances of a generated class be pickled and copied: the pickle carries the text that defines the class."""
-    if issubclass(cls, nn.Module):
-        cls.__reduce__ = lambda self: (_empty, (text, cls.__name__), self.__dict__)  # type: ignore[method-assign]
-    elif issubclass(cls, tuple):
-        cls.__reduce__ = lambda self: (_result, (text, cls.__name__, tuple(self)))  # type: ignore[method-assign]
+
+    def reduce_module(self: nn.Module) -> tuple[Any, ...]:
+        return _empty, (text, cls.__name__), self.__dict__
+
+    def reduce_result(self: tuple[Any, ...]) -> tuple[Any, ...]:
+        return _result, (text, cls.__name__, tuple(self))
+
+    cls.__reduce__ = reduce_module if issubclass(cls, nn.Module) else reduce_result  # type: ignore[assignment]
 
 
 def _empty(text: str, name: str) -> nn.Module:

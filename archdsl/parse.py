@@ -26,12 +26,16 @@ SOFT_WORDS = frozenset("FROM IMPORT DEFAULT INIT FN BLOCK NET INPUT OUTPUT REQUI
 
 def parse(source: Source) -> syntax.Module:
     """Parse a whole file; raises `CompileError` at the first mistake."""
-    return _parser().run(source, "start")
+    tree = _parser().run(source, "start")
+    assert isinstance(tree, syntax.Module), "the rule `start` builds a module"
+    return tree
 
 
 def parse_value(source: Source) -> syntax.Expr:
     """Parse one expression, such as the value of `--set growth=24`."""
-    return _parser().run(source, "value")
+    tree = _parser().run(source, "value")
+    assert isinstance(tree, syntax.Expr), "the rule `value` builds an expression"
+    return tree
 
 
 _PARSERS: list[Parser] = []
@@ -157,7 +161,7 @@ VALUES = frozenset("NAME INTEGER FLOAT STRING TRUE FALSE LPAR LSQB MINUS NOT".sp
 SIGNS = frozenset("COMPARE ADDITIVE MULTIPLICATIVE MINUS IF AND OR IN __ANON_0 __ANON_1 LPAR LSQB DOT LBRACE".split())
 
 
-def _unexpected(source: Source, token: Token, row: dict[str, int]) -> errors.CompileError:
+def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
     kind, word, start, end = token
     found = WORDS.get(kind, "") if not word else f"`{word}`" if len(word) < 30 else WORDS.get(kind, "text")
     if kind in ("_NL", "$END", "_DEDENT"):
@@ -206,7 +210,7 @@ def _hint(kind: str, word: str, row: dict[str, int]) -> str:
         return "this is not Python: see `block`, `net`, `fn` and `from ... import`"
     if kind == "_NL" and "COLON" in row:
         return "a body starts with `:` at the end of this line"
-    if kind == "_NL" and "_INDENT" in row or kind != "_INDENT" and list(row) == ["_INDENT"]:
+    if (kind == "_NL" and "_INDENT" in row) or (kind != "_INDENT" and list(row) == ["_INDENT"]):
         return "indent the lines of the body"
     return ""
 

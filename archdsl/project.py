@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 
-from archdsl import architectures, errors, syntax
-from archdsl.elaborate import as_initializer
+from archdsl import errors, syntax
 from archdsl.environment import File
-from archdsl.evaluate import Evaluator
+from archdsl.evaluate import Evaluator, matched
 from archdsl.ops import OPS
 from archdsl.parse import parse
-from archdsl.source import Source, Span
+from archdsl.source import Source, Span, folder_of
+from archdsl.steps import as_initializer
 from archdsl.values import Located, describe
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 MAX_IMPORTS = 16  # files inside one another
-GALLERY = os.path.dirname(os.path.abspath(architectures.__file__))
+GALLERY = folder_of("archdsl.architectures")
 
 
 def read(path: str) -> Source:
@@ -175,16 +175,14 @@ def _init(evaluator: Evaluator, file: File, setting: syntax.Setting) -> tuple[tu
     if not OPS[setting.name].stateful:
         raise errors.bad_value(setting.span, f"`{setting.name}` has no weights to initialize")
     found = dict(file.inits.get(setting.name, ()))
-    for argument in setting.arguments:
-        keyword = isinstance(argument, syntax.Keyword)
-        name = argument.name if keyword else "weight"
-        if name not in ("weight", "bias"):
-            raise errors.unknown_argument(argument.place, setting.name, name, "weight, bias", ("weight", "bias"))
-        value = evaluator.whole(argument.value if keyword else argument, file.env, None)
+    names = ("weight", "bias")
+    written = matched(setting.name, names, names[:1], lambda: "weight, bias", setting.arguments)
+    for name, expr in written.items():
+        value = evaluator.whole(expr, file.env, None)
         made = as_initializer(value.item if isinstance(value, Located) else value)
         if made is None:
             wanted = "expects an initializer, such as `kaiming` or `normal(0.01)`"
-            raise errors.bad_argument(argument.span, setting.name, name, wanted, describe(value))
+            raise errors.bad_argument(expr.span, setting.name, name, wanted, describe(value))
         found[name] = made
     return tuple(found.items())
 

@@ -67,7 +67,7 @@ class Record:
         return tuple([state[f] for f in self.fields if f not in self.unequal])
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (type(self) is type(other) and self.key() == other.key())  # type: ignore[attr-defined]
+        return self is other or (type(self) is type(other) and self.key() == other.key())
 
     def __hash__(self) -> int:
         return hash((type(self), self.key()))

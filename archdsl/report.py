@@ -123,7 +123,12 @@ def _repeats(scope: Scope, at: int) -> int:
         return 1
     for node in scope.nodes[at + 1 :]:
         same = node.what is first.what if isinstance(first.what, Scope) else node.what == first.what
-        if not same or node.labelled or not _alike(scope, node, first) or node.inputs[0] not in scope.nodes[at + count - 1].outputs:
+        if (
+            not same
+            or node.labelled
+            or not _alike(scope, node, first)
+            or node.inputs[0] not in scope.nodes[at + count - 1].outputs
+        ):
             break
         count += 1
     return count

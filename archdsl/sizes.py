@@ -10,14 +10,14 @@ A `Dim` is an int or a `Size`; the rules of the operators are written once over 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from math import gcd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    Dim = Union[int, "Size", "Area"]
+    Dim = Union[int, "Size", "Area"]  # noqa: UP007 — the classes come later
     Shape = tuple[Dim, ...]
 
 MAX_PERIOD = 1 << 14  # the product of strides on one path; published networks reach 64
@@ -201,7 +201,7 @@ def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
     return total
 
 
-@lru_cache(maxsize=None)
+@cache
 def window(dim: Dim, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1, ceil: bool = False) -> Dim:
     """Return how many windows fit along one axis, as PyTorch counts them.
 
@@ -229,11 +229,12 @@ def _indicator(dim: Dim, least: int) -> Dim:
     """Return 1 where a periodic dim is at least `least`, else 0."""
     if isinstance(dim, int):
         return int(dim >= least)
-    assert isinstance(dim, Size) and dim.slope == 0, "an overhang does not grow with the input"
+    assert isinstance(dim, Size), "an overhang is an int or a size"
+    assert dim.slope == 0, "an overhang does not grow with the input"
     return _size(dim.symbol, dim.period, 0, tuple([int(v >= least) for v in dim.values]))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _floor_div(size: Size, divisor: int) -> Dim:
     if divisor <= 0:
         raise SizeFault(f"`{size}` cannot be divided by {divisor}")
@@ -263,7 +264,7 @@ def _size(symbol: Symbol, period: int, slope: int, values: tuple[int, ...]) -> D
     return Size(symbol, period, slope, values)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _prime_factors(n: int) -> tuple[int, ...]:
     found, p = [], 2
     while p * p <= n:
@@ -282,7 +283,7 @@ def _product(values: list[int]) -> int:
     return total
 
 
-@lru_cache(maxsize=None)
+@cache
 def _text(size: Size) -> str:
     """Print a size as a reader would write it: `H`, `2*H - 1`, `ceil(H/32)`, `2*((H + 3)//8) + 1`."""
     name, period, values = size.symbol.name, size.period, size.values

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from importlib import import_module
+
 from archdsl.record import Record
 
 
@@ -56,3 +59,8 @@ class Span(Record):
 
     def __str__(self) -> str:
         return f"{self.source.name}:{self.line}:{self.column}"
+
+
+def folder_of(package: str) -> str:
+    """Return the folder of a package that ships data: beside the sources, or inside the installed package."""
+    return os.path.abspath(import_module(package).__path__[0])

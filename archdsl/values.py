@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from archdsl.elaborate import Builder
+    from archdsl.builder import Builder
     from archdsl.environment import Env
     from archdsl.sizes import Shape
     from archdsl.source import Span
@@ -29,7 +29,7 @@ class Tensor:
 
 
 class Results(Record):
-    """Several tensors by name, as a block with outputs or `maxpool(indices=true)` returns; the first is the main one."""
+    """Several tensors by name, as a block with outputs or `maxpool(indices=true)` returns; the first is the main."""
 
     tensors: tuple[tuple[str, Tensor], ...]
 
@@ -66,6 +66,9 @@ class Bound(Record):
     unequal = ("places", "written", "env", "positional")
 
 
+NOTHING = Bound()
+
+
 class Pipeline(Record):
     """Base of the values that can be a step."""
 
@@ -73,8 +76,8 @@ class Pipeline(Record):
 class Callee(Pipeline):
     """A pipeline that takes arguments: an operator, a block or a net, with the arguments given so far."""
 
-    bound: Bound = Bound()
-    span: Span | None = None
+    bound: Bound
+    span: Span | None
 
     unequal = ("span",)
 

@@ -44,6 +44,8 @@ def golden(request: pytest.FixtureRequest):
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         assert path.exists(), f"no golden file {name}: run `pytest --update-golden`, then read what it wrote"
-        assert text == path.read_text(encoding="utf-8"), f"{name} differs: if that is meant, run `pytest --update-golden`"
+        assert text == path.read_text(encoding="utf-8"), (
+            f"{name} differs: if that is meant, run `pytest --update-golden`"
+        )
 
     return compare

@@ -69,7 +69,9 @@ def test_short_narrow_and_deterministic(name):
 def test_same_text_under_other_hash_seeds():
     code = "import archdsl, zlib; print(zlib.crc32(archdsl.compile('googlenet').encode()))"
     runs = {
-        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout
         for seed in ("0", "1", "2")
     }
     assert len(runs) == 1 and runs != {""}
@@ -78,7 +80,9 @@ def test_same_text_under_other_hash_seeds():
 def test_needs_only_torch():
     for name in FLAGSHIPS:
         modules = {n.module or "" for n in ast.walk(ast.parse(archdsl.compile(name))) if isinstance(n, ast.ImportFrom)}
-        modules |= {a.name for n in ast.walk(ast.parse(archdsl.compile(name))) if isinstance(n, ast.Import) for a in n.names}
+        modules |= {
+            a.name for n in ast.walk(ast.parse(archdsl.compile(name))) if isinstance(n, ast.Import) for a in n.names
+        }
         assert modules <= {"torch", "torch.nn.functional", "collections", "typing", "__future__"}
 
 
@@ -89,7 +93,8 @@ def test_branches_run_and_share():
 
 
 def test_repeats_stay_loops():
-    text = "net n:\n    input image: [N, 8, H=8, W=8]\n    body: [conv(8, 3), relu] * 50\n    for i in range(60):\n        a{i}: conv(8, 3)"
+    text = "net n:\n    input image: [N, 8, H=8, W=8]\n    body: [conv(8, 3), relu] * 50\n"
+    text += "    for i in range(60):\n        a{i}: conv(8, 3)"
     assert len(emit(compile_text(text).network).text.splitlines()) < 40
     assert len(list(archdsl.loads(text).parameters())) == 220
 
@@ -103,7 +108,8 @@ class TestParametersOfClasses:
         assert scope["ResNet"](classes=3).fc.out_features == 3
 
     def test_a_width_that_later_layers_depend_on_is_not(self):
-        text = "net n(width=8, classes=4):\n    input i: [N, 3, H=8, W=8]\n    conv(width, 3) -> conv(4, 3)\n    flatten -> linear(classes)"
+        text = "net n(width=8, classes=4):\n    input i: [N, 3, H=8, W=8]\n    conv(width, 3) -> conv(4, 3)\n"
+        text += "    flatten -> linear(classes)"
         code = emit(compile_text(text).network).text
         assert "classes: int = 4" in code and "width" not in code.split("def __init__")[1]
 
@@ -139,8 +145,8 @@ def test_docstrings_cannot_become_code(attack):
 
 @pytest.mark.parametrize("name", ["a\nimport os", "x'''", 'q"""', "../../etc"])
 def test_file_names_cannot_become_code(name, tmp_path):
-    from archdsl.project import Project
     from archdsl.elaborate import elaborate
+    from archdsl.project import Project
 
     file = Project().text("net n:\n    input image: [N, 3, H=8, W=8]\n    a: conv(4, 3)", name)
     code = emit(elaborate(file, "n")).text

@@ -26,9 +26,7 @@ def reference(models, name: str) -> torch.nn.Module:
     for key, value in model.state_dict().items():
         if key.endswith("num_batches_tracked"):
             value.zero_()
-        elif key.endswith("running_var"):
-            value.uniform_(0.5, 1.5, generator=generator)
-        elif value.dim() == 1 and key.endswith("weight"):
+        elif key.endswith("running_var") or value.dim() == 1 and key.endswith("weight"):
             value.uniform_(0.5, 1.5, generator=generator)
         else:
             fan = max(1, value[0].numel()) if value.dim() > 1 else 100

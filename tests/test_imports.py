@@ -12,7 +12,9 @@ HEAVY = ("torch", "triton", "numpy", "lark", "jinja2", "rich", "dataclasses", "i
 
 def imported(code: str) -> set[str]:
     """Return which of the heavy modules a piece of code leaves imported in a fresh interpreter."""
-    probe = f"import sys; before = set(sys.modules)\n{code}\nprint(*[m for m in {HEAVY} if m in set(sys.modules) - before])"
+    probe = (
+        f"import sys; before = set(sys.modules)\n{code}\nprint(*[m for m in {HEAVY} if m in set(sys.modules) - before])"
+    )
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     return set(result.stdout.split("\n")[-2].split())
 

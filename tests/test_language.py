@@ -305,7 +305,7 @@ VALID = {
     ),
     "results of an operator": (
         "",
-        "p = x -> maxpool(2, indices=true)\np -> bn -> maxunpool(2, indices=p.indices)",
+        "p = x -> maxpool(2, indices=true)\np -> bn -> maxunpool(p.indices, 2)",
         "1 3",
         "[N, 3, 2*(H//2), 2*(W//2)]",
     ),

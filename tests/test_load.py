@@ -154,7 +154,7 @@ def test_same_text_is_one_class():
         ("zeros", lambda w: bool((w == 0).all())),
         ("normal(0.5)", lambda w: 0.4 < w.std().item() < 0.6),
         ("trunc_normal(std=1, a=-0.5, b=0.5)", lambda w: w.abs().max().item() <= 0.5),
-        ("uniform(a=1, b=2)", lambda w: 1 <= w.min().item() and w.max().item() <= 2),
+        ("uniform(a=1, b=2)", lambda w: w.min().item() >= 1 and w.max().item() <= 2),
         ('kaiming(mode="fan_out")', lambda w: abs(w.std().item() - (2 / (64 * 9)) ** 0.5) < 0.005),
         ('xavier(distribution="uniform")', lambda w: w.abs().max().item() <= (6 / (32 * 9 + 64 * 9)) ** 0.5 + 1e-6),
     ],

@@ -7,8 +7,6 @@ it exists. PyTorch runs on the CPU: on the meta device it accepts shapes that it
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

@@ -95,7 +95,11 @@ class ClassPlan:
             names["in_channels"] = _variable("in_channels", tuple(int(s.shapes[s.inputs[0]][1]) for s in self.scopes))
         for number, (name, _) in enumerate(self.first.args):
             column = tuple(s.args[number][1] for s in self.scopes)
-            if all(type(v) in PLAIN for v in column) and not keyword.iskeyword(name) and name not in ("self", *self.without):
+            if (
+                all(type(v) in PLAIN for v in column)
+                and not keyword.iskeyword(name)
+                and name not in ("self", *self.without)
+            ):
                 names.setdefault(name, _variable(name, column))
         for number, (name, expr, _) in enumerate(self.first.bindings):
             column = tuple(s.bindings[number][2] for s in self.scopes if number < len(s.bindings))
@@ -155,7 +159,7 @@ class ClassPlan:
         column = context.column(lambda s: int(s.shapes[value][1]))
         return self.resolve(column, [context.channels.get(value)], "channels")
 
-    def _track(self, context: Context, node: Node, number: int, out: Term | None) -> None:
+    def _track(self, context: Context, node: Node, out: Term | None) -> None:
         """Note how the channels of a node's result are written, where that is known."""
         result, what = node.outputs[0], node.what
         column = context.column(lambda s: int(s.shapes[result][1]))
@@ -168,9 +172,16 @@ class ClassPlan:
                 guesses.append(self._flattened(context, node))
             elif inputs:
                 guesses.append(inputs[0])
+        elif not what.nodes:
+            guesses.append(context.channels.get(node.inputs[0]))
         known = next((g for g in guesses if g is not None and _fits(g.column, column)), None)
         if known is not None:
             context.channels[result] = known
+
+    def follow(self, context: Context, node: Node) -> None:
+        """Follow the channels through an operator that is no module."""
+        if isinstance(node.what, Op):
+            self._track(context, node, None)
 
     def _flattened(self, context: Context, node: Node) -> Term | None:
         shape = context.first.shapes[node.inputs[0]]
@@ -195,10 +206,14 @@ class ClassPlan:
         text = leaves[0].formula
         field = text[1:-1] if text.startswith("{") and text.endswith("}") and text.count("{") == 1 else ""
         if text == "{in}":
-            return self.use(self._consume(self.resolve(tuple(column), [self.channel(context, node.inputs[0])], "in_channels")))
+            return self.use(
+                self._consume(self.resolve(tuple(column), [self.channel(context, node.inputs[0])], "in_channels"))
+            )
         if field:
-            return self.use(self._proved(self.resolve(tuple(column), [self._written(context, node, field)], field), node, field))
-        return self.use(self.resolve(tuple(column), self._formulas(context, node, text), f"{node.what.name}_argument"))
+            return self.use(
+                self._proved(self.resolve(tuple(column), [self._written(context, node, field)], field), node, field)
+            )
+        return self.use(self.resolve(tuple(column), self._formulas(context, node, text), "argument"))
 
     def same_leaves(self, context: Context, number: int, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
@@ -243,7 +258,9 @@ class ClassPlan:
         mentioned = _mentions(definition.body)
         proven = _mentions(tuple(self.proven.values()))
         names = [p.name for p in self.parameters()]
-        return frozenset(n for n in names if n in self.consumed or mentioned.get(n) != proven.get(n) or n in self.locals)
+        return frozenset(
+            n for n in names if n in self.consumed or mentioned.get(n) != proven.get(n) or n in self.locals
+        )
 
     def _formulas(self, context: Context, node: Node, text: str) -> list[Term | None]:
         if not text or not isinstance(node.what, Op):
@@ -251,7 +268,7 @@ class ClassPlan:
         names = {"in_channels": self.channel(context, node.inputs[0])}
         for field in node.what.args:
             if f"{{{field}}}" in text:
-                column = context.column(lambda s, f=field: collapsed(getattr(_same_node(s, context, node).what, f)))
+                column = context.column(_field_of(context, node, field))
                 names[field] = self.resolve(column, [self._written(context, node, field)], field)
         alternatives = [t.strip() for t in text.split("|")]
         if "({kernel} - 1) // 2" in text:
@@ -293,7 +310,7 @@ class ClassPlan:
         if "out" in node.what.args:
             column = context.column(lambda s: s.nodes[number].what.out)  # type: ignore[union-attr]
             out = self.resolve(column, [self._written(context, node, "out")], "out")
-        self._track(context, node, number, out)
+        self._track(context, node, out)
         return Piece(calls[0].target, tuple(arguments))
 
     # ------------------------------------------------------------ modules
@@ -306,7 +323,7 @@ class ClassPlan:
         inner: list[Scope | Missing] = [w if isinstance(w, Scope) and not is_empty(w) else MISSING for w in whats]
         full = [w for w in inner if isinstance(w, Scope)]
         if not full:
-            context.channels.update({node.outputs[0]: t for t in [context.channels.get(node.inputs[0])] if t})
+            self._track(context, node, None)
             return None
         if has_class(full[0]):
             piece = self._construct(context, number, inner, node)
@@ -335,8 +352,11 @@ class ClassPlan:
             out.append(term)
             value = term.column[0] if term.literal and type(term.column[0]) is int else None
             arguments.append(Argument("" if parameter.default is REQUIRED else parameter.name, term.text, value))
-        guess = next((t for t in reversed(out) if _fits(t.column, context.column(lambda s: int(s.shapes[node.outputs[0]][1])))), None)
-        self._track(context, node, number, guess)
+        guess = next(
+            (t for t in reversed(out) if _fits(t.column, context.column(lambda s: int(s.shapes[node.outputs[0]][1])))),
+            None,
+        )
+        self._track(context, node, guess)
         return Piece(plan.name, tuple(arguments))
 
     def _sequence(self, context: Context, node: Node, inner: list[Scope | Missing]) -> Piece:
@@ -397,8 +417,10 @@ def _most_common(column: Column) -> object:
     return max(column, key=lambda v: sum(1 for w in column if w == v))
 
 
-def _same_node(scope: Scope, context: Context, node: Node) -> Node:
-    return scope.nodes[context.first.nodes.index(node)]
+def _field_of(context: Context, node: Node, field: str) -> Callable[[Scope], object]:
+    """Return a function that gives a field of the operator in the place of `node`, for each instance."""
+    number = context.first.nodes.index(node)
+    return lambda scope: collapsed(getattr(scope.nodes[number].what, field))
 
 
 def in_place(scope: Scope, number: int) -> bool:

@@ -53,7 +53,7 @@ class Forward:
         """Leave out a step that does nothing in any instance; its result is its input."""
         whats = [s.nodes[number].what for s in self.context.scopes if isinstance(s, Scope)]
         empty = all(isinstance(w, Scope) and is_empty(w) for w in whats)
-        if empty or isinstance(node.what, Op) and node.what.name == "identity":
+        if empty or (isinstance(node.what, Op) and node.what.name == "identity"):
             self.alias[node.outputs[0]] = self._real(node.inputs[0])
             return True
         return False
@@ -273,12 +273,13 @@ class Forward:
         self.plan.stored[attribute] = term
         return f"self.{attribute}"
 
+
 def is_module(node: Node, scope: Scope) -> bool:
     """Say whether a step becomes an attribute of its class: it has state, or a label and a module of its own."""
     what = node.what
     if isinstance(what, Scope):
         return True
-    return what.stateful or node.labelled and what.module(scope.shapes[node.inputs[0]]) is not None
+    return what.stateful or (node.labelled and what.module(scope.shapes[node.inputs[0]]) is not None)
 
 
 def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:

@@ -72,7 +72,7 @@ class Piece(Record):
         *first, last = self.arguments
         if not isinstance(last.value, Piece) or not last.value.arguments or last.name:
             return None
-        if self.target and first or not all(isinstance(a.value, str) for a in first) or self.brackets == "[]":
+        if (self.target and first) or not all(isinstance(a.value, str) for a in first) or self.brackets == "[]":
             return None
         return f"{before}{self.target}{self.brackets[0]}{''.join(f'{_flat(a)}, ' for a in first)}", last.value
 
@@ -94,7 +94,7 @@ class Child(Record):
 
 
 def sequence(children: list[Child]) -> list[Argument]:
-    """Return the arguments of `nn.Sequential` for children numbered from 0, runs folded into `*[... for i in range]`."""
+    """Return the arguments of `nn.Sequential` for children numbered from 0, runs folded into `*[... for i in ...]`."""
     found = []
     for first, count, step in runs([c.piece for c in children]):
         piece = children[first].piece
@@ -128,7 +128,9 @@ def runs(pieces: list[Piece]) -> list[tuple[int, int, tuple[int, ...]]]:
     at = 0
     while at < len(pieces):
         count, step = 1, _step(pieces[at], pieces[at + 1]) if at + 1 < len(pieces) else None
-        while step is not None and at + count < len(pieces) and _step(pieces[at + count - 1], pieces[at + count]) == step:
+        while (
+            step is not None and at + count < len(pieces) and _step(pieces[at + count - 1], pieces[at + count]) == step
+        ):
             count += 1
         if step is None or count < (3 if any(step) else 2):
             count, step = 1, ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from itertools import pairwise
 from textwrap import wrap
 
 from archdsl import ir
@@ -18,7 +19,6 @@ from archdsl.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
-
 
 
 class Emitted(Record):
@@ -44,7 +44,7 @@ class ResultText(Record):
     """A named tuple that a net with several outputs returns."""
 
     name: str
-    fields: list[tuple[str, str]]
+    outputs: list[str]
 
 
 def emit(network: ir.Network) -> Emitted:
@@ -87,7 +87,7 @@ class Writer:
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
-            autoescape=False,  # Python, not HTML; all names are identifiers and all texts go through `docstring`
+            autoescape=False,  # noqa: S701 — Python, not HTML; texts of a file go through `docstring` alone
         )
         starts = start.statements(self.plans)
         if starts:
@@ -119,7 +119,9 @@ class Writer:
             elif child.name.isidentifier():
                 lines += _body(child.piece, f"self.{child.name} = ", plan.comment(first.nodes[number]))
             else:
-                lines.append(f'self.add_module("{child.name}", {child.piece.flat()}){plan.comment(first.nodes[number])}')
+                lines.append(
+                    f'self.add_module("{child.name}", {child.piece.flat()}){plan.comment(first.nodes[number])}'
+                )
         result = self.result.name if self.result is not None and first is self.network.scope else ""
         flow = Forward(plan, plan.context, result, {children[r.first][0]: r.count for r in loops if r.count > 1})
         arguments = list(first.input_names) if len(first.inputs) > 1 else ["x"]
@@ -135,26 +137,25 @@ class Writer:
         found = []
         for number, node in enumerate(plan.first.nodes):
             if node.reuses or not is_module(node, plan.first):
-                self._follow(plan, number)
+                plan.follow(plan.context, node)
                 continue
             piece = plan.child(plan.context, number)
             if piece is not None:
                 found.append((number, Child(node.name, piece)))
         return found
 
-    def _follow(self, plan: ClassPlan, number: int) -> None:
-        """Follow the channels through a step that is no module."""
-        node = plan.first.nodes[number]
-        if isinstance(node.what, Scope):
-            return
-        plan._track(plan.context, node, number, None)
-
     def _text(
-        self, plan: ClassPlan, base: str, doc: list[str], init: list[str], forward: list[str], inputs: list[str] | None = None
+        self,
+        plan: ClassPlan,
+        base: str,
+        doc: list[str],
+        init: list[str],
+        forward: list[str],
+        inputs: list[str] | None = None,
     ) -> ClassText:
         parameters = _signature(["self", *map(str, plan.parameters())])
         arguments = ", ".join(["self", *[f"{name}: torch.Tensor" for name in inputs or ["x"]]])
-        outputs = [o for o in plan.first.outputs]
+        outputs = plan.first.outputs
         returns = "torch.Tensor"
         if self.result is not None and plan.first is self.network.scope:
             always = len([o for o in outputs if not o.training])
@@ -168,7 +169,7 @@ class Writer:
 
 
 class Run(Record):
-    """Modules in a row that one loop can build and run: the first one, how many, and what grows from one to the next."""
+    """Modules in a row that one loop builds and runs: the first, how many, and what grows from one to the next."""
 
     first: int
     count: int
@@ -194,7 +195,7 @@ def _is_chain(scope: Scope, numbers: list[int]) -> bool:
     if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         return False
     results = [o.value for o in scope.outputs]
-    for left, right in zip(numbers, numbers[1:]):
+    for left, right in pairwise(numbers):
         value = scope.nodes[left].outputs
         readers = [n for n in scope.nodes[left + 1 : right + 2] if value[0] in n.inputs] if len(value) == 1 else []
         later = any(value[0] in n.inputs for n in scope.nodes[right + 1 :])
@@ -233,14 +234,18 @@ def _suffixes(members: list[list[Scope]]) -> list[str]:
     if len(members) == 1:
         return [""]
     columns = [
-        {name: {_plain(s.args[i][1]) for s in scopes} for i, (name, _) in enumerate(scopes[0].args)} for scopes in members
+        {name: {_plain(s.args[i][1]) for s in scopes} for i, (name, _) in enumerate(scopes[0].args)}
+        for scopes in members
     ]
     suffixes = []
     for number, own in enumerate(columns):
         others = [c for i, c in enumerate(columns) if i != number]
-        telling = [n for n, v in own.items() if len(v) == 1 and None not in v and not any(v & o.get(n, set()) for o in others)]
-        named = [(name, _word(next(iter(own[name])))) for name in telling]
-        suffixes.append(camel("_".join(min(named, key=lambda pair: len(pair[1])))) if named else "")
+        telling = [
+            f"{n}_{_word(next(iter(v)))}"
+            for n, v in own.items()
+            if len(v) == 1 and None not in v and not any(v & o.get(n, set()) for o in others)
+        ]
+        suffixes.append(camel(min(telling, key=len)) if telling else "")
     plain = [i for i, suffix in enumerate(suffixes) if not suffix]
     for count, i in enumerate(plain[1:], 2):
         suffixes[i] = str(count)
@@ -290,8 +295,7 @@ def _title(scope: Scope) -> str:
 def _result(scope: Scope, name: str) -> ResultText | None:
     if len(scope.outputs) == 1:
         return None
-    fields = [(o.name, "torch.Tensor") for o in scope.outputs]
-    return ResultText(f"{name}Output", fields)
+    return ResultText(f"{name}Output", [o.name for o in scope.outputs])
 
 
 def _module_doc(network: ir.Network) -> list[str]:

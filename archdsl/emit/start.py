@@ -1,6 +1,6 @@
 """How the weights start: the statements at the end of a net's `__init__`.
 
-What most modules of a kind share becomes one loop over all modules; a step that differs is set afterwards, by its class.
+What most modules of a kind share becomes one loop over all modules; a step that differs is set after it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class Site:
     """A parameter of one operator: the class that owns it, its path from there, and how it starts."""
 
-    def __init__(self, plan: ClassPlan, path: str, kind: str, parameter: str, init: Initializer | None, guard: bool) -> None:
+    def __init__(
+        self, plan: ClassPlan, path: str, kind: str, parameter: str, init: Initializer | None, guard: bool
+    ) -> None:
         self.plan, self.path, self.kind, self.parameter = plan, path, kind, parameter
         self.init, self.guard = init, guard
 

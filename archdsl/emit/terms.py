@@ -136,7 +136,7 @@ def added(terms: list[Term]) -> Term:
     unique: dict[str, tuple[Term, int]] = {}
     for term in terms:
         unique[term.text] = (term, unique.get(term.text, (term, 0))[1] + 1)
-    values = tuple(sum(column) for column in zip(*(t.column for t in terms)))  # type: ignore[arg-type]
+    values = tuple(sum(column) for column in zip(*(t.column for t in terms)))
     if all(t.literal for t in terms):
         return literal(values[0], len(values))
     texts = [t.text if n == 1 else f"{n} * {t.within(PRODUCT)}" for t, n in unique.values()]

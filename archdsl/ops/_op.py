@@ -68,7 +68,7 @@ class Arg(Record):
 
 
 def arg(kind: Kind, default: object = REQUIRED, doc: str = "") -> Any:
-    """Declare an argument as the value of a class annotation: `out: int = arg(integer(1))`."""
+    """Declare an argument of an operator: it is the value of an annotated field of the class."""
     return Arg(kind, default, doc)
 
 

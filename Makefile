@@ -1,0 +1,41 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python
+
+help:  ## print this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+check: lint types contracts test  ## everything a change must pass
+
+lint:  ## style and banned imports
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:  ## strict types of the package
+	$(PYTHON) -m mypy
+
+contracts:  ## the layers of the architecture
+	lint-imports
+
+test:  ## the ordinary tests
+	$(PYTHON) -m pytest -q
+
+slow:  ## the exhaustive tests, minutes long
+	$(PYTHON) -m pytest -q -m slow
+
+golden:  ## rewrite the golden files; then read the difference
+	$(PYTHON) -m pytest -q tests --update-golden
+
+grammar:  ## rebuild the parse tables after a change of the grammar
+	$(PYTHON) -m archdsl.grammar
+
+manual:  ## rewrite the generated sections of the language reference
+	$(PYTHON) -m archdsl.manual
+
+format:  ## format the sources
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+bench:  ## time `archdsl check` beside torchinfo, fvcore and ptflops
+	$(PYTHON) -m benchmarks.check
+
+.PHONY: help check lint types contracts test slow golden grammar manual format bench

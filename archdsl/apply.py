@@ -1,0 +1,251 @@
+"""Pipelines applied to tensors: from their syntax, where a step may ask for the sizes of `x`, and as values."""
+
+from __future__ import annotations
+
+from archdsl import errors, syntax
+from archdsl.builder import Builder, Tag, main
+from archdsl.evaluate import NO_PART
+from archdsl.ops import OPS
+from archdsl.steps import Steps
+from archdsl.values import (
+    OMITTED,
+    BlockValue,
+    Callee,
+    ChainValue,
+    Combinator,
+    CombineValue,
+    Deferred,
+    LabelValue,
+    Located,
+    OpValue,
+    RepeatValue,
+    Results,
+    Tensor,
+    describe,
+    is_pipeline,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from archdsl.environment import Env
+    from archdsl.source import Span
+
+
+class Applier(Steps):
+    """Applies pipelines."""
+
+    # ------------------------------------------------------------ pipelines, from their syntax
+    def apply(
+        self, expr: syntax.Expr, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None = None
+    ) -> Tensor | Results:
+        """Apply what an expression says to `current`; `x` is what the name `x` means in it."""
+        special = _APPLY.get(type(expr))
+        if special is not None:
+            applied: Tensor | Results = special(self, expr, env, current, x, tag)
+            return applied
+        return self.apply_value(self.eval(expr, env, x), current, expr.span, tag)
+
+    def apply_chain(
+        self, expr: syntax.Chain, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+    ) -> Any:
+        if tag is not None:
+            return self.enclosed(lambda inner: self.apply_chain(expr, env, inner, inner, None), current, tag, expr.span)
+        start = self.constant(expr.links[0], env, x)
+        if start is not None:
+            return self.follow(start, expr.links[1:], env, x)
+        flowing: Any = current
+        for link in expr.links:
+            flowing = self.apply(link, env, main(flowing), main(flowing))
+        return flowing
+
+    def follow(self, start: Tensor, links: tuple[syntax.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
+        """Apply the rest of a chain that starts at a named tensor, in which `x` keeps its meaning."""
+        value: Tensor | Results = start
+        for link in links:
+            value = self.apply(link, env, main(value), x)
+        return value
+
+    def apply_labelled(
+        self, expr: syntax.Labelled, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+    ) -> Any:
+        own = Tag(self.text_of(expr.name, env, x), expr.name.span)
+        if tag is not None:
+            return self.enclosed(lambda inner: self.apply(expr.value, env, inner, inner, own), current, tag, expr.span)
+        return self.apply(expr.value, env, current, x, own)
+
+    def apply_only_if(
+        self, expr: syntax.OnlyIf, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+    ) -> Any:
+        if self.truth(expr.test, env, x):
+            return self.apply(expr.value, env, current, x, tag)
+        if current is None:
+            raise errors.no_tensor(expr.span, "nothing is left of this step")
+        return current
+
+    def apply_either(
+        self, expr: syntax.Either, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+    ) -> Any:
+        return self.apply(expr.value if self.truth(expr.test, env, x) else expr.other, env, current, x, tag)
+
+    def apply_items(
+        self, expr: syntax.Items, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+    ) -> Any:
+        if expr.tuple:
+            raise errors.not_a_pipeline(expr.span, "a list of values in parentheses; a sequence is written `[a, b]`")
+
+        def body(inner: Tensor) -> Tensor:
+            for item in expr.items:
+                inner = main(self.apply(item, env, inner, inner))
+            return inner
+
+        return self.enclosed(body, current, tag, expr.span)
+
+    def apply_call(self, expr: syntax.Call, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None) -> Any:
+        target = self.eval(expr.target, env, x)
+        target = target.item if isinstance(target, Located) else target
+        if isinstance(target, Callee):
+            return self.apply_value(self.partial(target, expr, env, x), current, expr.span, tag)
+        if isinstance(target, Combinator) and len(expr.arguments) > 1 and current is not None:
+            if tag is not None:
+                return self.enclosed(
+                    lambda inner: self.apply_call(expr, env, inner, inner, None), current, tag, expr.span
+                )
+
+            def branch(item: Any, part: Tensor) -> Tensor | None:
+                if isinstance(item, syntax.Keyword):
+                    raise errors.unknown_argument(item.place, target.kind, item.name, "branch, ...", ())
+                if self.left_out(item, env, part):
+                    return None
+                return main(self.apply(item, env, part, part))
+
+            return self.combine(target.kind, list(expr.arguments), branch, current, expr.span)
+        return self.apply_value(self.eval(expr, env, x), current, expr.span, tag)
+
+    # ------------------------------------------------------------ pipelines, as values
+    def apply_value(self, value: Any, current: Tensor | None, span: Span, tag: Tag | None = None) -> Tensor | Results:
+        """Apply a pipeline value to a tensor, under a label where it has one."""
+        if isinstance(value, Located):
+            return self.apply_value(value.item, current, value.span, tag)
+        if isinstance(value, (Tensor, Results)):
+            if tag is not None:
+                raise errors.bad_value(span, "a label names a step, and this is a tensor")
+            return value
+        if not is_pipeline(value):
+            if isinstance(value, Combinator):
+                raise errors.missing_argument(span, value.kind, "a branch", "branch, ...")
+            raise errors.not_a_pipeline(span, describe(value))
+        if current is None:
+            raise errors.no_tensor(span, "a step needs a tensor")
+        if value is OMITTED:
+            return current
+        if isinstance(value, OpValue):
+            return self.operator(value, current, span, tag)
+        if isinstance(value, BlockValue):
+            return self.block(value, current, span, tag)
+        if isinstance(value, LabelValue):
+            return self._labelled_value(value, current, span, tag)
+        if isinstance(value, Deferred):
+            return self.apply(value.expr, value.env, current, current, tag)
+        if tag is not None or isinstance(value, tuple):
+            return self.enclosed(lambda inner: main(self._spread(value, inner, span)), current, tag, span)
+        return self._spread(value, current, span)
+
+    def _spread(self, value: Any, current: Tensor, span: Span) -> Tensor | Results:
+        """Apply the parts of a pipeline that has no module of its own, in the current scope."""
+        result: Tensor | Results = current
+        if isinstance(value, ChainValue):
+            for link in value.links:
+                result = self.apply_value(link, main(result), span)
+        elif isinstance(value, tuple):
+            for item in value:
+                result = self.apply_value(item, main(result), span)
+        elif isinstance(value, RepeatValue):
+            for _ in range(value.count):
+                result = self.apply_value(value.item, main(result), span)
+        else:
+            assert isinstance(value, CombineValue)
+
+            def branch(item: Any, part: Tensor) -> Tensor | None:
+                return None if self.value_left_out(item, part) else main(self.apply_value(item, part, span))
+
+            result = self.combine(value.kind, list(value.branches), branch, current, span)
+        return result
+
+    def _labelled_value(self, value: LabelValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+        own = Tag(value.name, value.span, value, span)
+        if tag is not None:
+            return self.enclosed(lambda inner: main(self.apply_value(value.item, inner, span, own)), current, tag, span)
+        return self.apply_value(value.item, current, span, own)
+
+    def enclosed(
+        self, body: Callable[[Tensor], Tensor | Results], current: Tensor | None, tag: Tag | None, span: Span
+    ) -> Tensor:
+        """Apply a body in a scope of its own: a sequence or a labelled body."""
+        if current is None:
+            raise errors.no_tensor(span, "a step needs a tensor")
+        outer = self.builder
+        inner = self.builder = Builder(outer, outer.frame)
+        last = main(body(inner.input(current.shape)))
+        if inner.outputs:
+            raise errors.misplaced(span, "an `output` in this body", "outputs belong to a net or a block")
+        scope = inner.scope("scope", tag.name if tag else "", (), last, span)
+        self.builder = outer
+        return main(self.node(scope, [current, *inner.captured], scope.output_shapes, span, tag))
+
+    def left_out(self, expr: syntax.Expr, env: Env, x: Tensor) -> bool:
+        """Say whether a branch is `item if test`, with a label or without, and the test is false."""
+        while isinstance(expr, syntax.Labelled):
+            expr = expr.value
+        return isinstance(expr, syntax.OnlyIf) and not self.truth(expr.test, env, x)
+
+    def value_left_out(self, value: Any, x: Tensor) -> bool:
+        """Say the same of a branch that is a value."""
+        while isinstance(value, (Located, LabelValue)):
+            value = value.item
+        return value is OMITTED or (isinstance(value, Deferred) and self.left_out(value.expr, value.env, x))
+
+    def combine(
+        self, kind: str, branches: list[Any], apply: Callable[[Any, Tensor], Tensor | None], current: Tensor, span: Span
+    ) -> Tensor:
+        """Apply branches and combine what they return."""
+        parts = [current] * len(branches)
+        if kind == "split" and len(branches) > 1:
+            chunk = OPS["chunk"].build({"parts": len(branches)})
+            shapes, _ = self.infer(chunk, [current], span, {})
+            parts = self.tensors(self.node(chunk, [current], shapes, span, None, numbered=False))
+        tensors = []
+        for branch, part in zip(branches, parts):
+            result = apply(branch, part)
+            if result is None and kind == "split":
+                raise errors.bad_value(span, *NO_PART)
+            if result is not None:
+                tensors.append((result, _place(branch) or span))
+        if not tensors:
+            return current
+        if len(tensors) == 1:
+            return tensors[0][0]
+        joined = OPS["cat" if kind == "split" else kind].build({})
+        operands = [tensor for tensor, _ in tensors]
+        shapes, relations = self.infer(joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})
+        result = main(self.node(joined, operands, shapes, span, None, numbered=False))
+        self.relate(relations)
+        return result
+
+
+def _place(branch: Any) -> Span | None:
+    """Return where a branch is written, where it says so: an expression, a statement, or a value with its place."""
+    place: Span | None = getattr(branch[0] if isinstance(branch, tuple) and branch else branch, "span", None)
+    return place
+
+
+_APPLY: dict[type, Any] = {
+    syntax.Chain: Applier.apply_chain,
+    syntax.Labelled: Applier.apply_labelled,
+    syntax.OnlyIf: Applier.apply_only_if,
+    syntax.Either: Applier.apply_either,
+    syntax.Items: Applier.apply_items,
+    syntax.Call: Applier.apply_call,
+}

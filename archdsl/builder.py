@@ -1,0 +1,114 @@
+"""A scope under construction, and the chain of instantiations that led to it."""
+
+from __future__ import annotations
+
+from archdsl import syntax
+from archdsl.ir import Output, Scope
+from archdsl.ops._op import Op
+from archdsl.record import Record
+from archdsl.values import Results, Tensor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from archdsl.ir import Node
+    from archdsl.ops._op import Relation
+    from archdsl.sizes import Shape
+    from archdsl.source import Span
+    from archdsl.values import LabelValue
+
+
+class Frame(Record):
+    """One instantiation in the chain that led somewhere: what was called, and where."""
+
+    title: str
+    span: Span
+    outer: Frame | None = None
+
+
+class Tag(Record):
+    """The label of a step: its text, its place, the value that carries it, which makes it shared, and its use."""
+
+    name: str
+    span: Span
+    value: LabelValue | None = None
+    use: Span | None = None
+
+
+class Builder:
+    """A scope under construction."""
+
+    def __init__(self, outer: Builder | None, frame: Frame | None) -> None:
+        self.outer, self.frame = outer, frame
+        self.shapes: list[Shape] = []
+        self.nodes: list[Node] = []
+        self.inputs: list[int] = []
+        self.input_names: list[str] = []
+        self.captured: dict[Tensor, Tensor] = {}
+        self.tags: dict[str, tuple[Tag, int]] = {}
+        self.outputs: list[tuple[str, Tensor, bool]] = []
+        self.bindings: list[tuple[str, syntax.Expr, object]] = []
+        self.relations: list[tuple[Relation, Node]] = []
+        self.counter = 0
+
+    def input(self, shape: Shape, name: str = "x") -> Tensor:
+        """Add an input value."""
+        self.shapes.append(shape)
+        self.inputs.append(len(self.shapes) - 1)
+        self.input_names.append(name)
+        return Tensor(self, len(self.shapes) - 1, shape)
+
+    def local(self, tensor: Tensor) -> Tensor:
+        """Return a tensor of this scope or an outer one as a value of this scope, as a further input where needed."""
+        if tensor.builder is self:
+            return tensor
+        if tensor not in self.captured:
+            assert self.outer is not None, "a tensor is only visible inside the scope that made it"
+            self.outer.local(tensor)
+            self.captured[tensor] = self.input(tensor.shape, f"t{len(self.captured) + 1}")
+        return self.captured[tensor]
+
+    def results(self, shapes: tuple[Shape, ...]) -> list[Tensor]:
+        """Add values for the results of the node that comes next."""
+        made = []
+        for shape in shapes:
+            self.shapes.append(shape)
+            made.append(Tensor(self, len(self.shapes) - 1, shape, len(self.nodes)))
+        return made
+
+    def scope(
+        self, kind: str, title: str, args: tuple[tuple[str, object], ...], last: Tensor, span: Span, doc: str = ""
+    ) -> Scope:
+        """Finish the scope."""
+        outputs = [Output(name, self.local(tensor).id, training) for name, tensor, training in self.outputs]
+        if all(o.training for o in outputs):
+            outputs.insert(0, Output("out", self.local(last).id))
+        return Scope(
+            kind, title, args, tuple(self.inputs), tuple(self.nodes), tuple(self.shapes), tuple(outputs), span, doc,
+            tuple(self.bindings), tuple(self.relations), tuple(self.input_names),
+        )  # fmt: skip
+
+
+def tap(scope: Scope, name: str) -> tuple[Scope, int] | None:
+    """Return a scope that also returns its step of this label, and the number of that output."""
+    for number, output in enumerate(scope.outputs):
+        if output.name == name:
+            return scope, number
+    for node in scope.nodes:
+        if node.labelled and node.name == name:
+            added = Output(name, node.outputs[0])
+            return scope.replace(outputs=(*scope.outputs, added)), len(scope.outputs)
+    return None
+
+
+def shared_weights(what: Op | Scope, x: Shape) -> Any:
+    """Return the shapes of all weights by name: what two uses of one module must agree on."""
+    if isinstance(what, Op):
+        return type(what).name, what.weights(x)
+    return [(n.name, shared_weights(n.what, what.shapes[n.inputs[0]])) for n in what.nodes if not n.reuses]
+
+
+def main(value: Tensor | Results) -> Tensor:
+    """Return the tensor that a chain goes on with: the main one of several results."""
+    return value.main if isinstance(value, Results) else value

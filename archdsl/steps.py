@@ -1,0 +1,343 @@
+"""What operators and blocks do to tensors: shapes, nodes, names, and what is said where a shape does not fit.
+
+Operators know nothing of places: here their faults get a span, both shapes and the chain of blocks.
+"""
+
+from __future__ import annotations
+
+import keyword
+
+from archdsl import errors, initializers, syntax
+from archdsl.builder import Builder, shared_weights, tap
+from archdsl.diagnostics import Help, Label, Note
+from archdsl.evaluate import Evaluator, signature
+from archdsl.ir import Node, Scope
+from archdsl.ops._op import REQUIRED, ArgFault, ShapeFault
+from archdsl.ops._op import show as show_shape
+from archdsl.sizes import SizeFault
+from archdsl.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from archdsl.builder import Tag
+    from archdsl.diagnostics import CompileError
+    from archdsl.environment import Env
+    from archdsl.ops._op import Op, Relation
+    from archdsl.sizes import Shape
+    from archdsl.source import Span
+    from archdsl.values import BlockValue, Callee, OpValue
+
+
+MAX_NODES = 200_000  # steps in one distinct instance after another; published networks have under 2,000
+# What `nn.Module` already uses, so that no label may; a test compares it with torch.
+MODULE_NAMES = frozenset(
+    """T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
+    eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu
+    load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters
+    register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
+    register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
+    register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook
+    register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty
+    train training type xpu zero_grad""".split()
+)
+
+
+class Steps(Evaluator):
+    """Adds steps to the scope under construction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.builder = Builder(None, None)
+        self.rules: dict[tuple[OpValue, tuple[Shape, ...]], tuple[Op, tuple[Shape, ...], list[Relation]]] = {}
+        self.count = 0
+
+    def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
+        """Return the scope of a block on an input; see `archdsl.elaborate`."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ operators and blocks
+    def operator(self, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+        key = (value, (current.shape,))
+        places = dict(value.bound.places)
+        known = self.rules.get(key)
+        operands = [current]
+        if known is None:
+            op, further = self._build(value, span, places)
+            operands += further
+            if op.name == "identity" and tag is None:
+                return current
+            shapes, relations = self.infer(
+                op, operands, span, dict(enumerate([span, *[places.get("like", span)]])), places
+            )
+            if not further:
+                self.rules[key] = op, shapes, relations
+        else:
+            op, shapes, relations = known
+        result = self.node(op, operands, shapes, span, tag, init=self._init(value, span), value=value)
+        self.relate(relations)
+        return result
+
+    def _build(self, value: OpValue, span: Span, places: dict[str, Span]) -> tuple[Op, list[Tensor]]:
+        """Return the operator with its arguments checked, and the tensors among them."""
+        given = dict(value.defaults) | dict(value.bound.values)
+        tensors = []
+        for name, spec in value.op.args.items():
+            if name not in given:
+                if spec.default is REQUIRED:
+                    raise errors.missing_argument(value.span or span, value.label, name, signature(value))
+                continue
+            argument = given[name]
+            if isinstance(argument, Results):
+                argument = argument.main
+            if isinstance(argument, Tensor):
+                tensors.append(argument)
+            elif isinstance(argument, tuple):
+                given[name] = tuple(v.item if isinstance(v, Located) else v for v in argument)
+        for name in UNIVERSAL:
+            given.pop(name, None)
+        try:
+            for name, spec in value.op.args.items():
+                if spec.kind.text == "a tensor" and name in given and not isinstance(given[name], (Tensor, Results)):
+                    raise ArgFault(name, "expects a tensor")
+                if spec.kind.text != "a tensor" and isinstance(given.get(name), (Tensor, Results)):
+                    raise ArgFault(name, f"expects {spec.kind.text}")
+            return value.op.build(given), tensors
+        except ArgFault as fault:
+            place = places.get(fault.name, span)
+            got = given[fault.name]
+            raise errors.bad_argument(place, value.label, fault.name, fault.reason, describe(got)) from None
+
+    def _init(self, value: OpValue, span: Span) -> tuple[tuple[str, Any], ...]:
+        if not value.op.stateful:
+            return ()
+        own = dict(value.bound.values)
+        made = dict(value.inits)
+        for argument, parameter in (("init", "weight"), ("bias_init", "bias")):
+            if argument in own:
+                made[parameter] = self._initializer_value(own[argument], argument, value, span)
+        return tuple(made.items())
+
+    def _initializer_value(self, given: Any, argument: str, value: OpValue, span: Span) -> Any:
+        made = as_initializer(given)
+        if made is None:
+            place = dict(value.bound.places).get(argument, span)
+            raise errors.bad_argument(
+                place, value.label, argument, "expects an initializer, such as zeros", describe(given)
+            )
+        return made
+
+    def block(self, value: BlockValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+        scope, captured = self.instance(value, current, span)
+        return self.node(scope, [current, *captured], scope.output_shapes, span, tag, value=value)
+
+    def infer(
+        self, op: Op, operands: list[Tensor], span: Span, spans: dict[int, Span], places: dict[str, Span] | None = None
+    ) -> tuple[tuple[Shape, ...], list[Relation]]:
+        """Return the shapes of the results and the equalities that hold for some input sizes only."""
+        shapes = tuple(t.shape for t in operands)
+        try:
+            results = op.shapes(*shapes)
+            relations = []
+            for relation in op.relations(*shapes):
+                left, right = int(relation.left), int(relation.right)
+                if (left < right) if relation.at_least else (left != right):
+                    raise ShapeFault(
+                        f"the {axis_name(relation.axis)} does not fit",
+                        label=f"{left} against {right}",
+                        at=relation.operands[-1],
+                    )
+                if relation.left != relation.right and not (type(relation.left) is int and type(relation.right) is int):
+                    relations.append(relation)
+            for result in results:
+                if any(int(dim) < 1 for dim in result):
+                    raise ShapeFault("nothing is left of the input", label=f"the result would be {_sizes(result)}")
+            return results, relations
+        except ShapeFault as fault:
+            raise self._shape_error(op, fault, shapes, span, spans, places or {}) from None
+        except SizeFault as fault:
+            raise errors.size_limits(span, str(fault), self.trail()) from None
+
+    def _shape_error(
+        self,
+        op: Op,
+        fault: ShapeFault,
+        shapes: tuple[Shape, ...],
+        span: Span,
+        spans: dict[int, Span],
+        places: dict[str, Span],
+    ) -> CompileError:
+        labels, notes = [], []
+        place = span
+        if isinstance(fault.at, str) and fault.at in places:
+            place = places[fault.at]
+        elif isinstance(fault.at, int) and fault.at in spans:
+            place = spans[fault.at]
+        if len(shapes) > 1:
+            labels = [Label(s, f"{show_shape(shapes[i])}") for i, s in spans.items() if i < len(shapes) and s != place]
+            notes.append(Note(_stacked(shapes, 1 if op.name == "cat" else None)))
+            label = f"{fault.label or show_shape(shapes[fault.at if isinstance(fault.at, int) else 0])}"
+            make = errors.shapes_differ
+        else:
+            label = fault.label
+            notes.append(Note(f"the input of `{op.name}` is {show_shape(shapes[0])}{_default_sizes(shapes[0])}"))
+            make = errors.shape_fault
+        helps = [Help(fault.help)] if fault.help else []
+        return make(place, fault.title, label, labels[:3], [*notes, *self.trail()], helps)
+
+    def fault(self, span: Span, title: str, label: str) -> CompileError:
+        """Return a shape error that no operator is to blame for."""
+        return errors.shape_fault(span, title, label, (), self.trail(), ())
+
+    def trail(self) -> list[Note]:
+        """Return the chain of instantiations that led here, innermost first; a long one is cut in the middle."""
+        notes = []
+        frame = self.builder.frame
+        while frame is not None:
+            notes.append(
+                Note(f"in `{frame.title}`", frame.span.replace(end=min(frame.span.end, _first_line(frame.span))))
+            )
+            frame = frame.outer
+        if len(notes) > 4:
+            notes = [*notes[:2], Note(f"... {len(notes) - 3} more"), notes[-1]]
+        return notes
+
+    # ------------------------------------------------------------ nodes
+    def node(
+        self,
+        what: Op | Scope,
+        operands: list[Tensor],
+        shapes: tuple[Shape, ...],
+        span: Span,
+        tag: Tag | None,
+        *,
+        numbered: bool = True,
+        init: tuple[tuple[str, Any], ...] = (),
+        value: Callee | None = None,
+    ) -> Tensor | Results:
+        """Add a step to the current scope and return what it returns."""
+        self.count += 1
+        if self.count > MAX_NODES:
+            raise errors.limit_exceeded(span, "this network is too large", f"{self.count} distinct steps", MAX_NODES)
+        builder = self.builder
+        inputs = tuple(builder.local(t).id for t in operands)
+        name, reuses = self._name(what, operands, tag, numbered)
+        tensors = builder.results(shapes)
+        written, variables = self._written(value) if value is not None else ((), ())
+        node = Node(
+            name, what, inputs, tuple(t.id for t in tensors), span, tag is not None, reuses, init, written, variables
+        )
+        builder.nodes.append(node)
+        if len(tensors) == 1:
+            return tensors[0]
+        names = [o.name for o in what.outputs] if isinstance(what, Scope) else what.results
+        if len(names) != len(tensors):
+            names = [str(i) for i in range(len(tensors))]
+        return Results(tuple(zip(names, tensors)))
+
+    def _name(self, what: Op | Scope, operands: list[Tensor], tag: Tag | None, numbered: bool) -> tuple[str, bool]:
+        """Return the name of a step in its scope, and whether it is a further use of a module."""
+        builder = self.builder
+        if not numbered:
+            return "", False
+        if tag is None:
+            builder.counter += 1
+            return str(builder.counter - 1), False
+        earlier = builder.tags.get(tag.name)
+        if earlier is not None:
+            first, number = earlier
+            if tag.value is None or first.value is not tag.value:
+                raise errors.label_twice(tag.span, tag.name, first.span)
+            owner = builder.nodes[number]
+            if shared_weights(owner.what, builder.shapes[owner.inputs[0]]) != shared_weights(what, operands[0].shape):
+                raise errors.shared_weights(tag.use or tag.span, tag.name, first.use or owner.span)
+            return tag.name, True
+        if keyword.iskeyword(tag.name):
+            raise errors.bad_label(tag.span, tag.name, "it is a Python keyword")
+        if tag.name in MODULE_NAMES or tag.name.startswith("_"):
+            raise errors.bad_label(tag.span, tag.name, "every `nn.Module` already has an attribute of this name")
+        builder.counter += 1
+        builder.tags[tag.name] = tag, len(builder.nodes)
+        return tag.name, False
+
+    def _written(self, value: Callee) -> tuple[tuple[tuple[str, syntax.Expr], ...], tuple[tuple[str, object], ...]]:
+        """Return the arguments as written, with the plain values of the names they mention: for the emitter."""
+        env = value.bound.env
+        if env is None or env.outer is None:
+            return (), ()
+        variables = []
+        scope: Env | None = env
+        while scope is not None and scope.outer is not None:
+            variables += [(n, v) for n, v in scope.names.items() if type(v) in (int, float, bool, str)]
+            scope = scope.outer
+        return value.bound.written, tuple(variables)
+
+    def tensors(self, result: Tensor | Results) -> list[Tensor]:
+        return [result] if isinstance(result, Tensor) else [t for _, t in result.tensors]
+
+    def relate(self, relations: list[Relation]) -> None:
+        self.builder.relations += [(relation, self.builder.nodes[-1]) for relation in relations]
+
+    # ------------------------------------------------------------ attributes of tensors
+    def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
+        """Return a size of a tensor, or a labelled step inside the block or net that made it."""
+        axis = {"batch": 0, "channels": 1, "features": 1, "height": 2, "width": 3}.get(name)
+        if axis is not None:
+            if axis >= len(tensor.shape):
+                raise errors.unknown_attribute(span, describe(tensor), name, ("batch", "features"))
+            return tensor.shape[axis]
+        if tensor.node >= 0:
+            builder = tensor.builder
+            node = builder.nodes[tensor.node]
+            found = tap(node.what, name) if isinstance(node.what, Scope) else None
+            if found is not None:
+                scope, position = found
+                if position < len(node.outputs):
+                    return Tensor(builder, node.outputs[position], scope.output_shapes[position])
+                builder.shapes.append(scope.output_shapes[position])
+                id = len(builder.shapes) - 1
+                builder.nodes[tensor.node] = node.replace(what=scope, outputs=(*node.outputs, id))
+                return Tensor(builder, id, builder.shapes[id])
+            labels = [n.name for n in node.what.nodes if n.labelled] if isinstance(node.what, Scope) else []
+            raise errors.unknown_attribute(span, describe(tensor), name, ["channels", "height", "width", *labels])
+        raise errors.unknown_attribute(span, describe(tensor), name, ("channels", "height", "width"))
+
+
+def as_initializer(given: Any) -> Any:
+    """Return an initializer, a name such as `zeros` completed to one; None for anything else."""
+    if isinstance(given, InitializerName):
+        return initializers.make(given.name, {})
+    return given if isinstance(given, initializers.Initializer) else None
+
+
+def axis_name(axis: int) -> str:
+    """Name an axis of a tensor."""
+    return ("batch", "channels", "height", "width")[axis] if axis < 4 else f"axis {axis}"
+
+
+def _sizes(shape: Shape) -> str:
+    return "x".join(str(int(d)) for d in shape[1:])
+
+
+def _default_sizes(shape: Shape) -> str:
+    """Return `, 64x56x56 at the default size` where a shape is symbolic beyond its batch."""
+    if all(isinstance(d, int) for d in shape[1:]):
+        return ""
+    return f", {_sizes(shape)} at the default size"
+
+
+def _stacked(shapes: tuple[Shape, ...], free: int | None = None) -> str:
+    """Print shapes one above the other, their axes aligned, and name the axes that differ, but not a free one."""
+    columns = [[str(s[a]) if a < len(s) else "" for s in shapes] for a in range(max(map(len, shapes)))]
+    widths = [max(map(len, column)) for column in columns]
+    rows = ["[" + ", ".join(columns[a][i].rjust(widths[a]) for a in range(len(s))) + "]" for i, s in enumerate(shapes)]
+    differ = [axis_name(a) for a, column in enumerate(columns) if len(set(column)) > 1 and a != free]
+    return "\n".join(
+        [*rows[:6], *(["..."] if len(rows) > 6 else []), f"{' and '.join(differ)} differ" if differ else ""]
+    ).rstrip()
+
+
+def _first_line(span: Span) -> int:
+    end = span.source.text.find("\n", span.start)
+    return len(span.source.text) if end < 0 else end
