@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from importlib import import_module
 
 from archdsl.record import Record
 from archdsl.source import folder_of
@@ -47,7 +48,7 @@ class Tables(Record):
 def load() -> Tables:
     """Return the tables: the stored ones, or, where the grammar has changed since, new ones."""
     try:
-        from archdsl.grammars import tables
+        tables = import_module("archdsl.grammars.tables")
     except ImportError:
         return build()
     with open(GRAMMAR, "rb") as file:

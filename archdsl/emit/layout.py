@@ -141,14 +141,23 @@ def runs(pieces: list[Piece]) -> list[tuple[int, int, tuple[int, ...]]]:
 
 def labelled_runs(children: list[Child]) -> list[tuple[int, int, tuple[int, ...]]]:
     """Split labelled children into runs: alike, and with labels that count up, `layer1 layer2 layer3`."""
-    found = []
+    found: list[tuple[int, int, tuple[int, ...]]] = []
     for first, count, step in runs([c.piece for c in children]):
-        key, start = _numbered(children[first].name)
-        counted = all(_numbered(children[first + i].name) == (key, start + i) for i in range(count))
-        if count > 2 and counted:
-            found.append((first, count, step))
+        for start, length in _counted([c.name for c in children[first : first + count]]):
+            alike = [(first + start, length, step)] if length > 2 else []
+            found += alike or [(first + start + i, 1, ()) for i in range(length)]
+    return found
+
+
+def _counted(names: list[str]) -> list[tuple[int, int]]:
+    """Split names into stretches that count up, `layer1 layer2 layer3`: where each starts, and how long it is."""
+    found: list[tuple[int, int]] = []
+    for at, name in enumerate(names):
+        key, number = _numbered(name)
+        if found and number >= 0 and _numbered(names[at - 1]) == (key, number - 1):
+            found[-1] = (found[-1][0], found[-1][1] + 1)
         else:
-            found += [(first + i, 1, ()) for i in range(count)]
+            found.append((at, 1))
     return found
 
 
