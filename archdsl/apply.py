@@ -5,6 +5,7 @@ from __future__ import annotations
 from archdsl import errors, syntax
 from archdsl.builder import Builder, Tag, main
 from archdsl.evaluate import NO_PART
+from archdsl.ir import Scope
 from archdsl.ops import OPS
 from archdsl.steps import Steps
 from archdsl.values import (
@@ -31,11 +32,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.environment import Env
+    from archdsl.sizes import Shape
     from archdsl.source import Span
 
 
 class Applier(Steps):
     """Applies pipelines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # By identity, as the body of a repetition is one value; the value is kept so that its identity stays its own.
+        self.sequences: dict[tuple[int, Shape], tuple[tuple[Any, ...], Scope]] = {}
 
     # ------------------------------------------------------------ pipelines, from their syntax
     def apply(
@@ -149,7 +156,9 @@ class Applier(Steps):
             return self._labelled_value(value, current, span, tag)
         if isinstance(value, Deferred):
             return self.apply(value.expr, value.env, current, current, tag)
-        if tag is not None or isinstance(value, tuple):
+        if tag is None and isinstance(value, tuple):
+            return self._sequence(value, current, span)
+        if tag is not None:
             return self.enclosed(lambda inner: main(self._spread(value, inner, span)), current, tag, span)
         return self._spread(value, current, span)
 
@@ -172,6 +181,19 @@ class Applier(Steps):
                 return None if self.value_left_out(item, part) else main(self.apply_value(item, part, span))
 
             result = self.combine(value.kind, list(value.branches), branch, current, span)
+        return result
+
+    def _sequence(self, value: tuple[Any, ...], current: Tensor, span: Span) -> Tensor | Results:
+        """Apply a sequence; one that is repeated on the same shape is elaborated once."""
+        key = (id(value), current.shape)
+        known = self.sequences.get(key)
+        if known is not None:
+            scope = known[1]
+            return self.node(scope, [current], scope.output_shapes, span, None)
+        result = self.enclosed(lambda inner: main(self._spread(value, inner, span)), current, None, span)
+        made = self.builder.nodes[-1]
+        if isinstance(made.what, Scope) and len(made.inputs) == 1:
+            self.sequences[key] = value, made.what
         return result
 
     def _labelled_value(self, value: LabelValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:

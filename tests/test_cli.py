@@ -1,0 +1,212 @@
+"""The command line: what it prints, its exit status, what bad input gets, and that no output is half written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from archdsl.cli import main
+
+TINY = "net tiny(c=4):\n    input image: [N, 3, H=8, W=8]\n    a: conv(c, 3) -> relu -> b: [conv(c, 3), relu] * 6\n"
+BROKEN = "net broken:\n    input image: [N, 8, H=8, W=8]\n    add(identity, conv(16, 3, stride=2))\n"
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.arch").write_text(TINY)
+    (tmp_path / "broken.arch").write_text(BROKEN)
+    return tmp_path
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    status = main(list(map(str, arguments)))
+    return (status, *capsys.readouterr())
+
+
+def test_check_prints_one_line_a_net(tiny, capsys):
+    status, out, err = run(capsys, "check", "tiny.arch")
+    assert (status, err) == (0, "")
+    assert out == "tiny: [N, 3, H, W] -> [N, 4, H, W], 1 k parameters, 62.2 k MACs at 8x8\n"
+
+
+def test_check_of_a_file_checks_all_its_nets(capsys):
+    status, out, _ = run(capsys, "check", "architectures/resnet50.arch")
+    assert status == 0 and len(out.splitlines()) == 9
+
+
+def test_shapes_has_a_row_a_layer_with_repeats_folded(tiny, capsys):
+    status, out, _ = run(capsys, "check", "--shapes", "tiny.arch")
+    rows = out.splitlines()
+    assert status == 0
+    assert any(row.startswith("b-6") or "×6" in row for row in rows) or "×6" in out
+    assert "4x8x8" in out and "[N, 4, H, W]" in out
+
+
+def test_set_and_input_and_net(capsys):
+    status, out, _ = run(capsys, "check", "--net", "densenet121", "--set", "growth=24", "--input", "1x3x256x256", "densenet121")
+    assert status == 0 and "at 256x256" in out and "7.98 M" not in out
+    status, out, _ = run(capsys, "check", "--input", "1x1x224x224", "resnet18")
+    assert status == 0 and "[N, 1, H, W]" in out
+
+
+def test_json_of_shapes(capsys):
+    status, out, _ = run(capsys, "check", "--format", "json", "resnet18")
+    (found,) = json.loads(out)
+    assert status == 0 and found["parameters"] == 11689512 and found["macs"] == 1814073344
+    assert found["layers"][0]["shape"] == ["N", 64, "ceil(H/2)", "ceil(W/2)"]
+    assert found["layers"][0]["at_default"] == [1, 64, 112, 112]
+
+
+def test_three_forms_of_a_mistake(tiny, capsys):
+    status, _, err = run(capsys, "check", "broken.arch")
+    assert status == 1 and err.startswith("error[E0302]: ") and " --> broken.arch:3:" in err and "^^^" in err
+    assert "[N,  8,         H,         W]" in err and "[N, 16, ceil(H/2), ceil(W/2)]" in err
+    status, out, _ = run(capsys, "check", "--format", "short", "broken.arch")
+    assert status == 1 and out.count("\n") == 1 and out.startswith("broken.arch:3:")
+    status, out, _ = run(capsys, "check", "--format", "json", "broken.arch")
+    assert status == 1 and json.loads(out)["primary"]["place"]["line"] == 3
+
+
+def test_several_files_report_each(tiny, capsys):
+    status, out, err = run(capsys, "check", "broken.arch", "tiny.arch")
+    assert status == 1 and "tiny:" in out and "E0302" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "nothing.arch"], "no file `nothing.arch`"),
+        (["check", "."], "is a directory"),
+        (["check", "empty.arch"], "is empty"),
+        (["check", "binary.arch"], "not text in UTF-8"),
+        (["check", "nul.arch"], "unexpected character"),
+        (["check", "big.arch"], "larger than 1 MiB"),
+        (["check", "tabs.arch"], "tabs and spaces are mixed"),
+        (["check", "circle.arch"], "import one another in a circle"),
+        (["check", "resnet5O"], "did you mean `resnet50`"),
+        (["check", "--net", "tinny", "tiny.arch"], "did you mean `tiny`"),
+        (["check", "--set", "d=3", "tiny.arch"], "has no parameter `d`"),
+        (["check", "--set", "c", "tiny.arch"], "expected NAME=VALUE"),
+        (["check", "--set", "c=(", "tiny.arch"], "unclosed"),
+        (["check", "--input", "axb", "tiny.arch"], "expected sizes"),
+        (["check", "--input", "1x3x8", "tiny.arch"], "3 sizes were given"),
+        (["check", "--input", "1x3x0x8", "tiny.arch"], "expected sizes"),
+        (["compile", "tiny.arch", "-o", "no/such/folder/out.py"], "cannot write"),
+        (["compile", "tiny.arch", "-o", "."], "cannot write"),
+    ],
+)
+def test_bad_input_is_a_diagnostic(arguments, words, tiny, capsys):
+    (tiny / "empty.arch").write_text("")
+    (tiny / "binary.arch").write_bytes(bytes(range(128, 256)))
+    (tiny / "nul.arch").write_bytes(b"net n:\0\n")
+    (tiny / "big.arch").write_text("#" * 10_000_000)
+    (tiny / "tabs.arch").write_text("net n:\n\trelu\n        relu\n")
+    (tiny / "circle.arch").write_text("from circle2 import a\nnet n:\n    a\n")
+    (tiny / "circle2.arch").write_text("from circle import n\nblock a:\n    relu\n")
+    status, out, err = run(capsys, *arguments)
+    assert status == 1 and words in err, out + err
+    assert "Traceback" not in err and err.startswith("error[E")
+
+
+def test_compile_says_what_it_wrote(tiny, capsys):
+    status, out, _ = run(capsys, "compile", "tiny.arch")
+    text = (tiny / "tiny.py").read_text()
+    assert status == 0 and out == f"wrote tiny.py: 1 k parameters, 62.2 k MACs, {text.count(chr(10))} lines\n"
+    assert "class Tiny(nn.Module):" in text
+
+
+@pytest.mark.parametrize("form", ["python", "ir", "ast", "json"])
+def test_every_form_of_compile(form, tiny, capsys):
+    status, out, _ = run(capsys, "compile", "--emit", form, "-o", "-", "tiny.arch")
+    assert status == 0 and out
+    if form == "json":
+        assert json.loads(out)["name"] == "tiny"
+
+
+def test_a_failed_compile_leaves_the_old_output(tiny, capsys):
+    target = tiny / "out.py"
+    target.write_text("precious")
+    status, *_ = run(capsys, "compile", "broken.arch", "-o", target)
+    assert status == 1 and target.read_text() == "precious"
+    assert [p.name for p in tiny.iterdir() if p.name.startswith(".archdsl")] == []
+
+
+def test_compiled_file_is_readable_by_others(tiny, capsys):
+    run(capsys, "compile", "tiny.arch", "-o", tiny / "out.py")
+    assert (tiny / "out.py").stat().st_mode & 0o600 == 0o600
+
+
+def test_compiled_file_needs_only_torch(tiny, capsys):
+    run(capsys, "compile", "resnet18", "-o", tiny / "out.py")
+    code = "import sys; sys.modules['archdsl'] = None; import out, torch; print(out.ResNet()(torch.zeros(1, 3, 64, 64)).shape)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=tiny, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "torch.Size([1, 1000])"
+
+
+def test_list_shows_title_year_and_figures(capsys):
+    status, out, _ = run(capsys, "list", "densenet*")
+    lines = out.splitlines()
+    assert status == 0 and len(lines) == 5
+    assert lines[1].split()[:5] == ["densenet121", "2016", "7.98", "M", "2.83"] and "Densely Connected" in lines[1]
+
+
+def test_list_of_nothing_is_not_success(capsys):
+    assert run(capsys, "list", "nothing*")[0] == 1
+
+
+def test_explain(capsys):
+    from archdsl.errors import CATALOGUE
+
+    for code in CATALOGUE:
+        status, out, _ = run(capsys, "explain", code)
+        assert status == 0 and out.startswith(f"{code}: ") and len(out) > 30
+    assert run(capsys, "explain", "E9999")[0] == 1
+
+
+def test_a_bug_of_ours_is_status_2_and_says_so(tiny, capsys, monkeypatch):
+    import archdsl.report
+
+    monkeypatch.setattr(archdsl.report, "report", lambda network: 1 / 0)
+    status, _, err = run(capsys, "check", "tiny.arch")
+    assert status == 2 and "bug in archdsl" in err and "ZeroDivisionError" in err
+
+
+def test_usage_mistakes_are_not_tracebacks(capsys):
+    with pytest.raises(SystemExit):
+        main(["chek"])
+    assert "invalid choice" in capsys.readouterr().err
+
+
+class TestCostGrowsWithDistinctInstances:
+    TEXT = (
+        "from resnet50 import bottleneck\nnet deep(depth):\n    input image: [N, 3, H=224, W=224]\n"
+        "    conv(64, 7, stride=2)\n    body: bottleneck(16) * depth\n"
+    )
+
+    def steps(self, depth: int) -> int:
+        """Count the steps that elaborating a net of `depth` equal blocks creates in distinct scopes."""
+        from archdsl.compiler import compile_text
+        from archdsl.emit.groups import Groups
+
+        network = compile_text(self.TEXT, params={"depth": depth}).network
+        return len(Groups(network.scope).scopes)
+
+    def test_equal_blocks_are_one_scope(self):
+        assert self.steps(10) == self.steps(1000)
+
+    def test_ten_thousand_layers_check_in_two_seconds(self, tmp_path, capsys):
+        import time
+
+        (tmp_path / "deep.arch").write_text(self.TEXT)
+        start = time.perf_counter()
+        assert main(["check", "--net", "deep", "--set", "depth=3333", str(tmp_path / "deep.arch")]) == 0
+        assert time.perf_counter() - start < 2
+        lines = [f"    c{i}: conv(16, 3) -> b{i}: bn -> relu" for i in range(3333)]
+        (tmp_path / "long.arch").write_text("\n".join(["net long:", "    input image: [N, 16, H=64, W=64]", *lines]))
+        start = time.perf_counter()
+        assert main(["check", str(tmp_path / "long.arch")]) == 0
+        assert time.perf_counter() - start < 4  # 1.4 s on the machine of the committed figures; doubled for a slow one
