@@ -1,0 +1,122 @@
+"""`archdsl check --shapes densenet121` beside the counters people use: torchinfo, fvcore and ptflops.
+
+Whole processes, from start to exit, because that is what a user waits for. The runs are interleaved and medians are
+quoted, so that a machine whose speed drifts drifts for all of them. `python -m benchmarks.check [--runs N]`; needs the
+`bench` extra. Writes `results/check.json` and the table in `docs/performance.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "check.json"
+PAGE = ROOT / "docs" / "performance.md"
+MARKS = ("<!-- measured: check -->", "<!-- end -->")
+
+# torchvision's wheel beside a CPU torch: its import looks for these operators, which no network here calls.
+PREAMBLE = """
+import torch
+library = torch.library.Library("torchvision", "DEF")
+for name in ("nms", "qnms"):
+    library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+library.define("roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width, "
+               "int sampling_ratio, bool aligned) -> Tensor")
+import torchvision
+model = torchvision.models.densenet121(weights=None).eval()
+"""
+PEERS = {
+    "torchinfo": "from torchinfo import summary\nprint(summary(model, (1, 3, 224, 224), depth=9, verbose=0))",
+    "fvcore": (
+        "from fvcore.nn import FlopCountAnalysis, flop_count_table\n"
+        "print(flop_count_table(FlopCountAnalysis(model, torch.zeros(1, 3, 224, 224)), max_depth=9))"
+    ),
+    "ptflops": (
+        "from ptflops import get_model_complexity_info\n"
+        "print(get_model_complexity_info(model, (3, 224, 224), print_per_layer_stat=True))"
+    ),
+}
+
+
+def commands() -> dict[str, list[str]]:
+    """Return what is timed: archdsl as installed here, and each peer on torchvision's DenseNet-121."""
+    script = str(Path(sys.executable).parent / "archdsl")
+    ours = [script, "check", "--shapes", str(ROOT / "architectures" / "densenet121.arch")]
+    return {"archdsl": ours} | {name: [sys.executable, "-c", PREAMBLE + code] for name, code in PEERS.items()}
+
+
+def measure(command: list[str]) -> tuple[float, float]:
+    """Run a process; returns its wall time in seconds and its peak memory in MiB."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    elapsed = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[0]} failed with status {process.returncode}")
+    return elapsed, usage.ru_maxrss / 1024
+
+
+def run(runs: int) -> dict:
+    """Measure everything, interleaved, after one run that warms the caches."""
+    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in commands()}
+    for number in range(runs + 1):
+        for name, command in commands().items():
+            sample = measure(command)
+            if number:
+                samples[name].append(sample)
+    rows = {
+        name: {
+            "seconds_median": round(statistics.median(s for s, _ in found), 4),
+            "seconds_min": round(min(s for s, _ in found), 4),
+            "seconds_max": round(max(s for s, _ in found), 4),
+            "peak_mib": round(statistics.median(m for _, m in found), 1),
+        }
+        for name, found in samples.items()
+    }
+    fastest = min(row["seconds_median"] for name, row in rows.items() if name != "archdsl")
+    return {
+        "what": "one whole process: layer table, parameters and MACs of DenseNet-121 at 224x224",
+        "runs": runs,
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "versions": {n: version(n) for n in ("archdsl", "torch", "torchvision", "torchinfo", "fvcore", "ptflops")},
+        "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
+        "rows": rows,
+        "times_faster_than_the_fastest_peer": round(fastest / rows["archdsl"]["seconds_median"], 1),
+    }
+
+
+def table(result: dict) -> str:
+    """Return the figures as Markdown."""
+    lines = ["| tool | seconds, median (min to max) | peak memory |", "| --- | --- | --- |"]
+    for name, row in result["rows"].items():
+        spread = f"{row['seconds_median']:.3f} ({row['seconds_min']:.3f} to {row['seconds_max']:.3f})"
+        lines.append(f"| {name} | {spread} | {row['peak_mib']:.0f} MiB |")
+    factor = result["times_faster_than_the_fastest_peer"]
+    lines += ["", f"{factor:.0f} times faster than the fastest peer, medians of {result['runs']} interleaved runs."]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=7)
+    result = run(parser.parse_args().runs)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    before, _, rest = PAGE.read_text().partition(MARKS[0])
+    PAGE.write_text(f"{before}{MARKS[0]}\n{table(result)}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()
