@@ -26,7 +26,7 @@ golden:  ## rewrite the golden files; then read the difference
 	$(PYTHON) -m pytest -q tests --update-golden
 
 grammar:  ## rebuild the parse tables after a change of the grammar
-	$(PYTHON) -m archdsl.grammar
+	$(PYTHON) -c 'from archdsl.grammar import write; print("wrote", write())'
 
 manual:  ## rewrite the generated sections of the language reference
 	$(PYTHON) -m archdsl.manual

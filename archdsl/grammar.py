@@ -2,7 +2,7 @@
 
 Lark reads the grammar, proves it LALR(1) and builds the tables; importing it and building them takes 0.15 s, so the
 tables are kept as plain data in `grammars/tables.py` and only rebuilt here when the grammar has changed.
-`python -m archdsl.grammar` writes them anew; a test holds them current, and another holds the parser that runs them
+`make grammar` writes them anew; a test holds them current, and another holds the parser that runs them
 (`archdsl.parse`) against Lark's own on every text of the gallery.
 """
 
@@ -70,19 +70,35 @@ def build() -> Tables:
     """Build the tables with Lark; raises Lark's `GrammarError` where the grammar is not LALR(1)."""
     lark = lark_parser()
     table = lark.parser.parser._parse_table
-    numbers = {rule: i for i, rule in enumerate(lark.rules)}
+    rules = sorted(lark.rules, key=repr)
+    numbers = {rule: i for i, rule in enumerate(rules)}
+    order = _in_order(table)
 
     def code(action: Any, argument: Any) -> int:
-        return argument if action.name == "Shift" else ~numbers[argument]
+        return order[argument] if action.name == "Shift" else ~numbers[argument]
 
     states = []
-    for number in range(len(table.states)):
+    for number in order:
         row = sorted((str(symbol), code(*action)) for symbol, action in table.states[number].items())
         states.append((" ".join(s for s, _ in row), tuple(c for _, c in row)))
     patterns = tuple((t.name, t.pattern.value) for t in lark.terminals if type(t.pattern).__name__ == "PatternRE")
     literals = {t.pattern.value: t.name for t in lark.terminals if type(t.pattern).__name__ == "PatternStr"}
-    rules = tuple(_rule(rule) for rule in lark.rules)
-    return Tables(patterns, literals, rules, tuple(states), dict(table.start_states), dict(table.end_states))
+    starts = {name: order[state] for name, state in sorted(table.start_states.items())}
+    ends = {name: order[state] for name, state in sorted(table.end_states.items())}
+    return Tables(patterns, literals, tuple(map(_rule, rules)), tuple(states), starts, ends)
+
+
+def _in_order(table: Any) -> dict[int, int]:
+    """Number the states in the order in which they are reached: Lark's own numbers change from run to run."""
+    queue = [state for _, state in sorted(table.start_states.items())]
+    order: dict[int, int] = {}
+    while queue:
+        state = queue.pop(0)
+        if state not in order:
+            order[state] = len(order)
+            actions = sorted(table.states[state].items(), key=lambda item: str(item[0]))
+            queue += [argument for _, (action, argument) in actions if action.name == "Shift"]
+    return order
 
 
 def _rule(rule: Any) -> Rule:
@@ -107,7 +123,3 @@ def write() -> str:
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
     return path
-
-
-if __name__ == "__main__":
-    print(f"wrote {os.path.relpath(write())}")

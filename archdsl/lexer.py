@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OPENING = {"(": ")", "[": "]", "{": "}"}
 CLOSING = {")": "(", "]": "[", "}": "{"}
 MAX_BRACKETS = 64  # open at once
-MAX_INDENTS = 64
+MAX_INDENTS = 100  # as `archdsl.parse.MAX_DEPTH`, which a text that goes so far always meets first
 SPACE = re.compile(r"(?:[ ]|\t|\\\n|#[^\n]*)*")
 LINE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*([ \t]*)(#[^\n]*)?")
 

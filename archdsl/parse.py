@@ -264,6 +264,14 @@ def _integer(span: Span, text: str) -> syntax.Literal:
     return syntax.Literal(span, int(text))
 
 
+def _targets(span: Span, *names: Any) -> syntax.Targets:
+    """Parentheses group, and around one thing they say nothing: `for (a, b) in` is `for a, b in`."""
+    plain = [n.names[0] if isinstance(n, syntax.Targets) and len(n.names) == 1 else n for n in names]
+    if len(plain) == 1 and isinstance(plain[0], syntax.Targets):
+        return plain[0]
+    return syntax.Targets(span, tuple(plain))
+
+
 def _arithmetic(span: Span, first: Any, *rest: Any) -> syntax.Expr:
     return syntax.Arithmetic(span, first, tuple(zip(rest[::2], rest[1::2])))
 
@@ -295,7 +303,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "if": _if,
     "elif": lambda span, test, body: (test, body),
     "for": syntax.For,
-    "targets": lambda span, *names: syntax.Targets(span, names),
+    "targets": _targets,
     "chain": lambda span, *links: syntax.Chain(span, links),
     "labelled": syntax.Labelled,
     "only_if": syntax.OnlyIf,
