@@ -29,7 +29,7 @@ grammar:  ## rebuild the parse tables after a change of the grammar
 	$(PYTHON) -c 'from archdsl.grammar import write; print("wrote", write())'
 
 manual:  ## rewrite the generated sections of the language reference
-	$(PYTHON) -m archdsl.manual
+	$(PYTHON) -c 'from archdsl.manual import write; write("docs/language.md")'
 
 format:  ## format the sources
 	$(PYTHON) -m ruff check --fix .

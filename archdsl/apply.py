@@ -134,6 +134,7 @@ class Applier(Steps):
     # ------------------------------------------------------------ pipelines, as values
     def apply_value(self, value: Any, current: Tensor | None, span: Span, tag: Tag | None = None) -> Tensor | Results:
         """Apply a pipeline value to a tensor, under a label where it has one."""
+        self.spend(1, span)
         if isinstance(value, Located):
             return self.apply_value(value.item, current, value.span, tag)
         if isinstance(value, (Tensor, Results)):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
+LONGEST_NAME, MOST_NAMES = 60, 2000  # that a suggestion is looked for with: comparing names is slow
 CATALOGUE: dict[str, Callable[..., CompileError]] = {}
 
 
@@ -50,7 +51,10 @@ def _simple(title: str, span: Span, label: str = "", *more: Note | Help | Label)
 def _did_you_mean(span: Span, name: str, candidates: Iterable[str]) -> list[Help]:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, sorted(set(candidates)), n=1, cutoff=0.6)
+    if len(name) > LONGEST_NAME:
+        return []
+    near = sorted({c for c in candidates if abs(len(c) - len(name)) <= len(name)})
+    close = get_close_matches(name, near[:MOST_NAMES], n=1, cutoff=0.6)
     return [Help(f"did you mean `{close[0]}`?", span, close[0])] if close else []
 
 

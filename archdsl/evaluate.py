@@ -29,6 +29,7 @@ from archdsl.values import (
     InitializerName,
     LabelValue,
     Located,
+    Omitted,
     OpValue,
     Quotient,
     RepeatValue,
@@ -47,7 +48,9 @@ if TYPE_CHECKING:
     from archdsl.environment import File
     from archdsl.source import Span
 
-MAX_STEPS = 1_000_000  # expressions evaluated in one check
+MAX_STEPS = 250_000  # expressions evaluated in one check, 0.7 s; published networks need under 2,500
+MAX_PARTS = 100_000  # of one value, each counted as often as it occurs
+MAX_NESTED = 100  # values inside one another
 MAX_CALLS = 48  # functions, blocks and nets inside one another
 MAX_BITS = 63
 COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "split")}
@@ -62,15 +65,50 @@ class Evaluator:
     def __init__(self) -> None:
         self.steps = 0
         self.calls = 0
-        self.mentions: dict[int, bool] = {}
+        self.mentions: dict[int, frozenset[str]] = {}
+        self.weights: dict[
+            int, tuple[Any, int, int]
+        ] = {}  # of large values, by identity; holds them, so it stays theirs
 
     # ------------------------------------------------------------ entry
     def eval(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
         """Return the value of an expression; `x` is the tensor that has arrived, None where there is none yet."""
-        self.steps += 1
+        self.spend(1, expr.span)
+        value = _EVAL[type(expr)](self, expr, env, x)
+        if type(value) not in _LIGHT:
+            weight, _ = self.weigh(value, expr.span)
+            if weight >= 16:
+                self.spend(weight // 16, expr.span)
+        return value
+
+    def spend(self, steps: int, span: Span) -> None:
+        """Count steps; too many are an error."""
+        self.steps += steps
         if self.steps > MAX_STEPS:
-            raise errors.limit_exceeded(expr.span, "this file takes too long to evaluate", "too many steps", MAX_STEPS)
-        return _EVAL[type(expr)](self, expr, env, x)
+            raise errors.limit_exceeded(span, "this file takes too long to evaluate", "too many steps", MAX_STEPS)
+
+    def weigh(self, value: Any, span: Span) -> tuple[int, int]:
+        """Return the number of parts of a value, and how deep they are nested; bounds what names can multiply.
+
+        `b = [a, a]`, `c = [b, b]` and so on is short, but everything that reads such a value takes time for each part.
+        """
+        known = self.weights.get(id(value))
+        if known is not None:
+            return known[1:]
+        weight, depth = _own_weight(value), 0
+        for part in _parts(value):
+            if type(part) not in _LIGHT:
+                more, inside = self.weigh(part, span)
+                weight, depth = weight + more, max(depth, inside + 1)
+            else:
+                weight += 1
+        if weight > MAX_PARTS:
+            raise errors.limit_exceeded(span, "a value is too large", f"{weight} parts", MAX_PARTS)
+        if depth > MAX_NESTED:
+            raise errors.too_deep(span, "values", MAX_NESTED)
+        if weight >= 8:
+            self.weights[id(value)] = value, weight, depth
+        return weight, depth
 
     def apply(self, expr: syntax.Expr, env: Env, current: Tensor | None, x: Tensor | None) -> Tensor | Results:
         """Apply a pipeline to a tensor; see `archdsl.elaborate`."""
@@ -142,7 +180,7 @@ class Evaluator:
                 continue
             value = self.whole(part, env, x)
             text = str(value)
-            if type(value) not in (int, str) or (not text.isidentifier() and not text.isdigit()):
+            if type(value) not in (int, str) or not text.isascii() or not (text and f"_{text}".isidentifier()):
                 raise errors.bad_value(part.span, "a name is built from integers and names", f"this is {show(value)}")
             texts.append(text)
         return "".join(texts)
@@ -249,17 +287,24 @@ class Evaluator:
 
     def mentions_x(self, node: Any) -> bool:
         """Say whether a piece of syntax mentions `x`."""
+        return "x" in self.names_in(node)
+
+    def names_in(self, node: Any) -> frozenset[str]:
+        """Return the names that a piece of syntax mentions, interpolated ones aside."""
         known = self.mentions.get(id(node))
         if known is None:
-            if isinstance(node, syntax.Name) and node.plain == "x":
-                known = True
-            elif isinstance(node, tuple):
-                return any(self.mentions_x(item) for item in node)
-            elif isinstance(node, syntax.Node):
-                known = any(self.mentions_x(getattr(node, f)) for f in node.fields if f != "span")
+            if not isinstance(node, (tuple, syntax.Node)):
+                return frozenset()
+            found: set[str] = set()
+            if isinstance(node, syntax.Name) and node.plain is not None:
+                found.add(node.plain)
             else:
-                return False
-            self.mentions[id(node)] = known
+                children = node if isinstance(node, tuple) else [getattr(node, f) for f in node.fields if f != "span"]
+                for child in children:
+                    found |= self.names_in(child)
+            known = frozenset(found)
+            if isinstance(node, syntax.Node):
+                self.mentions[id(node)] = known
         return known
 
     # ------------------------------------------------------------ calls
@@ -319,7 +364,7 @@ class Evaluator:
                 raise errors.unknown_argument(argument.place, target.name, argument.name, "...", ())
             values.append(self.eval(argument, env, x))
         try:
-            return target.call(*values)
+            return _checked(target.call(*values), expr.span)
         except ValueFault as fault:
             got = ", ".join(describe(v) for v in values)
             raise errors.bad_value(expr.span, f"`{target.name}` {fault}", f"got {got}") from None
@@ -531,6 +576,33 @@ def signature(callee: Callee) -> str:
     return ", ".join(texts)
 
 
+# -------------------------------------------------------------------------------------------------- weights
+_LIGHT = {int, float, bool, Tensor, type(None), Builtin, Function, Combinator, Omitted, InitializerName}
+
+
+def _own_weight(value: Any) -> int:
+    if isinstance(value, str):
+        return 1 + len(value) // 8
+    return value.period if isinstance(value, Size) else 1
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    """Return the values that a value is made of."""
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, Callee):
+        return [part for _, part in value.bound.values]
+    if isinstance(value, ChainValue):
+        return value.links
+    if isinstance(value, CombineValue):
+        return value.branches
+    if isinstance(value, (Located, LabelValue, RepeatValue)):
+        return (value.item,)
+    if isinstance(value, Quotient):
+        return (value.top,)
+    return value.sizes if isinstance(value, Area) else ()
+
+
 # -------------------------------------------------------------------------------------------------- numbers
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) or isinstance(value, (Size, Area, Quotient))
@@ -547,6 +619,15 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def _checked(value: Any, span: Span) -> Any:
+    """Return a number that has not grown beyond 64 bits."""
+    if isinstance(value, Quotient):
+        _checked(value.bottom, span)
+        _checked(value.top, span)
+    elif isinstance(value, Area):
+        _checked(value.factor, span)
+    elif isinstance(value, Size):
+        _checked(value.slope, span)
+        _checked(max(value.values, key=abs), span)
     if type(value) is int and value.bit_length() > MAX_BITS:
         raise errors.number_too_large(span)
     if type(value) is float and value in (float("inf"), float("-inf")):

@@ -34,7 +34,6 @@ class Node(Record):
     reuses: bool = False
     init: tuple[tuple[str, Initializer], ...] = ()
     written: tuple[tuple[str, syntax.Expr], ...] = ()  # arguments as the text of this scope wrote them
-    variables: tuple[tuple[str, object], ...] = ()  # what the names in `written` stood for, loop variables among them
 
 
 class Output(Record):

@@ -102,7 +102,7 @@ class Parser:
                     children, depth = [], 0
                 children = _children(rule, children)
                 if build is None:
-                    value: Any = _Splice(children)
+                    value: Any = children if isinstance(children, _Splice) else _Splice(children)
                 elif rule.inline and len(children) == 1:
                     value = children[0]
                 else:
@@ -129,12 +129,13 @@ class _Splice(list):  # type: ignore[type-arg]
 
 
 def _children(rule: grammar.Rule, values: list[Any]) -> list[Any]:
+    """Return the children of a rule; the first splice is taken over and not copied, or long lists would take n**2."""
     found: list[Any] = []
     for value, keep, absent in zip(values, rule.keep, rule.absent):
         if absent:
             found += [None] * absent
         if isinstance(value, _Splice):
-            found += value
+            found = found + value if found else value
         elif keep:
             found.append(value)
     found += [None] * rule.absent[-1]
@@ -179,12 +180,13 @@ def _open_bracket(source: Source, end: int) -> str:
         if start >= end:
             break
         if word in OPENING:
-            opened.append((word, source.line_of(start)))
+            opened.append((word, start))
         elif word in CLOSING:
             opened.pop()
-    if not opened or opened[-1][1] == source.line_of(end):
+    line = source.line_of(opened[-1][1]) if opened else 0
+    if not opened or line == source.line_of(end):
         return ""
-    return f"the `{opened[-1][0]}` of line {opened[-1][1]} is still open here"
+    return f"the `{opened[-1][0]}` of line {line} is still open here"
 
 
 def _wanted(terminals: list[str]) -> list[str]:
@@ -264,6 +266,13 @@ def _integer(span: Span, text: str) -> syntax.Literal:
     return syntax.Literal(span, int(text))
 
 
+def _float(span: Span, text: str) -> syntax.Literal:
+    value = float(text)
+    if value == float("inf"):
+        raise errors.number_too_large(span)
+    return syntax.Literal(span, value)
+
+
 def _targets(span: Span, *names: Any) -> syntax.Targets:
     """Parentheses group, and around one thing they say nothing: `for (a, b) in` is `for a, b in`."""
     plain = [n.names[0] if isinstance(n, syntax.Targets) and len(n.names) == 1 else n for n in names]
@@ -320,7 +329,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "attribute": syntax.Attribute,
     "index": syntax.Index,
     "integer": _integer,
-    "float": lambda span, text: syntax.Literal(span, float(text)),
+    "float": _float,
     "string": lambda span, text: syntax.Literal(span, text[1:-1]),
     "true": lambda span: syntax.Literal(span, True),
     "false": lambda span: syntax.Literal(span, False),

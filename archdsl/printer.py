@@ -181,7 +181,7 @@ def _literal(expr: syntax.Literal, _: bool) -> Doc:
         return "true" if value else "false"
     if isinstance(value, str):
         return f'"{value}"'
-    return "1e999" if value == float("inf") else repr(value)
+    return repr(value)
 
 
 def _items(expr: syntax.Items, _: bool) -> Doc:

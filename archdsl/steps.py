@@ -14,7 +14,7 @@ from archdsl.evaluate import Evaluator, signature
 from archdsl.ir import Node, Scope
 from archdsl.ops._op import REQUIRED, ArgFault, ShapeFault
 from archdsl.ops._op import show as show_shape
-from archdsl.sizes import SizeFault
+from archdsl.sizes import Size, SizeFault
 from archdsl.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe
 
 TYPE_CHECKING = False
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
     from archdsl.builder import Tag
     from archdsl.diagnostics import CompileError
-    from archdsl.environment import Env
     from archdsl.ops._op import Op, Relation
     from archdsl.sizes import Shape
     from archdsl.source import Span
     from archdsl.values import BlockValue, Callee, OpValue
 
 
-MAX_NODES = 200_000  # steps in one distinct instance after another; published networks have under 2,000
+MAX_NODES = 50_000  # steps in one distinct instance after another; published networks have under 1,000
 # What `nn.Module` already uses, so that no label may; a test compares it with torch.
 MODULE_NAMES = frozenset(
     """T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
@@ -217,17 +216,15 @@ class Steps(Evaluator):
         value: Callee | None = None,
     ) -> Tensor | Results:
         """Add a step to the current scope and return what it returns."""
-        self.count += 1
+        self.count += 1 + sum([dim.period for shape in shapes for dim in shape if isinstance(dim, Size)]) // 64
         if self.count > MAX_NODES:
             raise errors.limit_exceeded(span, "this network is too large", f"{self.count} distinct steps", MAX_NODES)
         builder = self.builder
         inputs = tuple(builder.local(t).id for t in operands)
         name, reuses = self._name(what, operands, tag, numbered)
         tensors = builder.results(shapes)
-        written, variables = self._written(value) if value is not None else ((), ())
-        node = Node(
-            name, what, inputs, tuple(t.id for t in tensors), span, tag is not None, reuses, init, written, variables
-        )
+        written = self._written(value)
+        node = Node(name, what, inputs, tuple(t.id for t in tensors), span, tag is not None, reuses, init, written)
         builder.nodes.append(node)
         if len(tensors) == 1:
             return tensors[0]
@@ -261,17 +258,11 @@ class Steps(Evaluator):
         builder.tags[tag.name] = tag, len(builder.nodes)
         return tag.name, False
 
-    def _written(self, value: Callee) -> tuple[tuple[tuple[str, syntax.Expr], ...], tuple[tuple[str, object], ...]]:
-        """Return the arguments as written, with the plain values of the names they mention: for the emitter."""
-        env = value.bound.env
-        if env is None or env.outer is None:
-            return (), ()
-        variables = []
-        scope: Env | None = env
-        while scope is not None and scope.outer is not None:
-            variables += [(n, v) for n, v in scope.names.items() if type(v) in (int, float, bool, str)]
-            scope = scope.outer
-        return value.bound.written, tuple(variables)
+    def _written(self, value: Callee | None) -> tuple[tuple[str, syntax.Expr], ...]:
+        """Return the arguments of a call as the text wrote them: for the emitter."""
+        if value is None or value.bound.env is None or value.bound.env.outer is None:
+            return ()
+        return value.bound.written
 
     def tensors(self, result: Tensor | Results) -> list[Tensor]:
         return [result] if isinstance(result, Tensor) else [t for _, t in result.tensors]

@@ -72,14 +72,21 @@ BOMBS = {
     "1,000 calls": HEAD + "    relu" + "()" * 1000 + "\n",
     "deep if": nested_if(200),
     "repeated list": HEAD + "    y = [0] * 10**9\n",
-    "doubled text": HEAD + '    t0 = "ab"\n' + "".join(f"    t{i + 1} = t{i} + t{i}\n" for i in range(40)) + "    relu\n",
-    "doubled list": HEAD + "    t0 = [1]\n" + "".join(f"    t{i + 1} = t{i} + t{i}\n" for i in range(40)) + "    relu\n",
+    "doubled text": HEAD
+    + '    t0 = "ab"\n'
+    + "".join(f"    t{i + 1} = t{i} + t{i}\n" for i in range(40))
+    + "    relu\n",
+    "doubled list": HEAD
+    + "    t0 = [1]\n"
+    + "".join(f"    t{i + 1} = t{i} + t{i}\n" for i in range(40))
+    + "    relu\n",
     "nested comprehension": HEAD + "    y = [[[i for i in range(999)] for j in range(999)] for k in range(999)]\n",
     "nested loops": HEAD + "    for i in range(99999):\n        for j in range(99999):\n            y = i * j\n",
     "repeated step": HEAD + "    relu * 10**9\n",
     "repeated repetition": HEAD + "    ((relu * 1000) * 1000) * 1000\n",
     "huge stride": HEAD + "    conv(3, 1, stride=2**40)\n",
-    "strides whose product is huge": HEAD.replace("32", "9999999") + "    conv(3, 1, stride=997)\n    conv(3, 1, 991)\n",
+    "strides whose product is huge": HEAD.replace("32", "9999999")
+    + "    conv(3, 1, stride=997)\n    conv(3, 1, 991)\n",
     "huge channels": HEAD + "    conv(2**40, 3)\n",
     "huge groups": HEAD + "    split(" + ", ".join(["identity"] * 50) + ")\n",
     "symbol in condition": HEAD + "    if x.height > 7:\n        relu\n",
@@ -171,7 +178,7 @@ def mutated(text: str, generator: random.Random) -> str:
     if kind == 0:
         return text[:at] + text[at + 1 :]
     if kind == 1:
-        return text[:at] + generator.choice("()[]{}:,.=-+*/%<>#\"\n\t x0") + text[at:]
+        return text[:at] + generator.choice('()[]{}:,.=-+*/%<>#"\n\t x0') + text[at:]
     words = text.split(" ")
     at = generator.randrange(len(words))
     words[at] = "" if kind == 2 else generator.choice(words)

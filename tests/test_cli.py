@@ -47,7 +47,9 @@ def test_shapes_has_a_row_a_layer_with_repeats_folded(tiny, capsys):
 
 
 def test_set_and_input_and_net(capsys):
-    status, out, _ = run(capsys, "check", "--net", "densenet121", "--set", "growth=24", "--input", "1x3x256x256", "densenet121")
+    status, out, _ = run(
+        capsys, "check", "--net", "densenet121", "--set", "growth=24", "--input", "1x3x256x256", "densenet121"
+    )
     assert status == 0 and "at 256x256" in out and "7.98 M" not in out
     status, out, _ = run(capsys, "check", "--input", "1x1x224x224", "resnet18")
     assert status == 0 and "[N, 1, H, W]" in out

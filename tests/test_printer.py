@@ -148,10 +148,9 @@ def lark_rules(text: str) -> list[tuple[str, str, int]] | None:
     parser.parser_state.parse_conf.callbacks = {rule: recorded(rule) for rule in lark.rules}
     try:
         for kind, word, _, _ in Lexer(grammar.load()).tokens(Source("text.arch", text)):
-            choices = parser.choices()
-            if kind in SOFT_WORDS and kind not in choices and "NAME" in choices:
+            if kind in SOFT_WORDS and kind not in parser.accepts():
                 kind = "NAME"
-            if word == "-" and "ADDITIVE" not in choices:
+            if word == "-" and "ADDITIVE" not in parser.choices():
                 kind = "MINUS"
             parser.feed_token(Token(kind, word))
         parser.feed_eof()

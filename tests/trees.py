@@ -26,7 +26,7 @@ literals = st.one_of(
     st.booleans(),
     st.integers(0, 9),
     st.integers(0, 10**20 - 1),
-    st.floats(min_value=0, allow_nan=False),
+    st.floats(min_value=0, allow_nan=False, allow_infinity=False),
     strings,
 )
 docs = st.just("") | st.text(st.characters(exclude_categories=["Cs"]), max_size=30).map(
@@ -70,6 +70,10 @@ def arguments(depth: int) -> SearchStrategy[Any]:
 @cache
 def expressions(depth: int) -> SearchStrategy[Any]:
     """Return the strategy of expressions of at most a depth, every kind at every level."""
+    return st.deferred(lambda: _expressions(depth))
+
+
+def _expressions(depth: int) -> SearchStrategy[Any]:
     simple = names(0) | node(syntax.Literal, literals)
     if depth == 0:
         return simple

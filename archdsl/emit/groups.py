@@ -21,16 +21,17 @@ class Groups:
     def __init__(self, root: Scope) -> None:
         self.scopes = list(_distinct(root, set()))
         self.empty_titles = {s.title for s in self.scopes if s.kind == "block" and is_empty(s)}
-        self.keys: dict[int, Hashable] = {}
-        members: dict[Hashable, list[Scope]] = {}
+        self.keys: dict[int, int] = {}
+        self.numbers: dict[Hashable, int] = {}
+        members: dict[int, list[Scope]] = {}
         for scope in self.scopes:
             if has_class(scope):
                 members.setdefault(self.key(scope), []).append(scope)
-        self.classes: dict[Hashable, list[Scope]] = {}
+        self.classes: dict[int, list[Scope]] = {}
         for key in members:
             self._place(key, members)
 
-    def _place(self, key: Hashable, members: dict[Hashable, list[Scope]]) -> None:
+    def _place(self, key: int, members: dict[int, list[Scope]]) -> None:
         """Put a class behind the classes that it uses in any of its instances."""
         if key in self.classes:
             return
@@ -40,14 +41,15 @@ class Groups:
                     self._place(self.key(inner), members)
         self.classes[key] = members[key]
 
-    def key(self, scope: Scope) -> Hashable:
-        """Return what scopes of one class have in common."""
+    def key(self, scope: Scope) -> int:
+        """Return a number for what scopes of one class have in common."""
         found = self.keys.get(id(scope))
         if found is None:
             nodes = tuple([self._node(node, scope) for node in scope.nodes])
             outputs = tuple([(o.name, o.value, o.training) for o in scope.outputs])
             title = scope.title if scope.kind != "scope" or not is_sequential(scope) else ""
-            found = (scope.kind, title, scope.inputs, nodes, outputs)
+            # Numbered, since tuples inside tuples would be hashed through, once for each use of a scope.
+            found = self.numbers.setdefault((scope.kind, title, scope.inputs, nodes, outputs), len(self.numbers))
             self.keys[id(scope)] = found
         return found
 
@@ -65,7 +67,7 @@ class Groups:
         forms = tuple((c.target, len(c.args), tuple(k for k, _ in c.kwargs)) if c else None for c in calls)
         return (*place, what.name, forms)
 
-    def _nonempty(self, title: str) -> set[Hashable]:
+    def _nonempty(self, title: str) -> set[int]:
         return {self.key(s) for s in self.scopes if s.kind == "block" and s.title == title and not is_empty(s)}
 
 

@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 from textwrap import wrap
 
-from archdsl import ir
+from archdsl import errors, ir
 from archdsl.emit import start
 from archdsl.emit.classes import ClassPlan, file_name
 from archdsl.emit.forward import Forward, is_module
@@ -18,7 +18,9 @@ from archdsl.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    pass
+
+MAX_LAYERS = 1_000_000
 
 
 class Emitted(Record):
@@ -52,8 +54,19 @@ def emit(network: ir.Network) -> Emitted:
 
     The text is deterministic: it depends on the network alone, not on paths, times or hash seeds.
     """
+    layers = _layers(network.scope, {})
+    if layers > MAX_LAYERS:
+        raise errors.limit_exceeded(network.scope.span, "this network has too many modules", f"{layers:,}", MAX_LAYERS)
     writer = Writer(network)
     return Emitted(writer.text(), writer.plans[-1].name)
+
+
+def _layers(scope: Scope, known: dict[int, int]) -> int:
+    """Count the steps of a scope, those of inner scopes as often as they are used."""
+    if id(scope) not in known:
+        inner = (node.what for node in scope.nodes)
+        known[id(scope)] = sum(_layers(w, known) if isinstance(w, Scope) else 1 for w in inner)
+    return known[id(scope)]
 
 
 class Writer:
@@ -210,13 +223,13 @@ def _body(piece: Piece, before: str, after: str = "") -> list[str]:
 
 
 # -------------------------------------------------------------------------------------------------- names and texts
-def _class_names(groups: Groups, network: ir.Network) -> dict[Hashable, str]:
+def _class_names(groups: Groups, network: ir.Network) -> dict[int, str]:
     """Name the classes: the block's name, and where one block gives several, what tells them apart."""
-    by_title: dict[str, list[Hashable]] = {}
+    by_title: dict[str, list[int]] = {}
     for key, scopes in groups.classes.items():
         title = _net_name(network) if scopes[0] is network.scope else camel(scopes[0].title or "part")
         by_title.setdefault(title, []).append(key)
-    names: dict[Hashable, str] = {}
+    names: dict[int, str] = {}
     taken: set[str] = set()
     for title, keys in by_title.items():
         suffixes = _suffixes([groups.classes[key] for key in keys])

@@ -1,0 +1,104 @@
+"""The generated sections of `docs/language.md`: operators, functions, initializers, limits and the grammar.
+
+`make manual` rewrites them, and a test holds them current, so the reference cannot say what the compiler does not do.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+
+from archdsl.functions import FUNCTIONS
+from archdsl.grammar import GRAMMAR
+from archdsl.initializers import ROWS
+from archdsl.ops import OPS
+from archdsl.ops._op import REQUIRED
+from archdsl.values import show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archdsl.ops._op import Arg, Op
+
+# Operators that combinators stand for, or that only they use.
+WITHIN_COMBINATORS = {"add", "mul", "cat", "chunk"}
+LIMITS = (
+    ("archdsl.project", "MAX_BYTES", "bytes in a file"),
+    ("archdsl.project", "MAX_IMPORTS", "files that import one another in a row"),
+    ("archdsl.lexer", "MAX_BRACKETS", "brackets open at once"),
+    ("archdsl.parse", "MAX_DEPTH", "expressions or statements inside one another"),
+    ("archdsl.evaluate", "MAX_STEPS", "expressions evaluated in one check"),
+    ("archdsl.evaluate", "MAX_CALLS", "blocks, nets and functions inside one another"),
+    ("archdsl.evaluate", "MAX_BITS", "bits of an integer"),
+    ("archdsl.functions", "MAX_ITEMS", "items of a list, passes of a loop, repetitions"),
+    ("archdsl.steps", "MAX_NODES", "steps in distinct instances of blocks"),
+    ("archdsl.sizes", "MAX_PERIOD", "the product of strides on one path"),
+    ("archdsl.emit.module", "MAX_LAYERS", "layers of a network that is compiled or loaded"),
+)
+
+
+def sections() -> dict[str, str]:
+    """Return the generated sections by name."""
+    return {
+        "operators": "\n\n".join(operator(cls) for name, cls in OPS.items() if name not in WITHIN_COMBINATORS),
+        "functions": "\n".join(["| function | |", "| --- | --- |", *map(_function, FUNCTIONS)]),
+        "initializers": "\n".join(["| initializer | |", "| --- | --- |", *map(_initializer, ROWS)]),
+        "limits": "\n".join(["| limit | |", "| --- | --- |", *(_limit(*row) for row in LIMITS)]),
+        "grammar": f"```lark\n{_grammar()}```",
+    }
+
+
+def updated(page: str) -> str:
+    """Return a page with its generated sections rewritten."""
+    for name, text in sections().items():
+        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
+        page, count = re.subn(pattern, lambda m, t=text: f"{m[1]}{t}\n{m[2]}", page, flags=re.DOTALL)  # type: ignore[misc]
+        if count != 1:
+            raise ValueError(f"the page must have one section `{name}`")
+    return page
+
+
+def operator(cls: type[Op]) -> str:
+    """Return the entry of one operator: signature, what it does, its arguments."""
+    params = ", ".join(_parameter(name, spec) for name, spec in cls.args.items())
+    lines = [f"### `{cls.name}({params})`" if params else f"### `{cls.name}`", "", _paragraphs(cls.__doc__ or "")]
+    if cls.args:
+        lines += ["", *(f"- `{name}`: {spec.doc}; {spec.kind.text}." for name, spec in cls.args.items())]
+    return "\n".join(lines)
+
+
+def _parameter(name: str, spec: Arg) -> str:
+    if spec.default is REQUIRED:
+        return name
+    return f"{name}=…" if spec.default is None else f"{name}={show(spec.default)}"
+
+
+def _paragraphs(doc: str) -> str:
+    paragraphs = [" ".join(part.split()) for part in doc.strip().split("\n\n")]
+    return "\n\n".join(paragraphs)
+
+
+def _function(name: str) -> str:
+    return f"| `{name}` | {' '.join((FUNCTIONS[name].call.__doc__ or '').split()).removeprefix('Return ')} |"
+
+
+def _initializer(name: str) -> str:
+    row = ROWS[name]
+    params = ", ".join(f"{param}={show(default)}" for param, default in row.params)
+    return f"| `{name}({params})` | {row.doc} |" if params else f"| `{name}` | {row.doc} |"
+
+
+def _limit(module: str, constant: str, what: str) -> str:
+    return f"| {what} | {getattr(import_module(module), constant):,} |"
+
+
+def _grammar() -> str:
+    with open(GRAMMAR, encoding="utf-8") as file:
+        return file.read()
+
+
+def write(path: str) -> None:
+    """Rewrite the generated sections of a page."""
+    with open(path, encoding="utf-8") as file:
+        page = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(updated(page))
