@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archdsl import errors, syntax
 from archdsl.builder import Builder, Tag, main
-from archdsl.evaluate import NO_PART
+from archdsl.evaluate import MAX_STEPS, NO_PART
 from archdsl.ir import Scope
 from archdsl.ops import OPS
 from archdsl.steps import Steps
@@ -134,7 +134,9 @@ class Applier(Steps):
     # ------------------------------------------------------------ pipelines, as values
     def apply_value(self, value: Any, current: Tensor | None, span: Span, tag: Tag | None = None) -> Tensor | Results:
         """Apply a pipeline value to a tensor, under a label where it has one."""
-        self.spend(1, span)
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            self.spend(0, span)
         if isinstance(value, Located):
             return self.apply_value(value.item, current, value.span, tag)
         if isinstance(value, (Tensor, Results)):

@@ -29,7 +29,6 @@ from archdsl.values import (
     InitializerName,
     LabelValue,
     Located,
-    Omitted,
     OpValue,
     Quotient,
     RepeatValue,
@@ -73,9 +72,11 @@ class Evaluator:
     # ------------------------------------------------------------ entry
     def eval(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
         """Return the value of an expression; `x` is the tensor that has arrived, None where there is none yet."""
-        self.spend(1, expr.span)
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            self.spend(0, expr.span)
         value = _EVAL[type(expr)](self, expr, env, x)
-        if type(value) not in _LIGHT:
+        if type(value) in _HEAVY:
             weight, _ = self.weigh(value, expr.span)
             if weight >= 16:
                 self.spend(weight // 16, expr.span)
@@ -95,13 +96,12 @@ class Evaluator:
         known = self.weights.get(id(value))
         if known is not None:
             return known[1:]
-        weight, depth = _own_weight(value), 0
-        for part in _parts(value):
-            if type(part) not in _LIGHT:
+        own, parts = _HEAVY[type(value)](value)
+        weight, depth = own + len(parts), 0
+        for part in parts:
+            if type(part) in _HEAVY:
                 more, inside = self.weigh(part, span)
                 weight, depth = weight + more, max(depth, inside + 1)
-            else:
-                weight += 1
         if weight > MAX_PARTS:
             raise errors.limit_exceeded(span, "a value is too large", f"{weight} parts", MAX_PARTS)
         if depth > MAX_NESTED:
@@ -577,30 +577,25 @@ def signature(callee: Callee) -> str:
 
 
 # -------------------------------------------------------------------------------------------------- weights
-_LIGHT = {int, float, bool, Tensor, type(None), Builtin, Function, Combinator, Omitted, InitializerName}
+def _arguments(value: Callee) -> tuple[int, Sequence[Any]]:
+    return 1, [part for _, part in value.bound.values] if value.bound is not NOTHING else ()
 
 
-def _own_weight(value: Any) -> int:
-    if isinstance(value, str):
-        return 1 + len(value) // 8
-    return value.period if isinstance(value, Size) else 1
-
-
-def _parts(value: Any) -> Sequence[Any]:
-    """Return the values that a value is made of."""
-    if isinstance(value, tuple):
-        return value
-    if isinstance(value, Callee):
-        return [part for _, part in value.bound.values]
-    if isinstance(value, ChainValue):
-        return value.links
-    if isinstance(value, CombineValue):
-        return value.branches
-    if isinstance(value, (Located, LabelValue, RepeatValue)):
-        return (value.item,)
-    if isinstance(value, Quotient):
-        return (value.top,)
-    return value.sizes if isinstance(value, Area) else ()
+# How much reading a value costs, and the values that it is made of; everything else weighs nothing.
+_HEAVY: dict[type, Callable[[Any], tuple[int, Sequence[Any]]]] = {
+    str: lambda value: (len(value) // 8, ()),
+    tuple: lambda value: (1, value),
+    OpValue: _arguments,
+    BlockValue: _arguments,
+    ChainValue: lambda value: (1, value.links),
+    CombineValue: lambda value: (1, value.branches),
+    Located: lambda value: (0, (value.item,)),
+    LabelValue: lambda value: (1, (value.item,)),
+    RepeatValue: lambda value: (1, (value.item,)),
+    Quotient: lambda value: (0, (value.top,)),
+    Size: lambda value: (value.period, ()),
+    Area: lambda value: (1, value.sizes),
+}
 
 
 # -------------------------------------------------------------------------------------------------- numbers

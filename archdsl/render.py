@@ -15,19 +15,22 @@ WIDEST_LINE = 160  # a longer source line is shown as a window around the caret
 def text(diagnostic: Diagnostic) -> str:
     """Draw a diagnostic in full, the way rustc does."""
     primary = diagnostic.primary
-    lines = [f"error[{diagnostic.code}]: {diagnostic.title}"]
-    lines += _snippet(primary, *[label for label in diagnostic.secondary if label.span.source == primary.span.source])
-    facts = [note for note in diagnostic.notes if note.span is None]
-    if facts or any(h.span is None for h in diagnostic.help):
-        lines.append("   |")
-    for note in facts:
-        first, *rest = note.text.split("\n")
-        lines += [f"   = note: {first}", *[f"           {line}" for line in rest]]
+    shown = [primary, *[label for label in diagnostic.secondary if label.span.source == primary.span.source]]
+    gutter = " " * len(str(max(label.span.line for label in shown)))
+    lines = [f"error[{diagnostic.code}]: {diagnostic.title}", *_snippet(*shown)]
+    facts = [("note", note.text) for note in diagnostic.notes if note.span is None]
+    facts += [("help", proposal.text) for proposal in diagnostic.help if proposal.span is None]
+    if facts:
+        lines.append(f"{gutter} |")
+    for kind, fact in facts:
+        first, *rest = fact.split("\n")
+        lines += [f"{gutter} = {kind}: {first}", *[f"{gutter}         {line}" for line in rest]]
     for note in diagnostic.notes:
         if note.span is not None:
             lines += [f"note: {note.text}", *_snippet_plain(note.span, note.label)]
     for proposal in diagnostic.help:
-        lines += _help(proposal)
+        if proposal.span is not None:
+            lines += _help(proposal, proposal.span)
     return "\n".join(lines)
 
 
@@ -107,11 +110,8 @@ def _line_end(span: Span) -> int:
     return len(span.source.text) if end < 0 else end
 
 
-def _help(proposal: Help) -> list[str]:
-    if proposal.span is None:
-        return [f"   = help: {proposal.text}"]
-    source, span = proposal.span.source, proposal.span
-    number = span.line
+def _help(proposal: Help, span: Span) -> list[str]:
+    source, number = span.source, span.line
     line, column = source.line(number), span.column - 1
     if len(line) > WIDEST_LINE:
         return [f"help: {proposal.text}"]

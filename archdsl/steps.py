@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from archdsl.values import BlockValue, Callee, OpValue
 
 
-MAX_NODES = 50_000  # steps in one distinct instance after another; published networks have under 1,000
+MAX_NODES = 50_000  # steps in one distinct instance after another; published networks have under 1,200
 # What `nn.Module` already uses, so that no label may; a test compares it with torch.
 MODULE_NAMES = frozenset(
     """T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
@@ -216,7 +216,7 @@ class Steps(Evaluator):
         value: Callee | None = None,
     ) -> Tensor | Results:
         """Add a step to the current scope and return what it returns."""
-        self.count += 1 + sum([dim.period for shape in shapes for dim in shape if isinstance(dim, Size)]) // 64
+        self.count += 1 + sum([dim.period for dim in shapes[0] if isinstance(dim, Size)]) // 64
         if self.count > MAX_NODES:
             raise errors.limit_exceeded(span, "this network is too large", f"{self.count} distinct steps", MAX_NODES)
         builder = self.builder
@@ -324,9 +324,11 @@ def _stacked(shapes: tuple[Shape, ...], free: int | None = None) -> str:
     widths = [max(map(len, column)) for column in columns]
     rows = ["[" + ", ".join(columns[a][i].rjust(widths[a]) for a in range(len(s))) + "]" for i, s in enumerate(shapes)]
     differ = [axis_name(a) for a, column in enumerate(columns) if len(set(column)) > 1 and a != free]
-    return "\n".join(
-        [*rows[:6], *(["..."] if len(rows) > 6 else []), f"{' and '.join(differ)} differ" if differ else ""]
-    ).rstrip()
+    lines = rows if len(rows) <= 6 else [*rows[:6], "..."]
+    if differ:
+        words = ", ".join(differ[:-1]) + (" and " if len(differ) > 1 else "") + differ[-1]
+        lines = [*lines, f"{words} differ{'s' if len(differ) == 1 and differ != ['channels'] else ''}"]
+    return "\n".join(lines)
 
 
 def _first_line(span: Span) -> int:

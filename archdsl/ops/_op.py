@@ -348,7 +348,7 @@ def agree(what: str, x: Shape, y: Shape, index: int, axes: Iterable[int]) -> Non
     if len(x) != len(y) or any(int(x[axis]) != int(y[axis]) for axis in axes):
         raise ShapeFault(
             f"operands of `{what}` differ in shape",
-            label=f"operand {index + 1} is {show(y)}, operand 1 is {show(x)}",
+            label=f"{show(y)}, unlike the first operand",
             at=index,
         )
 
