@@ -7,6 +7,8 @@ from archdsl.builder import Builder, Tag, main
 from archdsl.evaluate import MAX_STEPS, NO_PART
 from archdsl.ir import Scope
 from archdsl.ops import OPS
+from archdsl.ops._op import show as show_shape
+from archdsl.ops.wrap import WRAPPERS, Wrapper
 from archdsl.steps import Steps
 from archdsl.values import (
     OMITTED,
@@ -152,6 +154,8 @@ class Applier(Steps):
         if value is OMITTED:
             return current
         if isinstance(value, OpValue):
+            if value.label in WRAPPERS:
+                return self._wrapper(value, current, span, tag)
             return self.operator(value, current, span, tag)
         if isinstance(value, BlockValue):
             return self.block(value, current, span, tag)
@@ -198,6 +202,22 @@ class Applier(Steps):
         if isinstance(made.what, Scope) and len(made.inputs) == 1:
             self.sequences[key] = value, made.what
         return result
+
+    def _wrapper(self, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+        """Apply an operator that takes a pipeline: a scope of its own, with the pipeline as its step `f`."""
+        op, _ = self._build(value, span, dict(value.bound.places))
+        assert isinstance(op, Wrapper), "only wrappers come here"
+        outer = self.builder
+        inner = self.builder = Builder(outer, outer.frame)
+        x = inner.input(current.shape)
+        y = main(self.apply_value(dict(value.bound.values)["f"], x, span, Tag("f", span)))
+        if y.shape != x.shape:
+            place = dict(value.bound.places).get("f", span)
+            given, got = show_shape(x.shape), show_shape(y.shape)
+            raise self.fault(place, f"the function of `{op.name}` must keep the shape", f"{given} becomes {got}")
+        scope = inner.scope("wrapper", op.name, (), y, span).replace(wrapper=op)
+        self.builder = outer
+        return self.node(scope, [current, *inner.captured], scope.output_shapes, span, tag)
 
     def _labelled_value(self, value: LabelValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
         own = Tag(value.name, value.span, value, span)

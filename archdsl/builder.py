@@ -48,6 +48,7 @@ class Builder:
         self.captured: dict[Tensor, Tensor] = {}
         self.tags: dict[str, tuple[Tag, int]] = {}
         self.outputs: list[tuple[str, Tensor, bool]] = []
+        self.output_places: dict[str, Span] = {}
         self.bindings: list[tuple[str, syntax.Expr, object]] = []
         self.relations: list[tuple[Relation, Node]] = []
         self.counter = 0
@@ -102,11 +103,21 @@ def tap(scope: Scope, name: str) -> tuple[Scope, int] | None:
     return None
 
 
-def shared_weights(what: Op | Scope, x: Shape) -> Any:
-    """Return the shapes of all weights by name: what two uses of one module must agree on."""
-    if isinstance(what, Op):
-        return type(what).name, what.weights(x)
-    return [(n.name, shared_weights(n.what, what.shapes[n.inputs[0]])) for n in what.nodes if not n.reuses]
+def shared_weights(what: Op | Scope, x: Shape, numbers: dict[Any, int]) -> int:
+    """Return a number for the shapes of all weights by name: what two uses of one module must agree on.
+
+    `numbers` keeps what is known, so that blocks of blocks of blocks are each looked into once.
+    """
+    place = (id(what), x)
+    if place not in numbers:
+        key: Any
+        if isinstance(what, Op):
+            key = (type(what).name, tuple(what.weights(x).items()))
+        else:
+            steps = [(n.name, n.what, what.shapes[n.inputs[0]]) for n in what.nodes if not n.reuses]
+            key = tuple([(name, shared_weights(part, shape, numbers)) for name, part, shape in steps])
+        numbers[place] = numbers.setdefault(key, len(numbers))
+    return numbers[place]
 
 
 def main(value: Tensor | Results) -> Tensor:

@@ -42,6 +42,8 @@ class Costs:
             for node in scope.nodes:
                 cost = self.node(node, scope)
                 found += cost if wanted.intersection(node.outputs) else Cost(cost.params, 0)
+            if scope.wrapper is not None:
+                found = Cost(found.params, found.macs * scope.wrapper.evaluations)
             self.known[id(scope)] = found
         return found
 

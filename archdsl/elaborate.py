@@ -48,7 +48,10 @@ class Settings(Record):
 
 def elaborate(file: File, name: str, settings: Settings | None = None) -> Network:
     """Return the checked network of one net of a file; raises `CompileError` at the first mistake."""
-    return Elaborator(settings or Settings()).network(file, name)
+    try:
+        return Elaborator(settings or Settings()).network(file, name)
+    except RecursionError:
+        raise errors.too_deep(file.definitions[name].span, "expressions and blocks", MAX_CALLS) from None
 
 
 class Elaborator(Applier):
@@ -73,10 +76,7 @@ class Elaborator(Applier):
         value = self._configured(value, place)
         frame = Frame(_titled(value), place)
         self.builder = Builder(None, frame)
-        try:
-            scope = self._body(value, None, place)
-        except RecursionError:
-            raise errors.too_deep(place, "expressions and blocks", MAX_CALLS) from None
+        scope = self._body(value, None, place)
         doc = value.block.doc or file.module.doc
         return Network(name, scope, tuple(self.symbols.values()), file.source, doc)
 
@@ -295,8 +295,10 @@ class Elaborator(Applier):
         return value
 
     def output_statement(self, statement: syntax.Output, env: Env, x: Tensor | None) -> Tensor | None:
-        if any(name == statement.name for name, _, _ in self.builder.outputs):
-            raise errors.bound_twice(statement.span, statement.name, None)
+        places = self.builder.output_places
+        if statement.name in places:
+            raise errors.bound_twice(statement.span, statement.name, places[statement.name])
+        places[statement.name] = statement.span
         if keyword.iskeyword(statement.name):
             raise errors.bad_label(statement.span, statement.name, "it is a Python keyword")
         result = main(self.apply(statement.value, env, x, x))

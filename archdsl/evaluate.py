@@ -12,6 +12,7 @@ from archdsl.environment import Env
 from archdsl.functions import FUNCTIONS, MAX_ITEMS, LimitFault, ValueFault, bounded
 from archdsl.ops import OPS
 from archdsl.ops._op import REQUIRED
+from archdsl.ops.wrap import WRAPPERS
 from archdsl.sizes import Area, Size, SizeFault
 from archdsl.values import (
     NOTHING,
@@ -47,8 +48,10 @@ if TYPE_CHECKING:
     from archdsl.environment import File
     from archdsl.source import Span
 
-MAX_STEPS = 250_000  # expressions evaluated in one check, 0.7 s; published networks need under 2,500
-MAX_PARTS = 100_000  # of one value, each counted as often as it occurs
+MAX_STEPS = 150_000  # expressions evaluated and pipelines applied, 1 s; published networks need under 3,500
+    150_000  # expressions evaluated and pipelines applied in one check, 1 s; published networks need under 3,500
+)
+MAX_PARTS = 200_000  # of one value, each counted as often as it occurs
 MAX_NESTED = 100  # values inside one another
 MAX_CALLS = 48  # functions, blocks and nets inside one another
 MAX_BITS = 63
@@ -151,10 +154,12 @@ class Evaluator:
             return self.definition(file.imports[name][0], name, span)
         if name in OPS and name not in COMBINATORS:
             return OpValue(NOTHING, None, OPS[name], file.defaults.get(name, ()), file.inits.get(name, ()))
+        if name in WRAPPERS:
+            return OpValue(NOTHING, None, WRAPPERS[name])
         for words in (COMBINATORS, FUNCTIONS, INITIALIZERS):
             if name in words:
                 return words[name]
-        names = (env.visible() if env else []) + [*OPS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
+        names = (env.visible() if env else []) + [*OPS, *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
         raise errors.unknown_name(span, name, names)
 
     def definition(self, file: File, name: str, span: Span) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from archdsl import syntax
     from archdsl.initializers import Initializer
     from archdsl.ops._op import Op, Relation
+    from archdsl.ops.wrap import Wrapper
     from archdsl.sizes import Shape, Symbol
     from archdsl.source import Source, Span
 
@@ -47,7 +48,7 @@ class Output(Record):
 class Scope(Record):
     """One module: `shapes[v]` is the shape of value v, `inputs` are the values it is given, `outputs` what it returns.
 
-    The first output that is not `training` is the main one. `kind` is `net`, `block` or `scope`.
+    The first output that is not `training` is the main one. `kind` is `net`, `block`, `scope` or `wrapper`.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class Scope(Record):
     bindings: tuple[tuple[str, syntax.Expr, object], ...] = ()  # names bound to plain values in the body
     relations: tuple[tuple[Relation, Node], ...] = ()  # equalities that hold for some input sizes only
     input_names: tuple[str, ...] = ("x",)
+    wrapper: Wrapper | None = None  # of a `wrapper`: the operator that runs the only step
     definition: syntax.Block | syntax.Net | None = None  # of a block or net
 
     unequal = ("definition",)

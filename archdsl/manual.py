@@ -13,6 +13,7 @@ from archdsl.grammar import GRAMMAR
 from archdsl.initializers import ROWS
 from archdsl.ops import OPS
 from archdsl.ops._op import REQUIRED
+from archdsl.ops.wrap import WRAPPERS
 from archdsl.values import show
 
 TYPE_CHECKING = False
@@ -26,7 +27,10 @@ LIMITS = (
     ("archdsl.project", "MAX_IMPORTS", "files that import one another in a row"),
     ("archdsl.lexer", "MAX_BRACKETS", "brackets open at once"),
     ("archdsl.parse", "MAX_DEPTH", "expressions or statements inside one another"),
-    ("archdsl.evaluate", "MAX_STEPS", "expressions evaluated in one check"),
+    ("archdsl.parse", "MAX_TOKENS", "words, numbers and signs in a file"),
+    ("archdsl.evaluate", "MAX_STEPS", "expressions evaluated and pipelines applied, for each net"),
+    ("archdsl.evaluate", "MAX_PARTS", "parts of one value, each counted as often as it occurs"),
+    ("archdsl.evaluate", "MAX_NESTED", "values inside one another"),
     ("archdsl.evaluate", "MAX_CALLS", "blocks, nets and functions inside one another"),
     ("archdsl.evaluate", "MAX_BITS", "bits of an integer"),
     ("archdsl.functions", "MAX_ITEMS", "items of a list, passes of a loop, repetitions"),
@@ -39,7 +43,9 @@ LIMITS = (
 def sections() -> dict[str, str]:
     """Return the generated sections by name."""
     return {
-        "operators": "\n\n".join(operator(cls) for name, cls in OPS.items() if name not in WITHIN_COMBINATORS),
+        "operators": "\n\n".join(
+            operator(cls) for name, cls in {**OPS, **WRAPPERS}.items() if name not in WITHIN_COMBINATORS
+        ),
         "functions": "\n".join(["| function | |", "| --- | --- |", *map(_function, FUNCTIONS)]),
         "initializers": "\n".join(["| initializer | |", "| --- | --- |", *map(_initializer, ROWS)]),
         "limits": "\n".join(["| limit | |", "| --- | --- |", *(_limit(*row) for row in LIMITS)]),

@@ -10,7 +10,7 @@ import os
 
 from archdsl import errors, syntax
 from archdsl.environment import File
-from archdsl.evaluate import Evaluator, matched
+from archdsl.evaluate import MAX_CALLS, Evaluator, matched
 from archdsl.ops import OPS
 from archdsl.parse import parse
 from archdsl.source import Source, Span, folder_of
@@ -104,7 +104,10 @@ class Project:
                 if item.name == "x":
                     raise errors.bad_value(_head(item), "`x` is the tensor that reaches a step and cannot be defined")
                 file.definitions[item.name] = item
-        _settings(file)
+        try:
+            _settings(file)
+        except RecursionError:
+            raise errors.too_deep(module.span, "expressions and functions", MAX_CALLS) from None
         return file
 
     def _import(self, file: File, item: syntax.Import, chain: list[tuple[str, str]]) -> None:

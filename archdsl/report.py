@@ -141,6 +141,8 @@ def _alike(scope: Scope, left: Node, right: Node) -> bool:
 def _title(scope: Scope) -> str:
     if scope.kind == "scope":
         return ""
+    if scope.wrapper is not None:
+        return operation(scope.wrapper)
     params = scope.definition.params if scope.definition is not None else ()
     defaults = {p.name: " ".join(p.default.span.text.split()) for p in params if p.default is not None}
     args = [(k, show_value(v)) for k, v in scope.args]
@@ -152,6 +154,8 @@ def operation(op: Op) -> str:
     texts = []
     for name, spec in op.args.items():
         value = getattr(op, name)
+        if spec.kind.text == "a pipeline":
+            continue
         if spec.default is REQUIRED:
             texts.append(_plain(value))
         elif value is not None and value != (spec.kind.accept(spec.default) if spec.default is not None else None):

@@ -51,6 +51,7 @@ class Steps(Evaluator):
         self.builder = Builder(None, None)
         self.rules: dict[tuple[OpValue, tuple[Shape, ...]], tuple[Op, tuple[Shape, ...], list[Relation]]] = {}
         self.count = 0
+        self.weight_numbers: dict[Any, int] = {}
 
     def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
         """Return the scope of a block on an input; see `archdsl.elaborate`."""
@@ -247,7 +248,8 @@ class Steps(Evaluator):
             if tag.value is None or first.value is not tag.value:
                 raise errors.label_twice(tag.span, tag.name, first.span)
             owner = builder.nodes[number]
-            if shared_weights(owner.what, builder.shapes[owner.inputs[0]]) != shared_weights(what, operands[0].shape):
+            old, new = (owner.what, builder.shapes[owner.inputs[0]]), (what, operands[0].shape)
+            if shared_weights(*old, self.weight_numbers) != shared_weights(*new, self.weight_numbers):
                 raise errors.shared_weights(tag.use or tag.span, tag.name, first.use or owner.span)
             return tag.name, True
         if keyword.iskeyword(tag.name):
@@ -281,6 +283,8 @@ class Steps(Evaluator):
         if tensor.node >= 0:
             builder = tensor.builder
             node = builder.nodes[tensor.node]
+            if isinstance(node.what, Scope):
+                self.spend(len(node.what.nodes) // 16, span)
             found = tap(node.what, name) if isinstance(node.what, Scope) else None
             if found is not None:
                 scope, position = found

@@ -159,3 +159,15 @@ def test_strings_reach_code_only_through_checked_words():
         archdsl.loads('net n:\n    input i: [N, 3, H=8, W=8]\n    gelu(approximate="none\'); import os")')
     with pytest.raises(archdsl.CompileError, match="built from integers and names"):
         archdsl.loads('net n(s="a b"):\n    input i: [N, 3, H=8, W=8]\n    l{s}: conv(4, 3)')
+
+
+@pytest.mark.parametrize("name", ["f", "ode", "named_tuple", "drop_path_", "net_output", "module"])
+def test_blocks_may_have_the_names_of_what_generated_code_uses(name):
+    solved = "" if name == "ode" else "    ode(add(identity, conv(4, 3)))\n"  # a file's own names come first
+    text = (
+        f"block {name}(width):\n    conv(width, 3) -> relu -> drop_path(0.1)\n    output a = x\n    output b = x -> relu\n"
+        f"net net:\n    input i: [N, 3, H=8, W=8]\n    p: {name}(4)\n{solved}    output r = x\n"
+        "    output q = x -> sigmoid"
+    )
+    model = archdsl.loads(text)
+    assert model(torch.randn(1, 3, 8, 8)).r.shape == (1, 4, 8, 8)

@@ -197,3 +197,44 @@ def test_wrong_parameters_are_diagnosed():
         archdsl.load("resnet50", classes=0)
     with pytest.raises(TypeError):
         archdsl.load("resnet50", classes=object())
+
+
+class TestOde:
+    """`ode(f, solver, steps)` against what is known of dx/dt = f(x)."""
+
+    def net(self, call: str) -> torch.nn.Module:
+        return archdsl.loads(f"net n:\n    input i: [N, 2, H=4, W=4]\n    step: {call}").double()
+
+    def test_one_step_of_euler_is_a_residual_block(self):
+        model = self.net('ode([conv(2, 3), tanh], "euler")')
+        x = torch.randn(2, 2, 4, 4, dtype=torch.float64)
+        torch.testing.assert_close(model(x), x + model.step.f(x))
+        assert sorted(model.state_dict()) == ["step.f.0.bias", "step.f.0.weight"]
+
+    @pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("midpoint", 2), ("rk4", 4)])
+    def test_the_error_falls_with_the_order_of_the_solver(self, solver, order):
+        """On dx/dt = x the solution at 1 is e times the start; halving the step divides the error by 2**order."""
+        errors = []
+        for steps in (8, 16):
+            model = self.net(f'ode(conv(2, 1, bias=false), "{solver}", {steps})')
+            torch.nn.init.dirac_(model.step.f.weight)
+            y = model(torch.ones(1, 2, 4, 4, dtype=torch.float64))
+            errors.append((y - torch.e).abs().max().item())
+        assert abs(errors[0] / errors[1] / 2**order - 1) < 0.15
+
+    def test_cost_counts_every_evaluation(self):
+        from torch.utils.flop_counter import FlopCounterMode
+
+        from archdsl.compiler import compile_text
+        from archdsl.report import report
+
+        text = 'net n:\n    input i: [N, 2, H=4, W=4]\n    ode([conv(2, 3), relu], "rk4", 3)'
+        with FlopCounterMode(display=False) as counter:
+            archdsl.loads(text)(torch.zeros(1, 2, 4, 4))
+        assert report(compile_text(text).network).macs == counter.get_total_flops() // 2
+
+    def test_the_function_must_keep_the_shape(self):
+        with pytest.raises(archdsl.CompileError, match="must keep the shape"):
+            self.net("ode(conv(3, 3))")
+        with pytest.raises(archdsl.CompileError, match="expects a pipeline|must be a pipeline"):
+            self.net("ode(3)")

@@ -622,4 +622,4 @@ def test_the_offending_operand_is_blamed() -> None:
     with pytest.raises(ShapeFault) as fault:
         OPS["add"].build({}).shapes((N, 64, H, W), (N, 64, H, W), (N, 32, H, W))
     assert (fault.value.at, fault.value.title) == (2, "operands of `add` differ in shape")
-    assert fault.value.label == "operand 3 is [N, 32, H, W], operand 1 is [N, 64, H, W]"
+    assert fault.value.label == "[N, 32, H, W], unlike the first operand"

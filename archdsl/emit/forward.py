@@ -275,11 +275,13 @@ class Forward:
 
 
 def is_module(node: Node, scope: Scope) -> bool:
-    """Say whether a step becomes an attribute of its class: it has state, or a label and a module of its own."""
+    """Say whether a step becomes an attribute of its class: no function does it, or it has a label and a module."""
     what = node.what
     if isinstance(what, Scope):
         return True
-    return what.stateful or (node.labelled and what.module(scope.shapes[node.inputs[0]]) is not None)
+    shapes = [scope.shapes[i] for i in node.inputs]
+    only_form = what.stateful or what.function(*shapes) is None
+    return only_form or (node.labelled and what.module(shapes[0]) is not None)
 
 
 def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:

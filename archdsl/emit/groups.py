@@ -49,7 +49,8 @@ class Groups:
             outputs = tuple([(o.name, o.value, o.training) for o in scope.outputs])
             title = scope.title if scope.kind != "scope" or not is_sequential(scope) else ""
             # Numbered, since tuples inside tuples would be hashed through, once for each use of a scope.
-            found = self.numbers.setdefault((scope.kind, title, scope.inputs, nodes, outputs), len(self.numbers))
+            key = (scope.kind, title, scope.wrapper, scope.inputs, nodes, outputs)
+            found = self.numbers.setdefault(key, len(self.numbers))
             self.keys[id(scope)] = found
         return found
 
@@ -108,4 +109,4 @@ def is_plain_sequence(scope: Scope) -> bool:
 
 def has_class(scope: Scope) -> bool:
     """Say whether a scope becomes a class: nets, blocks, and bodies that are more than a sequence."""
-    return not is_empty(scope) and (scope.kind != "scope" or not is_sequential(scope))
+    return not is_empty(scope) and scope.wrapper is None and (scope.kind != "scope" or not is_sequential(scope))

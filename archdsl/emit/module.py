@@ -14,6 +14,8 @@ from archdsl.emit.forward import Forward, is_module
 from archdsl.emit.groups import Groups, is_plain_sequence
 from archdsl.emit.layout import WIDTH, Child, Piece, label, labelled_runs, looped, sequence
 from archdsl.ir import Scope
+from archdsl.ops import OPS
+from archdsl.ops.wrap import WRAPPERS
 from archdsl.record import Record
 
 TYPE_CHECKING = False
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     pass
 
 MAX_LAYERS = 1_000_000
+# Names that generated code uses otherwise, those of the classes that operators bring along among them.
+SUPPORT = "".join(str(op.support) for op in (*OPS.values(), *WRAPPERS.values()))
+RESERVED = {"F", "OrderedDict", "NamedTuple", *re.findall(r"^class (\w+)", SUPPORT, re.MULTILINE)}
 
 
 class Emitted(Record):
@@ -230,12 +235,12 @@ def _class_names(groups: Groups, network: ir.Network) -> dict[int, str]:
         title = _net_name(network) if scopes[0] is network.scope else camel(scopes[0].title or "part")
         by_title.setdefault(title, []).append(key)
     names: dict[int, str] = {}
-    taken: set[str] = set()
+    taken = RESERVED | {f"{_net_name(network)}Output"}
     for title, keys in by_title.items():
         suffixes = _suffixes([groups.classes[key] for key in keys])
         for key, suffix in zip(keys, suffixes):
             name = f"{title}{suffix}"
-            while name in taken or name in ("Module", "OrderedDict", "NamedTuple") or keyword.iskeyword(name):
+            while name in taken or keyword.iskeyword(name):
                 name += "_"
             taken.add(name)
             names[key] = name

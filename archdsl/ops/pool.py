@@ -142,8 +142,8 @@ class MaxUnpool(Pool):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         n, c, *_ = image(x)
         agree("maxunpool", x, more[0], 1, range(4))
-        y = remains((n, c, *self.spread(x)))
-        return self.as_like(y, image(more[1], 2)) if self.like else y
+        y = (n, c, *self.spread(x))
+        return remains(self.as_like(y, image(more[1], 2)) if self.like else y)
 
     def spread(self, x: Shape) -> tuple[Dim, Dim]:
         """Return the size from which windows would lead to `x` with nothing left over."""

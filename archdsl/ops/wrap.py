@@ -1,0 +1,65 @@
+"""Operators that take a pipeline: what they do to shapes is what the pipeline does, with a condition."""
+
+from __future__ import annotations
+
+from archdsl.ops._op import Kind, Op, arg, choice, integer
+
+EVALUATIONS = {"euler": 1, "midpoint": 2, "rk4": 4}  # of the function, in each step
+
+
+def pipeline() -> Kind:
+    """A pipeline; the elaborator applies it in a scope of its own."""
+    return Kind("a pipeline", lambda value: value is not None)
+
+
+class Wrapper(Op):
+    """Base of the operators that take a pipeline `f`; their module holds it as its attribute `f`."""
+
+    f: bool = arg(pipeline(), doc="applied in a module of its own, `f`")
+
+    @property
+    def evaluations(self) -> int:
+        """How often `f` runs for each input."""
+        raise NotImplementedError
+
+
+class Ode(Wrapper):
+    """Solution at time 1 of dx/dt = f(x), with x at time 0 the input (Chen et al., 2018, arXiv:1806.07366).
+
+    `f` must keep the shape. The step is fixed, 1 / steps; with `euler` and one step it is a residual block, x + f(x).
+    """
+
+    solver: str = arg(choice(*EVALUATIONS), "rk4", doc="the rule of each step")
+    steps: int = arg(integer(1, 10_000), 1, doc="steps from time 0 to time 1")
+
+    name = "ode"
+    support = '''\
+class Ode(nn.Module):
+    """Solution at time 1 of dx/dt = f(x), in equal steps of Euler's, the midpoint or the Runge-Kutta rule."""
+
+    def __init__(self, f: nn.Module, solver: str, steps: int) -> None:
+        super().__init__()
+        self.f, self.solver, self.steps = f, solver, steps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = 1 / self.steps
+        for _ in range(self.steps):
+            k1 = self.f(x)
+            if self.solver == "euler":
+                x = x + h * k1
+            elif self.solver == "midpoint":
+                x = x + h * self.f(x + h / 2 * k1)
+            else:
+                k2 = self.f(x + h / 2 * k1)
+                k3 = self.f(x + h / 2 * k2)
+                x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + self.f(x + h * k3))
+        return x
+'''
+
+    @property
+    def evaluations(self) -> int:
+        """How often `f` runs for each input."""
+        return EVALUATIONS[self.solver] * self.steps
+
+
+WRAPPERS: dict[str, type[Wrapper]] = {"ode": Ode}
