@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from archdsl.source import Span
 
 MAX_STEPS = 150_000  # expressions evaluated and pipelines applied, 1 s; published networks need under 3,500
-    150_000  # expressions evaluated and pipelines applied in one check, 1 s; published networks need under 3,500
-)
 MAX_PARTS = 200_000  # of one value, each counted as often as it occurs
 MAX_NESTED = 100  # values inside one another
 MAX_CALLS = 48  # functions, blocks and nets inside one another

@@ -106,8 +106,8 @@ class Steps(Evaluator):
             return value.op.build(given), tensors
         except ArgFault as fault:
             place = places.get(fault.name, span)
-            got = given[fault.name]
-            raise errors.bad_argument(place, value.label, fault.name, fault.reason, describe(got)) from None
+            got = describe(given[fault.name]) if fault.name in given else "left open"
+            raise errors.bad_argument(place, value.label, fault.name, fault.reason, got) from None
 
     def _init(self, value: OpValue, span: Span) -> tuple[tuple[str, Any], ...]:
         if not value.op.stateful:
