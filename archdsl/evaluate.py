@@ -371,6 +371,8 @@ class Evaluator:
         except ValueFault as fault:
             got = ", ".join(describe(v) for v in values)
             raise errors.bad_value(expr.span, f"`{target.name}` {fault}", f"got {got}") from None
+        except SizeFault as fault:
+            raise errors.size_limits(expr.span, str(fault), ()) from None
         except LimitFault as fault:
             raise errors.limit_exceeded(expr.span, fault.what, f"{fault.count} items", MAX_ITEMS) from None
         except TypeError:

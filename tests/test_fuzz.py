@@ -189,13 +189,14 @@ class Writer:
         return self.random.choice([
             f"({a} -> {b})", f"[{a}, {b}]", f"cat({a}, {b})", f"add(identity, {same})", f"({a}) * {self.number(0)}",
             f"({self.name('l')}: {a})", f"({a} if {self.test()})", f"({a} if {self.test()} else {b})", f"split({a}, {b})",
-            f"mul(identity, [{a}, conv(x.channels, 1), sigmoid])", f"(x -> {a})", f"block{self.random.randrange(3)}({a})",
+            f"mul(identity, [{a}, conv(x.channels, 1), sigmoid])", f"(x -> {a})", f"{self.pick('cat', 'add')}([{a} for i in range({self.pick('0', '1', '3')})])",
+            f"block{self.random.randrange(3)}({a}, {self.number(0)}).{self.name('l')}", f"block{self.random.randrange(3)}({a})",
         ])  # fmt: skip
 
     def statements(self, depth: int, indent: str) -> list[str]:
         lines: list[str] = []
         for _ in range(self.random.randint(1, 3)):
-            kind = self.random.randrange(9 if depth else 5)
+            kind = self.random.randrange(10 if depth else 5)
             inner = self.statements(depth - 1, indent + "    ") if kind >= 5 else []
             lines += {
                 0: [f"{indent}{self.pipeline(2)}"],
@@ -206,6 +207,12 @@ class Writer:
                 5: [f"{indent}for i in range({self.pick('2', '3')}):", *inner],
                 6: [f"{indent}if {self.test()}:", *inner, f"{indent}else:", f"{indent}    relu"],
                 7: [f"{indent}{self.name('s')}{{i}}:", *inner],
+                9: [
+                    f"{indent}for i in range(2):",
+                    f"{indent}    t{{i}} = x",
+                    *inner,
+                    f"{indent}t{{1}} -> {self.pipeline(1)}",
+                ],
                 8: [f"{indent}{self.pick('cat', 'add', 'mul', 'split')}:", *inner, f"{indent}    identity"],
             }[kind]
         return lines
@@ -217,6 +224,8 @@ class Writer:
             lines += [f"block block{number}(f=relu, i={number}):", *self.statements(1, "    ")]
         self.names = ["i"]
         lines += ["net n(i=1):", "    input image: [N, 8, H=32, W=48]", *self.statements(2, "    ")]
+        for number in range(self.random.randint(-3, 3)):
+            lines.append(f"    output o{number} = {self.known()}{self.pick('', '', ' when training')}")
         return "\n".join(lines) + "\n"
 
 

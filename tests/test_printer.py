@@ -167,9 +167,9 @@ class Recorder(list):  # type: ignore[type-arg]
         self.asked: list[tuple[str, str, int]] = []
 
     def __getitem__(self, number: Any) -> Any:
-        rule, build = super().__getitem__(number)
-        self.asked.append((rule.origin, rule.name, rule.length))
-        return rule, build
+        found = super().__getitem__(number)
+        self.asked.append((found[0].origin, found[0].name, found[0].length))
+        return found
 
 
 def own_rules(text: str) -> list[tuple[str, str, int]] | None:

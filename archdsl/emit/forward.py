@@ -210,7 +210,7 @@ class Forward:
             self.lines.append("if self.training:")
             ordered = [(o.name, v) for o, v in zip(outputs, values)]
             self._emit(f"return {self.result}({', '.join(f'{n}={v}' for n, v in ordered)})")
-            self.training = False
+        self.training = False
         if len(always) == 1:
             self._emit(f"return {always[0]}")
         elif self.result:

@@ -25,7 +25,7 @@ class Groups:
         self.numbers: dict[Hashable, int] = {}
         members: dict[int, list[Scope]] = {}
         for scope in self.scopes:
-            if has_class(scope):
+            if has_class(scope) or scope is root:
                 members.setdefault(self.key(scope), []).append(scope)
         self.classes: dict[int, list[Scope]] = {}
         for key in members:
@@ -85,7 +85,7 @@ def _distinct(scope: Scope, seen: set[int]) -> Iterator[Scope]:
 
 def is_empty(scope: Scope) -> bool:
     """Say whether a scope returns its input as it is."""
-    return not scope.nodes and len(scope.outputs) == 1
+    return not scope.nodes and [output.value for output in scope.outputs] == [scope.inputs[0]]
 
 
 def is_sequential(scope: Scope) -> bool:

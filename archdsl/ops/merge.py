@@ -131,7 +131,7 @@ class Chunk(Op):
     It stands behind the language's `split`.
     """
 
-    parts: int = arg(integer(1, examples=(1, 2, 3, 4)), doc="number of results; it must divide the channels")
+    parts: int = arg(integer(2, examples=(2, 3, 4)), doc="number of results; it must divide the channels")
 
     @property
     def results(self) -> tuple[str, ...]:  # type: ignore[override]

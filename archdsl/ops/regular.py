@@ -105,7 +105,7 @@ class Scale(nn.Module):
 
     def __init__(self, value: float, shape: tuple[int, ...] = (1,)) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full(shape, value))
+        self.weight = nn.Parameter(torch.full(shape, float(value)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.weight
