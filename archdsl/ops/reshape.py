@@ -186,10 +186,11 @@ class Crop(Op):
     like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
 
     support = '''\
-def center_crop(x: torch.Tensor, size: list[int]) -> torch.Tensor:
+def center_crop(x: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
     """Cut out the centre of a map: [N, C, H, W] -> [N, C, *size]."""
-    top, left = (x.shape[2] - size[0]) // 2, (x.shape[3] - size[1]) // 2
-    return x[:, :, top : top + size[0], left : left + size[1]]
+    height, width = (size, size) if isinstance(size, int) else size
+    top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+    return x[:, :, top : top + height, left : left + width]
 '''
 
     @classmethod
