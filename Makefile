@@ -29,7 +29,7 @@ grammar:  ## rebuild the parse tables after a change of the grammar
 	$(PYTHON) -c 'from archdsl.grammar import write; print("wrote", write())'
 
 manual:  ## rewrite the generated sections of the language reference
-	$(PYTHON) -c 'from archdsl.manual import write; write("docs/language.md")'
+	$(PYTHON) -m archdsl.manual
 
 format:  ## format the sources
 	$(PYTHON) -m ruff check --fix .

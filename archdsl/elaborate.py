@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from archdsl.source import Span
 
 
+INPUT_FORMS = "images are `[N, C, H, W]`, flat features are `[N, F]`"
+
+
 class Settings(Record):
     """What a caller changes about a net: parameters by name, sizes of its inputs, channels of its first input."""
 
@@ -234,6 +237,8 @@ class Elaborator(Applier):
             return self._bind_input(statement, env, builder, x)
         if builder.nodes:
             raise errors.misplaced(statement.span, "an `input`", "inputs stand before the first step of a net")
+        if len(statement.dims) not in (2, 4):
+            raise errors.bad_input(statement.span, f"an input has 2 or 4 axes, not {len(statement.dims)}", INPUT_FORMS)
         number = len(builder.inputs)
         asked = self.settings.sizes[number] if number < len(self.settings.sizes) else None
         if asked is not None and len(asked) != len(statement.dims):

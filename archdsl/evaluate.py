@@ -391,7 +391,7 @@ class Evaluator:
                     if param.default is None:
                         raise errors.missing_argument(expr.span, fn.name, param.name, ", ".join(params))
                     self.bind(param.name, self.eval(param.default, inner, None), inner, param.span)
-            return self.eval(fn.value, inner, x)
+            return self.eval(fn.value, inner, None)  # `x` stands in steps; a function is given sizes
 
     def _initializer(self, name: str, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
         params = [param for param, _ in initializers.ROWS[name].params]

@@ -44,6 +44,8 @@ class Lexer:
         end = len(text)
         match, literals, space = self.match, self.literals, SPACE.match
         at = yield from self._new_line(source, 0, indents, first=True)
+        if at >= end:  # nothing but blank lines and comments
+            return
         while True:
             at = space(text, at).end()  # type: ignore[union-attr]
             if at >= end:
@@ -74,8 +76,7 @@ class Lexer:
         if brackets:
             word, start = brackets[-1]
             raise errors.unclosed(Span(source, start, start + 1), OPENING[word])
-        if end:
-            yield "_NL", "", end, end
+        yield "_NL", "", end, end
         for _ in indents[1:]:
             yield "_DEDENT", "", end, end
 

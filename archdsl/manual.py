@@ -1,10 +1,12 @@
 """The generated sections of `docs/language.md`: operators, functions, initializers, limits and the grammar.
 
-`make manual` rewrites them, and a test holds them current, so the reference cannot say what the compiler does not do.
+`make manual`, or `python -m archdsl.manual`, rewrites them, and a test holds them current, so the reference cannot say
+what the compiler does not do.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from importlib import import_module
 
@@ -14,6 +16,7 @@ from archdsl.initializers import ROWS
 from archdsl.ops import OPS
 from archdsl.ops._op import REQUIRED
 from archdsl.ops.wrap import WRAPPERS
+from archdsl.source import folder_of
 from archdsl.values import show
 
 TYPE_CHECKING = False
@@ -32,12 +35,22 @@ LIMITS = (
     ("archdsl.evaluate", "MAX_PARTS", "parts of one value, each counted as often as it occurs"),
     ("archdsl.evaluate", "MAX_NESTED", "values inside one another"),
     ("archdsl.evaluate", "MAX_CALLS", "blocks, nets and functions inside one another"),
-    ("archdsl.evaluate", "MAX_BITS", "bits of an integer"),
+    ("archdsl.evaluate", "MAX_BITS", "bits of an integer, its sign aside"),
+    ("archdsl.parse", "MAX_DIGITS", "digits of an integer"),
     ("archdsl.functions", "MAX_ITEMS", "items of a list, passes of a loop, repetitions"),
     ("archdsl.steps", "MAX_NODES", "steps in distinct instances of blocks"),
     ("archdsl.sizes", "MAX_PERIOD", "the product of strides on one path"),
     ("archdsl.emit.module", "MAX_LAYERS", "layers of a network that is compiled or loaded"),
+    ("archdsl.ops._op", "MAX_INT", "an integer argument of an operator"),
+    ("archdsl.ops._op", "MAX_REAL", "a number that an operator takes"),
 )
+# An example of which the shapes of the weights are read off: its numbers can be told apart, and have names.
+EXAMPLE = {"out": 178, "kernel": (5, 7), "groups": 2, "multiplier": 3, "learned": True, "per_channel": True}
+CHANNELS = 194
+NUMBERS = {
+    178: "out", 89: "out / groups", 194: "C", 97: "C / groups", 582: "multiplier * C", 5: "kernel height",
+    7: "kernel width",
+}  # fmt: skip
 
 
 def sections() -> dict[str, str]:
@@ -64,11 +77,13 @@ def updated(page: str) -> str:
 
 
 def operator(cls: type[Op]) -> str:
-    """Return the entry of one operator: signature, what it does, its arguments."""
+    """Return the entry of one operator: signature, what it does, its arguments, its weights."""
     params = ", ".join(_parameter(name, spec) for name, spec in cls.args.items())
     lines = [f"### `{cls.name}({params})`" if params else f"### `{cls.name}`", "", _paragraphs(cls.__doc__ or "")]
     if cls.args:
         lines += ["", *(f"- `{name}`: {spec.doc}; {spec.kind.text}." for name, spec in cls.args.items())]
+    if cls.stateful:
+        lines += ["", f"Weights: {_weights(cls)}."]
     return "\n".join(lines)
 
 
@@ -76,6 +91,16 @@ def _parameter(name: str, spec: Arg) -> str:
     if spec.default is REQUIRED:
         return name
     return f"{name}=…" if spec.default is None else f"{name}={show(spec.default)}"
+
+
+def _weights(cls: type[Op]) -> str:
+    values = {name: EXAMPLE.get(name, spec.default) for name, spec in cls.args.items()}
+    for name, spec in cls.args.items():
+        if values[name] is REQUIRED:
+            values[name] = spec.kind.examples[0]
+    shapes = cls.build(values).weights((1, CHANNELS))
+    texts = {name: ", ".join(NUMBERS.get(size, str(size)) for size in shape) for name, shape in shapes.items()}
+    return ", ".join(f"`{name}` [{text}]" for name, text in texts.items())
 
 
 def _paragraphs(doc: str) -> str:
@@ -94,7 +119,8 @@ def _initializer(name: str) -> str:
 
 
 def _limit(module: str, constant: str, what: str) -> str:
-    return f"| {what} | {getattr(import_module(module), constant):,} |"
+    value = getattr(import_module(module), constant)
+    return f"| {what} | {value:,} |" if isinstance(value, int) else f"| {what} | {value:g} |"
 
 
 def _grammar() -> str:
@@ -108,3 +134,7 @@ def write(path: str) -> None:
         page = file.read()
     with open(path, "w", encoding="utf-8") as file:
         file.write(updated(page))
+
+
+if __name__ == "__main__":
+    write(os.path.join(os.path.dirname(folder_of("archdsl.grammars")), "docs", "language.md"))

@@ -98,12 +98,7 @@ class Project:
                 self._import(file, item, chain)
         for item in module.items:
             if isinstance(item, (syntax.Block, syntax.Net, syntax.Fn, syntax.Alias)):
-                earlier = file.definitions.get(item.name)
-                if earlier is not None:
-                    raise errors.duplicate_definition(_head(item), item.name, _head(earlier))
-                if item.name == "x":
-                    raise errors.bad_value(_head(item), "`x` is the tensor that reaches a step and cannot be defined")
-                file.definitions[item.name] = item
+                _define(file, item)
         try:
             _settings(file)
         except RecursionError:
@@ -128,6 +123,9 @@ class Project:
         for word, name in enumerate(item.names, 3):
             if name not in found.definitions:
                 raise errors.unknown_name(item.place(word), name, found.definitions)
+            earlier = file.imports.get(name)
+            if earlier is not None:
+                raise errors.duplicate_definition(item.place(word), name, earlier[1].span)
             file.imports[name] = (found, item)
 
 
@@ -139,6 +137,23 @@ def _beside(source: Source, module: str) -> str:
         if os.path.isfile(path) and os.path.dirname(os.path.realpath(path)) == os.path.realpath(folder):
             return path
     return ""
+
+
+def _define(file: File, item: syntax.Block | syntax.Net | syntax.Fn | syntax.Alias) -> None:
+    """Add a definition, whose name and parameters must each be new."""
+    earlier = file.definitions.get(item.name)
+    if earlier is not None:
+        raise errors.duplicate_definition(_head(item), item.name, _head(earlier))
+    if item.name in file.imports:
+        raise errors.duplicate_definition(_head(item), item.name, file.imports[item.name][1].span)
+    if item.name == "x":
+        raise errors.bad_value(_head(item), "`x` is the tensor that reaches a step and cannot be defined")
+    places: dict[str, Span] = {}
+    for param in () if isinstance(item, syntax.Alias) else item.params:
+        if param.name in places:
+            raise errors.bound_twice(param.span, param.name, places[param.name])
+        places[param.name] = param.span
+    file.definitions[item.name] = item
 
 
 def _settings(file: File) -> None:

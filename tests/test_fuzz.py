@@ -10,17 +10,24 @@ import json
 import random
 import time
 from collections import Counter
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from test_bad_input import HEAD, outcome
 from trees import KNOWN
 
 from archdsl import grammar, project, render
+from archdsl.cost import weights
 from archdsl.diagnostics import CompileError
+from archdsl.elaborate import elaborate
+from archdsl.emit import emit
 from archdsl.lexer import Lexer
 from archdsl.ops import OPS
 from archdsl.project import Project
+from archdsl.report import report
 from archdsl.source import Source
 
 GALLERY = [project.read(project.path_of(name)).text for name in project.bundled()]
@@ -236,6 +243,42 @@ def write_nets(count: int, seed: int) -> Counter[str]:
         mistake = outcome(Writer(seed + number).file())
         ends[mistake.diagnostic.code if mistake else "fine"] += 1
     return ends
+
+
+def run_nets(count: int, seed: int) -> int:
+    """Run the code of nets at random, those that check and are small; count them."""
+    ran = 0
+    for number in range(count):
+        try:
+            network = elaborate(Project().text(Writer(seed + number).file()), "n")
+            emitted = emit(network)
+        except CompileError:
+            continue
+        figures = report(network)
+        shapes = [[int(dim) for dim in shape] for shape in network.scope.output_shapes]
+        if figures.params > 1e7 or figures.macs > 1e8 or any(prod(shape) > 1e6 for shape in shapes):
+            continue
+        names: dict[str, Any] = {"__name__": "generated"}
+        exec(compile(emitted.text, "generated", "exec"), names)
+        model = names[emitted.class_name]()
+        assert {k: tuple(v.shape) for k, v in model.named_parameters()} == dict(weights(network.scope))
+        with torch.no_grad():
+            model.eval()
+            found = model(torch.randn(1, 8, 32, 48))
+        results = [found] if isinstance(found, torch.Tensor) else [tensor for tensor in found if tensor is not None]
+        always = [shape for shape, output in zip(shapes, network.scope.outputs) if not output.training]
+        assert [list(tensor.shape) for tensor in results] == always
+        ran += 1
+    return ran
+
+
+def test_nets_at_random_run():
+    assert run_nets(120, seed=50_000) > 8
+
+
+@pytest.mark.slow
+def test_many_nets_at_random_run():
+    run_nets(20_000, seed=2_000_000)
 
 
 def test_nets_at_random():
