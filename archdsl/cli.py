@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> ArgumentParser:
     import argparse
 
+    from archdsl.cost.commands import add_parsers
+
     parser = argparse.ArgumentParser(
         prog="archdsl", description="Convolutional networks, written the way their papers describe them."
     )
@@ -58,6 +60,7 @@ def _parser() -> ArgumentParser:
     compile.add_argument("-o", "--output", metavar="OUT", help="the file to write; `-` prints it (default: NET.py)")
     compile.add_argument("--emit", choices=("python", "ir", "ast", "json"), default="python", help="what to write")
     _net_options(compile)
+    add_parsers(commands, _net_options)
     listing = commands.add_parser("list", help="list the bundled networks")
     listing.add_argument("pattern", nargs="?", default="*", help="a name with the wildcards * and ?")
     explain = commands.add_parser("explain", help="explain a diagnostic by its code")
@@ -124,6 +127,14 @@ def _compile(options: Namespace) -> int:
     _write(path, text)
     print(f"wrote {path}: {human(figures.params)} parameters, {human(figures.macs)} MACs, {text.count(chr(10))} lines")
     return 0
+
+
+def _cost(options: Namespace) -> int:
+    from archdsl.compiler import compiled
+    from archdsl.cost.commands import cost
+
+    found = compiled(options.name, net=options.net, params=_parameters(options.set), sizes=_sizes(options.input))
+    return cost(options, found.network)
 
 
 def _emitted(found: Compiled, form: str) -> tuple[str, str]:
@@ -210,7 +221,7 @@ def _explain(options: Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"check": _check, "compile": _compile, "list": _list, "explain": _explain}
+_COMMANDS = {"check": _check, "compile": _compile, "cost": _cost, "list": _list, "explain": _explain}
 
 
 # -------------------------------------------------------------------------------------------------- arguments

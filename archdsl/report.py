@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from archdsl.cost import Costs
 from archdsl.ir import Scope
-from archdsl.ops._op import REQUIRED, show
+from archdsl.ops._op import show
 from archdsl.record import Record
-from archdsl.values import show as show_value
+from archdsl.rows import human as human
+from archdsl.rows import operation as operation
+from archdsl.rows import repeats, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.ir import Network, Node
-    from archdsl.ops._op import Op
+    from archdsl.ir import Network
     from archdsl.sizes import Shape
 
 CONVENTION = "MACs of convolutions and linear layers for one image; FLOPs are twice that"
@@ -101,72 +102,18 @@ def _rows(scope: Scope, costs: Costs, depth: int) -> Iterator[Row]:
         if isinstance(node.what, Scope) and not node.what.nodes:  # a block that does nothing here
             at += 1
             continue
-        count = _repeats(scope, at)
+        count = repeats(scope, at)
         cost = costs.node(node, scope)
         shape = scope.shapes[node.outputs[0]]
         name = node.name if count == 1 else f"{node.name}-{nodes[at + count - 1].name}"
         block = isinstance(node.what, Scope)
-        title = _title(node.what) if isinstance(node.what, Scope) else operation(node.what)
+        what = title(node.what) if isinstance(node.what, Scope) else operation(node.what)
         if node.reuses:
-            title += ", shared"
-        yield Row(depth, name, title, shape, cost.params * count, cost.macs * count, count, block)
+            what += ", shared"
+        yield Row(depth, name, what, shape, cost.params * count, cost.macs * count, count, block)
         if isinstance(node.what, Scope):
             yield from _rows(node.what, costs, depth + 1)
         at += count
-
-
-def _repeats(scope: Scope, at: int) -> int:
-    """Count how often a numbered step follows itself, on the same shapes."""
-    first = scope.nodes[at]
-    count = 1
-    if first.labelled or not first.name:
-        return 1
-    for node in scope.nodes[at + 1 :]:
-        same = node.what is first.what if isinstance(first.what, Scope) else node.what == first.what
-        if (
-            not same
-            or node.labelled
-            or not _alike(scope, node, first)
-            or node.inputs[0] not in scope.nodes[at + count - 1].outputs
-        ):
-            break
-        count += 1
-    return count
-
-
-def _alike(scope: Scope, left: Node, right: Node) -> bool:
-    return all(scope.shapes[a] == scope.shapes[b] for a, b in zip(left.inputs, right.inputs))
-
-
-def _title(scope: Scope) -> str:
-    if scope.kind == "scope":
-        return ""
-    if scope.wrapper is not None:
-        return operation(scope.wrapper)
-    params = scope.definition.params if scope.definition is not None else ()
-    defaults = {p.name: " ".join(p.default.span.text.split()) for p in params if p.default is not None}
-    args = [(k, show_value(v)) for k, v in scope.args]
-    return f"{scope.title}({', '.join(f'{k}={v}' for k, v in args if v != defaults.get(k))})"
-
-
-def operation(op: Op) -> str:
-    """Print an operator with the arguments that differ from its defaults: `conv(64, 7, stride=2)`."""
-    texts = []
-    for name, spec in op.args.items():
-        value = getattr(op, name)
-        if spec.kind.text == "a pipeline":
-            continue
-        if spec.default is REQUIRED:
-            texts.append(_plain(value))
-        elif value is not None and value != (spec.kind.accept(spec.default) if spec.default is not None else None):
-            texts.append(f"{name}={_plain(value)}")
-    return f"{op.name}({', '.join(texts)})" if texts else op.name
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, tuple) and len(set(value)) == 1:
-        value = value[0]
-    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else show_value(value)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -190,11 +137,3 @@ def _size(shape: Shape, all: bool = False) -> str:
 
 def _shape_json(shape: Shape) -> dict[str, Any]:
     return {"shape": [d if isinstance(d, int) else str(d) for d in shape], "at_default": [int(d) for d in shape]}
-
-
-def human(number: int) -> str:
-    """Print a count with three figures: `25.6 M`."""
-    for scale, unit in ((10**12, " T"), (10**9, " G"), (10**6, " M"), (10**3, " k")):
-        if number >= scale:
-            return f"{number / scale:.3g}{unit}"
-    return str(number)

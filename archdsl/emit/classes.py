@@ -6,7 +6,8 @@ import keyword
 import os
 
 from archdsl import syntax
-from archdsl.emit.groups import has_class, is_empty
+from archdsl.cost.eager import in_place, is_empty
+from archdsl.emit.groups import has_class
 from archdsl.emit.layout import Argument, Child, Piece, named, sequence
 from archdsl.emit.terms import ATOM, PRODUCT, Term, added, collapsed, formula, literal, python, translate
 from archdsl.ir import Scope
@@ -430,16 +431,3 @@ def _field_of(context: Context, node: Node, field: str) -> Callable[[Scope], obj
     """Return a function that gives a field of the operator in the place of `node`, for each instance."""
     number = context.first.nodes.index(node)
     return lambda scope: collapsed(getattr(scope.nodes[number].what, field))
-
-
-def in_place(scope: Scope, number: int) -> bool:
-    """Say whether an activation may overwrite its input: nobody else reads it, and its maker does not need it."""
-    node = scope.nodes[number]
-    if not isinstance(node.what, Op) or not node.what.inplace:
-        return False
-    value = node.inputs[0]
-    makers = [n for n in scope.nodes if value in n.outputs]
-    readers = [n for n in scope.nodes if value in n.inputs]
-    read_outside = any(o.value == value for o in scope.outputs)
-    made_by_layer = bool(makers) and isinstance(makers[0].what, Op) and makers[0].what.stateful
-    return made_by_layer and len(readers) == 1 and not read_outside

@@ -11,8 +11,7 @@ import keyword
 import re
 
 from archdsl.cost import needed
-from archdsl.emit.classes import in_place
-from archdsl.emit.groups import is_empty
+from archdsl.cost.eager import in_place, is_empty, is_module
 from archdsl.emit.layout import WIDTH, label
 from archdsl.emit.terms import python
 from archdsl.ir import Scope
@@ -272,16 +271,6 @@ class Forward:
         attribute = attribute if attribute.isidentifier() else f"argument{number}"
         self.plan.stored[attribute] = term
         return f"self.{attribute}"
-
-
-def is_module(node: Node, scope: Scope) -> bool:
-    """Say whether a step becomes an attribute of its class: no function does it, or it has a label and a module."""
-    what = node.what
-    if isinstance(what, Scope):
-        return True
-    shapes = [scope.shapes[i] for i in node.inputs]
-    only_form = what.stateful or what.function(*shapes) is None
-    return only_form or (node.labelled and what.module(shapes[0]) is not None)
 
 
 def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ instances (no projection, say) does not split the class around it: it becomes op
 
 from __future__ import annotations
 
+from archdsl.cost.eager import is_empty, is_sequential
 from archdsl.ir import Scope
 
 TYPE_CHECKING = False
@@ -81,30 +82,6 @@ def _distinct(scope: Scope, seen: set[int]) -> Iterator[Scope]:
         if isinstance(node.what, Scope):
             yield from _distinct(node.what, seen)
     yield scope
-
-
-def is_empty(scope: Scope) -> bool:
-    """Say whether a scope returns its input as it is."""
-    return not scope.nodes and [output.value for output in scope.outputs] == [scope.inputs[0]]
-
-
-def is_sequential(scope: Scope) -> bool:
-    """Say whether a scope is a plain `nn.Sequential`: each step a module, applied to what the step before returns."""
-    if len(scope.inputs) != 1 or len(scope.outputs) != 1:
-        return False
-    value = scope.inputs[0]
-    for node in scope.nodes:
-        if node.inputs != (value,) or len(node.outputs) != 1 or node.reuses:
-            return False
-        if not isinstance(node.what, Scope) and node.what.module(scope.shapes[value]) is None:
-            return False
-        value = node.outputs[0]
-    return scope.outputs[0].value == value
-
-
-def is_plain_sequence(scope: Scope) -> bool:
-    """Say whether a scope is a sequence whose modules are numbered, as those of `nn.Sequential` are."""
-    return bool(scope.nodes) and is_sequential(scope) and all(n.name == str(i) for i, n in enumerate(scope.nodes))
 
 
 def has_class(scope: Scope) -> bool:

@@ -8,10 +8,11 @@ from itertools import pairwise
 from textwrap import wrap
 
 from archdsl import errors, ir
+from archdsl.cost.eager import is_module, is_plain_sequence
 from archdsl.emit import start
 from archdsl.emit.classes import ClassPlan, file_name
-from archdsl.emit.forward import Forward, is_module
-from archdsl.emit.groups import Groups, is_plain_sequence
+from archdsl.emit.forward import Forward
+from archdsl.emit.groups import Groups
 from archdsl.emit.layout import WIDTH, Child, Piece, label, labelled_runs, looped, sequence
 from archdsl.ir import Scope
 from archdsl.ops import OPS

@@ -10,6 +10,8 @@ hold raises `ShapeFault`, a position-free reason, and the elaborator adds the pl
 
 from __future__ import annotations
 
+from math import prod
+
 from archdsl.reach import Reach
 from archdsl.record import Record
 from archdsl.sizes import Size, product
@@ -225,6 +227,20 @@ class Relation(Record):
     at_least: bool = False
 
 
+class Kernel(Record):
+    """One kernel that eager PyTorch runs for a step: the numbers of elements that it reads and writes for each image.
+
+    `fixed` elements are read whatever the batch: weights and buffers. Indices (`long_…`) have 8 bytes each.
+    """
+
+    name: str
+    reads: tuple[Dim, ...]
+    writes: tuple[Dim, ...]
+    fixed: int = 0
+    long_reads: tuple[Dim, ...] = ()
+    long_writes: tuple[Dim, ...] = ()
+
+
 class Op(Record):
     """Base of all operators. A subclass is one operator; an instance is one use of it, with its arguments."""
 
@@ -279,6 +295,18 @@ class Op(Record):
     def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         """Return multiply-accumulates for one image: convolutions and matrix products only."""
         return 0
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        """Return the arithmetic operations for one image beside `macs`, in evaluation mode: a function counts 1."""
+        return 0
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        """Return what eager PyTorch runs in evaluation mode; nothing where the result is a view of the operand.
+
+        Here one kernel that reads all operands and weights and writes all results.
+        """
+        fixed = elements(self.weights(xs[0])) if self.stateful else 0
+        return (Kernel(self.name, tuple([volume(x) for x in xs]), tuple([volume(y) for y in ys]), fixed),)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         """Return what a position of the result sees of an operand along an axis, 0 for the height and 1 for the width.
@@ -385,6 +413,11 @@ def everything(shape: Shape, axis: int) -> Reach:
     return Reach.constant(0, extent(shape, axis) - 1)
 
 
+def elements(weights: dict[str, tuple[int, ...]]) -> int:
+    """Count the elements of an operator's learned parameters."""
+    return sum([prod(shape) for shape in weights.values()])
+
+
 def volume(shape: Shape) -> Dim:
     """Return the number of elements of one image of a batch."""
     return product(shape[1:])
@@ -401,8 +434,9 @@ def is_symbolic(dim: Dim) -> bool:
 
 
 __all__ = [
-    "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kind", "Leaf", "Op", "Operand", "Relation",
-    "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channels", "choice", "divides",
-    "equalities", "everything", "expression", "extent", "fits", "fixed", "image", "integer", "is_symbolic", "number",
-    "op", "optional", "pair", "product", "remains", "show", "tensor", "volume",
+    "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Op", "Operand",
+    "Relation", "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channels", "choice",
+    "divides", "elements", "equalities", "everything", "expression", "extent", "fits", "fixed", "image",
+    "integer", "is_symbolic", "number", "op", "optional", "pair", "product", "remains", "show", "tensor",
+    "volume",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import Leaf, Op, X, arg, as_int, boolean, call, channels, choice, fixed, number, op
+from archdsl.ops._op import Leaf, Op, X, arg, as_int, boolean, call, channels, choice, fixed, number, op, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from archdsl.ops._op import Call, Relation
-    from archdsl.sizes import Shape
+    from archdsl.sizes import Dim, Shape
 
 
 class Activation(Op):
     """Base of the activations without weights: they keep the shape, and PyTorch has a module and a function."""
 
     torch: ClassVar[tuple[str, str]]  # names of the module and of the function
+    operations: ClassVar[int]  # arithmetic operations for each element
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return x
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(xs[0]) * self.operations
 
     def keywords(self) -> dict[str, Leaf]:
         """The arguments by PyTorch's names."""
@@ -35,19 +39,20 @@ class Activation(Op):
 # `inplace` is for gradients that need the result only. PyTorch offers `inplace=True` for relu6, hardswish, silu, mish
 # and hardsigmoid too, but then keeps a copy of the input for the gradient: a pass over memory more, and none saved.
 PLAIN = (
-    # operator, module, function, inplace, what it does
-    ("relu", "nn.ReLU", "F.relu", True, "Rectified linear unit (`nn.ReLU`): max(x, 0)."),
-    ("relu6", "nn.ReLU6", "F.relu6", False, "Clipped rectified linear unit (`nn.ReLU6`): min(max(x, 0), 6)."),
-    ("silu", "nn.SiLU", "F.silu", False, "Sigmoid linear unit, or swish (`nn.SiLU`): x * sigmoid(x)."),
-    ("mish", "nn.Mish", "F.mish", False, "Mish (`nn.Mish`): x * tanh(log(1 + exp(x)))."),
-    ("sigmoid", "nn.Sigmoid", "torch.sigmoid", False, "Logistic function (`nn.Sigmoid`): 1 / (1 + exp(-x))."),
-    ("tanh", "nn.Tanh", "torch.tanh", False, "Hyperbolic tangent (`nn.Tanh`)."),
-    ("hardswish", "nn.Hardswish", "F.hardswish", False, "Hard swish (`nn.Hardswish`): x * clip(x + 3, 0, 6)/6."),
-    ("hardsigmoid", "nn.Hardsigmoid", "F.hardsigmoid", False, "Hard sigmoid (`nn.Hardsigmoid`): clip(x + 3, 0, 6)/6."),
+    # operator, module, function, inplace, operations, what it does
+    ("relu", "nn.ReLU", "F.relu", True, 1, "Rectified linear unit (`nn.ReLU`): max(x, 0)."),
+    ("relu6", "nn.ReLU6", "F.relu6", False, 2, "Clipped rectified linear unit (`nn.ReLU6`): min(max(x, 0), 6)."),
+    ("silu", "nn.SiLU", "F.silu", False, 5, "Sigmoid linear unit, or swish (`nn.SiLU`): x * sigmoid(x)."),
+    ("mish", "nn.Mish", "F.mish", False, 5, "Mish (`nn.Mish`): x * tanh(log(1 + exp(x)))."),
+    ("sigmoid", "nn.Sigmoid", "torch.sigmoid", False, 4, "Logistic function (`nn.Sigmoid`): 1 / (1 + exp(-x))."),
+    ("tanh", "nn.Tanh", "torch.tanh", False, 1, "Hyperbolic tangent (`nn.Tanh`)."),
+    ("hardswish", "nn.Hardswish", "F.hardswish", False, 5, "Hard swish (`nn.Hardswish`): x * clip(x + 3, 0, 6)/6."),
+    ("hardsigmoid", "nn.Hardsigmoid", "F.hardsigmoid", False, 4, "Hard sigmoid (`nn.Hardsigmoid`): clip(x + 3, 0, 6)/6."),  # noqa: E501
 )  # fmt: skip
 
-for _name, _module, _function, _inplace, _doc in PLAIN:
-    _body = {"__doc__": _doc, "__module__": __name__, "torch": (_module, _function), "inplace": _inplace}
+for _name, _module, _function, _inplace, _operations, _doc in PLAIN:
+    _body: dict[str, object] = {"__doc__": _doc, "__module__": __name__, "torch": (_module, _function)}
+    _body |= {"inplace": _inplace, "operations": _operations}
     op(_name)(type(_module.removeprefix("nn."), (Activation,), _body))
 
 
@@ -58,6 +63,7 @@ class LeakyReLU(Activation):
     slope: float = arg(number(0), 0.01, doc="slope below zero")
 
     torch = ("nn.LeakyReLU", "F.leaky_relu")
+    operations = 2
     inplace = True
 
     def keywords(self) -> dict[str, Leaf]:
@@ -71,6 +77,7 @@ class ELU(Activation):
     alpha: float = arg(number(0), 1.0, doc="the limit far below zero is -alpha")
 
     torch = ("nn.ELU", "F.elu")
+    operations = 3
     inplace = True
 
     def keywords(self) -> dict[str, Leaf]:
@@ -85,6 +92,11 @@ class GELU(Activation):
 
     torch = ("nn.GELU", "F.gelu")
 
+    @property
+    def operations(self) -> int:  # type: ignore[override]
+        """The operations of x * (1 + erf(x / √2)) / 2, or of the usual polynomial inside a tanh."""
+        return 5 if self.approximate == "none" else 9
+
     def keywords(self) -> dict[str, Leaf]:
         return {"approximate": self.leaf("approximate", omit="none")}
 
@@ -94,6 +106,7 @@ class Softmax(Activation):
     """Softmax over the channels (`nn.Softmax`): the channels of every position become positive and sum to 1."""
 
     torch = ("nn.Softmax", "F.softmax")
+    operations = 5  # maximum, difference, exp, sum, quotient
 
     def keywords(self) -> dict[str, Leaf]:
         return {"dim": Leaf(1)}
@@ -117,6 +130,9 @@ class PReLU(Op):
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
         return {"weight": (as_int(x[1]) if self.per_channel else 1,)}
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(xs[0]) * 2
 
     def module(self, x: Shape) -> Call:
         slopes = channels(x) if self.per_channel else None

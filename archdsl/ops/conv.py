@@ -71,6 +71,9 @@ class Conv(Op):
         kh, kw = self.kernel
         return volume(ys[0]) * (kh * kw * as_int(xs[0][1]) // self.groups)
 
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(ys[0]) if self.bias else 0
+
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return Reach.window(self.kernel[axis], self.stride[axis], self.padding[axis], self.dilation[axis])
 
@@ -117,6 +120,9 @@ class Depthwise(Op):
 
     def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return self.conv(xs[0]).macs(xs, ys)
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(ys[0]) if self.bias else 0
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return self.conv(xs[0]).reach(axis, operand, xs, y)
@@ -178,6 +184,9 @@ class ConvTranspose(Op):
         kh, kw = self.kernel
         return volume(xs[0]) * (kh * kw * self.out // self.groups)
 
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(ys[0]) if self.bias else 0
+
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return Reach.spread(self.kernel[axis], self.stride[axis], self.pad[axis], self.dilation[axis])
 
@@ -228,6 +237,9 @@ class Linear(Op):
 
     def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return as_int(xs[0][1]) * self.out
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return self.out if self.bias else 0
 
     def module(self, x: Shape) -> Call:
         return call("nn.Linear", channels(x), self.leaf("out"), bias=self.leaf("bias", omit=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from archdsl.ops._op import (
     XS,
     Call,
+    Kernel,
     Leaf,
     Op,
     Relation,
@@ -21,6 +22,7 @@ from archdsl.ops._op import (
     integer,
     is_symbolic,
     op,
+    volume,
 )
 from archdsl.sizes import SizeFault
 
@@ -46,6 +48,13 @@ class Add(Op):
 
     def function(self, *xs: Shape) -> Call:
         return Call("", (XS,), infix=" + ")
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(ys[0]) * (len(xs) - 1)
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        one = volume(ys[0])
+        return (Kernel("add", (one, one), (one,)),) * (len(xs) - 1)
 
 
 @op("mul")
@@ -86,6 +95,13 @@ class Mul(Op):
     def function(self, *xs: Shape) -> Call:
         return Call("", (XS,), infix=" * ")
 
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(ys[0]) * (len(xs) - 1)
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        partial = [volume(self.whole(xs[:count])) for count in range(1, len(xs) + 1)]
+        return tuple([Kernel("mul", (partial[i - 1], volume(xs[i])), (partial[i],)) for i in range(1, len(xs))])
+
 
 @op("cat")
 class Cat(Op):
@@ -123,6 +139,9 @@ class Cat(Op):
     def function(self, *xs: Shape) -> Call:
         return call("torch.cat", XS, Leaf(1))
 
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return (Kernel("cat", (volume(ys[0]),), (volume(ys[0]),)),)
+
 
 @op("chunk")
 class Chunk(Op):
@@ -144,6 +163,9 @@ class Chunk(Op):
 
     def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
         return (self.shape(*xs),) * self.parts
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return ()  # a view
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         yield from fixed(xs[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archdsl.ops._op import (
+    Kernel,
     Op,
     X,
     arg,
@@ -11,12 +12,14 @@ from archdsl.ops._op import (
     call,
     channels,
     divides,
+    elements,
     everything,
     fixed,
     image,
     integer,
     number,
     op,
+    volume,
 )
 
 TYPE_CHECKING = False
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from archdsl.ops._op import Call, Leaf, Relation
     from archdsl.reach import Reach
-    from archdsl.sizes import Shape
+    from archdsl.sizes import Dim, Shape
 
 
 class Affine(Op):
@@ -44,6 +47,9 @@ class Affine(Op):
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
         return {"weight": (as_int(x[1]),), "bias": (as_int(x[1]),)} if self.affine else {}
 
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(xs[0]) * (7 if self.affine else 5)  # mean, difference, square, sum, product; scale and shift
+
 
 @op("bn")
 class BatchNorm(Affine):
@@ -56,6 +62,13 @@ class BatchNorm(Affine):
     momentum: float = arg(number(0, 1), 0.1, doc="weight of the newest batch in the running statistics")
     affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
     track: bool = arg(boolean(), True, doc="keep running statistics, which evaluation uses")
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(xs[0]) * 2  # the statistics and the weights fold into one factor and one summand
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        buffers = 2 * as_int(xs[0][1]) if self.track else 0
+        return (Kernel("bn", (volume(xs[0]),), (volume(ys[0]),), elements(self.weights(xs[0])) + buffers),)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return super().reach(axis, operand, xs, y) if self.track else everything(xs[0], axis)
@@ -85,6 +98,10 @@ class GroupNorm(Affine):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         divides(self.groups, as_int(x[1]), "input")
         return x
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        writes = (volume(ys[0]), self.groups, self.groups)  # with the mean and the deviation of each group
+        return (Kernel("gn", (volume(xs[0]),), writes, elements(self.weights(xs[0]))),)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return everything(xs[0], axis)
@@ -118,6 +135,11 @@ class LayerNorm2d(nn.LayerNorm):
         return x.permute(0, 3, 1, 2)
 '''
 
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        positions = volume((1, *xs[0][2:]))
+        writes = (volume(ys[0]), positions, positions)  # with the mean and the deviation at each position
+        return (Kernel("ln", (volume(xs[0]),), writes, elements(self.weights(xs[0]))),)
+
     def module(self, x: Shape) -> Call:
         return call(
             "LayerNorm2d" if len(x) == 4 else "nn.LayerNorm",
@@ -138,6 +160,20 @@ class LocalResponseNorm(Op):
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return image(x)
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(xs[0]) * (self.size + 5)  # square, window sum, quotient, factor, summand, power, quotient
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        one = volume(xs[0])
+        padded = volume((1, as_int(xs[0][1]) + self.size - 1, *xs[0][2:]))
+        scaled = tuple([Kernel(name, (one,), (one,)) for name in ("mul", "add", "pow")])
+        mean = (
+            Kernel("mul", (one, one), (one,)),
+            Kernel("pad", (one,), (padded,)),
+            Kernel("avgpool", (padded,), (one,)),
+        )
+        return (*mean, *scaled, Kernel("div", (one, one), (one,)))
 
     def module(self, x: Shape) -> Call:
         return call("nn.LocalResponseNorm", self.leaf("size"), **self.constants())

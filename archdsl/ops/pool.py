@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archdsl.ops._op import (
+    Kernel,
     Leaf,
     Op,
     Operand,
@@ -11,6 +12,7 @@ from archdsl.ops._op import (
     X,
     agree,
     arg,
+    as_int,
     boolean,
     call,
     equalities,
@@ -23,6 +25,7 @@ from archdsl.ops._op import (
     pair,
     remains,
     tensor,
+    volume,
 )
 from archdsl.reach import Reach
 from archdsl.sizes import window
@@ -104,6 +107,12 @@ class MaxPool(Window):
     def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
         return (self.shape(*xs),) * len(self.results)
 
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(ys[0]) * (self.kernel[0] * self.kernel[1] - 1)
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return with_indices(self.name, xs, ys)
+
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return Reach.window(self.kernel[axis], self.step[axis], self.pad[axis], self.dilation[axis])
 
@@ -126,6 +135,9 @@ class AvgPool(Window):
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return self.slide(x, self.ceil)
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(ys[0]) * (self.kernel[0] * self.kernel[1])
 
     def keywords(self) -> dict[str, Leaf]:
         return super().keywords() | {
@@ -176,6 +188,9 @@ class MaxUnpool(Pool):
             yield Relation(xs[2][axis], size - slack, axis, (2, 0), at_least=True)
             yield Relation(size + slack, xs[2][axis], axis, (0, 2), at_least=True)
 
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return (Kernel("maxunpool", (volume(xs[0]),), (volume(ys[0]),), long_reads=(volume(xs[1]),)),)
+
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return None if operand else Reach.spread(self.kernel[axis], self.step[axis], self.pad[axis])
 
@@ -200,6 +215,10 @@ class Adaptive(Op):
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return Reach.grid(extent(xs[0], axis), self.size[axis])
 
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        rows, columns = [cells(extent(xs[0], axis), self.size[axis]) for axis in (0, 1)]
+        return as_int(xs[0][1]) * rows * columns
+
     def module(self, x: Shape) -> Call:
         return call(self.torch[0], self.leaf("size"))
 
@@ -220,6 +239,9 @@ class AdaptiveMaxPool(Adaptive):
 
     torch = ("nn.AdaptiveMaxPool2d", "F.adaptive_max_pool2d")
 
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return with_indices(self.name, xs, ys)
+
 
 class Global(Op):
     """Base of the pools over a whole map."""
@@ -231,6 +253,9 @@ class Global(Op):
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return everything(xs[0], axis)
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(xs[0])
 
     def module(self, x: Shape) -> Call:
         return call(self.torch[0], Leaf(1))
@@ -251,3 +276,16 @@ class GlobalMaxPool(Global):
     """Maximum of each channel over the whole map (`nn.AdaptiveMaxPool2d(1)`): [N, C, H, W] -> [N, C, 1, 1]."""
 
     torch = ("nn.AdaptiveMaxPool2d", "F.adaptive_max_pool2d")
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return with_indices(self.name, xs, ys)
+
+
+def with_indices(name: str, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+    """Return the kernel of a maximum, which writes where it was even where nobody asks."""
+    return (Kernel(name, (volume(xs[0]),), (volume(ys[0]),), long_writes=(volume(ys[0]),)),)
+
+
+def cells(size: int, count: int) -> int:
+    """Count the rows, or columns, that all windows of an adaptive pooling read together."""
+    return sum([-(-(i + 1) * size // count) - i * size // count for i in range(count)])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import ArgFault, Leaf, Op, arg, as_int, boolean, call, expression, image, number, op
+from archdsl.ops._op import ArgFault, Leaf, Op, arg, as_int, boolean, call, expression, image, number, op, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.ops._op import Call
-    from archdsl.sizes import Shape
+    from archdsl.ops._op import Call, Kernel
+    from archdsl.sizes import Dim, Shape
 
 
 @op("identity")
@@ -16,6 +16,9 @@ class Identity(Op):
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return x
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return ()
 
     def module(self, x: Shape) -> Call:
         return call("nn.Identity")
@@ -32,6 +35,9 @@ class Dropout(Op):
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return x
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return ()
 
     def module(self, x: Shape) -> Call:
         return call("nn.Dropout", self.leaf("p"))
@@ -84,6 +90,9 @@ class DropPath(nn.Module):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return x
 
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return ()
+
     def module(self, x: Shape) -> Call:
         return call("DropPath", self.leaf("p"))
 
@@ -130,6 +139,9 @@ class Scale(nn.Module):
         if not self.learned:
             return {}
         return {"weight": (as_int(x[1]), 1, 1) if self.per_channel else (1,)}
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(xs[0])
 
     def module(self, x: Shape) -> Call | None:
         if not self.learned:

@@ -37,7 +37,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ops._op import Call
+    from archdsl.ops._op import Call, Kernel
     from archdsl.sizes import Dim, Shape
 
 
@@ -47,6 +47,9 @@ class Flatten(Op):
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return (x[0], volume(x))
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return ()  # a view
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return everything(xs[0], axis)
@@ -70,6 +73,11 @@ class Shuffle(Op):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         divides(self.groups, as_int(image(x)[1]), "input")
         return x
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        if self.groups in (1, as_int(xs[0][1])):
+            return ()
+        return super().kernels(xs, ys)
 
     def function(self, *xs: Shape) -> Call:
         text = "{0}.unflatten(1, ({groups}, -1)).transpose(1, 2).flatten(1, 2)"
@@ -229,6 +237,9 @@ def center_crop(x: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
         for axis, want in enumerate(self.target(*xs[1:]), 2):
             yield Relation(xs[0][axis], want, axis, (0, len(xs) - 1), at_least=True)
 
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return ()  # a view
+
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return None if operand else Reach.window(1, pad=-((extent(xs[0], axis) - extent(y, axis)) // 2))
 
@@ -248,6 +259,9 @@ class Slice(Op):
             label = f"channels {self.start} to {self.stop} of {x[1]}"
             raise ShapeFault("a slice must be inside the channels", label=label, at="stop")
         return (x[0], self.stop - self.start, *x[2:])
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return ()  # a view
 
     def function(self, *xs: Shape) -> Call:
         return expression("{0}[:, {start}:{stop}]", start=self.leaf("start"), stop=self.leaf("stop"))
@@ -277,6 +291,9 @@ class Reshape(Op):
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         yield from fixed((xs[0][0], volume(xs[0])))
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return ()  # a view
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return everything(xs[0], axis)
@@ -318,6 +335,12 @@ class Upsample(Op):
         if self.scale:
             return (n, c, h * self.scale[0], w * self.scale[1])
         return (n, c, *(self.size or image(more[0], 1)[2:]))
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return 0 if self.mode == "nearest" else volume(ys[0]) * 9  # three interpolations of three operations
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return super().kernels(xs[:1], ys)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         if operand:

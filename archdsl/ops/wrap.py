@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import Kind, Op, arg, choice, integer
+from archdsl.ops._op import Kernel, Kind, Op, arg, choice, integer, volume
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archdsl.sizes import Dim, Shape
 
 EVALUATIONS = {"euler": 1, "midpoint": 2, "rk4": 4}  # of the function, in each step
+
+
+UPDATES = {"euler": (1, 1), "midpoint": (2, 2), "rk4": (6, 7)}  # products and sums of maps, in each step
 
 
 def pipeline() -> Kind:
@@ -21,6 +28,19 @@ class Wrapper(Op):
     def evaluations(self) -> int:
         """How often `f` runs for each input."""
         raise NotImplementedError
+
+    @property
+    def updates(self) -> tuple[int, int]:
+        """How many multiplications by a number, and how many additions, of whole maps join the evaluations."""
+        raise NotImplementedError
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(ys[0]) * sum(self.updates)
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        one = volume(ys[0])
+        multiplications, additions = self.updates
+        return (Kernel("mul", (one,), (one,)),) * multiplications + (Kernel("add", (one, one), (one,)),) * additions
 
 
 class Ode(Wrapper):
@@ -60,6 +80,12 @@ class Ode(nn.Module):
     def evaluations(self) -> int:
         """How often `f` runs for each input."""
         return EVALUATIONS[self.solver] * self.steps
+
+    @property
+    def updates(self) -> tuple[int, int]:
+        """How many multiplications by a number, and how many additions, of whole maps join the evaluations."""
+        multiplications, additions = UPDATES[self.solver]
+        return multiplications * self.steps, additions * self.steps
 
 
 WRAPPERS: dict[str, type[Wrapper]] = {"ode": Ode}

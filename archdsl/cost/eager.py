@@ -1,0 +1,107 @@
+"""How eager PyTorch runs one step: as a module or a function, in place or not, and the bytes it moves.
+
+What a step costs in memory, and what most counters see of it, depends on that form; the emitter writes the same one.
+"""
+
+from __future__ import annotations
+
+from archdsl.ir import Scope
+from archdsl.ops._op import Op
+from archdsl.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archdsl.ir import Node
+    from archdsl.ops._op import Kernel
+
+LONG = 8  # bytes of an index
+
+
+class Traffic(Record):
+    """Elements that kernels read and write for one image, elements read once a batch, and the bytes of indices."""
+
+    reads: int = 0
+    writes: int = 0
+    fixed: int = 0
+    long_reads: int = 0
+    long_writes: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(*[a + b for a, b in zip(self.key(), other.key())])
+
+    def __mul__(self, count: int) -> Traffic:
+        return Traffic(*[a * count for a in self.key()])
+
+    def read(self, size: int = 4, batch: int = 1) -> int:
+        """Return the bytes read: activations, weights and indices; `size` is that of an element, 4 for float32."""
+        return (self.reads * batch + self.fixed) * size + self.long_reads * batch * LONG
+
+    def written(self, size: int = 4, batch: int = 1) -> int:
+        """Return the bytes written."""
+        return self.writes * batch * size + self.long_writes * batch * LONG
+
+    def moved(self, size: int = 4, batch: int = 1) -> int:
+        """Return the bytes read and written."""
+        return self.read(size, batch) + self.written(size, batch)
+
+
+def traffic(kernels: tuple[Kernel, ...]) -> Traffic:
+    """Add up what kernels read and write, at the default input size."""
+    total = Traffic()
+    for kernel in kernels:
+        sums = [kernel.reads, kernel.writes, (kernel.fixed,), kernel.long_reads, kernel.long_writes]
+        total += Traffic(*[sum([int(part) for part in parts]) for parts in sums])
+    return total
+
+
+def is_empty(scope: Scope) -> bool:
+    """Say whether a scope returns its input as it is."""
+    return not scope.nodes and [output.value for output in scope.outputs] == [scope.inputs[0]]
+
+
+def is_sequential(scope: Scope) -> bool:
+    """Say whether a scope is a plain `nn.Sequential`: each step a module, applied to what the step before returns."""
+    if len(scope.inputs) != 1 or len(scope.outputs) != 1:
+        return False
+    value = scope.inputs[0]
+    for node in scope.nodes:
+        if node.inputs != (value,) or len(node.outputs) != 1 or node.reuses:
+            return False
+        if not isinstance(node.what, Scope) and node.what.module(scope.shapes[value]) is None:
+            return False
+        value = node.outputs[0]
+    return scope.outputs[0].value == value
+
+
+def is_plain_sequence(scope: Scope) -> bool:
+    """Say whether a scope is a sequence whose modules are numbered, as those of `nn.Sequential` are."""
+    return bool(scope.nodes) and is_sequential(scope) and all(n.name == str(i) for i, n in enumerate(scope.nodes))
+
+
+def as_module(node: Node, scope: Scope) -> bool:
+    """Say whether a step runs as a module: as `is_module` says, or because it stands in an `nn.Sequential`."""
+    sequence = scope.wrapper is not None or is_plain_sequence(scope) or (scope.kind == "scope" and is_sequential(scope))
+    return sequence or is_module(node, scope)
+
+
+def is_module(node: Node, scope: Scope) -> bool:
+    """Say whether a step becomes an attribute of its class: no function does it, or it has a label and a module."""
+    what = node.what
+    if isinstance(what, Scope):
+        return True
+    shapes = [scope.shapes[i] for i in node.inputs]
+    only_form = what.stateful or what.function(*shapes) is None
+    return only_form or (node.labelled and what.module(shapes[0]) is not None)
+
+
+def in_place(scope: Scope, number: int) -> bool:
+    """Say whether an activation may overwrite its input: nobody else reads it, and its maker does not need it."""
+    node = scope.nodes[number]
+    if not isinstance(node.what, Op) or not node.what.inplace:
+        return False
+    value = node.inputs[0]
+    makers = [n for n in scope.nodes if value in n.outputs]
+    readers = [n for n in scope.nodes if value in n.inputs]
+    read_outside = any(o.value == value for o in scope.outputs)
+    made_by_layer = bool(makers) and isinstance(makers[0].what, Op) and makers[0].what.stateful
+    return made_by_layer and len(readers) == 1 and not read_outside

@@ -1,0 +1,129 @@
+"""Prints costs: tables with rich, CSV, and the difference between two conventions.
+
+`rich` takes 60 ms to import, so only commands that print its tables come here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from archdsl.cost.conventions import CONVENTIONS
+from archdsl.ops._op import show
+from archdsl.rows import human
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from archdsl.cost.table import Figures, Line, Table
+    from archdsl.field import Field
+
+FIGURES = ("parameters", "counted", "MACs", "FLOPs", "element-wise", "read", "written", "ops/byte", "share")
+
+
+def printed(
+    title: str, head: Sequence[str], rows: Iterable[Sequence[str]], left: int, notes: Sequence[str] = ()
+) -> str:
+    """Return a table as text, as wide as it needs; the first `left` columns are names, the others figures."""
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(head):
+        grid.add_column(name, justify="left" if number < left else "right", no_wrap=True)
+    for row in rows:
+        grid.add_row(*map(escape, row))
+    text = io.StringIO()
+    console = Console(file=text, width=400, highlight=False, no_color=True)
+    console.print(grid)
+    body = [line.rstrip() for line in text.getvalue().rstrip().split("\n")]
+    return "\n".join([title, *body, *([""] if notes else []), *notes])
+
+
+def text(table: Table, by: str) -> str:
+    """Print the costs by `layer` (blocks are indented, equal steps folded), by `block`, or by `kind` of operator."""
+    lines: list[tuple[str, ...]]
+    if by == "kind":
+        lines = [(kind, f"{count:,}", *figures(table, each)) for kind, count, each in table.kinds]
+        lines.append(("total", f"{sum(n for _, n, _ in table.kinds):,}", *figures(table, table.total)))
+        return printed(table.header(), ("operator", "steps", *FIGURES), lines, 1, notes(table))
+    wanted = [line for line in table.lines if by == "layer" or not line.kind or line.depth == 0]
+    lines = [(*names(line), *figures(table, line.figures)) for line in wanted]
+    lines.append(("total", "", "", "", *figures(table, table.total)))
+    return printed(table.header(), ("layer", "operation", "output", "field", *FIGURES), lines, 4, notes(table))
+
+
+def names(line: Line) -> tuple[str, str, str, str]:
+    """Return the columns of a line that are no figures."""
+    times = f" ×{line.count}" if line.count > 1 else ""
+    what = line.what if len(line.what) <= 40 else line.what[:37] + "..."
+    size = "x".join(str(int(d)) for d in line.shape[1:])
+    return "  " * line.depth + (line.name or "·") + times, what, size, field_text(line.field)
+
+
+def field_text(field: Field | None) -> str:
+    """Print a receptive field: its size, its stride, and where it starts."""
+    if field is None or field.whole:
+        return "whole" if field else ""
+    stride, offset = [both(pair) for pair in (field.stride, field.offset)]
+    return f"{both(field.size)} /{stride} @{offset}"
+
+
+def both(pair: tuple[float, float]) -> str:
+    """Print a pair of equal figures as one."""
+    return f"{pair[0]:g}" if pair[0] == pair[1] else f"{pair[0]:g}x{pair[1]:g}"
+
+
+def figures(table: Table, each: Figures) -> tuple[str, ...]:
+    """Return the columns of figures; nothing for a zero."""
+    counts = (each.params, each.counted, each.macs, 2 * each.macs, each.operations - 2 * each.macs)
+    traffic = (table.bytes_read(each), table.bytes_written(each))
+    intensity, share = table.intensity(each), table.share(each)
+    plain = [f"{n:,}" if n else "" for n in (*counts, *traffic)]
+    return (*plain, f"{intensity:.2f}" if intensity else "", f"{share:.1%}" if share else "")
+
+
+def notes(table: Table) -> list[str]:
+    """Return what stands under a table: the outputs with their fields, and how the tool errs."""
+    found = [
+        f"output {name}: {show(shape)}, sees {field_text(field) or 'nothing'} of the input"
+        for name, shape, field in table.outputs
+    ]
+    found.append("field: size /stride @first row or column seen by position 0, which is negative in the padding")
+    return [*found, *[f"{table.convention.name}: {oddity}" for oddity in table.convention.oddities]]
+
+
+def as_csv(table: Table) -> str:
+    """Return one row a layer, with a header; every figure is a plain number."""
+    out = io.StringIO()
+    rows = table.as_json()["layers"]
+    names = [key for key in rows[0] if key != "field"]
+    writer = csv.DictWriter(out, [*names, "field_height", "field_width"], extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        size = row["field"]["size"] if row["field"] else ("", "")
+        flat = row | {"at_default": "x".join(map(str, row["at_default"]))}
+        writer.writerow(flat | {"field_height": size[0], "field_width": size[1]})
+    return out.getvalue()
+
+
+def difference(one: Table, other: Table) -> str:
+    """Print what two conventions count differently, by kind of operator, and what each counts."""
+    left = {kind: figures.counted for kind, _, figures in one.kinds}
+    right = {kind: figures.counted for kind, _, figures in other.kinds}
+    changed = [kind for kind in left if left[kind] != right[kind]]
+    rows = [(kind, f"{left[kind]:,}", f"{right[kind]:,}", f"{right[kind] - left[kind]:+,}") for kind in changed]
+    equal = sum(left[kind] for kind in left if kind not in changed)
+    rows.append(("all others", f"{equal:,}", f"{equal:,}", "0"))
+    totals = (one.total.counted, other.total.counted)
+    rows.append(("total", f"{totals[0]:,}", f"{totals[1]:,}", f"{totals[1] - totals[0]:+,}"))
+    names = (one.convention.name, other.convention.name)
+    lines = []
+    for name in names:
+        convention = CONVENTIONS[name]
+        lines += [f"{name} counts {convention.unit}: {convention.counts}", *[f"  - {o}" for o in convention.oddities]]
+    title = f"{one.network}: {human(totals[0])} by `{names[0]}`, {human(totals[1])} by `{names[1]}`"
+    return printed(title, ("operator", *names, "difference"), rows, 1, lines)

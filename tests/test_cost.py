@@ -1,0 +1,241 @@
+"""Every convention against the tool it names, and bytes against a tracer, on every bundled network."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+import archdsl
+from archdsl.cli import main
+from archdsl.compiler import compile_text, compiled
+from archdsl.cost import conventions
+from archdsl.cost.conventions import CONVENTIONS
+from archdsl.cost.table import Figures, table, total
+from archdsl.load import instantiate
+from archdsl.ops import OPS
+
+NETS = archdsl.nets()
+# What no bundled network has, in the forms that tools see: modules in a sequence, functions in a block.
+OTHERS = """net others(shuffled=2):
+    input image: [N, 4, H=24, W=20]
+    a: [conv_transpose(8, 3, stride=2, pad=1), gn(2), prelu, leaky_relu, elu, gelu, silu, softmax, ln]
+    b: [upsample(scale=2, mode="bilinear"), avgpool(2), maxpool(2), adaptive_maxpool(9), adaptive_avgpool(5), hardswish]
+    c: conv(8, 3) -> lrn -> elu -> gelu -> silu -> relu6 -> mish -> sigmoid -> tanh -> hardsigmoid -> leaky_relu
+    d: upsample(size=7) -> avgpool(3, stride=1) -> maxpool(2, stride=1) -> adaptive_maxpool(4) -> pad(1) -> crop(5)
+    e: add(scale(0.5), scale(1, learned=true), prelu, identity) -> shuffle(2) -> pixel_shuffle(2) -> pixel_unshuffle(2)
+    f: mul(identity, [global_avgpool, conv(8, 1), sigmoid]) -> split(identity, depthwise(3)) -> shuffle(shuffled) -> bn
+    g: ode([conv(8, 3), relu], solver="rk4", steps=2) -> dropout -> slice(0, 6) -> flatten -> linear(10) -> bn -> softmax
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Run PyTorch on one thread: most is on the meta device."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def small(name: str) -> Any:
+    """Check a network on a small image where it takes one: every count is a sum over steps, at any size."""
+    (_, (_, channels, *_)), *others = archdsl.check(name).inputs
+    try:
+        return compiled(name, sizes=((1, int(channels), 64, 64),)) if not others else compiled(name)
+    except archdsl.CompileError:
+        return compiled(name)
+
+
+def built(checked: Any) -> torch.nn.Module:
+    """Build a network whose weights are zeros: on the CPU, since the tools' traces differ on the meta device."""
+    with torch.device("meta"):
+        model = instantiate(checked)
+    model = model.to_empty(device="cpu").eval()
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data.zero_()
+    return model
+
+
+def images(checked: Any) -> list[torch.Tensor]:
+    scope = checked.network.scope
+    return [torch.zeros([int(d) for d in scope.shapes[v]]) for v in scope.inputs]
+
+
+# -------------------------------------------------------------------------------------------------- the tools
+def by_torch(model: torch.nn.Module, xs: list[torch.Tensor]) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(*xs)
+    return counter.get_total_flops()
+
+
+def by_fvcore(model: torch.nn.Module, xs: list[torch.Tensor]) -> int:
+    from fvcore.nn import FlopCountAnalysis
+
+    analysis = FlopCountAnalysis(model, tuple(xs)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    analysis.tracer_warnings("none")
+    return int(analysis.total())
+
+
+def by_thop(model: torch.nn.Module, xs: list[torch.Tensor]) -> int:
+    import thop
+
+    return int(thop.profile(model, tuple(xs), verbose=False)[0])
+
+
+def by_ptflops(model: torch.nn.Module, xs: list[torch.Tensor]) -> int:
+    from ptflops import get_model_complexity_info
+
+    with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+        found, _ = get_model_complexity_info(
+            model, tuple(xs[0].shape[1:]), as_strings=False, print_per_layer_stat=False,
+        )  # fmt: skip
+    return int(found)
+
+
+def by_torchinfo(model: torch.nn.Module, xs: list[torch.Tensor]) -> int:
+    from torchinfo import summary
+
+    return int(
+        summary(
+            model,
+            input_data=xs,
+            verbose=0,
+            depth=9,
+        ).total_mult_adds
+    )
+
+
+TOOLS = {"torch": by_torch, "fvcore": by_fvcore, "thop": by_thop, "ptflops": by_ptflops, "torchinfo": by_torchinfo}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tools_import(torchvision_models):
+    """ptflops imports torchvision, thop the version tools that Python has dropped."""
+    for name in ("fvcore", "thop", "ptflops", "torchinfo"):
+        pytest.importorskip(name, reason="the counters are in the `bench` extra")
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.filterwarnings("ignore")
+def test_conventions_and_bytes_are_those_of_the_tools(name):
+    checked = small(name)
+    model, xs = built(checked), images(checked)
+    check_bytes(checked, model, xs, 1, "float32")
+    for tool, count in TOOLS.items():
+        if tool != "ptflops" or len(xs) == 1:  # which takes one image
+            assert total(checked.network, tool) == count(model, xs), tool
+    assert total(checked.network, "macs") * 2 == total(checked.network, "torch")
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.filterwarnings("ignore")
+def test_conventions_on_operators_that_no_network_has(tool):
+    checked = compile_text(OTHERS)
+    assert total(checked.network, tool) == TOOLS[tool](built(checked), images(checked))
+
+
+def test_operators_of_the_table_exist():
+    for convention in CONVENTIONS.values():
+        assert set(convention.rows) <= set(OPS), convention.name
+
+
+@pytest.mark.parametrize("tool", ["fvcore", "thop", "ptflops", "torchinfo"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_wrong_row_is_found(tool, monkeypatch):
+    monkeypatch.setitem(CONVENTIONS[tool].rows, "bn", conventions.macs)
+    checked = small("resnet18")
+    assert total(checked.network, tool) != TOOLS[tool](built(checked), images(checked))
+
+
+# -------------------------------------------------------------------------------------------------- bytes
+class Tracer(TorchDispatchMode):
+    """Adds up the bytes of the tensors that kernels take and return; views move none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = self.written = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view and func is not torch.ops.aten._unsafe_view.default and "empty" not in str(func):
+            self.read += size_of((args, kwargs))
+            self.written += size_of(result)
+        return result
+
+
+def size_of(tensors: Any) -> int:
+    return sum(t.numel() * t.element_size() for t in tree_leaves(tensors) if isinstance(t, torch.Tensor))
+
+
+def check_bytes(checked: Any, model: torch.nn.Module, xs: list[torch.Tensor], batch: int, dtype: str) -> None:
+    with Tracer() as tracer, torch.no_grad():
+        model(*xs)
+    found = table(checked.network, dtype=dtype, batch=batch)
+    assert (found.bytes_read(found.total), found.bytes_written(found.total)) == (tracer.read, tracer.written)
+
+
+@pytest.mark.parametrize("shuffled", [1, 2, 8])
+def test_bytes_of_operators_that_no_network_has(shuffled):
+    checked = compile_text(OTHERS, params={"shuffled": shuffled})
+    xs = [torch.zeros(3, *x.shape[1:], dtype=torch.float64) for x in images(checked)]
+    check_bytes(checked, built(checked).double(), xs, 3, "float64")
+
+
+# -------------------------------------------------------------------------------------------------- the table
+@pytest.mark.parametrize("name", NETS)
+def test_lines_and_kinds_add_up(name):
+    found = table(compiled(name).network, "all")
+    assert sum([figures for _, _, figures in found.kinds], Figures()) == found.total
+    assert sum([line.figures for line in found.lines if line.depth == 0], Figures()) == found.total
+    assert found.total.params == archdsl.check(name).params
+
+
+# -------------------------------------------------------------------------------------------------- the command
+def run(capsys: Any, *arguments: str) -> str:
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+def test_the_header_states_the_convention_and_the_sizes(capsys):
+    out = run(
+        capsys, "cost", "resnet18", "--convention", "fvcore", "--input", "1x3x128x160", "--by", "kind", "--batch", "4"
+    )
+    assert "by the convention `fvcore`" in out and "image 1x3x128x160" in out and "float32, batch 4" in out
+
+
+def test_rows_by_layer_block_and_kind(capsys):
+    layers, blocks, kinds = [run(capsys, "cost", "resnet50", "--by", by) for by in ("layer", "block", "kind")]
+    assert "1-2 ×2" in layers and "bottleneck(planes=64" in layers and "bn3" in layers
+    assert "1-2 ×2" in blocks and "bn3" not in blocks
+    assert "global_avgpool" in kinds and "427 /32 @-213" in layers
+    assert all("4,089,184,256" in out for out in (layers, blocks, kinds))
+
+
+def test_csv_and_json_hold_the_same_figures(capsys):
+    rows = list(csv.DictReader(io.StringIO(run(capsys, "cost", "mobilenet_v2", "--csv"))))
+    found = json.loads(run(capsys, "cost", "mobilenet_v2", "--json"))
+    assert [int(row["macs"]) for row in rows] == [layer["macs"] for layer in found["layers"]]
+    assert sum(int(row["macs"]) for row in rows if row["depth"] == "0") == found["total"]["macs"] == 300774272
+    assert found["outputs"][0]["field"]["whole"] is True
+
+
+def test_explain_shows_what_two_tools_count_differently(capsys):
+    out = run(capsys, "cost", "mobilenet_v2", "--explain", "thop")
+    assert "26,712,448" in out and "301 M by `macs`, 327 M by `thop`" in out and "counted over its result" in out
+
+
+def test_bad_options_are_refused(capsys):
+    for arguments in (["--convention", "flops"], ["--batch", "0"], ["--json", "--csv"]):
+        with pytest.raises(SystemExit):
+            main(["cost", "resnet18", *arguments])
+    assert main(["cost", "resnet18", "--set", "depht=3"]) == 1
+    assert "has no parameter `depht`" in capsys.readouterr().err
