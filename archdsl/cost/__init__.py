@@ -7,6 +7,7 @@ counted once, however often it is used.
 
 from __future__ import annotations
 
+from archdsl.eager import needed
 from archdsl.ir import Scope
 from archdsl.record import Record
 
@@ -56,15 +57,6 @@ class Costs:
             ys = tuple([scope.shapes[o] for o in node.outputs])
             cost = Cost(parameters(node, scope), int(node.what.macs(xs, ys)))
         return Cost(0, cost.macs) if node.reuses else cost
-
-
-def needed(scope: Scope) -> set[int]:
-    """Return the values that the results outside training depend on."""
-    found = {o.value for o in scope.outputs if not o.training}
-    for node in reversed(scope.nodes):
-        if found.intersection(node.outputs):
-            found.update(node.inputs)
-    return found
 
 
 def parameters(node: Node, scope: Scope) -> int:

@@ -8,9 +8,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from archdsl.cost.memory import Peak
     from archdsl.ir import Network
 
 CONVENTIONS = ("macs", "all", "torch", "fvcore", "thop", "ptflops", "torchinfo")  # without importing their table
+OPTIMIZERS = ("sgd", "momentum", "adam")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -23,6 +25,8 @@ def add_parsers(commands: Any, net_options: Callable[[ArgumentParser], None]) ->
     cost.add_argument("--by", choices=("layer", "block", "kind"), default="layer", help="a row for each of these")
     cost.add_argument("--dtype", choices=DTYPES, default="float32", help="of weights and activations")
     cost.add_argument("--batch", type=positive, default=1, metavar="N", help="images in a batch (default: 1)")
+    cost.add_argument("--memory", action="store_true", help="show the peak memory of inference and of training too")
+    cost.add_argument("--optimizer", choices=OPTIMIZERS, default="sgd", help="in training (default: sgd)")
     form = cost.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print plain data")
     form.add_argument("--csv", action="store_true", help="print one line a layer")
@@ -44,10 +48,11 @@ def cost(options: Namespace, network: Network) -> int:
     from archdsl.cost.table import table
 
     found = table(network, options.convention, options.dtype, options.batch)
+    peaks = _peaks(network, options) if options.memory else {}
     if options.json:
         import json
 
-        print(json.dumps(found.as_json(), indent=2))
+        print(json.dumps(found.as_json() | {name: peak.as_json() for name, peak in peaks.items()}, indent=2))
         return 0
     from archdsl.cost import show
 
@@ -55,4 +60,18 @@ def cost(options: Namespace, network: Network) -> int:
         print(show.difference(found, table(network, options.explain, options.dtype, options.batch)))
     else:
         print(show.as_csv(found) if options.csv else show.text(found, options.by), end="" if options.csv else "\n")
+    for name, peak in peaks.items():
+        print(show.peak(name, peak))
     return 0
+
+
+def _peaks(network: Network, options: Namespace) -> dict[str, Peak]:
+    """Return the peak memory of inference and of training, by what it is called in reports."""
+    from archdsl.cost.memory import inference, training
+    from archdsl.cost.table import SIZES
+
+    size = SIZES[options.dtype]
+    return {
+        "inference": inference(network, size, options.batch),
+        f"training with {options.optimizer}": training(network, size, options.batch, options.optimizer),
+    }

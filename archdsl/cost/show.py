@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from archdsl.cost.memory import Peak
     from archdsl.cost.table import Figures, Line, Table
     from archdsl.field import Field
 
@@ -94,6 +95,18 @@ def notes(table: Table) -> list[str]:
     ]
     found.append("field: size /stride @first row or column seen by position 0, which is negative in the padding")
     return [*found, *[f"{table.convention.name}: {oddity}" for oddity in table.convention.oddities]]
+
+
+def peak(name: str, found: Peak) -> str:
+    """Print a peak of memory: the total, its parts, and the step that runs then."""
+    parts = [(part, getattr(found, part)) for part in ("weights", "gradients", "optimizer", "inputs", "activations")]
+    listed = ", ".join(f"{part} {mib(bytes)}" for part, bytes in parts if bytes)
+    return f"memory, {name}: {mib(found.total)} at the peak, in {found.at} ({listed})"
+
+
+def mib(bytes: int) -> str:
+    """Print bytes in units of 2**20."""
+    return f"{bytes / (1 << 20):,.1f} MiB"
 
 
 def as_csv(table: Table) -> str:

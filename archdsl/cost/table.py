@@ -6,9 +6,9 @@ and writes for a batch of that size. A scope is counted once, however often it i
 
 from __future__ import annotations
 
-from archdsl.cost import needed, parameters
+from archdsl.cost import parameters
 from archdsl.cost.conventions import CONVENTIONS, Use, operations
-from archdsl.cost.eager import Traffic, as_module, traffic
+from archdsl.eager import Traffic, as_module, needed, traffic
 from archdsl.field import Field, Fields, main
 from archdsl.ir import Scope
 from archdsl.ops._op import show

@@ -8,6 +8,6 @@ start    how the weights are initialized
 module   the plan of the whole file, and the template that prints it
 """
 
-from archdsl.emit.module import Emitted, emit
+from archdsl.emit.module import Emitted, emit, lifetimes
 
-__all__ = ["Emitted", "emit"]
+__all__ = ["Emitted", "emit", "lifetimes"]

@@ -6,7 +6,7 @@ import keyword
 import os
 
 from archdsl import syntax
-from archdsl.cost.eager import in_place, is_empty
+from archdsl.eager import in_place, is_empty
 from archdsl.emit.groups import has_class
 from archdsl.emit.layout import Argument, Child, Piece, named, sequence
 from archdsl.emit.terms import ATOM, PRODUCT, Term, added, collapsed, formula, literal, python, translate

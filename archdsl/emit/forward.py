@@ -10,8 +10,7 @@ from __future__ import annotations
 import keyword
 import re
 
-from archdsl.cost import needed
-from archdsl.cost.eager import in_place, is_empty, is_module
+from archdsl.eager import in_place, is_empty, is_module, needed
 from archdsl.emit.layout import WIDTH, label
 from archdsl.emit.terms import python
 from archdsl.ir import Scope
@@ -45,6 +44,7 @@ class Forward:
         self.owner: dict[str, int] = {}
         self.pending: tuple[int, str] | None = None  # a value not yet named, and its line in the text
         self.lines: list[str] = []
+        self.variables: list[tuple[str, int]] = []  # what is assigned, in order: a name, and the value it gets
         self.training = False
         self.needed = needed(self.scope)
 
@@ -173,6 +173,7 @@ class Forward:
         name = next(c for c in candidates if self._free(c) and c not in WORDS and not keyword.iskeyword(c))
         self.owner[name] = value
         self.text[value] = self.root[value] = name
+        self.variables.append((name, value))
         return name
 
     def _joined_later(self, value: int) -> bool:

@@ -6,7 +6,7 @@ instances (no projection, say) does not split the class around it: it becomes op
 
 from __future__ import annotations
 
-from archdsl.cost.eager import is_empty, is_sequential
+from archdsl.eager import is_empty, is_sequential
 from archdsl.ir import Scope
 
 TYPE_CHECKING = False

@@ -8,7 +8,7 @@ from itertools import pairwise
 from textwrap import wrap
 
 from archdsl import errors, ir
-from archdsl.cost.eager import is_module, is_plain_sequence
+from archdsl.eager import is_module, is_plain_sequence
 from archdsl.emit import start
 from archdsl.emit.classes import ClassPlan, file_name
 from archdsl.emit.forward import Forward
@@ -67,6 +67,24 @@ def emit(network: ir.Network) -> Emitted:
     return Emitted(writer.text(), writer.plans[-1].name)
 
 
+def lifetimes(network: ir.Network) -> dict[int, dict[int, int | None]]:
+    """Return, by the identity of a scope, the values that its `forward` names, each with the value that overwrites it.
+
+    A local variable holds its tensor until the name is assigned again, or to the end (None): memory depends on it.
+    """
+    found: dict[int, dict[int, int | None]] = {}
+    for scope, variables in Writer(network).variables.items():
+        ends: dict[int, int | None] = {}
+        last: dict[str, int] = {}
+        for name, value in variables:
+            if name in last:
+                ends[last[name]] = value
+            last[name] = value
+            ends[value] = None
+        found[scope] = ends
+    return found
+
+
 def _layers(scope: Scope, known: dict[int, int]) -> int:
     """Count the steps of a scope, those of inner scopes as often as they are used."""
     if id(scope) not in known:
@@ -83,6 +101,7 @@ class Writer:
         groups = Groups(network.scope)
         self.plans: list[ClassPlan] = []
         self.by_scope: dict[int, ClassPlan] = {}
+        self.variables: dict[int, list[tuple[str, int]]] = {}
         names = _class_names(groups, network)
         self.texts: list[ClassText] = []
         self.result: ResultText | None = _result(network.scope, names[groups.key(network.scope)])
@@ -146,6 +165,7 @@ class Writer:
         arguments = list(first.input_names) if len(first.inputs) > 1 else ["x"]
         arguments = [a if a.isidentifier() and not keyword.iskeyword(a) else f"x{i}" for i, a in enumerate(arguments)]
         forward = flow.body(arguments)
+        self.variables |= {id(scope): flow.variables for scope in plan.context.scopes}
         stored = [f"self.{name} = {plan.use(term).text}" for name, term in sorted(plan.stored.items())]
         bound = [f"{name} = {plan.use(term).text}" for name, term in plan.locals.items() if name in plan.used]
         lines[1:1] = bound + stored

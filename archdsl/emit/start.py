@@ -5,7 +5,7 @@ What most modules of a kind share becomes one loop over all modules; a step that
 
 from __future__ import annotations
 
-from archdsl.cost.eager import is_plain_sequence
+from archdsl.eager import is_plain_sequence
 from archdsl.emit.groups import has_class
 from archdsl.ir import Scope
 

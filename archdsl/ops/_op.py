@@ -249,6 +249,9 @@ class Op(Record):
     results: ClassVar[tuple[str, ...]] = ("out",)  # names of the results, the main one first
     support: ClassVar[str] = ""  # source of the class or function that a target without `nn.`, `F.`, `torch.` names
     stateful: ClassVar[bool] = False  # has weights or buffers, so it is always a module of its own
+    # What autograd keeps for the gradient, and whether the gradient of an operand is new memory or that of the result.
+    saves: ClassVar[tuple[str, ...]] = ("operands",)  # of "operands", "result", and "extras": what else kernels write
+    gradient: ClassVar[str] = "new"  # or "same"
     inplace: ClassVar[bool] = False  # PyTorch offers `inplace=True`, and its gradient needs the result only
 
     def __init_subclass__(cls) -> None:
@@ -307,6 +310,10 @@ class Op(Record):
         """
         fixed = elements(self.weights(xs[0])) if self.stateful else 0
         return (Kernel(self.name, tuple([volume(x) for x in xs]), tuple([volume(y) for y in ys]), fixed),)
+
+    def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        """Return what eager PyTorch runs in training mode; the last kernel writes the result, and extras behind it."""
+        return self.kernels(xs, ys)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         """Return what a position of the result sees of an operand along an axis, 0 for the height and 1 for the width.

@@ -53,6 +53,7 @@ PLAIN = (
 for _name, _module, _function, _inplace, _operations, _doc in PLAIN:
     _body: dict[str, object] = {"__doc__": _doc, "__module__": __name__, "torch": (_module, _function)}
     _body |= {"inplace": _inplace, "operations": _operations}
+    _body |= {"saves": ("result",)} if _name in ("relu", "sigmoid", "tanh") else {}
     op(_name)(type(_module.removeprefix("nn."), (Activation,), _body))
 
 
@@ -106,6 +107,7 @@ class Softmax(Activation):
     """Softmax over the channels (`nn.Softmax`): the channels of every position become positive and sum to 1."""
 
     torch = ("nn.Softmax", "F.softmax")
+    saves = ("result",)
     operations = 5  # maximum, difference, exp, sum, quotient
 
     def keywords(self) -> dict[str, Leaf]:

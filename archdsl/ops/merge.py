@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 class Add(Op):
     """Sum of tensors of one shape (`a + b`): all [N, C, H, W], or all [N, F], and so is the result."""
 
+    saves = ()
+    gradient = "same"
+
     def shape(self, x: Shape, *more: Shape) -> Shape:
         for index, y in enumerate(more, 1):
             agree("add", x, y, index, range(len(x)))
@@ -110,6 +113,9 @@ class Cat(Op):
     Flat features [N, F1], [N, F2], … are concatenated too.
     """
 
+    saves = ()
+    gradient = "same"
+
     def shape(self, x: Shape, *more: Shape) -> Shape:
         for index, y in enumerate(more, 1):
             agree("cat", x, y, index, self.shared(x))
@@ -149,6 +155,8 @@ class Chunk(Op):
 
     It stands behind the language's `split`.
     """
+
+    saves = ()
 
     parts: int = arg(integer(2, examples=(2, 3, 4)), doc="number of results; it must divide the channels")
 

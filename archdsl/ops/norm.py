@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 class Affine(Op):
     """Base of the normalisations that end in a learned scale and shift for each channel."""
 
+    saves = ("operands", "extras")
+
     affine: bool
 
     stateful = True
@@ -69,6 +71,10 @@ class BatchNorm(Affine):
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         buffers = 2 * as_int(xs[0][1]) if self.track else 0
         return (Kernel("bn", (volume(xs[0]),), (volume(ys[0]),), elements(self.weights(xs[0])) + buffers),)
+
+    def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        (kernel,) = self.kernels(xs, ys)
+        return (kernel.replace(writes=(volume(ys[0]), 0, 0)),)  # the statistics are few, and the same for any batch
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return super().reach(axis, operand, xs, y) if self.track else everything(xs[0], axis)

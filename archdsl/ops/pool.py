@@ -90,6 +90,8 @@ class MaxPool(Window):
     With `indices`, a second result of the same shape says where each maximum was, for `maxunpool`.
     """
 
+    saves = ("operands", "extras")
+
     dilation: tuple[int, int] = arg(pair(1), 1, doc="distance between the cells of the window")
     ceil: bool = arg(boolean(), False, doc="let the last window overhang")
     indices: bool = arg(boolean(), False, doc="return the positions of the maxima too")
@@ -238,6 +240,7 @@ class AdaptiveMaxPool(Adaptive):
     """Maximum over a grid of `size` windows (`nn.AdaptiveMaxPool2d`): [N, C, H, W] -> [N, C, *size]."""
 
     torch = ("nn.AdaptiveMaxPool2d", "F.adaptive_max_pool2d")
+    saves = ("operands", "extras")
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return with_indices(self.name, xs, ys)
@@ -268,6 +271,7 @@ class Global(Op):
 class GlobalAvgPool(Global):
     """Mean of each channel over the whole map (`nn.AdaptiveAvgPool2d(1)`): [N, C, H, W] -> [N, C, 1, 1]."""
 
+    saves = ()
     torch = ("nn.AdaptiveAvgPool2d", "F.adaptive_avg_pool2d")
 
 
@@ -276,6 +280,7 @@ class GlobalMaxPool(Global):
     """Maximum of each channel over the whole map (`nn.AdaptiveMaxPool2d(1)`): [N, C, H, W] -> [N, C, 1, 1]."""
 
     torch = ("nn.AdaptiveMaxPool2d", "F.adaptive_max_pool2d")
+    saves = ("operands", "extras")
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return with_indices(self.name, xs, ys)

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import ArgFault, Leaf, Op, arg, as_int, boolean, call, expression, image, number, op, volume
+from archdsl.ops._op import (
+    ArgFault,
+    Kernel,
+    Leaf,
+    Op,
+    arg,
+    as_int,
+    boolean,
+    call,
+    expression,
+    image,
+    number,
+    op,
+    volume,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.ops._op import Call, Kernel
+    from archdsl.ops._op import Call
     from archdsl.sizes import Dim, Shape
 
 
 @op("identity")
 class Identity(Op):
     """Nothing (`nn.Identity`): the empty pipeline."""
+
+    saves = ()
+    gradient = "same"
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return x
@@ -31,6 +48,8 @@ class Identity(Op):
 class Dropout(Op):
     """In training, zero each element with probability `p` (`nn.Dropout`; Srivastava et al., 2014)."""
 
+    saves = ("extras",)
+
     p: float = arg(number(0, 1), 0.5, doc="probability of a zero")
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
@@ -38,6 +57,13 @@ class Dropout(Op):
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return ()
+
+    def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return (Kernel(self.name, (volume(xs[0]),), (volume(ys[0]), self.noise(xs[0]))),) if self.p else ()
+
+    def noise(self, x: Shape) -> Dim:
+        """Return how many random factors an image needs."""
+        return volume(x)
 
     def module(self, x: Shape) -> Call:
         return call("nn.Dropout", self.leaf("p"))
@@ -53,6 +79,9 @@ class Dropout2d(Dropout):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return image(x)
 
+    def noise(self, x: Shape) -> Dim:
+        return x[1]
+
     def module(self, x: Shape) -> Call:
         return call("nn.Dropout2d", self.leaf("p"))
 
@@ -66,6 +95,8 @@ class DropPath(Op):
 
     It stands at the end of a branch that is added to its input, which then passes alone.
     """
+
+    saves = ()
 
     p: float = arg(number(0, 1), 0.0, doc="probability of a zero")
 
@@ -92,6 +123,10 @@ class DropPath(nn.Module):
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return ()
+
+    def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        one = volume(ys[0])
+        return (Kernel("mul", (one,), (one,)), Kernel("div", (one,), (one,))) if self.p else ()
 
     def module(self, x: Shape) -> Call:
         return call("DropPath", self.leaf("p"))
@@ -131,6 +166,11 @@ class Scale(nn.Module):
     def stateful(self) -> bool:  # type: ignore[override]
         """A learned factor makes it a module."""
         return self.learned
+
+    @property
+    def saves(self) -> tuple[str, ...]:  # type: ignore[override]
+        """A learned factor needs its operand for the gradient."""
+        return ("operands",) if self.learned else ()
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return image(x) if self.per_channel else x

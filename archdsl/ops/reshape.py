@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 class Flatten(Op):
     """One row of features for each image (`nn.Flatten`): [N, C, H, W] -> [N, C*H*W]."""
 
+    saves = ()
+    gradient = "same"
+
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return (x[0], volume(x))
 
@@ -68,6 +71,8 @@ class Shuffle(Op):
     Channel j of group i moves to place j * groups + i, so that the next grouped convolution sees every group.
     """
 
+    saves = ()
+
     groups: int = arg(integer(1, examples=(1, 2, 3, 4)), doc="it must divide the channels")
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
@@ -87,6 +92,8 @@ class Shuffle(Op):
 @op("pixel_shuffle")
 class PixelShuffle(Op):
     """Channels to space (`nn.PixelShuffle`; Shi et al., 2016): [N, C, H, W] -> [N, C / factor², factor*H, factor*W]."""
+
+    saves = ()
 
     factor: int = arg(integer(1), doc="by which height and width grow; its square must divide the channels")
 
@@ -111,6 +118,8 @@ class PixelShuffle(Op):
 @op("pixel_unshuffle")
 class PixelUnshuffle(Op):
     """Space to channels (`nn.PixelUnshuffle`): [N, C, H, W] -> [N, C * factor², H / factor, W / factor]."""
+
+    saves = ()
 
     factor: int = arg(integer(1), doc="it must divide height and width")
 
@@ -156,6 +165,8 @@ class Pad(Op):
 
     Filled with zeros, with the map mirrored at its edge (`reflect`) or with the edge itself (`replicate`).
     """
+
+    saves = ()
 
     size: tuple[int, int, int, int] = arg(margins(), doc="one number, (height, width) or (left, right, top, bottom)")
     mode: str = arg(choice("constant", "reflect", "replicate"), "constant", doc="what fills the margins")
@@ -205,6 +216,8 @@ class Crop(Op):
     Where the margins are odd, the smaller one is at the top and at the left.
     """
 
+    saves = ()
+
     size: tuple[int, int] | None = arg(optional(pair(1, examples=(1, 2, 5, (3, 2)))), None, doc="of the result")
     like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
 
@@ -251,6 +264,8 @@ def center_crop(x: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
 class Slice(Op):
     """A range of channels (`x[:, start:stop]`): [N, C, H, W] -> [N, stop - start, H, W]."""
 
+    saves = ()
+
     start: int = arg(integer(0, examples=(0, 1, 2)), doc="the first channel, counted from 0")
     stop: int = arg(integer(1, examples=(1, 2, 4, 6)), doc="the channel behind the last")
 
@@ -273,6 +288,9 @@ class Reshape(Op):
 
     A map [N, C, H, W] is flattened first. The number of elements of an image must stay the same.
     """
+
+    saves = ()
+    gradient = "same"
 
     channels: int = arg(integer(1, examples=(1, 2, 4, 6)), doc="of the result")
     height: int = arg(integer(1, examples=(1, 2, 3)), doc="of the result")
@@ -315,6 +333,8 @@ class Upsample(Op):
 
     The size is given in one of three ways: `scale` times that of the input, `size`, or the height and width of `like`.
     """
+
+    saves = ()
 
     scale: tuple[int, int] | None = arg(optional(pair(1)), None, doc="factor, one number or (height, width)")
     size: tuple[int, int] | None = arg(optional(pair(1)), None, doc="of the result, one number or (height, width)")

@@ -11,7 +11,17 @@ if TYPE_CHECKING:
 EVALUATIONS = {"euler": 1, "midpoint": 2, "rk4": 4}  # of the function, in each step
 
 
-UPDATES = {"euler": (1, 1), "midpoint": (2, 2), "rk4": (6, 7)}  # products and sums of maps, in each step
+# Each step as the generated code runs it: a variable, what it is assigned (`f` of one, a product by a number, a sum),
+# and from which. Memory and the count of operations follow from these lines.
+STATEMENTS = {
+    "euler": "k1 f x, t mul k1, x add x t, t free",
+    "midpoint": "k1 f x, t mul k1, a add x t, t free, r f a, a free, t mul r, r free, x add x t, t free",
+    "rk4": (
+        "k1 f x, t mul k1, a add x t, t free, k2 f a, a free, t mul k2, a add x t, t free, k3 f a, a free, "
+        "t mul k2, s add k1 t, t free, t mul k3, u add s t, s free, t mul k3, a add x t, t free, r f a, a free, "
+        "s add u r, u free, r free, t mul s, s free, x add x t, t free"
+    ),
+}
 
 
 def pipeline() -> Kind:
@@ -30,17 +40,22 @@ class Wrapper(Op):
         raise NotImplementedError
 
     @property
-    def updates(self) -> tuple[int, int]:
-        """How many multiplications by a number, and how many additions, of whole maps join the evaluations."""
+    def repeats(self) -> int:
+        """How many equal steps the evaluations are divided into."""
+        return 1
+
+    @property
+    def statements(self) -> tuple[tuple[str, ...], ...]:
+        """One step as (variable, action, sources), with the actions `f`, `mul`, `add` and `free`."""
         raise NotImplementedError
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
-        return volume(ys[0]) * sum(self.updates)
+        return volume(ys[0]) * len(self.kernels(xs, ys))
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         one = volume(ys[0])
-        multiplications, additions = self.updates
-        return (Kernel("mul", (one,), (one,)),) * multiplications + (Kernel("add", (one, one), (one,)),) * additions
+        known = {"mul": Kernel("mul", (one,), (one,)), "add": Kernel("add", (one, one), (one,))}
+        return tuple([known[action] for _, action, *_ in self.statements if action in known]) * self.repeats
 
 
 class Ode(Wrapper):
@@ -82,10 +97,14 @@ class Ode(nn.Module):
         return EVALUATIONS[self.solver] * self.steps
 
     @property
-    def updates(self) -> tuple[int, int]:
-        """How many multiplications by a number, and how many additions, of whole maps join the evaluations."""
-        multiplications, additions = UPDATES[self.solver]
-        return multiplications * self.steps, additions * self.steps
+    def repeats(self) -> int:
+        """How many equal steps the evaluations are divided into."""
+        return self.steps
+
+    @property
+    def statements(self) -> tuple[tuple[str, ...], ...]:
+        """One step as (variable, action, sources), with the actions `f`, `mul`, `add` and `free`."""
+        return tuple([tuple(line.split()) for line in STATEMENTS[self.solver].split(", ")])
 
 
 WRAPPERS: dict[str, type[Wrapper]] = {"ode": Ode}

@@ -54,6 +54,15 @@ def traffic(kernels: tuple[Kernel, ...]) -> Traffic:
     return total
 
 
+def needed(scope: Scope) -> set[int]:
+    """Return the values that the results outside training depend on."""
+    found = {o.value for o in scope.outputs if not o.training}
+    for node in reversed(scope.nodes):
+        if found.intersection(node.outputs):
+            found.update(node.inputs)
+    return found
+
+
 def is_empty(scope: Scope) -> bool:
     """Say whether a scope returns its input as it is."""
     return not scope.nodes and [output.value for output in scope.outputs] == [scope.inputs[0]]

@@ -1,0 +1,449 @@
+"""Peak memory before any run, by the lifetimes that eager PyTorch gives its tensors.
+
+Counted are weights, buffers, inputs, and every tensor between kernels, as its holders let it live: the call of a module
+holds its input as long as the module runs, a local variable of the generated code what it was assigned, autograd what a
+gradient needs; views and in-place results share their operand's storage. Not counted is what one kernel takes and gives
+back inside itself (workspaces of convolution libraries), nor what an allocator rounds up.
+"""
+
+from __future__ import annotations
+
+from archdsl.cost import weights
+from archdsl.eager import LONG, in_place, needed
+from archdsl.emit import lifetimes
+from archdsl.ir import Scope
+from archdsl.ops._op import elements
+from archdsl.ops.merge import Add
+from archdsl.ops.regular import Scale
+from archdsl.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archdsl.ir import Network, Node
+    from archdsl.ops._op import Kernel, Op
+    from archdsl.ops.wrap import Wrapper
+    from archdsl.sizes import Shape
+
+JOINS: dict[str, Op] = {"mul": Scale(1.0, False, False), "add": Add()}  # what a wrapper's statements do to maps
+STATES = {"sgd": 0, "momentum": 1, "adam": 2}  # numbers that an optimizer keeps for each weight
+TEMPORARY = {"sgd": 0, "momentum": 0, "adam": 2}  # copies of one weight tensor during its update, one after another
+
+
+class Storage:
+    """Memory that tensors share: its bytes, and how many hold it."""
+
+    __slots__ = ("holders", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size, self.holders = size, 1
+
+
+class Value:
+    """A tensor: its storage, and the number under which its gradient gathers; None where none is needed."""
+
+    __slots__ = ("slot", "storage")
+
+    def __init__(self, storage: Storage, slot: int | None = None) -> None:
+        self.storage, self.slot = storage, slot
+
+
+class Peak(Record):
+    """Bytes at the moment when most are held, and the step that runs then.
+
+    `activations` are the tensors between kernels, in training with their gradients; the others are there throughout,
+    except that `gradients` of weights, those that exist at that moment, appear one by one.
+    """
+
+    activations: int
+    weights: int
+    inputs: int
+    gradients: int = 0
+    optimizer: int = 0
+    at: str = ""
+
+    @property
+    def total(self) -> int:
+        """All bytes together."""
+        return self.activations + self.weights + self.inputs + self.gradients + self.optimizer
+
+    def as_json(self) -> dict[str, object]:
+        """Return the peak as plain data."""
+        parts = {name: getattr(self, name) for name in self.fields if name != "at"}
+        return {"bytes": self.total, "at": self.at} | parts
+
+
+class Inference:
+    """Runs a network on storages instead of tensors, without gradients."""
+
+    def __init__(self, size: int, batch: int, names: dict[int, dict[int, int | None]]) -> None:
+        self.size, self.batch, self.names = size, batch, names
+        self.live = self.peak = 0
+        self.at = ""
+
+    # ------------------------------------------------------------ storages
+    def new(self, count: int, size: int = 0) -> Storage:
+        """Allocate a storage for a batch of so many elements an image; it has one holder."""
+        storage = Storage(count * self.batch * (size or self.size))
+        self.live += storage.size
+        return storage
+
+    def hold(self, storage: Storage) -> Storage:
+        """Add a holder."""
+        storage.holders += 1
+        return storage
+
+    def release(self, storage: Storage) -> None:
+        """Take a holder away; the last one frees the storage."""
+        storage.holders -= 1
+        if not storage.holders:
+            self.live -= storage.size
+
+    def watch(self, name: str) -> None:
+        """Note the peak."""
+        if self.live > self.peak:
+            self.peak, self.at = self.live, name
+
+    # ------------------------------------------------------------ steps
+    def alive(self, scope: Scope) -> set[int]:
+        """Return the values whose steps run."""
+        return needed(scope)
+
+    def scope(self, scope: Scope, inputs: list[Value], path: str = "") -> list[Value]:
+        """Run a scope on inputs that the caller holds; each result has a holder more."""
+        if scope.wrapper is not None:
+            return self.wrapped(scope, inputs, path)
+        frame = Frame(scope, inputs, self.names.get(id(scope), {}), self.alive(scope))
+        for number, node in frame.nodes:
+            operands = [frame.held[v] for v in node.inputs]
+            results = self.node(scope, number, node, operands, f"{path}{node.name}")
+            frame.held |= dict(zip(node.outputs, results))
+            for value in frame.named(node):
+                self.hold(value.storage)
+            for value in (*frame.overwritten(node), *frame.read(node)):
+                self.release(value.storage)
+        returned = [frame.held[o.value] for o in scope.outputs if o.value in frame.held]
+        for value in returned:
+            self.hold(value.storage)
+        for value in frame.left_over():
+            self.release(value.storage)
+        return returned
+
+    def wrapped(self, scope: Scope, inputs: list[Value], path: str) -> list[Value]:
+        """Run the statements of a wrapper; in inference the second step is like all that follow."""
+        assert scope.wrapper is not None, "only called for wrappers"
+        node, kernels = scope.nodes[0], {k.name: k for k in scope.wrapper.kernels(*self.shapes(scope, scope.nodes[0]))}
+        held = {"x": Value(self.hold(inputs[0].storage), inputs[0].slot)}
+        for target, action, *sources in scope.wrapper.statements * self.steps(scope.wrapper):
+            operands = [held[source] for source in sources]
+            if action == "f":
+                made = self.node(scope, 0, node, [*operands, *inputs[1:]], f"{path}{node.name}")[0]
+            elif action != "free":
+                made = self.kernels(JOINS[action], (kernels[action],), operands, 1, path)[0]
+            if target in held:
+                self.release(held.pop(target).storage)
+            if action != "free":
+                held[target] = made
+        result = held.pop("x")
+        for value in held.values():
+            self.release(value.storage)
+        return [result]
+
+    def steps(self, wrapper: Wrapper) -> int:
+        """Return how many steps of a wrapper are run."""
+        return min(wrapper.repeats, 2)
+
+    def node(self, scope: Scope, number: int, node: Node, operands: list[Value], name: str) -> list[Value]:
+        """Run a step; its results have a holder."""
+        if isinstance(node.what, Scope):
+            return self.scope(node.what, operands, f"{name}.")
+        xs, ys = self.shapes(scope, node)
+        kernels = self.run(node.what, xs, ys)
+        if not kernels or in_place(scope, number):
+            return self.shared(node.what, operands, len(ys), bool(kernels))
+        return self.kernels(node.what, kernels, operands, len(ys), name or node.what.name)
+
+    def run(self, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        """Return the kernels of an operator in this mode."""
+        return op.kernels(xs, ys)
+
+    def shared(self, op: Op, operands: list[Value], count: int, changed: bool) -> list[Value]:
+        """Return results that share the first operand's storage: views, or the operand itself `changed` in place."""
+        return [Value(self.hold(operands[0].storage)) for _ in range(count)]
+
+    def kernels(
+        self, op: Op, kernels: tuple[Kernel, ...], operands: list[Value], results: int, name: str
+    ) -> list[Value]:
+        """Run kernels, each on the result of the one before it."""
+        before: list[Storage] = []
+        for kernel in kernels:
+            after = [self.new(int(n)) for n in kernel.writes] + [self.new(int(n), LONG) for n in kernel.long_writes]
+            self.watch(name)
+            for storage in before:
+                self.release(storage)
+            before = after
+        for storage in before[results:]:
+            self.release(storage)
+        return [Value(storage) for storage in before[:results]]
+
+    def shapes(self, scope: Scope, node: Node) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
+        """Return the shapes of a step's operands and results at the default size."""
+        xs, ys = [tuple([_ints(scope.shapes[v]) for v in values]) for values in (node.inputs, node.outputs)]
+        return xs, ys
+
+
+class Frame:
+    """One run of a scope: what its values are, how often each is still read, and which local variables hold them."""
+
+    def __init__(self, scope: Scope, inputs: list[Value], names: dict[int, int | None], alive: set[int]) -> None:
+        self.scope, self.names = scope, names
+        self.held: dict[int, Value] = dict(zip(scope.inputs, inputs))
+        self.nodes = [(i, node) for i, node in enumerate(scope.nodes) if alive.intersection(node.outputs)]
+        self.left = dict.fromkeys(range(len(scope.shapes)), 0)
+        for _, node in self.nodes:
+            for value in node.inputs:
+                self.left[value] += 1
+        for output in scope.outputs:
+            self.left[output.value] += 1
+
+    def named(self, node: Node) -> Iterator[Value]:
+        """Yield the results of a step that a variable takes."""
+        return (self.held[v] for v in node.outputs if v in self.names)
+
+    def overwritten(self, node: Node) -> list[Value]:
+        """Return what the variables that a step assigns held before."""
+        return [self.held[v] for v, until in self.names.items() if until in node.outputs and v in self.held]
+
+    def read(self, node: Node) -> list[Value]:
+        """Count a step's reads; return the values that nothing reads any more."""
+        for value in node.inputs:
+            self.left[value] -= 1
+        inputs = self.scope.inputs
+        return [self.held[v] for v in {*node.inputs, *node.outputs} if not self.left[v] and v not in inputs]
+
+    def left_over(self) -> list[Value]:
+        """Return what the frame holds when it returns: its outputs, and its variables."""
+        outputs = {o.value for o in self.scope.outputs if o.value in self.held}.difference(self.scope.inputs)
+        ends = [v for v, until in self.names.items() if v in self.held and (until is None or until not in self.held)]
+        return [self.held[v] for v in (*outputs, *ends)]
+
+
+class Entry:
+    """What autograd keeps of one step: slots of operands and results, saved storages, sizes of gradients."""
+
+    def __init__(
+        self,
+        op: Op,
+        operands: list[Value],
+        results: list[Value],
+        saved: list[Storage],
+        weight_sizes: list[int],
+        name: str,
+    ) -> None:
+        self.passes = op.gradient == "same"
+        self.operands = [(v.slot, v.storage.size) for v in operands]
+        self.results = [v.slot for v in results]
+        self.saved, self.weight_sizes, self.name = saved, weight_sizes, name
+
+
+class Training(Inference):
+    """Runs a network forward and backward."""
+
+    def __init__(self, size: int, batch: int, names: dict[int, dict[int, int | None]]) -> None:
+        super().__init__(size, batch, names)
+        self.tape: list[Entry] = []
+        self.slots = 0
+        self.weight_gradients = self.gradients_at_peak = 0
+
+    def watch(self, name: str) -> None:
+        if self.live > self.peak:
+            self.gradients_at_peak = self.weight_gradients
+        super().watch(name)
+
+    # ------------------------------------------------------------ forward
+    def alive(self, scope: Scope) -> set[int]:
+        return {value for node in scope.nodes for value in node.outputs}
+
+    def run(self, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return op.training_kernels(xs, ys)
+
+    def steps(self, wrapper: Wrapper) -> int:
+        return wrapper.repeats
+
+    def slot(self) -> int:
+        """Return a number for a gradient."""
+        self.slots += 1
+        return self.slots
+
+    def shared(self, op: Op, operands: list[Value], count: int, changed: bool) -> list[Value]:
+        found = super().shared(op, operands, count, changed)
+        if op.gradient == "same" and not changed:
+            for value in found:
+                value.slot = operands[0].slot
+            return found
+        return self.recorded(op, operands, found, [found[0].storage] if changed else [], op.name)
+
+    def kernels(
+        self, op: Op, kernels: tuple[Kernel, ...], operands: list[Value], results: int, name: str
+    ) -> list[Value]:
+        before: list[Storage] = []
+        for kernel in kernels[:-1]:  # results between kernels are saved, or freed with the next
+            after = [self.new(int(n)) for n in kernel.writes]
+            self.watch(name)
+            for storage in before:
+                self.release(storage)
+            before = after
+        last = kernels[-1]
+        made = [self.new(int(n)) for n in last.writes] + [self.new(int(n), LONG) for n in last.long_writes]
+        self.watch(name)
+        for storage in before:
+            self.release(storage)
+        values = [Value(storage) for storage in made[:results]]
+        saved = [v.storage for v in operands] if "operands" in op.saves else []
+        saved += [values[0].storage] if "result" in op.saves else []
+        saved += made[1:] if "extras" in op.saves else []
+        found = self.recorded(op, operands, values, saved, name)
+        for storage in made[results:]:
+            self.release(storage)
+        return found
+
+    def recorded(
+        self, op: Op, operands: list[Value], results: list[Value], saved: list[Storage], name: str
+    ) -> list[Value]:
+        """Write a step on the tape."""
+        sizes = self.weights_of(op)
+        if sizes or any(v.slot is not None for v in operands):
+            for value in results:
+                value.slot = self.slot()
+            kept = [self.hold(storage) for storage in saved]
+            self.tape.append(Entry(op, operands, results, kept, sizes, name))
+        return results
+
+    def weights_of(self, op: Op) -> list[int]:
+        """Return the bytes of the weights' gradients of the step that runs."""
+        return self.current if op.stateful else []
+
+    def node(self, scope: Scope, number: int, node: Node, operands: list[Value], name: str) -> list[Value]:
+        if not isinstance(node.what, Scope) and node.what.stateful:
+            shapes = node.what.weights(_ints(scope.shapes[node.inputs[0]])).values()
+            self.current = [_volume((1, *shape)) * self.size for shape in shapes]
+        return super().node(scope, number, node, operands, name)
+
+    # ------------------------------------------------------------ backward
+    def backward(self, outputs: list[Value]) -> None:
+        """Walk the tape from its end; gradients of weights stay."""
+        gathered: dict[int, Storage] = {}
+        for value in outputs:
+            if value.slot is not None:
+                gathered[value.slot] = Storage(0)  # the gradient of a sum is one number, expanded
+        for entry in reversed(self.tape):
+            given = [gathered.pop(slot) for slot in entry.results if slot in gathered]
+            if given:
+                self.step_back(entry, given, gathered)
+            for storage in entry.saved:
+                self.release(storage)
+
+    def step_back(self, entry: Entry, given: list[Storage], gathered: dict[int, Storage]) -> None:
+        """Compute the gradients of one step's operands and weights."""
+        wanted = [(slot, size) for slot, size in entry.operands if slot is not None]
+        if entry.passes:
+            made = [self.hold(given[0]) for _ in wanted]
+        else:
+            made = [self.allocated(size) for _, size in wanted]
+            for size in entry.weight_sizes:
+                self.allocated(size)
+                self.weight_gradients += size
+            self.watch(f"{entry.name}, backward")
+        for storage in given:
+            self.release(storage)
+        for (slot, _), storage in zip(wanted, made):
+            self.gather(slot, storage, gathered, entry.name)
+
+    def gather(self, slot: int, storage: Storage, gathered: dict[int, Storage], name: str) -> None:
+        """Add a gradient to those of other readers: in place where nobody else holds the sum."""
+        old = gathered.get(slot)
+        if old is None:
+            gathered[slot] = storage
+            return
+        if old.holders > 1:
+            gathered[slot] = self.allocated(max(old.size, storage.size))
+            self.watch(f"{name}, backward")
+            self.release(old)
+        self.release(storage)
+
+    def allocated(self, size: int) -> Storage:
+        """Allocate bytes."""
+        self.live += size
+        return Storage(size)
+
+
+def inference(network: Network, size: int = 4, batch: int = 1) -> Peak:
+    """Return the peak of running a network without gradients, in evaluation mode.
+
+    `size` is that of an element in bytes: 4 for float32, 2 for float16.
+    """
+    run = Inference(size, batch, lifetimes(network))
+    given = _start(run, network)
+    return Peak(run.peak - given, _weights(network.scope, size), given, at=run.at)
+
+
+def training(network: Network, size: int = 4, batch: int = 1, optimizer: str = "sgd") -> Peak:
+    """Return the peak of a step of training: forward, backward from a sum of the outputs, update.
+
+    Gradients are those of this step (`zero_grad` sets them to None); the optimizer's state is that of later steps.
+    """
+    run = Training(size, batch, lifetimes(network))
+    given = _start(run, network)
+    static, params = _weights(network.scope, size), _parameters(network.scope, size)
+    state = STATES[optimizer] * sum(params)
+    update = sum(params) + TEMPORARY[optimizer] * max(params, default=0)
+    if update > run.peak - given:
+        return Peak(update - sum(params), static, given, sum(params), state, f"{optimizer}'s update")
+    gradients = run.gradients_at_peak
+    return Peak(run.peak - given - gradients, static, given, gradients, state, run.at)
+
+
+def _start(run: Inference, network: Network) -> int:
+    """Run a network; return the bytes of its inputs."""
+    scope = network.scope
+    inputs = [Value(run.new(_volume(scope.shapes[v]))) for v in scope.inputs]
+    given = run.live
+    outputs = run.scope(scope, inputs)
+    if isinstance(run, Training):
+        run.backward(outputs)
+    return given
+
+
+def _parameters(scope: Scope, size: int) -> list[int]:
+    return [_volume((1, *shape)) * size for _, shape in weights(scope)]
+
+
+def _weights(scope: Scope, size: int) -> int:
+    """Return the bytes of weights and running statistics."""
+    return sum(_parameters(scope, size)) + _buffers(scope, {}) * size
+
+
+def _buffers(scope: Scope, known: dict[int, int]) -> int:
+    if id(scope) not in known:
+        total = 0
+        for node in scope.nodes:
+            if isinstance(node.what, Scope):
+                total += 0 if node.reuses else _buffers(node.what, known)
+            elif node.what.stateful and not node.reuses:
+                xs, ys = [tuple([_ints(scope.shapes[v]) for v in values]) for values in (node.inputs, node.outputs)]
+                fixed = sum([kernel.fixed for kernel in node.what.kernels(xs, ys)])
+                total += fixed - elements(node.what.weights(xs[0]))
+        known[id(scope)] = total
+    return known[id(scope)]
+
+
+def _volume(shape: Shape) -> int:
+    total = 1
+    for size in shape[1:]:
+        total *= int(size)
+    return total
+
+
+def _ints(shape: Shape) -> Shape:
+    return tuple([int(dim) for dim in shape])
