@@ -7,6 +7,7 @@
     archdsl.nets("resnet*")                             # what there is
     checked = archdsl.check("densenet121")              # exact shapes, parameters and MACs, without torch
     source = archdsl.compile("densenet121")             # Python that needs only torch
+    found = archdsl.sweep("mobilenet_v1", width=[0.5, 1])   # what each setting costs
 
 Only `load` and `loads` import torch, when they are first used.
 """
@@ -18,10 +19,14 @@ from archdsl.diagnostics import CompileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from archdsl.cost.search import search
+    from archdsl.cost.sweep import Range, sweep
     from archdsl.load import load, loads
 
 __version__ = "0.1.0"
-__all__ = ["CompileError", "__version__", "check", "compile", "load", "loads", "nets"]
+__all__ = [
+    "CompileError", "Range", "__version__", "check", "compile", "load", "loads", "nets", "search", "sweep",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
@@ -30,6 +35,12 @@ def __getattr__(name: str) -> object:
         from archdsl.load import load, loads
 
         globals().update(load=load, loads=loads)
+        return globals()[name]
+    if name in ("Range", "search", "sweep"):
+        from archdsl.cost.search import search
+        from archdsl.cost.sweep import Range, sweep
+
+        globals().update(Range=Range, search=search, sweep=sweep)
         return globals()[name]
     raise AttributeError(f"module `archdsl` has no attribute `{name}`")
 

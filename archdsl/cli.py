@@ -137,6 +137,18 @@ def _cost(options: Namespace) -> int:
     return cost(options, found.network)
 
 
+def _sweep(options: Namespace) -> int:
+    from archdsl.cost.commands import sweep
+
+    return sweep(options)
+
+
+def _search(options: Namespace) -> int:
+    from archdsl.cost.commands import search
+
+    return search(options)
+
+
 def _emitted(found: Compiled, form: str) -> tuple[str, str]:
     if form == "ast":
         from archdsl.dump import tree
@@ -221,7 +233,15 @@ def _explain(options: Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"check": _check, "compile": _compile, "cost": _cost, "list": _list, "explain": _explain}
+_COMMANDS = {
+    "check": _check,
+    "compile": _compile,
+    "cost": _cost,
+    "sweep": _sweep,
+    "search": _search,
+    "list": _list,
+    "explain": _explain,
+}
 
 
 # -------------------------------------------------------------------------------------------------- arguments

@@ -287,7 +287,7 @@ class Elaborator(Applier):
                 raise errors.bad_input(
                     (default or expr).span, f"a size is an integer from 1 to 2**24, not {show(value)}"
                 )
-            self.symbols[name] = Symbol(name, value)
+            self.symbols[name] = self.symbol(name, value)
             return Size.of(self.symbols[name])
         value = self.whole(expr, env, None)
         if axis == 1 and number == 0 and self.settings.in_channels is not None:
@@ -298,6 +298,10 @@ class Elaborator(Applier):
                 expr.span, "a dim of an input is a symbol or an integer ≥ 1", f"this is {describe(value)}"
             )
         return value
+
+    def symbol(self, name: str, default: int) -> Symbol:
+        """Return an input size of this net."""
+        return Symbol(name, default)
 
     def output_statement(self, statement: syntax.Output, env: Env, x: Tensor | None) -> Tensor | None:
         places = self.builder.output_places

@@ -421,3 +421,56 @@ def shared_weights(span: Span, name: str, first: Span) -> Diagnostic:
         Label(first, "first used here"),
         Help("use an unlabelled step to get a copy with its own weights"),
     )
+
+
+# -------------------------------------------------------------------------------------------------- E04: sweeps
+def place_of(name: str) -> Span:
+    """Return a place for a diagnostic about a whole file."""
+    return Span(Source(name, ""), 0, 0)
+
+
+@error("E0401")
+def empty_grid(option: str, text: str, reason: str) -> Diagnostic:
+    """A sweep or a search has nothing to try: a parameter without values, or a sample of none."""
+    return _simple(f"nothing to try: {reason}", Span(Source(option, text), 0, len(text)), "no value here")
+
+
+@error("E0402")
+def nothing_legal(place: Span, count: int, first: str) -> Diagnostic:
+    """Every setting of a sweep or a search is illegal: the network cannot be built with any of them."""
+    return _simple(f"none of the {count} settings is legal", place, "", Note(f"the first one: {first}"))
+
+
+@error("E0403")
+def unmet_budget(budget: str, tried: int, limits: Sequence[str], settings: str) -> Diagnostic:
+    """No setting of a search meets its budget. The note shows the one that misses it by the least factor."""
+    place = Span(Source("--budget", budget), 0, len(budget))
+    notes = [Note("\n".join([f"closest: {settings}", *limits]))]
+    return _simple(f"none of {tried:,} settings meets the budget", place, "", *notes)
+
+
+@error("E0404")
+def bad_expression(option: str, text: str, reason: str, names: Sequence[str]) -> Diagnostic:
+    """A budget or a goal cannot be read: `macs <= 400M, memory <= 60MB`, or any arithmetic over figures and
+    parameters.
+    """
+    return _simple(
+        f"`{option}` cannot be read: {reason}",
+        Span(Source(option, text), 0, len(text)),
+        "",
+        Note("it may use " + ", ".join(f"`{name}`" for name in names)),
+    )
+
+
+@error("E0405")
+def other_search(path: str) -> Diagnostic:
+    """A state file belongs to a search with other settings, so it cannot be continued with these."""
+    place = Span(Source(path, ""), 0, 0)
+    return _simple(f"`{path}` is the state of another search", place, "", Help("name another file, or remove this one"))
+
+
+@error("E0406")
+def missing_extra(package: str, extra: str) -> Diagnostic:
+    """A command needs a package that is not installed."""
+    place = Span(Source(package, ""), 0, 0)
+    return _simple(f"this needs {package}", place, "", Help(f"`pip install 'archdsl[{extra}]'`"))

@@ -382,9 +382,16 @@ class Evaluator:
     def _function(self, target: Function, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
         fn = target.fn
         params = [p.name for p in fn.params]
+        written = matched(fn.name, params, params, lambda: ", ".join(params), expr.arguments)
+        given = {name: (self.eval(value, env, x), value.span) for name, value in written.items()}
+        return self.returned(target, given, expr)
+
+    def returned(self, target: Function, given: dict[str, tuple[Any, Span]], expr: syntax.Call) -> Any:
+        """Return the value of a function for its arguments, each with its place."""
+        fn, params = target.fn, [p.name for p in target.fn.params]
         inner = Env(target.env, target.env.file)
-        for name, value in matched(fn.name, params, params, lambda: ", ".join(params), expr.arguments).items():
-            self.bind(name, self.eval(value, env, x), inner, value.span)
+        for name, (value, place) in given.items():
+            self.bind(name, value, inner, place)
         with self.deeper(fn.name, expr.span):
             for param in fn.params:
                 if param.name not in inner.names:

@@ -5,13 +5,16 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
     from typing import Any
 
     from archdsl.cost.memory import Peak
+    from archdsl.cost.sweep import Space
     from archdsl.ir import Network
 
 CONVENTIONS = ("macs", "all", "torch", "fvcore", "thop", "ptflops", "torchinfo")  # without importing their table
+FIGURES = ("params", "macs", "flops", "bytes", "operations", "memory", "training")
 OPTIMIZERS = ("sgd", "momentum", "adam")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
@@ -31,6 +34,31 @@ def add_parsers(commands: Any, net_options: Callable[[ArgumentParser], None]) ->
     form.add_argument("--json", action="store_true", help="print plain data")
     form.add_argument("--csv", action="store_true", help="print one line a layer")
     net_options(cost)
+    sweep = commands.add_parser("sweep", help="what a network costs over a grid of parameters and input sizes")
+    _space_options(sweep)
+    sweep.add_argument("--figures", default="params,macs", metavar="F,F", help=f"of {', '.join(FIGURES)}")
+    sweep.add_argument("--plot", metavar="FILE", help="draw the settings and their Pareto front: .svg, .png or .pdf")
+    form = sweep.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print plain data")
+    form.add_argument("--csv", action="store_true", help="print one line a setting")
+    search = commands.add_parser("search", help="the best setting of a network under budgets")
+    _space_options(search)
+    search.add_argument("--budget", default="", metavar="LIMITS", help='such as "macs <= 400M, memory <= 60MB"')
+    search.add_argument("--maximize", default="params", metavar="EXPR", help="of figures and parameters")
+    search.add_argument("--state", metavar="FILE", help="where an interrupted search goes on from")
+    search.add_argument("--json", action="store_true", help="print plain data")
+
+
+def _space_options(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="FILE|NAME", help="an .arch file, or a bundled network")
+    parser.add_argument("--net", help="the net to take, where a file has several")
+    values = "the values of a parameter; low..high in a sample"
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE,VALUE", help=values)
+    sizes = "shapes of the input to try; several inputs are joined by +"
+    parser.add_argument("--input", action="append", default=[], metavar="1x3x128x128,...", help=sizes)
+    parser.add_argument("--sample", type=positive, metavar="N", help="so many settings at random, not all")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (default: 1)")
 
 
 def positive(text: str) -> int:
@@ -75,3 +103,163 @@ def _peaks(network: Network, options: Namespace) -> dict[str, Peak]:
         "inference": inference(network, size, options.batch),
         f"training with {options.optimizer}": training(network, size, options.batch, options.optimizer),
     }
+
+
+# -------------------------------------------------------------------------------------------------- sweep and search
+def sweep(options: Namespace) -> int:
+    """Run `archdsl sweep`."""
+    from archdsl import errors
+    from archdsl.cost import sweep as sweeps
+
+    figures = tuple(figure.strip() for figure in options.figures.split(",") if figure.strip())
+    if not figures or not set(figures) <= set(FIGURES):
+        raise errors.bad_expression("--figures", options.figures, "a figure is unknown", FIGURES)
+    if options.plot and len(figures) < 2:
+        raise errors.bad_expression("--figures", options.figures, "a plot needs two", FIGURES)
+    space = space_of(options).checked()
+    with _executor(options.jobs) as executor:
+        points = sweeps.outcomes(options.name, options.net, space, figures, executor=executor)
+        found = sweeps.collected(options.name, options.net, space, figures, _shown(points, len(space)))
+    if options.plot:
+        from archdsl.cost.plot import pareto
+
+        pareto(found, options.plot)
+    if options.json:
+        import json
+
+        print(json.dumps(found.as_json(), indent=2))
+        return 0
+    from archdsl.cost import show
+
+    print(show.sweep_csv(found) if options.csv else show.sweep(found), end="" if options.csv else "\n")
+    return 0
+
+
+def search(options: Namespace) -> int:
+    """Run `archdsl search`."""
+    from archdsl.cost.search import Search
+    from archdsl.cost.sweep import in_words
+
+    one = Search(options.name, options.net, space_of(options), options.budget, options.maximize, options.state)
+    with _executor(options.jobs) as executor:
+        try:
+            found = one.run(executor, _progress)
+        except KeyboardInterrupt:
+            saved = f"; the same command goes on from {options.state}" if options.state else ""
+            return _interrupted(f"{one.state.next:,} of {len(one.space):,} settings tried{saved}")
+    if options.json:
+        import json
+
+        print(json.dumps(found.as_json(), indent=2))
+        return 0
+    print(f"{found.network}: {options.maximize} = {found.goal:,.6g} at {in_words(found.best)}")
+    print(f"{found.tried:,} settings tried, {found.tried - found.legal:,} illegal, {found.met:,} within the budget")
+    return 0
+
+
+def space_of(options: Namespace) -> Space:
+    """Read `--set width=0.5,1 --input 1x3x128x128,1x3x224x224 --sample 100`; raises `CompileError`."""
+    from archdsl import errors
+    from archdsl.cost.sweep import INPUT, Space
+
+    axes: list[tuple[str, Any]] = []
+    for setting in options.set:
+        name, equals, values = setting.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise errors.bad_option("--set", setting, "expected NAME=VALUE,VALUE, such as width=0.5,1.0")
+        axes.append((name.strip(), _values(name.strip(), values)))
+    shapes = [_shapes(text) for option in options.input for text in option.split(",")]
+    return Space((*axes, *([(INPUT, tuple(shapes))] if shapes else [])), options.sample, options.seed)
+
+
+def _values(name: str, text: str) -> Any:
+    """Read `0.5,1.0`, or the range `0.25..2.0`; a value is an expression of the language."""
+    from archdsl import errors
+    from archdsl.cost.sweep import Range
+
+    low, dots, high = text.partition("..")
+    if dots:
+        first, last = _number(low), _number(high)
+        if first is None or last is None or first > last:
+            raise errors.bad_option("--set", f"{name}={text}", "a range is low..high, such as 0.25..2.0")
+        return Range(first, last)
+    values = [part for part in _split(text) if part]
+    return tuple(part if (number := _number(part)) is None else number for part in values)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return int(text) if text.strip().lstrip("-").isdigit() else float(text)
+    except ValueError:
+        return None
+
+
+def _split(text: str) -> Iterator[str]:
+    """Split at the commas outside brackets: `[3, 4], [6, 3]` are two lists."""
+    depth, start = 0, 0
+    for at, character in enumerate(text):
+        depth += (character in "([") - (character in ")]")
+        if character == "," and not depth:
+            yield text[start:at].strip()
+            start = at + 1
+    yield text[start:].strip()
+
+
+def _shapes(text: str) -> tuple[tuple[int, ...], ...]:
+    """Read `1x3x128x128`, or several shapes joined by `+`."""
+    from archdsl import errors
+
+    shapes = [part.lower().split("x") for part in text.split("+")]
+    for sizes in shapes:
+        if not all(p.isascii() and p.isdigit() and 0 < int(p[:10]) <= 1 << 24 for p in sizes):
+            raise errors.bad_option("--input", text, "expected sizes from 1 to 2**24, such as 1x3x224x224")
+    return tuple(tuple(int(p) for p in sizes) for sizes in shapes)
+
+
+class _executor:
+    """Processes for `--jobs`, or nothing for one; collects garbage, which the command line otherwise does not."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.pool: Executor | None = None
+
+    def __enter__(self) -> Executor | None:
+        import gc
+
+        gc.freeze()
+        gc.enable()
+        if self.jobs > 1:
+            from concurrent.futures import ProcessPoolExecutor
+
+            self.pool = ProcessPoolExecutor(self.jobs)
+        return self.pool
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+
+
+def _shown(points: Iterator[Any], total: int) -> Iterator[Any]:
+    """Pass points on, with a line on a terminal for what takes long."""
+    import time
+
+    last = time.monotonic()
+    for number, point in enumerate(points):
+        if time.monotonic() - last > 1:
+            last = time.monotonic()
+            _progress(number, total)
+        yield point
+
+
+def _progress(done: int, total: int) -> None:
+    import sys
+
+    if sys.stderr.isatty():
+        print(f"\r{done:,} of {total:,} settings", end="\r", file=sys.stderr, flush=True)
+
+
+def _interrupted(text: str) -> int:
+    import sys
+
+    print(f"interrupted: {text}", file=sys.stderr)
+    return 1

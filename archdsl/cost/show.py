@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from archdsl.cost.conventions import CONVENTIONS
+from archdsl.cost.sweep import in_words
 from archdsl.ops._op import show
 from archdsl.rows import human
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from archdsl.cost.memory import Peak
+    from archdsl.cost.sweep import Sweep
     from archdsl.cost.table import Figures, Line, Table
     from archdsl.field import Field
 
+MOST_SKIPPED = 10  # that are listed
 FIGURES = ("parameters", "counted", "MACs", "FLOPs", "element-wise", "read", "written", "ops/byte", "share")
 
 
@@ -140,3 +143,27 @@ def difference(one: Table, other: Table) -> str:
         lines += [f"{name} counts {convention.unit}: {convention.counts}", *[f"  - {o}" for o in convention.oddities]]
     title = f"{one.network}: {human(totals[0])} by `{names[0]}`, {human(totals[1])} by `{names[1]}`"
     return printed(title, ("operator", *names, "difference"), rows, 1, lines)
+
+
+def sweep(found: Sweep) -> str:
+    """Print the rows of a sweep, and what was skipped."""
+    head = (*found.names, *found.figures)
+    rows = [[_cell(row[name]) for name in head] for row in found.rows]
+    skipped = [f"skipped: {in_words(settings)}: {reason}" for settings, reason in found.skipped[:MOST_SKIPPED]]
+    if len(found.skipped) > MOST_SKIPPED:
+        skipped.append(f"... and {len(found.skipped) - MOST_SKIPPED:,} more")
+    counted = f"{len(found.rows):,} settings, {len(found.skipped):,} illegal ones skipped"
+    return printed(f"{found.network}: {counted}", head, rows, len(found.names), skipped)
+
+
+def sweep_csv(found: Sweep) -> str:
+    """Return the rows of a sweep, with a header."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, (*found.names, *found.figures), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found.rows)
+    return out.getvalue()
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if type(value) is int else f"{value:.6g}" if type(value) is float else str(value)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from archdsl.ir import Network, Node
     from archdsl.sizes import Shape
 
+MOST = 4096  # scopes that a counter remembers, of many nets perhaps
 SIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}  # bytes of an element
 
 
@@ -141,22 +142,25 @@ class Counter:
 
     def __init__(self, convention: Convention) -> None:
         self.convention = convention
-        self.known: dict[int, Figures] = {}
+        self.known: dict[int, tuple[Scope, Figures]] = {}  # by identity; holds the scope, so that it stays its own
 
     def scope(self, scope: Scope) -> Figures:
         """Return what one run of a scope costs; steps that only training needs have parameters and no runs."""
-        found = self.known.get(id(scope))
-        if found is None:
-            found = Figures()
-            wanted = needed(scope)
-            for node in scope.nodes:
-                figures = self.node(node, scope)
-                found += figures if wanted.intersection(node.outputs) else Figures(figures.params)
-            if scope.wrapper is not None:
-                runs = found.times(scope.wrapper.evaluations).replace(params=found.params)
-                shapes = (scope.shapes[scope.inputs[0]],)
-                found = runs + self.use(Use(scope.wrapper, shapes, shapes, False), 0)
-            self.known[id(scope)] = found
+        known = self.known.get(id(scope))
+        if known is not None:
+            return known[1]
+        found = Figures()
+        wanted = needed(scope)
+        for node in scope.nodes:
+            figures = self.node(node, scope)
+            found += figures if wanted.intersection(node.outputs) else Figures(figures.params)
+        if scope.wrapper is not None:
+            runs = found.times(scope.wrapper.evaluations).replace(params=found.params)
+            shapes = (scope.shapes[scope.inputs[0]],)
+            found = runs + self.use(Use(scope.wrapper, shapes, shapes, False), 0)
+        if len(self.known) >= MOST:
+            self.known.clear()
+        self.known[id(scope)] = scope, found
         return found
 
     def node(self, node: Node, scope: Scope) -> Figures:
