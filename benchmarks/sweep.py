@@ -1,7 +1,7 @@
 """`archdsl sweep` beside the counters that build the model: one MobileNet v2 configuration each, in one run.
 
-In one process and interleaved, since a machine whose speed drifts drifts for all. `python -m benchmarks.sweep [--runs N]
-[--search POINTS]`; needs the `bench` extra. Writes `results/sweep.json`.
+In one process and interleaved, since a machine whose speed drifts drifts for all. `python -m benchmarks.sweep
+[--runs N] [--search POINTS]`; needs the `bench` extra. Writes `results/sweep.json`.
 
     grid     widths × input sizes, as in the command: a size is an evaluation of the width's closed form
     widths   widths at random, each its own network: what distinct settings have in common is elaborated once
@@ -115,6 +115,7 @@ def run(runs: int) -> dict:
     agree(tools)
     mine = ours()
     gc.collect()
+    gc.freeze()  # as the command line does: what was imported is no garbage
     samples: dict[str, list[float]] = {name: [] for name in (*mine, *tools)}
     for number in range(runs + 1):
         found = {name: call(number) for name, call in mine.items()}

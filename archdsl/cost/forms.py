@@ -19,6 +19,7 @@ from archdsl.sizes import Area, Size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from archdsl.ir import Network, Node
     from archdsl.sizes import Dim, Shape
@@ -146,35 +147,47 @@ class Forms:
 
     def __init__(self) -> None:
         # By identity; each holds the scope, so that the identity stays its own.
-        self.known: dict[int, tuple[Scope, Closed]] = {}
+        self.counted: dict[int, tuple[Scope, tuple[int, Form, bool]]] = {}
+        self.moved: dict[int, tuple[Scope, Form]] = {}
         self.found: dict[int, tuple[Scope, frozenset[Size]]] = {}
 
-    def scope(self, scope: Scope) -> Closed:
-        """Return what one run of a scope costs."""
-        known = self.known.get(id(scope))
+    def scope(self, scope: Scope) -> tuple[int, Form, bool]:
+        """Return the parameters and MACs of one run of a scope, and whether it is the same net at every size."""
+        known = self.counted.get(id(scope))
         if known is not None:
             return known[1]
-        params, macs, bytes_, free = 0, Form(), Form(), not scope.relations
-        alive, times = needed(scope), scope.wrapper.evaluations if scope.wrapper else 1
-        for node in scope.nodes:
-            runs = times if alive.intersection(node.outputs) else 0
+        params, macs, free = 0, Form(), not scope.relations
+        for node, runs in _runs(scope):
             if isinstance(node.what, Scope):
-                inner = self.scope(node.what)
-                params += 0 if node.reuses else inner.params
-                macs.extend(inner.macs, runs)
-                bytes_.extend(inner.bytes, runs)
-                free = free and inner.free
+                inner, form, always = self.scope(node.what)
+                params += 0 if node.reuses else inner
+                macs.extend(form, runs)
+                free = free and always
                 continue
             params += 0 if node.reuses else parameters(node, scope)
-            if runs:
-                self._operator(node, scope, macs, bytes_, runs)
+            counted = node.what.macs(*_shapes(node, scope)) if runs else 0
+            if type(counted) is not int or counted:
+                macs.add(counted, runs)
+        _make_room(self.counted)
+        self.counted[id(scope)] = scope, (params, macs, free)
+        return params, macs, free
+
+    def bytes(self, scope: Scope) -> Form:
+        """Return the bytes that one run of a scope reads and writes: eager, float32, one image."""
+        known = self.moved.get(id(scope))
+        if known is not None:
+            return known[1]
+        found = Form()
+        for node, runs in _runs(scope):
+            if isinstance(node.what, Scope):
+                found.extend(self.bytes(node.what), runs)
+            elif runs:
+                _add_kernels(found, node.what, *_shapes(node, scope), runs)
         if scope.wrapper is not None:
             shapes = (scope.shapes[scope.inputs[0]],)
-            _add_kernels(bytes_, scope.wrapper, shapes, shapes, 1)
-        if len(self.known) >= MOST:
-            self.known.clear()
-        found = Closed(params, macs, bytes_, free)
-        self.known[id(scope)] = scope, found
+            _add_kernels(found, scope.wrapper, shapes, shapes, 1)
+        _make_room(self.moved)
+        self.moved[id(scope)] = scope, found
         return found
 
     def sizes(self, scope: Scope) -> frozenset[Size]:
@@ -184,8 +197,7 @@ class Forms:
             return known[1]
         sizes = {dim for shape in scope.shapes for dim in shape if isinstance(dim, Size)}
         inner = [self.sizes(node.what) for node in scope.nodes if isinstance(node.what, Scope)]
-        if len(self.found) >= MOST:
-            self.found.clear()
+        _make_room(self.found)
         self.found[id(scope)] = scope, frozenset(sizes.union(*inner))
         return self.found[id(scope)][1]
 
@@ -193,15 +205,21 @@ class Forms:
         """Say whether a net that is `free` can be built at an input size."""
         return all(s.at(values.get(s.symbol.name, s.symbol.default)) >= 1 for s in self.sizes(scope))
 
-    @staticmethod
-    def _operator(node: Node, scope: Scope, macs: Form, bytes_: Form, runs: int) -> None:
-        assert isinstance(node.what, Op), "scopes are looked into by `scope`"
-        xs = tuple([scope.shapes[i] for i in node.inputs])
-        ys = tuple([scope.shapes[o] for o in node.outputs])
-        counted = node.what.macs(xs, ys)
-        if not isinstance(counted, int) or counted:
-            macs.add(counted, runs)
-        _add_kernels(bytes_, node.what, xs, ys, runs)
+
+def _runs(scope: Scope) -> Iterator[tuple[Node, int]]:
+    """Yield the steps of a scope with how often each runs; 0 for what only training needs."""
+    alive, times = needed(scope), scope.wrapper.evaluations if scope.wrapper else 1
+    for node in scope.nodes:
+        yield node, times if alive.intersection(node.outputs) else 0
+
+
+def _shapes(node: Node, scope: Scope) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
+    return tuple([scope.shapes[i] for i in node.inputs]), tuple([scope.shapes[o] for o in node.outputs])
+
+
+def _make_room(table: dict[int, Any]) -> None:
+    if len(table) >= MOST:
+        table.clear()
 
 
 def _add_kernels(form: Form, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...], runs: int) -> None:
@@ -215,7 +233,9 @@ def _add_kernels(form: Form, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...
 
 def closed(network: Network) -> Closed:
     """Return the costs of a network as functions of its input size."""
-    return Forms().scope(network.scope)
+    forms = Forms()
+    params, macs, free = forms.scope(network.scope)
+    return Closed(params, macs, forms.bytes(network.scope), free)
 
 
 def symbols_of(network: Network) -> Iterator[str]:

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any
 
-    from archdsl.cost.forms import Closed
-    from archdsl.ir import Network
+    from archdsl.ir import Network, Scope
 
     Point = tuple[tuple[str, Any], ...]  # parameters by name; the sizes of inputs are under "input"
     Outcome = tuple[Any, ...] | str  # figures in the order that was asked for, or why the setting is illegal
@@ -115,11 +114,11 @@ def _operations(network: Network) -> int:
 
 
 # Figures that have a closed form in the input size need no net of each size.
-CLOSED: dict[str, Callable[[Closed, dict[str, int]], int]] = {
-    "params": lambda form, _: form.params,
-    "macs": lambda form, values: form.macs.at(values),
-    "flops": lambda form, values: 2 * form.macs.at(values),
-    "bytes": lambda form, values: form.bytes.at(values),
+CLOSED: dict[str, Callable[[Forms, Scope, dict[str, int]], int]] = {
+    "params": lambda forms, scope, _: forms.scope(scope)[0],
+    "macs": lambda forms, scope, values: forms.scope(scope)[1].at(values),
+    "flops": lambda forms, scope, values: 2 * forms.scope(scope)[1].at(values),
+    "bytes": lambda forms, scope, values: forms.bytes(scope).at(values),
 }
 COMPUTED: dict[str, Callable[[Network], int]] = {
     "operations": _operations,
@@ -170,8 +169,9 @@ class Evaluation:
             if mistake.diagnostic.code in FATAL:
                 raise
             return _reason(mistake)
-        form = self.forms.scope(network.scope)
-        return tuple([CLOSED[f](form, {}) if f in CLOSED else COMPUTED[f](network) for f in figures])
+        return tuple(
+            [CLOSED[f](self.forms, network.scope, {}) if f in CLOSED else COMPUTED[f](network) for f in figures]
+        )
 
     def _by_form(
         self, params: tuple[tuple[str, Any], ...], sizes: tuple[tuple[int, ...], ...], figures: Sequence[str]
@@ -181,10 +181,10 @@ class Evaluation:
             network = self.network(params)
         except CompileError:  # at its default size; another may be legal
             return None
-        form, values = self.forms.scope(network.scope), symbol_values(network, sizes)
-        if values is None or not form.free or not self.forms.legal(network.scope, values):
+        scope, values = network.scope, symbol_values(network, sizes)
+        if values is None or not self.forms.scope(scope)[2] or not self.forms.legal(scope, values):
             return None
-        return tuple([CLOSED[figure](form, values) for figure in figures])
+        return tuple([CLOSED[figure](self.forms, scope, values) for figure in figures])
 
 
 def symbol_values(network: Network, sizes: tuple[tuple[int, ...], ...]) -> dict[str, int] | None:
