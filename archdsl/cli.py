@@ -149,6 +149,15 @@ def _search(options: Namespace) -> int:
     return search(options)
 
 
+def _diff(options: Namespace) -> int:
+    from archdsl.compiler import compiled
+    from archdsl.cost.commands import diff
+
+    left = compiled(options.left, net=options.net_a, params=_parameters(options.set_a))
+    right = compiled(options.right, net=options.net_b, params=_parameters(options.set_b))
+    return diff(options, left.network, right.network)
+
+
 def _emitted(found: Compiled, form: str) -> tuple[str, str]:
     if form == "ast":
         from archdsl.dump import tree
@@ -239,6 +248,7 @@ _COMMANDS = {
     "cost": _cost,
     "sweep": _sweep,
     "search": _search,
+    "diff": _diff,
     "list": _list,
     "explain": _explain,
 }

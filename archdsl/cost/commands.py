@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.cost.memory import Peak
+    from archdsl.cost.roofline import Device
     from archdsl.cost.sweep import Space
     from archdsl.ir import Network
 
@@ -30,6 +31,12 @@ def add_parsers(commands: Any, net_options: Callable[[ArgumentParser], None]) ->
     cost.add_argument("--batch", type=positive, default=1, metavar="N", help="images in a batch (default: 1)")
     cost.add_argument("--memory", action="store_true", help="show the peak memory of inference and of training too")
     cost.add_argument("--optimizer", choices=OPTIMIZERS, default="sgd", help="in training (default: sgd)")
+    cost.add_argument(
+        "--device", metavar="NAME", help="show the least time on a device: h200, h100, a100, rtx4090, cpu"
+    )
+    cost.add_argument("--peak", metavar="OPS,BYTES", help="the same by peaks a second, such as 82.6e12,1.008e12")
+    symbolic = "print formulas in the input sizes (H,W) and in parameters: width,H,W"
+    cost.add_argument("--symbolic", metavar="NAMES", help=symbolic)
     form = cost.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print plain data")
     form.add_argument("--csv", action="store_true", help="print one line a layer")
@@ -41,6 +48,14 @@ def add_parsers(commands: Any, net_options: Callable[[ArgumentParser], None]) ->
     form = sweep.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print plain data")
     form.add_argument("--csv", action="store_true", help="print one line a setting")
+    diff = commands.add_parser("diff", help="two networks side by side: structure, shapes and costs")
+    diff.add_argument("left", metavar="A", help="an .arch file, or a bundled network")
+    diff.add_argument("right", metavar="B", help="another, or the same with --set-b")
+    diff.add_argument("--net-a", help="the net of A to take, where a file has several")
+    diff.add_argument("--net-b", help="the net of B to take")
+    diff.add_argument("--set-a", action="append", default=[], metavar="NAME=VALUE", help="a parameter of A")
+    diff.add_argument("--set-b", action="append", default=[], metavar="NAME=VALUE", help="a parameter of B")
+    diff.add_argument("--json", action="store_true", help="print plain data")
     search = commands.add_parser("search", help="the best setting of a network under budgets")
     _space_options(search)
     search.add_argument("--budget", default="", metavar="LIMITS", help='such as "macs <= 400M, memory <= 60MB"')
@@ -73,10 +88,13 @@ def positive(text: str) -> int:
 # -------------------------------------------------------------------------------------------------- cost
 def cost(options: Namespace, network: Network) -> int:
     """Run `archdsl cost` on a checked network."""
+    if options.symbolic:
+        return _symbolic(options, network)
     from archdsl.cost.table import table
 
     found = table(network, options.convention, options.dtype, options.batch)
     peaks = _peaks(network, options) if options.memory else {}
+    device = _device(options) if options.device or options.peak else None
     if options.json:
         import json
 
@@ -90,6 +108,49 @@ def cost(options: Namespace, network: Network) -> int:
         print(show.as_csv(found) if options.csv else show.text(found, options.by), end="" if options.csv else "\n")
     for name, peak in peaks.items():
         print(show.peak(name, peak))
+    if device is not None:
+        print("\n" + show.roofline(network, found, device))
+    return 0
+
+
+def _device(options: Namespace) -> Device:
+    """Return the device that `--device` or `--peak` means."""
+    from archdsl import errors
+    from archdsl.cost.roofline import DEVICES, Device
+
+    if options.peak:
+        parts = [_number(part) for part in options.peak.split(",")]
+        if len(parts) != 2 or not all(part and part > 0 for part in parts):
+            raise errors.bad_option("--peak", options.peak, "expected operations and bytes a second: 82.6e12,1.008e12")
+        operations, bandwidth = [float(part or 0) for part in parts]
+        return Device(options.device or "peaks given", dict.fromkeys(DTYPES, operations), bandwidth)
+    if options.device not in DEVICES:
+        raise errors.bad_option("--device", options.device, f"known are {', '.join(DEVICES)}; or give --peak")
+    return DEVICES[options.device]
+
+
+def _symbolic(options: Namespace, network: Network) -> int:
+    """Print the costs as formulas in the sizes and parameters that were named."""
+    from fractions import Fraction
+
+    from archdsl import errors
+    from archdsl.cost import symbolic
+    from archdsl.cost.sweep import Evaluation
+
+    sizes = [symbol.name for symbol in network.symbols]
+    params = dict(network.scope.args)
+    names = [name.strip() for name in options.symbolic.split(",") if name.strip()]
+    unknown = [name for name in names if name not in sizes and type(params.get(name)) not in (int, float)]
+    if unknown or not names:
+        numbers = [name for name, value in params.items() if type(value) in (int, float)]
+        reason = f"`{unknown[0]}` is no input size and no parameter with a number" if unknown else "it names nothing"
+        raise errors.bad_expression("--symbolic", options.symbolic, reason, [*sizes, *numbers])
+    if set(names).intersection(sizes):
+        print("\n".join(symbolic.in_sizes(network)))
+    for name in names:
+        if name not in sizes:
+            evaluation, start = Evaluation(options.name, options.net), Fraction(str(params[name]))
+            print("\n" + "\n".join(symbolic.in_parameter(evaluation, name, start)))
     return 0
 
 
@@ -103,6 +164,21 @@ def _peaks(network: Network, options: Namespace) -> dict[str, Peak]:
         "inference": inference(network, size, options.batch),
         f"training with {options.optimizer}": training(network, size, options.batch, options.optimizer),
     }
+
+
+# -------------------------------------------------------------------------------------------------- diff
+def diff(options: Namespace, left: Network, right: Network) -> int:
+    """Run `archdsl diff` on two checked networks; like `diff`, status 1 says that they differ."""
+    from archdsl.cost.diff import compare, text
+
+    found = compare(left, right)
+    if options.json:
+        import json
+
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        print(text(found))
+    return 1 if found.changes else 0
 
 
 # -------------------------------------------------------------------------------------------------- sweep and search

@@ -32,17 +32,18 @@ MOST = 4096  # scopes that are remembered, of many nets perhaps
 
 
 class Form:
-    """A sum of products of sizes with integer factors.
+    """A sum of products of sizes with integer factors, for each image, and what counts `once` for a batch.
 
     >>> from archdsl.compiler import compiled
     >>> closed(compiled("lenet5").network)["macs"].at({"H": 32, "W": 32})
     416520
     """
 
-    __slots__ = ("terms",)
+    __slots__ = ("once", "terms")
 
-    def __init__(self, terms: Terms | None = None) -> None:
+    def __init__(self, terms: Terms | None = None, once: int = 0) -> None:
         self.terms: Terms = terms or {}
+        self.once = once
 
     def add(self, dim: Dim, times: int = 1) -> None:
         """Add a dim, so many times."""
@@ -59,15 +60,16 @@ class Form:
         """Add another form, so many times."""
         for key, factor in other.terms.items():
             self.terms[key] = self.terms.get(key, 0) + factor * times
+        self.once += other.once * times
 
-    def at(self, values: dict[str, int]) -> int:
+    def at(self, values: dict[str, int], batch: int = 1) -> int:
         """Return the value at input sizes by the names of their symbols; symbols without one have their default."""
         total = 0
         for sizes, factor in self.terms.items():
             for size in sizes:
                 factor *= size.at(values.get(size.symbol.name, size.symbol.default))
             total += factor
-        return total
+        return total * batch + self.once
 
     def text(self) -> str:
         """Print the form as it stands: `118013952 + 9408*ceil(H/2)*ceil(W/2)`, larger factors first."""
@@ -139,7 +141,7 @@ class Closed(Record):
     free: bool
 
     def __getitem__(self, name: str) -> Form:
-        return Form({(): self.params}) if name == "params" else getattr(self, name)
+        return Form(once=self.params) if name == "params" else getattr(self, name)
 
 
 class Forms:
@@ -228,7 +230,7 @@ def _add_kernels(form: Form, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...
             form.add(dim, ELEMENT * runs)
         for dim in (*kernel.long_reads, *kernel.long_writes):
             form.add(dim, LONG * runs)
-        form.add(kernel.fixed, ELEMENT * runs)
+        form.once += kernel.fixed * ELEMENT * runs
 
 
 def closed(network: Network) -> Closed:

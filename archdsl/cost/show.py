@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from archdsl.cost.memory import Peak
+    from archdsl.cost.roofline import Device
     from archdsl.cost.sweep import Sweep
     from archdsl.cost.table import Figures, Line, Table
     from archdsl.field import Field
+    from archdsl.ir import Network
 
 MOST_SKIPPED = 10  # that are listed
 FIGURES = ("parameters", "counted", "MACs", "FLOPs", "element-wise", "read", "written", "ops/byte", "share")
@@ -110,6 +112,30 @@ def peak(name: str, found: Peak) -> str:
 def mib(bytes: int) -> str:
     """Print bytes in units of 2**20."""
     return f"{bytes / (1 << 20):,.1f} MiB"
+
+
+def roofline(network: Network, table: Table, device: Device, most: int = 12) -> str:
+    """Print the steps that take longest at best on a device, the total, and what fusions would save."""
+    from archdsl.cost.roofline import fusions, lines, total
+
+    timed = sorted(lines(table, device), key=lambda step: -step[2].seconds)[:most]
+    rows = [
+        (name, line.what[:40], f"{time.seconds * 1e6:,.1f}", time.bound, f"{table.intensity(line.figures):.2f}")
+        for name, line, time in timed
+    ]
+    seconds, memory = total(network, table, device)
+    peak, ridge = device.operations[table.dtype], device.operations[table.dtype] / device.bandwidth
+    head = f"{device.name}: {peak / 1e12:g} T operations/s in {table.dtype}, {device.bandwidth / 1e12:g} TB/s"
+    share = f"{memory / seconds:.0%} of it memory-bound" if seconds else "nothing runs"
+    notes = [
+        f"{table.network}, batch {table.batch}: at least {seconds * 1e3:,.3f} ms, {share}",
+        f"steps below {ridge:,.0f} operations a byte are memory-bound ({device.source or 'peaks as given'})",
+    ]
+    merged = [
+        f"fusing {fusion.name}, ×{fusion.times}: {mib(fusion.saved)} less"
+        for fusion in fusions(network, table.dtype, table.batch)[:6]
+    ]
+    return printed(head, ("step", "operation", "µs", "bound", "ops/byte"), rows, 2, [*notes, *merged])
 
 
 def as_csv(table: Table) -> str:

@@ -1,0 +1,117 @@
+"""Costs as formulas: in the input size exactly, in a parameter of the net by interpolation that is then verified.
+
+The input size needs no guess: costs are quasi-polynomials by construction (`archdsl.cost.forms`). A parameter can
+enter a text anywhere, through rounding and conditions, so nothing is proved about it: each coefficient is interpolated
+through as many values as a polynomial of degree 4 needs, and compared at further ones. Where the text rounds, this
+holds on multiples of a step only, which the formula states; where no step fits, there is no formula, and that is said.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from archdsl.cost.forms import closed, polynomial_text
+from archdsl.cost.sweep import Evaluation
+from archdsl.diagnostics import CompileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from archdsl.cost.forms import Form, Polynomial
+    from archdsl.ir import Network
+
+DEGREE = 4  # two for the channels on both sides of a convolution, and some to see that it is not more
+CHECKS = (5, 6, 7, 11)  # further steps at which an interpolation must hold
+STEPS = tuple(Fraction(2) ** power for power in range(-5, 4))
+NAMES = {"macs": "MACs", "params": "parameters", "bytes": "bytes"}
+
+
+def in_sizes(network: Network) -> Iterator[str]:
+    """Yield lines: each cost as a function of N and the input sizes, and as a polynomial where no size is rounded."""
+    form = closed(network)
+    yield f"parameters = {form.params}"
+    for name in ("macs", "bytes"):
+        yield f"{NAMES[name]} = {_with_batch(form[name].text(), form[name].once)}"
+    symbols = _symbols(network)
+    if not symbols:
+        return
+    periods = {s: max(form.macs.period(s), form.bytes.period(s)) for s in symbols}
+    yield ""
+    yield f"where {' and '.join(f'{s} is a multiple of {p}' for s, p in periods.items())}:"
+    for name in ("macs", "bytes"):
+        polynomial = form[name].polynomial(symbols, (0,) * len(symbols))
+        yield f"{NAMES[name]} = {_with_batch(polynomial_text(polynomial, symbols), form[name].once)}"
+    if not form.free:
+        yield "the net itself is fixed to some sizes: `archdsl check --shapes` shows what depends on them"
+
+
+def in_parameter(evaluation: Evaluation, name: str, start: Fraction) -> Iterator[str]:
+    """Yield lines: each cost as a polynomial in a parameter and the input sizes, for multiples of a step."""
+    for step in STEPS:
+        found = {figure: _fitted(evaluation, name, start, step, figure) for figure in NAMES}
+        if all(polynomial is not None for polynomial in found.values()):
+            break
+    else:
+        yield f"no closed form in `{name}`: the net is rounded or built differently; `archdsl sweep` has the values"
+        return
+    symbols = _symbols(_network(evaluation, name, start))
+    yield f"for `{name}` in steps of {step} from {start}, and {' and '.join(symbols)} that no stride rounds"
+    yield f"(one image; interpolated, and verified at {len(CHECKS)} further values):"
+    for figure, polynomial in found.items():
+        assert polynomial is not None, "only complete sets of formulas come here"
+        yield f"{NAMES[figure]} = {polynomial_text(polynomial, (name, *symbols))}"
+
+
+def _with_batch(text: str, once: int) -> str:
+    """Return the cost of a batch of N: for each image, and once."""
+    per_image = f"N*({text})" if " " in text else f"N*{text}"
+    return f"{per_image} + {once}" if once else per_image
+
+
+def _symbols(network: Network) -> tuple[str, ...]:
+    return tuple(symbol.name for symbol in network.symbols if symbol.name != "N")
+
+
+def _network(evaluation: Evaluation, name: str, value: Fraction) -> Network:
+    plain: Any = int(value) if value.denominator == 1 else float(value)
+    return evaluation.network(((name, plain),))
+
+
+def _fitted(evaluation: Evaluation, name: str, start: Fraction, step: Fraction, figure: str) -> Polynomial | None:
+    """Return a figure as a polynomial in the parameter and the input sizes; None where there is none."""
+    try:
+        networks = {k: _network(evaluation, name, start + k * step) for k in (*range(DEGREE + 1), *CHECKS)}
+    except CompileError:  # a value that the net does not take
+        return None
+    known = {k: _coefficients(network, figure) for k, network in networks.items()}
+    found: Polynomial = {}
+    for exponents in {e for coefficients in known.values() for e in coefficients}:
+        values = {start + k * step: row.get(exponents, Fraction(0)) for k, row in known.items()}
+        line = _interpolated(dict(list(values.items())[: DEGREE + 1]))
+        if any(sum(c * x**power for power, c in enumerate(line)) != y for x, y in values.items()):
+            return None
+        found |= {(power, *exponents): c for power, c in enumerate(line) if c}
+    return found
+
+
+def _coefficients(network: Network, figure: str) -> Polynomial:
+    form: Form = closed(network)[figure]
+    symbols = _symbols(network)
+    found = form.polynomial(symbols, (0,) * len(symbols))
+    constant = (0,) * len(symbols)
+    return found | {constant: found.get(constant, Fraction(0)) + form.once}
+
+
+def _interpolated(points: dict[Fraction, Fraction]) -> list[Fraction]:
+    """Return the coefficients, constant first, of the polynomial through points (Lagrange)."""
+    total = [Fraction(0)] * len(points)
+    for x, y in points.items():
+        basis, scale = [Fraction(1)], y
+        for other in points:
+            if other != x:
+                basis = [a - other * b for a, b in zip([Fraction(0), *basis], [*basis, Fraction(0)])]
+                scale /= x - other
+        total = [t + scale * b for t, b in zip(total, basis)]
+    return total
