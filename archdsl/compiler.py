@@ -15,6 +15,7 @@ from archdsl.values import Located
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from archdsl.environment import File
@@ -35,13 +36,15 @@ def compiled(
     params: dict[str, Any] | None = None,
     in_channels: int | None = None,
     sizes: tuple[tuple[int, ...], ...] = (),
+    outputs: Sequence[str] = (),
     file: File | None = None,
 ) -> Compiled:
     """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
     chosen = None
     if file is None:
         file, chosen = find(name)
-    return _checked(file, net or chosen, os.path.basename(name), params or {}, in_channels, sizes)
+    settings = _settings(file, params, in_channels, sizes, outputs)
+    return _checked(file, net or chosen, os.path.basename(name), settings)
 
 
 def compile_text(
@@ -51,9 +54,11 @@ def compile_text(
     params: dict[str, Any] | None = None,
     in_channels: int | None = None,
     sizes: tuple[tuple[int, ...], ...] = (),
+    outputs: Sequence[str] = (),
 ) -> Compiled:
     """Check one net of a text; raises `CompileError`."""
-    return _checked(project.Project().text(text), net, "", params or {}, in_channels, sizes)
+    file = project.Project().text(text)
+    return _checked(file, net, "", _settings(file, params, in_channels, sizes, outputs))
 
 
 def find(name: str) -> tuple[File, str | None]:
@@ -90,17 +95,19 @@ def _is_complete(item: object) -> bool:
     return isinstance(item, syntax.Alias)
 
 
-def _checked(
+def _settings(
     file: File,
-    net: str | None,
-    name: str,
-    params: dict[str, Any],
+    params: dict[str, Any] | None,
     in_channels: int | None,
     sizes: tuple[tuple[int, ...], ...],
-) -> Compiled:
-    chosen = choose(file, net, name)
-    values = tuple((key, value_of(value, key, file)) for key, value in params.items())
-    return Compiled(elaborate(file, chosen, Settings(values, sizes, in_channels)), file)
+    outputs: Sequence[str],
+) -> Settings:
+    values = tuple((key, value_of(value, key, file)) for key, value in (params or {}).items())
+    return Settings(values, sizes, in_channels, tuple(outputs))
+
+
+def _checked(file: File, net: str | None, name: str, settings: Settings) -> Compiled:
+    return Compiled(elaborate(file, choose(file, net, name), settings), file)
 
 
 def choose(file: File, net: str | None, name: str) -> str:

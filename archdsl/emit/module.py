@@ -345,4 +345,6 @@ def _imports(body: str) -> list[str]:
     if re.search(r"\bF\.", body):
         lines.append("import torch.nn.functional as F")
     lines.append("from torch import nn")
+    if "odeint_adjoint" in body:
+        lines.append("from torchdiffeq import odeint, odeint_adjoint")
     return ["from __future__ import annotations", "", *lines]
