@@ -18,7 +18,9 @@ from archdsl.ops._op import (
     call,
     choice,
     divides,
+    everything,
     expression,
+    extent,
     fixed,
     image,
     integer,
@@ -29,6 +31,7 @@ from archdsl.ops._op import (
     tensor,
     volume,
 )
+from archdsl.reach import Reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +47,9 @@ class Flatten(Op):
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return (x[0], volume(x))
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return everything(xs[0], axis)
 
     def module(self, x: Shape) -> Call:
         return call("nn.Flatten")
@@ -84,6 +90,9 @@ class PixelShuffle(Op):
             raise ShapeFault("the square of factor must divide the channels", label=label, at="factor")
         return (n, as_int(c) // area, h * self.factor, w * self.factor)
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.nearest(1, self.factor)
+
     def module(self, x: Shape) -> Call:
         return call("nn.PixelShuffle", self.leaf("factor"))
 
@@ -109,6 +118,9 @@ class PixelUnshuffle(Op):
             whole = xs[0][axis] // self.factor * self.factor
             if whole != xs[0][axis]:
                 yield Relation(xs[0][axis], whole, axis, (0, 0))
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.window(self.factor, self.factor)
 
     def module(self, x: Shape) -> Call:
         return call("nn.PixelUnshuffle", self.leaf("factor"))
@@ -158,6 +170,9 @@ class Pad(Op):
         if self.mode == "reflect":
             for axis, side in enumerate(self.sides, 2):
                 yield Relation(xs[0][axis], max(side) + 1, axis, (0, 0), at_least=True)
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.window(1, pad=self.sides[axis][0])
 
     def module(self, x: Shape) -> Call:
         targets = {"constant": "nn.ZeroPad2d", "reflect": "nn.ReflectionPad2d", "replicate": "nn.ReplicationPad2d"}
@@ -223,6 +238,9 @@ def crop(
             end = want + self.offset[axis - 2] if self.offset else want
             yield Relation(xs[0][axis], end, axis, (0, len(xs) - 1), at_least=True)
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return None if operand else Reach.window(1, pad=-((extent(xs[0], axis) - extent(y, axis)) // 2))
+
     def function(self, *xs: Shape) -> Call:
         size = self.leaf("size") if self.size else Operand(1, ".shape[2:]")
         return call("crop", X, size, offset=self.leaf("offset") if self.offset else None)
@@ -283,6 +301,9 @@ class Reshape(Op):
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         yield from fixed((xs[0][0], volume(xs[0])))
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return everything(xs[0], axis)
+
     def leaves(self) -> tuple[Leaf, Leaf]:
         """The arguments of `nn.Unflatten`."""
         return Leaf(1), Leaf((self.channels, self.height, self.width), "({channels}, {height}, {width})")
@@ -320,6 +341,12 @@ class Upsample(Op):
         if self.scale:
             return (n, c, h * self.scale[0], w * self.scale[1])
         return (n, c, *(self.size or image(more[0], 1)[2:]))
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        if operand:
+            return None
+        size, cells = extent(xs[0], axis), extent(y, axis)
+        return Reach.nearest(size, cells) if self.mode == "nearest" else Reach.linear(size, cells, self.align_corners)
 
     def keywords(self) -> dict[str, Leaf | Operand | None]:
         """The arguments by PyTorch's names."""
