@@ -24,7 +24,7 @@ def selected(network: Network, names: tuple[str, ...], place: Span) -> Network:
         numbers.append(number)
     if len(set(numbers)) < len(numbers):
         raise errors.bad_output(place, names[-1], "it is asked for twice", ())
-    return network.replace(scope=Pruner().only(scope, tuple(numbers)))
+    return network.replace(scope=Pruner().only(scope, tuple(numbers)), chosen=True)
 
 
 def exposed(scope: Scope, path: list[str], name: str, place: Span) -> tuple[Scope, int]:

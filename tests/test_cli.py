@@ -152,7 +152,7 @@ def test_compiled_file_needs_only_torch(tiny, capsys):
 def test_list_shows_title_year_and_figures(capsys):
     status, out, _ = run(capsys, "list", "densenet*")
     lines = out.splitlines()
-    assert status == 0 and len(lines) == 5
+    assert status == 0 and len(lines) == 7
     assert lines[1].split()[:5] == ["densenet121", "2016", "7.98", "M", "2.83"] and "Densely Connected" in lines[1]
 
 

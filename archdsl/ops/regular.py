@@ -65,7 +65,7 @@ class DropPath(Op):
 
     support = '''\
 class DropPath(nn.Module):
-    """Stochastic depth: in training, zero a whole sample with probability `p` and scale up the others."""
+    """Stochastic depth: in training, zero a sample with probability `p` and scale up the others."""
 
     def __init__(self, p: float) -> None:
         super().__init__()

@@ -209,10 +209,9 @@ def crop(
 ) -> torch.Tensor:
     """Cut out a part of a map, its centre without an offset: [N, C, H, W] -> [N, C, *size]."""
     height, width = (size, size) if isinstance(size, int) else size
-    top, left = (offset, offset) if isinstance(offset, int) else offset or (
-        (x.shape[2] - height) // 2,
-        (x.shape[3] - width) // 2,
-    )
+    if offset is None:
+        offset = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+    top, left = (offset, offset) if isinstance(offset, int) else offset
     return x[:, :, top : top + height, left : left + width]
 '''
 
@@ -239,7 +238,10 @@ def crop(
             yield Relation(xs[0][axis], end, axis, (0, len(xs) - 1), at_least=True)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
-        return None if operand else Reach.window(1, pad=-((extent(xs[0], axis) - extent(y, axis)) // 2))
+        if operand:
+            return None
+        before = self.offset[axis] if self.offset else (extent(xs[0], axis) - extent(y, axis)) // 2
+        return Reach.window(1, pad=-before)
 
     def function(self, *xs: Shape) -> Call:
         size = self.leaf("size") if self.size else Operand(1, ".shape[2:]")

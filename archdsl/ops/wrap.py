@@ -52,19 +52,20 @@ class Ode(nn.Module):
         timed: bool = False,
     ) -> None:
         super().__init__()
-        self.f, self.solver, self.tolerance, self.adjoint, self.timed = f, solver, tolerance, adjoint, timed
-        self.options = None if solver == "dopri5" else {"step_size": 1 / steps}
+        self.f, self.timed, self.adjoint = f, timed, adjoint
+        self.settings = {"rtol": tolerance, "atol": tolerance, "method": solver}
+        if solver != "dopri5":
+            self.settings["options"] = {"step_size": 1 / steps}
 
     def derivative(self, t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return self.f(x, torch.ones_like(x[:, :1]) * t) if self.timed else self.f(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        start_and_end = torch.tensor([0.0, 1.0], dtype=x.dtype, device=x.device)
-        settings = {"rtol": self.tolerance, "atol": self.tolerance, "method": self.solver, "options": self.options}
+        times = torch.tensor([0.0, 1.0], dtype=x.dtype, device=x.device)
         if self.adjoint:
-            settings["adjoint_params"] = tuple(self.f.parameters())
-        solve = odeint_adjoint if self.adjoint else odeint
-        return solve(self.derivative, x, start_and_end, **settings)[-1]
+            settings = {**self.settings, "adjoint_params": tuple(self.f.parameters())}
+            return odeint_adjoint(self.derivative, x, times, **settings)[-1]
+        return odeint(self.derivative, x, times, **self.settings)[-1]
 '''
 
     @property
