@@ -8,6 +8,7 @@ replaced by the sum over its window.
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -213,9 +214,7 @@ def check_network(name: str, height: int, taps: int) -> None:
     chosen = sorted(random.Random(name).sample(usable, min(taps, len(usable))), key=usable.index)
     kept: dict[str, torch.Tensor] = {}
     for n in chosen:
-        modules[n].register_forward_hook(
-            lambda _m, _x, y, n=n: kept.setdefault(n, y.clone())
-        )  # before an in-place relu
+        modules[n].register_forward_hook(partial(keep, kept, n))
     image = torch.rand((1, *size), dtype=torch.double).add_(0.1).requires_grad_()
     with Sums():
         result = model(image)
@@ -225,6 +224,12 @@ def check_network(name: str, height: int, taps: int) -> None:
     assert len(kept) == len(chosen) + 1
     for n, y in kept.items():
         compare_tap(f"{name}: {n}", found[n], y, image)
+
+
+def keep(kept: dict[str, torch.Tensor], name: str, _module: Any, _inputs: Any, result: torch.Tensor) -> None:
+    """Keep the first result of a module as it is before an in-place relu."""
+    if name not in kept:
+        kept[name] = result.clone()
 
 
 def compare_tap(what: str, field: Field, y: torch.Tensor, image: torch.Tensor) -> None:
