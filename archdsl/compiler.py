@@ -6,10 +6,13 @@ import os
 import re
 
 from archdsl import errors, project, syntax
+from archdsl.diagnostics import CompileError, Help, Note
 from archdsl.elaborate import Settings, elaborate
 from archdsl.evaluate import Evaluator
+from archdsl.legal import legal_sizes
 from archdsl.parse import parse_value
 from archdsl.record import Record
+from archdsl.sizes import symbols
 from archdsl.source import Source, Span
 from archdsl.values import Located
 
@@ -107,7 +110,33 @@ def _settings(
 
 
 def _checked(file: File, net: str | None, name: str, settings: Settings) -> Compiled:
-    return Compiled(elaborate(file, choose(file, net, name), settings), file)
+    chosen = choose(file, net, name)
+    try:
+        return Compiled(elaborate(file, chosen, settings), file)
+    except CompileError as mistake:
+        raise _with_legal_sizes(mistake, file, chosen, settings) from None
+
+
+def _with_legal_sizes(mistake: CompileError, file: File, net: str, settings: Settings) -> CompileError:
+    """Return a mistake that asking for other input sizes has made, with the nearest sizes that are legal."""
+    if not settings.sizes:
+        return mistake
+    try:
+        network = elaborate(file, net, settings.replace(sizes=()))
+    except CompileError:
+        return mistake
+    asked: dict[str, int] = {}
+    for value, sizes in zip(network.scope.inputs, settings.sizes):
+        for dim, size in zip(network.scope.shapes[value], sizes):
+            asked.update({symbol.name: size for symbol in symbols(dim)})
+    wrong = [legal for legal in legal_sizes(network) if asked.get(legal.name, 0) not in legal and legal.name in asked]
+    if not wrong:
+        return mistake
+    notes = [Note(f"{one}{one.because()}") for one in wrong]
+    near = ", ".join(f"{one.name} = {one.nearest(asked[one.name])}" for one in wrong)
+    diagnostic = mistake.diagnostic
+    help = (*diagnostic.help, Help(f"the nearest legal size is {near}"))
+    return CompileError(diagnostic.replace(notes=(*diagnostic.notes, *notes), help=help))
 
 
 def choose(file: File, net: str | None, name: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from archdsl.cost import Costs
 from archdsl.ir import Scope
+from archdsl.legal import accepted, legal_sizes
 from archdsl.ops._op import REQUIRED, show
 from archdsl.record import Record
 from archdsl.values import show as show_value
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.ir import Network, Node
+    from archdsl.legal import Legal
     from archdsl.ops._op import Op
     from archdsl.sizes import Shape
 
@@ -65,7 +67,7 @@ class Feature(Record):
 class Report(Record):
     """A checked network in figures: shapes are exact functions of the input size, costs at the default size.
 
-    `features` describes the results that were asked for by name.
+    `legal` are the sizes that the inputs may have in evaluation, `features` the results that were asked for by name.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Report(Record):
     params: int
     macs: int
     rows: tuple[Row, ...]
+    legal: tuple[Legal, ...] = ()
     features: tuple[Feature, ...] = ()
 
     def text(self) -> str:
@@ -84,6 +87,7 @@ class Report(Record):
         lines = [self.summary(), "", _line(head, widths), "  ".join("-" * w for w in widths)]
         lines += [_line(cells, widths) for cells in body]
         lines += ["", f"{self.params:,} parameters, {self.macs:,} MACs ({CONVENTION})"]
+        lines += [f"{legal}{legal.because()}" for legal in self.legal]
         return "\n".join(lines)
 
     def summary(self) -> str:
@@ -92,7 +96,8 @@ class Report(Record):
         outputs = ", ".join(f"{name}: {show(s)}" if len(self.outputs) > 1 else show(s) for name, s, _ in self.outputs)
         size = _size(self.inputs[0][1])
         figures = f"{human(self.params)} parameters, {human(self.macs)} MACs at {size}"
-        return "\n".join([f"{self.name}: {inputs} -> {outputs}, {figures}", *(f"  {f.text()}" for f in self.features)])
+        first = f"{self.name}: {inputs} -> {outputs}, {figures}{accepted(self.legal)}"
+        return "\n".join([first, *(f"  {f.text()}" for f in self.features)])
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain data."""
@@ -103,6 +108,7 @@ class Report(Record):
             "parameters": self.params,
             "macs": self.macs,
             "convention": CONVENTION,
+            "legal": [legal.as_json() for legal in self.legal],
             "features": [feature.__dict__ for feature in self.features],
             "layers": [
                 {"depth": r.depth, "name": r.name, "operation": r.what, "count": r.count, "block": r.block}
@@ -122,7 +128,7 @@ def report(network: Network) -> Report:
     inputs = tuple((name, scope.shapes[v]) for name, v in zip(scope.input_names, scope.inputs))
     outputs = tuple((o.name, scope.shapes[o.value], o.training) for o in scope.outputs)
     features = tuple(_features(network)) if network.chosen else ()
-    return Report(network.name, inputs, outputs, total.params, total.macs, rows, features)
+    return Report(network.name, inputs, outputs, total.params, total.macs, rows, legal_sizes(network), features)
 
 
 def _features(network: Network) -> Iterator[Feature]:
