@@ -22,19 +22,22 @@ if TYPE_CHECKING:
     from archdsl.cost.search import search
     from archdsl.cost.sweep import Range, sweep
     from archdsl.load import load, loads
+    from archdsl.weights import WeightsError
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "Range", "__version__", "check", "compile", "load", "loads", "nets", "search", "sweep",
+    "CompileError", "Range", "WeightsError", "__version__", "check", "compile", "load", "loads", "nets", "search",
+    "sweep",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
     """Import torch only when a network is loaded."""
-    if name in ("load", "loads"):
+    if name in ("load", "loads", "WeightsError"):
         from archdsl.load import load, loads
+        from archdsl.weights import WeightsError
 
-        globals().update(load=load, loads=loads)
+        globals().update(load=load, loads=loads, WeightsError=WeightsError)
         return globals()[name]
     if name in ("Range", "search", "sweep"):
         from archdsl.cost.search import search

@@ -72,6 +72,7 @@ def _net_options(parser: ArgumentParser) -> None:
     parser.add_argument("--net", help="the net to take, where a file has several")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the net")
     parser.add_argument("--input", action="append", default=[], metavar="1x3x224x224", help="the shape of an input")
+    parser.add_argument("--outputs", default="", metavar="A,B", help="the steps to return, such as layer2,layer4")
 
 
 # -------------------------------------------------------------------------------------------------- commands
@@ -101,23 +102,23 @@ def _wanted(name: str, options: Namespace) -> Iterator[Compiled]:
     from archdsl.compiler import compiled, find, nets_of, start_of
     from archdsl.errors import which_net
 
-    params, sizes = _parameters(options.set), _sizes(options.input)
+    given: dict[str, Any] = _given(options)
     file, chosen = find(name)
     if options.shapes or options.net or chosen:
-        yield compiled(name, net=options.net, params=params, sizes=sizes)
+        yield compiled(name, net=options.net, **given)
         return
     found = nets_of(file)
     if not found:
         raise which_net(start_of(file), "", [])
     for net in found:
-        yield compiled(name, net=net, file=file, params=params, sizes=sizes)
+        yield compiled(name, net=net, file=file, **given)
 
 
 def _compile(options: Namespace) -> int:
     from archdsl.compiler import compiled
     from archdsl.report import human, report
 
-    found = compiled(options.name, net=options.net, params=_parameters(options.set), sizes=_sizes(options.input))
+    found = compiled(options.name, net=options.net, **_given(options))
     text, suffix = _emitted(found, options.emit)
     figures = report(found.network)
     if options.output == "-":
@@ -255,6 +256,12 @@ _COMMANDS = {
 
 
 # -------------------------------------------------------------------------------------------------- arguments
+def _given(options: Namespace) -> dict[str, Any]:
+    """Return what the options change about a net, as arguments of `compiled`."""
+    names = [name.strip() for name in options.outputs.split(",") if name.strip()]
+    return {"params": _parameters(options.set), "sizes": _sizes(options.input), "outputs": names}
+
+
 def _parameters(settings: list[str]) -> dict[str, Any]:
     """Read `--set growth=24`; the value is an expression of the language."""
     from archdsl.errors import bad_option

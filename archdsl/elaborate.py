@@ -23,6 +23,7 @@ from archdsl.ir import Network
 from archdsl.ops import OPS
 from archdsl.ops._op import show as show_shape
 from archdsl.record import Record
+from archdsl.select import Pruner, selected
 from archdsl.sizes import Area, Size, Symbol
 from archdsl.steps import axis_name
 from archdsl.values import OMITTED, BlockValue, Located, Tensor, describe, show
@@ -42,11 +43,14 @@ INPUT_FORMS = "images are `[N, C, H, W]`, flat features are `[N, F]`"
 
 
 class Settings(Record):
-    """What a caller changes about a net: parameters by name, sizes of its inputs, channels of its first input."""
+    """What a caller changes about a net: its parameters by name, the sizes of its inputs, the channels of its first
+    input, and the names of the steps that it returns.
+    """
 
     params: tuple[tuple[str, Any], ...] = ()
     sizes: tuple[tuple[int, ...], ...] = ()
     in_channels: int | None = None
+    outputs: tuple[str, ...] = ()
 
 
 def elaborate(file: File, name: str, settings: Settings | None = None) -> Network:
@@ -81,7 +85,10 @@ class Elaborator(Applier):
         self.builder = Builder(None, frame)
         scope = self._body(value, None, place)
         doc = value.block.doc or file.module.doc
-        return Network(name, scope, tuple(self.symbols.values()), file.source, doc)
+        network = Network(name, scope, tuple(self.symbols.values()), file.source, doc)
+        if self.settings.outputs:
+            return selected(network, self.settings.outputs, place)
+        return network.replace(scope=Pruner().inside(scope))
 
     def _configured(self, value: BlockValue, place: Span) -> BlockValue:
         """Return a net with the caller's parameters."""
@@ -305,13 +312,14 @@ class Elaborator(Applier):
 
     def output_statement(self, statement: syntax.Output, env: Env, x: Tensor | None) -> Tensor | None:
         places = self.builder.output_places
-        if statement.name in places:
-            raise errors.bound_twice(statement.span, statement.name, places[statement.name])
-        places[statement.name] = statement.span
-        if keyword.iskeyword(statement.name):
-            raise errors.bad_label(statement.span, statement.name, "it is a Python keyword")
+        name = self.text_of(statement.name, env, x)
+        if name in places:
+            raise errors.bound_twice(statement.span, name, places[name])
+        places[name] = statement.span
+        if keyword.iskeyword(name):
+            raise errors.bad_label(statement.span, name, "it is a Python keyword")
         result = main(self.apply(statement.value, env, x, x))
-        self.builder.outputs.append((statement.name, result, statement.training))
+        self.builder.outputs.append((name, result, statement.training))
         return x
 
     def require_statement(self, statement: syntax.Require, env: Env, x: Tensor | None) -> Tensor | None:

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+import archdsl
+from archdsl import project
 from archdsl.cli import main
 
 TINY = "net tiny(c=4):\n    input image: [N, 3, H=8, W=8]\n    a: conv(c, 3) -> relu -> b: [conv(c, 3), relu] * 6\n"
@@ -152,7 +154,7 @@ def test_compiled_file_needs_only_torch(tiny, capsys):
 def test_list_shows_title_year_and_figures(capsys):
     status, out, _ = run(capsys, "list", "densenet*")
     lines = out.splitlines()
-    assert status == 0 and len(lines) == 5
+    assert status == 0 and len(lines) == 7
     assert lines[1].split()[:5] == ["densenet121", "2016", "7.98", "M", "2.83"] and "Densely Connected" in lines[1]
 
 
@@ -199,6 +201,15 @@ class TestCostGrowsWithDistinctInstances:
 
     def test_equal_blocks_are_one_scope(self):
         assert self.steps(10) == self.steps(1000)
+
+    def test_the_whole_gallery_checks_in_three_seconds(self, capsys):
+        """`archdsl check architectures/*.arch` in one process: 1.3 s on the machine of the committed figures."""
+        import time
+
+        start = time.perf_counter()
+        status, out, _ = run(capsys, "check", *[project.path_of(stem) for stem in project.bundled()])
+        assert time.perf_counter() - start < 3
+        assert status == 0 and len(out.splitlines()) == len(archdsl.nets())
 
     def test_ten_thousand_layers_check_in_two_seconds(self, tmp_path, capsys):
         import time

@@ -98,7 +98,7 @@ def seconds_of(costs: Any, device: Any) -> list[float]:
 
 def test_a_depthwise_network_is_bound_by_memory(capsys):
     out = run(capsys, "cost", "mobilenet_v1", "--by", "kind", "--device", "a100", "--batch", "32", "--dtype", "float16")
-    assert int(re.search(r"(\d+)% of it memory-bound", out)[1]) > 90 and "fusing conv + bn + relu, ×14" in out
+    assert int(re.search(r"(\d+)% of it memory-bound", out)[1]) > 90 and "fusing conv + bn + relu6, ×14" in out
     out = run(capsys, "cost", "mobilenet_v1", "--by", "kind", "--peak", "1e12,1e15")
     assert "0% of it memory-bound" in out
 

@@ -8,6 +8,7 @@ replaced by the sum over its window.
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -40,12 +41,16 @@ def one_thread():
 
 # -------------------------------------------------------------------------------------------------- gradients
 class Sums(TorchFunctionMode):
-    """Replaces the maximum over a window by its sum."""
+    """Replaces the maximum over a window by its sum, and unpooling by a sum over the windows of a position."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.max_pool2d:
             return summed(*args, **kwargs)
+        if func is F.max_pool2d_with_indices:
+            return summed(*args, **kwargs), func(*args, **kwargs)[1]
+        if func is F.max_unpool2d:
+            return spread(args[0], args[2], kwargs["output_size"])
         if func is F.adaptive_max_pool2d:
             return F.adaptive_avg_pool2d(*args)
         return func(*args, **kwargs)
@@ -64,6 +69,12 @@ def summed(
     padded = F.pad(x, (pw, right, ph, bottom))
     columns = F.unfold(padded, (kh, kw), (dh, dw), 0, (sh, sw)).unflatten(1, (x.shape[1], -1)).sum(2)
     return columns.unflatten(2, ((padded.shape[2] - dh * (kh - 1) - 1) // sh + 1, -1))[:, :, :h, :w]
+
+
+def spread(x: torch.Tensor, kernel: int, size: Any) -> torch.Tensor:
+    """Give every position of a window its value, as windows without overlap do."""
+    y = F.conv_transpose2d(x, x.new_ones(x.shape[1], 1, kernel, kernel), stride=kernel, groups=x.shape[1])
+    return F.pad(y, (0, size[-1] - y.shape[3], 0, size[-2] - y.shape[2]))
 
 
 def support(gradient: torch.Tensor, axis: int) -> tuple[int, int] | None:
@@ -198,18 +209,27 @@ def check_network(name: str, height: int, taps: int) -> None:
         checked = compiled(name)
     found, model = fields(checked.network), positive(instantiate(checked))
     modules = dict(model.named_modules())
-    usable = [n for n in found if n in modules and not any(modules[n].children()) and not n.startswith("aux")]
+    whole = {n for n, m in modules.items() if any(m.children()) or isinstance(m, torch.nn.Identity)}
+    usable = [n for n in found if n in modules and n not in whole and not n.startswith("aux")]
     chosen = sorted(random.Random(name).sample(usable, min(taps, len(usable))), key=usable.index)
     kept: dict[str, torch.Tensor] = {}
     for n in chosen:
-        modules[n].register_forward_hook(lambda _m, _x, y, n=n: kept.setdefault(n, y))
+        modules[n].register_forward_hook(partial(keep, kept, n))
     image = torch.rand((1, *size), dtype=torch.double).add_(0.1).requires_grad_()
     with Sums():
         result = model(image)
-    kept["out"] = result if isinstance(result, torch.Tensor) else next(iter(as_tuple(result)))
+    kept[checked.network.scope.outputs[0].name] = (
+        result if isinstance(result, torch.Tensor) else next(iter(as_tuple(result)))
+    )
     assert len(kept) == len(chosen) + 1
     for n, y in kept.items():
         compare_tap(f"{name}: {n}", found[n], y, image)
+
+
+def keep(kept: dict[str, torch.Tensor], name: str, _module: Any, _inputs: Any, result: torch.Tensor) -> None:
+    """Keep the first result of a module as it is before an in-place relu."""
+    if name not in kept:
+        kept[name] = result.clone()
 
 
 def compare_tap(what: str, field: Field, y: torch.Tensor, image: torch.Tensor) -> None:
@@ -221,7 +241,12 @@ def compare_tap(what: str, field: Field, y: torch.Tensor, image: torch.Tensor) -
         assert (support(gradient, 0), support(gradient, 1)) == field.at(i, j), f"{what} at {(i, j)}"
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES.values()))
+LARGE = ("deconvnet", "fcn16s", "unet")  # each takes 20 s and more
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in sorted(FAMILIES.values())]
+)
 def test_a_network_sees_what_its_gradient_reaches(name):
     torch.manual_seed(0)
     check_network(name, 320, 3)

@@ -92,8 +92,9 @@ def test_repeated_elaboration_of_every_family(name):
     file, _ = find(name)
     repeater = Repeater(file, name)
     for classes in (10, 1000, 10):
-        network = repeater.network(Settings((("classes", classes),)))
-        one = compiled(name, params={"classes": classes}).network
+        params = {"classes": classes} if "classes" in dict(compiled(name).network.scope.args) else {}
+        network = repeater.network(Settings(tuple(params.items())))
+        one = compiled(name, params=params).network
         assert table(network).as_json() == table(one).as_json()
 
 
@@ -106,7 +107,9 @@ def test_tables_are_emptied_when_they_are_full(monkeypatch):
 
 
 # -------------------------------------------------------------------------------------------------- closed forms
-@pytest.mark.parametrize("name", archdsl.nets())
+@pytest.mark.parametrize(
+    "name", [n if n in FAMILIES else pytest.param(n, marks=pytest.mark.slow) for n in archdsl.nets()]
+)
 def test_closed_forms_hold_at_every_size(name):
     network = compiled(name).network
     form, channels = closed(network), int(network.scope.shapes[network.scope.inputs[0]][1])
@@ -224,19 +227,19 @@ def test_a_search_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 
 def test_memory_of_a_search_stays_flat(monkeypatch):
-    """Three times more points take the same memory, once the tables are as large as they get."""
+    """Four times more points take the same memory, once the tables are as large as they get."""
     monkeypatch.setattr("archdsl.repeat.MOST", 100)
     monkeypatch.setattr("archdsl.cost.forms.MOST", 50)
     tracemalloc.start()
     peaks = []
-    for sample in (60, 240, 720):
+    for sample in (60, 120, 480):
         gc.collect()
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         Search("mobilenet_v1", None, Space((("classes", Range(2, 10**6)),), sample=sample), "", "params").run()
         peaks.append(tracemalloc.get_traced_memory()[1] - before)
     tracemalloc.stop()
-    assert peaks[2] < 1.3 * peaks[1]
+    assert peaks[2] < 2 * peaks[1], "what grows with the points would be four times as large"
 
 
 # -------------------------------------------------------------------------------------------------- executors

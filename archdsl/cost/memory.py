@@ -12,9 +12,8 @@ from archdsl.cost import weights
 from archdsl.eager import LONG, in_place, needed
 from archdsl.emit import lifetimes
 from archdsl.ir import Scope
-from archdsl.ops._op import elements
+from archdsl.ops._op import Kernel, elements
 from archdsl.ops.merge import Add
-from archdsl.ops.regular import Scale
 from archdsl.record import Record
 
 TYPE_CHECKING = False
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archdsl.ir import Network, Node
-    from archdsl.ops._op import Kernel, Op
+    from archdsl.ops._op import Op
     from archdsl.ops.wrap import Wrapper
     from archdsl.sizes import Shape
 
-JOINS: dict[str, Op] = {"mul": Scale(1.0, False, False), "add": Add()}  # what a wrapper's statements do to maps
+SUM: Op = Add()
 STATES = {"sgd": 0, "momentum": 1, "adam": 2}  # numbers that an optimizer keeps for each weight
 TEMPORARY = {"sgd": 0, "momentum": 0, "adam": 2}  # copies of one weight tensor during its update, one after another
 
@@ -131,28 +130,29 @@ class Inference:
         return returned
 
     def wrapped(self, scope: Scope, inputs: list[Value], path: str) -> list[Value]:
-        """Run the statements of a wrapper; in inference the second step is like all that follow."""
+        """Run the function of a wrapper; the slopes of a step are kept to its end, where they are summed.
+
+        An approximation: what the solver keeps beside is its own.
+        """
         assert scope.wrapper is not None, "only called for wrappers"
-        node, kernels = scope.nodes[0], {k.name: k for k in scope.wrapper.kernels(*self.shapes(scope, scope.nodes[0]))}
-        held = {"x": Value(self.hold(inputs[0].storage), inputs[0].slot)}
-        for target, action, *sources in scope.wrapper.statements * self.steps(scope.wrapper):
-            operands = [held[source] for source in sources]
-            if action == "f":
-                made = self.node(scope, 0, node, [*operands, *inputs[1:]], f"{path}{node.name}")[0]
-            elif action != "free":
-                made = self.kernels(JOINS[action], (kernels[action],), operands, 1, path)[0]
-            if target in held:
-                self.release(held.pop(target).storage)
-            if action != "free":
-                held[target] = made
-        result = held.pop("x")
-        for value in held.values():
-            self.release(value.storage)
-        return [result]
+        node, x = scope.nodes[0], Value(self.hold(inputs[0].storage), inputs[0].slot)
+        one = _volume(scope.shapes[scope.inputs[0]])
+        for _ in range(self.steps(scope.wrapper)):
+            slopes = []
+            for _ in range(scope.wrapper.evaluations // scope.wrapper.repeats):
+                times = {v: Value(self.new(_volume(scope.shapes[v]))) for v in node.inputs if v != scope.inputs[0]}
+                slopes += self.node(scope, 0, node, [times.get(v, x) for v in node.inputs], f"{path}{node.name}")
+                for value in times.values():
+                    self.release(value.storage)
+            (result,) = self.kernels(SUM, (Kernel("add", (one,), (one,)),), [x, *slopes], 1, path or "ode")
+            for value in (x, *slopes):
+                self.release(value.storage)
+            x = result
+        return [x]
 
     def steps(self, wrapper: Wrapper) -> int:
-        """Return how many steps of a wrapper are run."""
-        return min(wrapper.repeats, 2)
+        """Return how many steps of a wrapper are run: in inference all are alike."""
+        return 1
 
     def node(self, scope: Scope, number: int, node: Node, operands: list[Value], name: str) -> list[Value]:
         """Run a step; its results have a holder."""
@@ -179,8 +179,9 @@ class Inference:
         before: list[Storage] = []
         for kernel in kernels:
             after = [self.new(int(n)) for n in kernel.writes] + [self.new(int(n), LONG) for n in kernel.long_writes]
+            variables = [self.new(int(n)) for n in kernel.held]
             self.watch(name)
-            for storage in before:
+            for storage in (*before, *variables):
                 self.release(storage)
             before = after
         for storage in before[results:]:
@@ -242,7 +243,8 @@ class Entry:
         name: str,
     ) -> None:
         self.passes = op.gradient == "same"
-        self.operands = [(v.slot, v.storage.size) for v in operands]
+        taken = any(spec.kind.text == "a tensor" for spec in op.args.values())  # an argument has no gradient
+        self.operands = [(v.slot, v.storage.size) for v in (operands[:1] if taken else operands)]
         self.results = [v.slot for v in results]
         self.saved, self.weight_sizes, self.name = saved, weight_sizes, name
 
@@ -301,6 +303,7 @@ class Training(Inference):
             self.release(storage)
         values = [Value(storage) for storage in made[:results]]
         saved = [v.storage for v in operands] if "operands" in op.saves else []
+        saved += [operands[1].storage] if "indices" in op.saves else []
         saved += [values[0].storage] if "result" in op.saves else []
         saved += made[1:] if "extras" in op.saves else []
         found = self.recorded(op, operands, values, saved, name)

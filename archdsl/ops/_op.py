@@ -239,6 +239,7 @@ class Kernel(Record):
     fixed: int = 0
     long_reads: tuple[Dim, ...] = ()
     long_writes: tuple[Dim, ...] = ()
+    held: tuple[Dim, ...] = ()  # of earlier results, beside the last one, that variables of the function still hold
 
 
 class Op(Record):
@@ -250,7 +251,8 @@ class Op(Record):
     support: ClassVar[str] = ""  # source of the class or function that a target without `nn.`, `F.`, `torch.` names
     stateful: ClassVar[bool] = False  # has weights or buffers, so it is always a module of its own
     # What autograd keeps for the gradient, and whether the gradient of an operand is new memory or that of the result.
-    saves: ClassVar[tuple[str, ...]] = ("operands",)  # of "operands", "result", and "extras": what else kernels write
+    # `saves` is of "operands", "indices" (the second operand alone), "result", and "extras", what else kernels write.
+    saves: ClassVar[tuple[str, ...]] = ("operands",)
     gradient: ClassVar[str] = "new"  # or "same"
     inplace: ClassVar[bool] = False  # PyTorch offers `inplace=True`, and its gradient needs the result only
 

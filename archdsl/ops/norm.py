@@ -164,6 +164,8 @@ class LocalResponseNorm(Op):
     beta: float = arg(number(), 0.75, doc="exponent")
     k: float = arg(number(), 1.0, doc="added to the mean square")
 
+    saves = ("operands", "extras")
+
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return image(x)
 
@@ -173,13 +175,15 @@ class LocalResponseNorm(Op):
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         one = volume(xs[0])
         padded = volume((1, as_int(xs[0][1]) + self.size - 1, *xs[0][2:]))
-        scaled = tuple([Kernel(name, (one,), (one,)) for name in ("mul", "add", "pow")])
-        mean = (
-            Kernel("mul", (one, one), (one,)),
-            Kernel("pad", (one,), (padded,)),
-            Kernel("avgpool", (padded,), (one,)),
-        )
-        return (*mean, *scaled, Kernel("div", (one, one), (one,)))
+        square, pad = Kernel("mul", (one, one), (one,)), Kernel("pad", (one,), (padded,))
+        mean, scale = Kernel("avgpool", (padded,), (one,), held=(one,)), Kernel("mul", (one,), (one,))
+        shift, power = [Kernel(name, (one,), (one,), held=(one,)) for name in ("add", "pow")]
+        return (square, pad, mean, scale, shift, power, Kernel("div", (one, one), (one,)))
+
+    def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        """The padded squares, the base of the power and the power are kept for the gradient."""
+        one, padded = volume(xs[0]), self.kernels(xs, ys)[1].writes
+        return (Kernel("lrn", (one,), (one, *padded, one, one)),)
 
     def module(self, x: Shape) -> Call:
         return call("nn.LocalResponseNorm", self.leaf("size"), **self.constants())

@@ -156,6 +156,8 @@ class MaxUnpool(Pool):
     H' = (H - 1) * stride - 2 * pad + kernel, or the size of `like`, which may differ from it by less than a stride.
     """
 
+    saves = ("indices",)
+
     indices: bool = arg(tensor(), doc="the second result of `maxpool(…, indices=true)`")
     kernel: tuple[int, int] = Pool.args["kernel"]  # type: ignore[assignment]
     stride: tuple[int, int] | None = Pool.args["stride"]  # type: ignore[assignment]

@@ -211,21 +211,28 @@ def one_of(values: dict[str, object], *names: str) -> None:
 
 @op("crop")
 class Crop(Op):
-    """The centre of a map, as in U-Net: [N, C, H, W] -> [N, C, *size], or the height and width of `like`.
+    """A part of a map, as in U-Net: [N, C, H, W] -> [N, C, *size], or the height and width of `like`.
 
-    Where the margins are odd, the smaller one is at the top and at the left.
+    It is the centre, where margins are odd with the smaller one at the top and at the left, or starts at `offset`.
     """
 
     saves = ()
 
     size: tuple[int, int] | None = arg(optional(pair(1, examples=(1, 2, 5, (3, 2)))), None, doc="of the result")
     like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
+    offset: tuple[int, int] | None = arg(
+        optional(pair(0, examples=(0, 1, (1, 0)))), None, doc="rows and columns left out before the part"
+    )
 
     support = '''\
-def center_crop(x: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
-    """Cut out the centre of a map: [N, C, H, W] -> [N, C, *size]."""
+def crop(
+    x: torch.Tensor, size: int | tuple[int, int], offset: int | tuple[int, int] | None = None
+) -> torch.Tensor:
+    """Cut out a part of a map, its centre without an offset: [N, C, H, W] -> [N, C, *size]."""
     height, width = (size, size) if isinstance(size, int) else size
-    top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+    if offset is None:
+        offset = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+    top, left = (offset, offset) if isinstance(offset, int) else offset
     return x[:, :, top : top + height, left : left + width]
 '''
 
@@ -241,23 +248,43 @@ def center_crop(x: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         size = self.target(*more)
-        if any(int(have) < int(want) for have, want in zip(image(x)[2:], size)):
+        if any(int(have) < int(want) + at for have, want, at in zip(image(x)[2:], size, self.offset or (0, 0))):
             label = f"the input is {show(x)}, the crop {' x '.join(map(str, size))}"
             raise ShapeFault("a crop must be inside its input", label=label, at="size" if self.size else 1)
         return (*x[:2], *size)
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         for axis, want in enumerate(self.target(*xs[1:]), 2):
-            yield Relation(xs[0][axis], want, axis, (0, len(xs) - 1), at_least=True)
+            end = want + self.offset[axis - 2] if self.offset else want
+            yield Relation(xs[0][axis], end, axis, (0, len(xs) - 1), at_least=True)
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        if operand:
+            return None
+        before = self.offset[axis] if self.offset else (extent(xs[0], axis) - extent(y, axis)) // 2
+        return Reach.window(1, pad=-before)
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return ()  # a view
 
-    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
-        return None if operand else Reach.window(1, pad=-((extent(xs[0], axis) - extent(y, axis)) // 2))
+    def function(self, *xs: Shape) -> Call:
+        size = self.leaf("size") if self.size else Operand(1, ".shape[2:]")
+        return call("crop", X, size, offset=self.leaf("offset") if self.offset else None)
+
+
+@op("pad_channels")
+class PadChannels(Op):
+    """Channels of zeros behind the last, as in ResNet's shortcuts A: [N, C, H, W] -> [N, C + count, H, W]."""
+
+    saves = ()
+
+    count: int = arg(integer(0, 1 << 20), doc="channels to add")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return (x[0], as_int(image(x)[1]) + self.count, *x[2:])
 
     def function(self, *xs: Shape) -> Call:
-        return call("center_crop", X, self.leaf("size") if self.size else Operand(1, ".shape[2:]"))
+        return expression("F.pad({0}, (0, 0, 0, 0, 0, {count}))", count=self.leaf("count"))
 
 
 @op("slice")
