@@ -38,7 +38,8 @@ format:  ## format the sources
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-bench:  ## time `archdsl check` beside torchinfo, fvcore and ptflops
+bench:  ## time `archdsl check` and `sweep` beside the counters that people use
 	$(PYTHON) -m benchmarks.check
+	$(PYTHON) -m benchmarks.sweep
 
 .PHONY: help check lint types contracts test slow golden grammar manual format bench

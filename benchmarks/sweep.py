@@ -27,6 +27,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "sweep.json"
+PAGE = ROOT / "docs" / "cost.md"
+MARKS = ("<!-- measured: sweep -->", "<!-- end -->")
 SCHEMAS = (  # of torchvision's operators, which its wheel lacks beside a CPU torch
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -171,6 +173,22 @@ def search(points: int) -> dict:
     }
 
 
+def table(result: dict) -> str:
+    """Return the figures as Markdown."""
+    lines = ["| | milliseconds, median (min to max) | times the fastest counter |", "| --- | --- | --- |"]
+    for name, row in result["rows"].items():
+        spread = f"{row['milliseconds_median']:.2f} ({row['milliseconds_min']:.2f} to {row['milliseconds_max']:.2f})"
+        factor = result["times_faster_than_the_fastest_peer"].get(name)
+        lines.append(f"| {name} | {spread} | {f'{factor:.0f}' if factor else ''} |")
+    found = result.get("search")
+    if found:
+        text = (
+            f"A search of {found['points']:,} settings took {found['seconds']:.0f} s in {found['processes']} processes"
+        )
+        lines += ["", f"{text}, of at most {found['peak_mib_of_a_process']:.0f} MiB each."]
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7)
@@ -181,7 +199,9 @@ def main() -> None:
         result["search"] = search(options.search)
     result |= run(options.runs)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    before, _, rest = PAGE.read_text().partition(MARKS[0])
+    PAGE.write_text(f"{before}{MARKS[0]}\n{table(result)}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
+    print(table(result))
 
 
 if __name__ == "__main__":

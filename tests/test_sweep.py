@@ -299,6 +299,16 @@ def test_tasks_under_way_are_few():
     assert executor.submitted < 64
 
 
+def test_scaling_efficientnet(capsys):
+    """Tan and Le, 2019, section 3.3: twice the cost of B0; real costs lie above the approximation's."""
+    base = archdsl.check("efficientnet_b0").macs
+    found = archdsl.search(
+        "efficientnet", budget=f"macs <= {2 * base}, depth * width**2 * (resolution / 224)**2 <= 2.1",
+        maximize="macs", depth=[1.0, 1.2, 1.4], width=[1.0, 1.1, 1.2], resolution=[224, 240, 260],
+    )  # fmt: skip
+    assert found.tried == 27 and 1.8 * base < found.best["macs"] <= 2 * base
+
+
 # -------------------------------------------------------------------------------------------------- what is printed
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
 def test_pareto_plot(tmp_path, suffix, capsys):

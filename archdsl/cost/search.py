@@ -255,5 +255,5 @@ def _number(value: float) -> str:
 
 
 def _as_number(value: Any) -> Any:
-    """Return a figure or parameter as the language has it; large products must not leave its integers."""
-    return float(value) if type(value) is int and abs(value) > 1 << 20 else value
+    """Return a figure or parameter as a real number: budgets divide, and multiply beyond the language's integers."""
+    return float(value) if type(value) is int else value
