@@ -87,10 +87,9 @@ def is_plain_sequence(scope: Scope) -> bool:
     return bool(scope.nodes) and is_sequential(scope) and all(n.name == str(i) for i, n in enumerate(scope.nodes))
 
 
-def as_module(node: Node, scope: Scope) -> bool:
-    """Say whether a step runs as a module: as `is_module` says, or because it stands in an `nn.Sequential`."""
-    sequence = scope.wrapper is not None or is_plain_sequence(scope) or (scope.kind == "scope" and is_sequential(scope))
-    return sequence or is_module(node, scope)
+def is_sequence(scope: Scope) -> bool:
+    """Say whether a scope runs every step as a module, because it becomes an `nn.Sequential`."""
+    return scope.wrapper is not None or is_plain_sequence(scope) or (scope.kind == "scope" and is_sequential(scope))
 
 
 def is_module(node: Node, scope: Scope) -> bool:

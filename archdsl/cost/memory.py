@@ -200,6 +200,10 @@ class Frame:
     def __init__(self, scope: Scope, inputs: list[Value], names: dict[int, int | None], alive: set[int]) -> None:
         self.scope, self.names = scope, names
         self.held: dict[int, Value] = dict(zip(scope.inputs, inputs))
+        self.ends: dict[int, list[int]] = {}  # what was held by the variables that a value overwrites
+        for value, until in names.items():
+            if until is not None:
+                self.ends.setdefault(until, []).append(value)
         self.nodes = [(i, node) for i, node in enumerate(scope.nodes) if alive.intersection(node.outputs)]
         self.left = dict.fromkeys(range(len(scope.shapes)), 0)
         for _, node in self.nodes:
@@ -214,7 +218,8 @@ class Frame:
 
     def overwritten(self, node: Node) -> list[Value]:
         """Return what the variables that a step assigns held before."""
-        return [self.held[v] for v, until in self.names.items() if until in node.outputs and v in self.held]
+        old = [v for value in node.outputs for v in self.ends.get(value, ())]
+        return [self.held[v] for v in old if v in self.held]
 
     def read(self, node: Node) -> list[Value]:
         """Count a step's reads; return the values that nothing reads any more."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from archdsl.cost import parameters
 from archdsl.cost.conventions import CONVENTIONS, Use, operations
-from archdsl.eager import Traffic, as_module, needed, traffic
+from archdsl.eager import Traffic, is_module, is_sequence, needed, traffic
 from archdsl.field import Field, Fields, main
 from archdsl.ir import Scope
 from archdsl.ops._op import show
@@ -143,6 +143,7 @@ class Counter:
     def __init__(self, convention: Convention) -> None:
         self.convention = convention
         self.known: dict[int, tuple[Scope, Figures]] = {}  # by identity; holds the scope, so that it stays its own
+        self.sequences: dict[int, tuple[Scope, bool]] = {}
 
     def scope(self, scope: Scope) -> Figures:
         """Return what one run of a scope costs; steps that only training needs have parameters and no runs."""
@@ -170,8 +171,17 @@ class Counter:
         else:
             xs = tuple([_ints(scope.shapes[i]) for i in node.inputs])
             ys = tuple([_ints(scope.shapes[o]) for o in node.outputs])
-            figures = self.use(Use(node.what, xs, ys, as_module(node, scope)), parameters(node, scope))
+            figures = self.use(Use(node.what, xs, ys, self.as_module(node, scope)), parameters(node, scope))
         return figures.run() if node.reuses else figures
+
+    def as_module(self, node: Node, scope: Scope) -> bool:
+        """Say whether a step runs as a module; whether its scope is a sequence is found out once."""
+        known = self.sequences.get(id(scope))
+        if known is None:
+            if len(self.sequences) >= MOST:
+                self.sequences.clear()
+            known = self.sequences[id(scope)] = scope, is_sequence(scope)
+        return known[1] or is_module(node, scope)
 
     def use(self, use: Use, params: int) -> Figures:
         """Return what an operator costs."""
