@@ -51,7 +51,9 @@ def _parser() -> ArgumentParser:
     check = commands.add_parser("check", help="check networks: exact shapes, parameters, MACs")
     check.add_argument("names", nargs="+", metavar="FILE|NAME", help="an .arch file, or a bundled network")
     check.add_argument("--shapes", action="store_true", help="print one row for each layer")
-    check.add_argument("--format", choices=("text", "short", "json"), default="text", help="how results are printed")
+    forms = ("text", "short", "json", "sarif")
+    check.add_argument("--format", choices=forms, default="text", help="how results and mistakes are printed")
+    check.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     _net_options(check)
     compile = commands.add_parser("compile", help="write a network as Python that needs only torch")
     compile.add_argument("name", metavar="FILE|NAME", help="an .arch file, or a bundled network")
@@ -74,24 +76,38 @@ def _net_options(parser: ArgumentParser) -> None:
 
 # -------------------------------------------------------------------------------------------------- commands
 def _check(options: Namespace) -> int:
+    if options.watch:
+        from archdsl.watch import watch
+
+        return watch(options.names, lambda: _checked(options))
+    return _checked(options)
+
+
+def _checked(options: Namespace) -> int:
     from archdsl.report import report
 
-    status = 0
-    reports = []
+    reports, mistakes = [], []
     for name in options.names:
         try:
             for found in _wanted(name, options):
                 reports.append(report(found.network))
-                if options.format != "json":
+                if options.format in ("text", "short"):
                     print(reports[-1].text() if options.shapes else reports[-1].summary())
         except CompileError as mistake:
-            status = 1
-            _show(mistake, options.format)
+            mistakes.append(mistake)
+            if options.format != "sarif":
+                _show(mistake, options.format)
     if options.format == "json" and reports:
         import json
 
         print(json.dumps([r.as_json() for r in reports], indent=2))
-    return status
+    if options.format == "sarif":
+        import json
+
+        from archdsl import render
+
+        print(json.dumps(render.sarif([mistake.diagnostic for mistake in mistakes]), indent=2))
+    return 1 if mistakes else 0
 
 
 def _wanted(name: str, options: Namespace) -> Iterator[Compiled]:
