@@ -106,7 +106,7 @@ def _checked(options: Namespace) -> int:
 
         from archdsl import render
 
-        print(json.dumps(render.sarif([mistake.diagnostic for mistake in mistakes]), indent=2))
+        print(json.dumps(render.sarif([mistake.diagnostic for mistake in mistakes], _explanation), indent=2))
     return 1 if mistakes else 0
 
 
@@ -215,16 +215,23 @@ def _list(options: Namespace) -> int:
 
 
 def _explain(options: Namespace) -> int:
+    from archdsl.errors import CATALOGUE
+
+    code = options.code.upper()
+    if code not in CATALOGUE:
+        print(f"no diagnostic has the code `{options.code}`; the codes are {', '.join(CATALOGUE)}", file=sys.stderr)
+        return 1
+    print(f"{code}: {_explanation(code)}")
+    return 0
+
+
+def _explanation(code: str) -> str:
+    """Return what the catalogue says of a code."""
     import inspect
 
     from archdsl.errors import CATALOGUE
 
-    entry = CATALOGUE.get(options.code.upper())
-    if entry is None:
-        print(f"no diagnostic has the code `{options.code}`; the codes are {', '.join(CATALOGUE)}", file=sys.stderr)
-        return 1
-    print(f"{options.code.upper()}: {inspect.getdoc(entry)}")
-    return 0
+    return inspect.getdoc(CATALOGUE[code]) or ""
 
 
 _COMMANDS = {"check": _check, "compile": _compile, "list": _list, "explain": _explain}

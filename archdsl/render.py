@@ -1,10 +1,10 @@
-"""Draws diagnostics: as text with the source line and a caret, as one line, as JSON or SARIF. One object, four forms."""
+"""Draws diagnostics: as text with the source line and a caret, on one line, as JSON or SARIF: four forms of one object."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from archdsl.diagnostics import Diagnostic, Help, Label
@@ -56,15 +56,15 @@ def as_json(diagnostic: Diagnostic) -> dict[str, Any]:
     }
 
 
-def sarif(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
-    """Return diagnostics as a SARIF 2.1.0 log, which code hosts show on the lines of a pull request."""
+def sarif(diagnostics: Sequence[Diagnostic], explain: Callable[[str], str]) -> dict[str, Any]:
+    """Return diagnostics as a SARIF 2.1.0 log, which code hosts show on the lines of a pull request.
+
+    `explain` gives the explanation of a code.
+    """
     from importlib.metadata import version
 
-    from archdsl.errors import CATALOGUE
-
     codes = sorted({diagnostic.code for diagnostic in diagnostics})
-    explained = {code: " ".join((CATALOGUE[code].__doc__ or "").split()) for code in codes}
-    rules = [{"id": code, "shortDescription": {"text": explained[code]}} for code in codes]
+    rules = [{"id": code, "shortDescription": {"text": explain(code)}} for code in codes]
     driver = {"name": "archdsl", "version": version("archdsl"), "rules": rules}
     results = [_result(diagnostic) for diagnostic in diagnostics]
     return {
