@@ -1,4 +1,4 @@
-"""Draws diagnostics: as text with the source line and a caret, on one line, as JSON or SARIF: four forms of one object."""
+"""Draws diagnostics: as text with source lines and carets, on one line, as JSON or SARIF: four forms of one object."""
 
 from __future__ import annotations
 
