@@ -13,6 +13,7 @@ An instance of a block with the same arguments on the same input shape is elabor
 from __future__ import annotations
 
 import keyword
+from math import prod
 
 from archdsl import errors, syntax
 from archdsl.apply import Applier
@@ -24,7 +25,7 @@ from archdsl.ops import OPS
 from archdsl.ops._op import show as show_shape
 from archdsl.record import Record
 from archdsl.select import Pruner, selected
-from archdsl.sizes import Area, Size, Symbol
+from archdsl.sizes import Area, Size, Symbol, symbols
 from archdsl.steps import axis_name
 from archdsl.values import OMITTED, BlockValue, Located, Tensor, describe, show
 
@@ -152,14 +153,9 @@ class Elaborator(Applier):
         where = [i for i, (a, b) in enumerate(zip(wanted, shape)) if a != b]
         axes = ("axis differs: " if len(where) == 1 else "axes differ: ") + ", ".join(axis_name(i) for i in where)
         span = declared.outputs[where[0]].span if where else declared.span
-        raise errors.signature_broken(
-            span,
-            block,
-            show_shape(tuple(wanted)),
-            show_shape(shape),
-            axes if where else "the ranks differ",
-            self.trail(),
-        )
+        notes = [axes, *_counterexample(wanted[where[0]], shape[where[0]])] if where else ["the ranks differ"]
+        shapes = show_shape(tuple(wanted)), show_shape(shape)
+        raise errors.signature_broken(span, block, *shapes, "\n".join(notes), self.trail())
 
     def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
         """Return the scope of a block on an input, elaborated once for each distinct instance."""
@@ -343,6 +339,19 @@ class Elaborator(Applier):
 def _some(x: Tensor | None) -> Tensor:
     assert x is not None, "a scope always starts with a tensor"
     return x
+
+
+def _counterexample(declared: Dim, returned: Dim) -> Iterator[str]:
+    """Yield an input size at which a block does not return the size that it declares: the first from the default on."""
+    symbol = next((symbols(dim)[0] for dim in (declared, returned) if symbols(dim)), None)
+    if symbol is None or isinstance(declared, Area) or isinstance(returned, Area):
+        return
+    repeats = prod(dim.period for dim in (declared, returned) if isinstance(dim, Size))
+    for n in range(symbol.default, symbol.default + repeats + 1):
+        left, right = [dim.at(n) if isinstance(dim, Size) else dim for dim in (declared, returned)]
+        if left != right:
+            yield f"at {symbol.name} = {n} it declares {left} and returns {right}"
+            return
 
 
 def _titled(value: BlockValue) -> str:

@@ -413,7 +413,7 @@ def signature_broken(span: Span, block: str, expected: str, got: str, axes: str,
         f"`{block}` does not return what its signature says",
         span,
         "declared here",
-        Note(f"declared  {expected:<{width}}\nreturned  {got:<{width}}\n{axes}".rstrip()),
+        Note(f"declared  {expected:>{width}}\nreturned  {got:>{width}}\n{axes}"),
         *notes,
     )
 
