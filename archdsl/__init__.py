@@ -7,8 +7,9 @@
     archdsl.nets("resnet*")                             # what there is
     checked = archdsl.check("densenet121")              # exact shapes, parameters and MACs, without torch
     source = archdsl.compile("densenet121")             # Python that needs only torch
+    fast = archdsl.optimize(model)                      # for inference: norms folded, epilogues fused
 
-Only `load` and `loads` import torch, when they are first used.
+Only `load`, `loads` and `optimize` import torch, when they are first used.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from archdsl.diagnostics import CompileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from archdsl.inference import optimize
     from archdsl.load import load, loads
 
 __version__ = "0.1.0"
-__all__ = ["CompileError", "__version__", "check", "compile", "load", "loads", "nets"]
+__all__ = ["CompileError", "__version__", "check", "compile", "load", "loads", "nets", "optimize"]
 
 
 def __getattr__(name: str) -> object:
@@ -31,6 +33,10 @@ def __getattr__(name: str) -> object:
 
         globals().update(load=load, loads=loads)
         return globals()[name]
+    if name == "optimize":
+        from archdsl.inference import optimize
+
+        return optimize
     raise AttributeError(f"module `archdsl` has no attribute `{name}`")
 
 
