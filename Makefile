@@ -38,4 +38,10 @@ format:  ## format the sources
 bench:  ## time `archdsl check` beside torchinfo, fvcore and ptflops
 	$(PYTHON) -m benchmarks.check
 
-.PHONY: help check lint types contracts test slow golden grammar manual format bench
+bench-networks:  ## time `archdsl.optimize` beside eager, torch.fx and inductor
+	$(PYTHON) -m benchmarks.networks
+
+bench-kernels:  ## time the kernels layer by layer, on a GPU
+	$(PYTHON) -m benchmarks.kernels
+
+.PHONY: help check lint types contracts test slow golden grammar manual format bench bench-networks bench-kernels

@@ -41,11 +41,22 @@ def check(
     return report(compiled(name, net=net, params=params, sizes=sizes, in_channels=in_channels).network)
 
 
-def compile(name: str, *, net: str | None = None, in_channels: int | None = None, **params: Any) -> str:
+def compile(
+    name: str,
+    *,
+    net: str | None = None,
+    in_channels: int | None = None,
+    kernels: str = "none",
+    inference: bool = False,
+    **params: Any,
+) -> str:
     """Return a network as Python source that needs only torch.
 
-    Arguments as for `check`. The text is deterministic; its last class is the network.
+    Arguments as for `check`. The text is deterministic; its last class is the network. `kernels` as for `load`: with
+    "all" or "auto" the text may need archdsl's kernels. With `inference` it has a function of that name, which returns
+    the network optimized, and needs archdsl.
     """
     from archdsl.emit import emit
 
-    return emit(compiled(name, net=net, params=params, in_channels=in_channels).network).text
+    found = compiled(name, net=net, params=params, in_channels=in_channels)
+    return emit(found.network, kernels=kernels, inference=inference).text

@@ -20,7 +20,9 @@ from archdsl.emit import emit
 PREFIX = "archdsl.generated."
 
 
-def load(name: str, *, net: str | None = None, in_channels: int | None = None, **params: Any) -> nn.Module:
+def load(
+    name: str, *, net: str | None = None, in_channels: int | None = None, kernels: str = "auto", **params: Any
+) -> nn.Module:
     """Return a network as a module with freshly initialized weights, in training mode.
 
     >>> import archdsl
@@ -31,13 +33,17 @@ def load(name: str, *, net: str | None = None, in_channels: int | None = None, *
     `name` is a bundled net (`archdsl.nets()` lists them) or the path of an `.arch` file, whose net of its own name, or
     whose only net, is taken where `net` does not say which. `params` are parameters that the net declares; a text is
     read as an expression of the language (`norm="gn(32)"`). `in_channels` replaces the channels of the first input.
+    `kernels` says which depthwise convolutions and shuffles are layers of `archdsl.kernels`, with the same parameters
+    under the same names: "all", "none", or "auto", those that a measurement shows to win.
 
     Raises `archdsl.CompileError` for every mistake in the file or the arguments.
     """
-    return instantiate(compiled(name, net=net, params=params, in_channels=in_channels))
+    return instantiate(compiled(name, net=net, params=params, in_channels=in_channels), kernels)
 
 
-def loads(text: str, *, net: str | None = None, in_channels: int | None = None, **params: Any) -> nn.Module:
+def loads(
+    text: str, *, net: str | None = None, in_channels: int | None = None, kernels: str = "auto", **params: Any
+) -> nn.Module:
     r"""Return a network given as a text; see `load`.
 
     >>> import archdsl
@@ -47,12 +53,12 @@ def loads(text: str, *, net: str | None = None, in_channels: int | None = None, 
       (1): ReLU(inplace=True)
     )
     """
-    return instantiate(compile_text(text, net=net, params=params, in_channels=in_channels))
+    return instantiate(compile_text(text, net=net, params=params, in_channels=in_channels), kernels)
 
 
-def instantiate(network: Compiled) -> nn.Module:
+def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:
     """Lower a checked network and build it."""
-    emitted = emit(network.network)
+    emitted = emit(network.network, kernels=kernels)
     module = _executed(emitted.text)
     built = getattr(module, emitted.class_name)()
     assert isinstance(built, nn.Module), "a net is a module"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from archdsl.emit.groups import has_class, is_plain_sequence
 from archdsl.ir import Scope
+from archdsl.lower import BASES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,11 +95,12 @@ def _sites(plan: ClassPlan, scope: Scope, path: str) -> Iterator[Site]:
         weights = node.what.weights(x)
         call = node.what.module(x)
         assert call is not None, "an operator with state has a module"
+        kind = BASES.get(call.target, call.target)
         given = dict(node.init)
         for parameter in weights:
-            yield Site(plan, place, call.target, parameter, given.get(parameter), False)
+            yield Site(plan, place, kind, parameter, given.get(parameter), False)
         if "bias" in given and "bias" not in weights and hasattr(node.what, "bias"):
-            yield Site(plan, place, call.target, "bias", given["bias"], True)
+            yield Site(plan, place, kind, "bias", given["bias"], True)
 
 
 def _joined(plan: ClassPlan, scope: Scope, path: str, node: Node) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import sys
 from itertools import chain
 
 import torch
@@ -29,7 +30,12 @@ ADDITIONS = (operator.add, operator.iadd, torch.add)
 
 
 class Tracer(fx.Tracer):
-    """Follows a module into its blocks, and takes PyTorch's layers and those of `archdsl.kernels` as they are."""
+    """Follows a module into its blocks, and takes PyTorch's layers and all of `archdsl.kernels` as they are."""
+
+    def __init__(self) -> None:
+        kernels = sys.modules.get("archdsl.kernels")  # only a network that uses them has imported them
+        names = kernels.__all__ if kernels is not None else ()
+        super().__init__(autowrap_functions=tuple(f for n in names if not isinstance(f := getattr(kernels, n), type)))
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return type(m).__module__.startswith("archdsl.kernels") or super().is_leaf_module(m, module_qualified_name)
