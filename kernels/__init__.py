@@ -15,7 +15,14 @@ Importing this package imports torch, and Triton where it is installed. Without 
 
 from archdsl.kernels.depthwise import depthwise_conv2d
 from archdsl.kernels.layers import ChannelShuffle, DepthwiseConv2d
-from archdsl.kernels.pointwise import pointwise_conv2d
+from archdsl.kernels.pointwise import pointwise_conv2d, pointwise_conv2d_scatter
 from archdsl.kernels.shuffle import channel_shuffle
 
-__all__ = ["ChannelShuffle", "DepthwiseConv2d", "channel_shuffle", "depthwise_conv2d", "pointwise_conv2d"]
+__all__ = [
+    "ChannelShuffle",
+    "DepthwiseConv2d",
+    "channel_shuffle",
+    "depthwise_conv2d",
+    "pointwise_conv2d",
+    "pointwise_conv2d_scatter",
+]

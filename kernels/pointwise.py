@@ -66,6 +66,7 @@ def pointwise_fwd_kernel(
     shift_in_ptr,
     gate_ptr,  # [N, K]
     channels_ptr,  # [K]
+    places_ptr,  # [3, N_OUT]: where each output channel goes, with SCATTER
     y_ptr,
     pixels,
     C: tl.constexpr,
@@ -85,6 +86,7 @@ def pointwise_fwd_kernel(
     SHIFT_IN: tl.constexpr,
     GATE: tl.constexpr,
     CHANNELS: tl.constexpr,
+    SCATTER: tl.constexpr,
     ACT: tl.constexpr,
     ACT_IN: tl.constexpr,
     SLOPE: tl.constexpr,
@@ -135,7 +137,13 @@ def pointwise_fwd_kernel(
     if SHIFT:
         z = z + tl.load(shift_ptr + out, out_ok, 0.0).to(tl.float32)[None, :]
     ok = pixel_ok[:, None] & out_ok[None, :]
-    place = image[:, None] * (N_OUT * OH * OW) + at[:, None] * YP + out[None, :] * YC
+    if SCATTER:
+        before = tl.load(places_ptr + out, out_ok, 0)[None, :]
+        width = tl.load(places_ptr + N_OUT + out, out_ok, 0)[None, :]
+        slot = tl.load(places_ptr + 2 * N_OUT + out, out_ok, 0)[None, :]
+        place = before * pixels + pixel[:, None] * width + slot
+    else:
+        place = image[:, None] * (N_OUT * OH * OW) + at[:, None] * YP + out[None, :] * YC
     if RESIDUAL:
         z += tl.load(residual_ptr + place, ok, 0.0).to(tl.float32)
     tl.store(y_ptr + place, activated(z, ACT, SLOPE).to(y_ptr.dtype.element_ty), ok)
@@ -179,8 +187,12 @@ def launch(
     last: bool,
     tile: Tile | None = None,
     y: torch.Tensor | None = None,
+    places: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Run the kernel; x and the residual are dense in the format that `last` says."""
+    """Run the kernel; x and the residual are dense in the format that `last` says.
+
+    With `places`, y is the buffer that `pointwise_conv2d_scatter` describes.
+    """
     n, c, h, w = x.shape
     out, depth = weight.shape[:2]
     oh, ow = size_after((h, w), stride)
@@ -191,12 +203,13 @@ def launch(
     tile = tile or tile_for(out, depth)
     precision = "tf32" if x.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32 else "ieee"
     pointwise_fwd_kernel[(-(-pixels // tile.pixels) * -(-out // tile.channels),)](
-        x, weight.reshape(out, depth).contiguous(), scale, shift, residual, scale_in, shift_in, gate, channels, y,
-        pixels, C=c, K=depth, N_OUT=out, H=h, W=w, OH=oh, OW=ow, SH=stride[0], SW=stride[1], LAST=last,
+        x, weight.reshape(out, depth).contiguous(), scale, shift, residual, scale_in, shift_in, gate, channels, places,
+        y, pixels, C=c, K=depth, N_OUT=out, H=h, W=w, OH=oh, OW=ow, SH=stride[0], SW=stride[1], LAST=last,
         SCALE=scale is not None, SHIFT=shift is not None, RESIDUAL=residual is not None,
         SCALE_IN=scale_in is not None, SHIFT_IN=shift_in is not None, GATE=gate is not None,
-        CHANNELS=channels is not None, ACT=act, ACT_IN=act_in, SLOPE=slope, PRECISION=precision,
-        UPCAST=interpreted(), BM=tile.pixels, BN=tile.channels, BK=tile.depth, num_warps=tile.warps,
+        CHANNELS=channels is not None, SCATTER=places is not None, ACT=act, ACT_IN=act_in, SLOPE=slope,
+        PRECISION=precision, UPCAST=interpreted(), BM=tile.pixels, BN=tile.channels, BK=tile.depth,
+        num_warps=tile.warps,
     )  # fmt: skip
     return y
 
@@ -224,6 +237,28 @@ def _forward(x, weight, scale, shift, residual, scale_in, shift_in, gate, channe
 @_forward.register_fake
 def _(x, weight, scale, shift, residual, scale_in, shift_in, gate, channels, stride, act, act_in, slope):
     return like_format(x, (x.shape[0], weight.shape[0], *size_after(x.shape[2:], stride)), is_last(x))
+
+
+@torch.library.custom_op(
+    "archdsl::pointwise_conv2d_scatter",
+    mutates_args=("buffer",),
+    schema="(Tensor x, Tensor weight, Tensor shift, Tensor(a!) buffer, Tensor places, str act, float slope) -> ()",
+)
+def _scatter(x, weight, shift, buffer, places, act, slope):
+    if runs(x, weight, buffer):
+        tensors = (dense(x, True), weight, None, shift, None, None, None, None, None)
+        launch(*tensors, (1, 1), act, "none", slope, True, y=buffer, places=places)
+        return
+    rows = reference(x, weight, None, shift, act=act, slope=slope).permute(0, 2, 3, 1).flatten(0, 2)
+    for before, width in places[:2].unique(dim=1).T.tolist():
+        mine = (places[0] == before) & (places[1] == width)
+        part = buffer[before * len(rows) : (before + width) * len(rows)].view(len(rows), width)
+        part[:, places[2, mine]] = rows[:, mine]
+
+
+@_scatter.register_fake
+def _(x, weight, shift, buffer, places, act, slope):
+    return None
 
 
 # ---------------------------------------------------------------------------------------------------- autograd
@@ -262,6 +297,12 @@ def _backward(ctx, dy):
 
 
 _forward.register_autograd(_backward, setup_context=_keep)
+
+
+@register_flop_formula(torch.ops.archdsl.pointwise_conv2d_scatter)
+def _(x_shape, w_shape, *rest, **named):
+    n, _, h, w = x_shape
+    return 2 * n * w_shape[0] * h * w * w_shape[1]
 
 
 @register_flop_formula(torch.ops.archdsl.pointwise_conv2d)
@@ -304,3 +345,27 @@ def pointwise_conv2d(
     x, weight, residual, gate = cast_for_autocast(x, weight, residual, gate)
     tensors = (x, weight, scale, shift, residual, scale_in, shift_in, gate, channels)
     return _forward(*tensors, pair(stride), act, act_in, slope)
+
+
+def pointwise_conv2d_scatter(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    shift: torch.Tensor,
+    buffer: torch.Tensor,
+    places: torch.Tensor,
+    *,
+    act: str = "none",
+    slope: float = 0.01,
+) -> None:
+    """Convolve with a 1x1 window, each output channel into a map of its own choice: the shuffle of a ShuffleNet unit.
+
+    `buffer`, flat, holds several channels_last maps [N, width, H, W] of the size of x behind each other. places, of
+    integers [3, OUT], says for each output channel how many channels the maps before its own have, how wide its own is,
+    and which channel of it this one becomes. Has no gradient: it is for inference.
+
+    Raises `ValueError` for shapes that do not fit and unknown activations.
+    """
+    epilogue.check(act)
+    if tuple(weight.shape[1:]) != (x.shape[1], 1, 1) or tuple(places.shape) != (3, weight.shape[0]):
+        raise ValueError(f"a weight {list(weight.shape)} and places {list(places.shape)} do not fit {list(x.shape)}")
+    _scatter(x, weight, shift, buffer, places, act, slope)

@@ -9,7 +9,14 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from archdsl.kernels import ChannelShuffle, DepthwiseConv2d, channel_shuffle, depthwise_conv2d, pointwise_conv2d
+from archdsl.kernels import (
+    ChannelShuffle,
+    DepthwiseConv2d,
+    channel_shuffle,
+    depthwise_conv2d,
+    pointwise_conv2d,
+    pointwise_conv2d_scatter,
+)
 from archdsl.kernels.epilogue import ACTIVATIONS
 from torch.library import opcheck
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,6 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 OPS = torch.ops.archdsl
 LAST = torch.channels_last
 WHERE = ([2, 2], [1, 1], [1, 1])
+# six channels: two into the first map, of three channels, and four into the second, of five
+PLACES = torch.tensor([[0, 3, 3, 0, 3, 3], [3, 5, 5, 3, 5, 5], [2, 0, 4, 0, 1, 3]])
 
 
 def leaf(*shape: int, dtype=torch.float32, format=torch.contiguous_format) -> torch.Tensor:
@@ -42,6 +51,18 @@ OPCHECKS = {
         (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE),
     ),
     "shuffle": lambda: (OPS.channel_shuffle, (leaf(2, 6, 3, 4, format=LAST), 2)),
+    "pointwise into maps": lambda: (
+        OPS.pointwise_conv2d_scatter,
+        (
+            torch.randn(2, 4, 3, 5),
+            torch.randn(6, 4, 1, 1),
+            torch.randn(6),
+            torch.zeros(2 * 15 * 8),
+            PLACES,
+            "relu",
+            0.0,
+        ),
+    ),
     "pointwise": lambda: (
         OPS.pointwise_conv2d,
         (
@@ -103,6 +124,19 @@ def test_gradients_of_activations_at_their_switch_points(act):
     (found,) = torch.autograd.grad(depthwise_conv2d(ours, torch.ones(1, 1, 1, 1), act=act, slope=0.2).sum(), ours)
     (expected,) = torch.autograd.grad(ACTIVATIONS[act](theirs, 0.2).sum(), theirs)
     torch.testing.assert_close(found, expected)
+
+
+def test_pointwise_into_maps():
+    x, weight, shift = torch.randn(2, 4, 3, 5), torch.randn(6, 4, 1, 1), torch.randn(6)
+    buffer = torch.full((2 * 15 * 8,), torch.nan)
+    pointwise_conv2d_scatter(x, weight, shift, buffer, PLACES, act="relu")
+    y = pointwise_conv2d(x, weight, shift=shift, act="relu")
+    first = buffer[: 2 * 15 * 3].view(2, 3, 5, 3).permute(0, 3, 1, 2)
+    second = buffer[2 * 15 * 3 :].view(2, 3, 5, 5).permute(0, 3, 1, 2)
+    torch.testing.assert_close(first[:, [2, 0]], y[:, [0, 3]])
+    torch.testing.assert_close(second[:, [0, 4, 1, 3]], y[:, [1, 2, 4, 5]])
+    assert first[:, 1].isnan().all()
+    assert second[:, 2].isnan().all()
 
 
 def test_compiles_whole_forward_and_backward():
@@ -188,6 +222,8 @@ def test_mistakes_are_named():
         depthwise_conv2d(x, torch.randn(4, 1, 7, 7))
     with pytest.raises(ValueError, match=r"a weight \[OUT, 4, 1, 1\]"):
         pointwise_conv2d(x, torch.randn(4, 3, 1, 1))
+    with pytest.raises(ValueError, match="do not fit"):
+        pointwise_conv2d_scatter(x, torch.randn(5, 4, 1, 1), torch.randn(5), torch.zeros(200), PLACES)
     with pytest.raises(ValueError, match="whose channels 3 divides"):
         channel_shuffle(x, 3)
 

@@ -3,6 +3,7 @@
 trace     a module as a graph of calls
 fold      norms into weights, activations and additions into the pass of a convolution
 channels  concatenations, splits and shuffles as the order of channels
+scatter   what has to be gathered is written where it is read
 layers    what the optimized network consists of
 traffic   the bytes that it moves
 """
@@ -18,6 +19,7 @@ from torch import fx, nn
 from archdsl.inference.channels import arrange
 from archdsl.inference.fold import Notes, fold, overwrite
 from archdsl.inference.layers import ChannelsLast, Conv2d
+from archdsl.inference.scatter import scatter
 from archdsl.inference.trace import add, trace
 from archdsl.inference.traffic import Traffic, traffic
 
@@ -73,6 +75,8 @@ def optimize(model: nn.Module, *, kernels: str = "auto", verbose: bool = False) 
     fused: Notes = {}
     fold(graph, fused)
     arrange(graph, fused)
+    if kernels == "all":
+        scatter(graph, fused)
     overwrite(graph, fused)
     _finish(graph, kernels, {t.data_ptr() for t in chain(model.parameters(), model.buffers())})
     if verbose:

@@ -242,6 +242,48 @@ class Append(nn.Module):
         return buffer[:, :stop]
 
 
+class Maps(nn.Module):
+    """Memory for maps [N, width, H, W] behind each other, of the size of x."""
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.widths = widths
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.new_empty(sum(self.widths) * x.shape[0] * x.shape[2] * x.shape[3])
+
+
+class Scatter(nn.Module):
+    """A 1x1 convolution whose channels go to several maps of a buffer; returns the buffer."""
+
+    def __init__(self, conv: Conv2d, places: list[tuple[int, int, int]]) -> None:
+        super().__init__()
+        self.act, self.slope = conv.act, conv.slope
+        self.register_buffer("weight", conv.weight)
+        self.register_buffer("bias", conv.bias)
+        self.register_buffer("places", torch.tensor(places, device=conv.weight.device).T.contiguous())
+
+    def forward(self, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
+        from archdsl.kernels import pointwise_conv2d_scatter
+
+        options = {"act": self.act, "slope": self.slope}
+        pointwise_conv2d_scatter(x, self.weight, self.bias, buffer, self.places, **options)
+        return buffer
+
+
+class Take(nn.Module):
+    """One map of a buffer, of the size of x: a view."""
+
+    def __init__(self, before: int, width: int) -> None:
+        super().__init__()
+        self.before, self.width = before, width
+
+    def forward(self, buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        n, _, h, w = x.shape
+        part = buffer[self.before * n * h * w : (self.before + self.width) * n * h * w]
+        return part.view(n, h, w, self.width).permute(0, 3, 1, 2)
+
+
 class ChannelsLast(nn.Module):
     """The input of a network in channels_last."""
 

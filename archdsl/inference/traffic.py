@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from archdsl.inference.layers import Append, Conv2d, Gather, Grow
+from archdsl.inference.layers import Append, Conv2d, Gather, Grow, Maps, Scatter, Take
 from archdsl.record import Record
 
 
@@ -45,6 +45,10 @@ class _Counter(fx.Interpreter):
         if isinstance(called, Gather):
             return 2 * result.numel()
         if n.op not in ("call_module", "call_function", "call_method") or not isinstance(result, torch.Tensor):
+            return 0
+        if isinstance(called, Scatter):
+            return xs[0].numel() // xs[0].shape[1] * sum(called.weight.shape[:2])
+        if isinstance(called, (Maps, Take)):
             return 0
         own = isinstance(called, Conv2d)  # one that writes over its residual looks like a view
         if not in_place and not own and any(_memory(result) == _memory(x) for x in xs):
