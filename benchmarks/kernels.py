@@ -3,11 +3,11 @@
     python -m benchmarks.kernels                     # depthwise convolutions of 17 layers, shuffles, 1x1 convolutions
     python -m benchmarks.kernels --dtype float16 --batch 64
 
-Random data, inputs that rotate through more memory than the cache holds, ways that take turns, medians. Each result is
-checked against float32 first; a wrong one ends the run. Baselines: eager contiguous and channels_last, with cuDNN
-choosing its algorithm, and torch.compile, default and max-autotune; beside them the floor, the bytes of each tensor
-once over the bandwidth of a copy on this machine. Writes `results/kernels.json`, the table of `docs/kernels.md`, and
-prints the rows for `archdsl/measured.py`, which decides where a kernel is taken.
+Random data, inputs that rotate through more memory than the cache holds, calls recorded as CUDA graphs, ways that take
+turns, medians. Each result is checked against float32 first; a wrong one ends the run. Baselines: eager contiguous and
+channels_last, with cuDNN choosing its algorithm, and torch.compile, default and max-autotune; beside them the floor,
+the bytes of each tensor once over the bandwidth of a copy on this machine. Writes `results/kernels.json` and the table
+of `docs/kernels.md`, and prints the rows for `archdsl/measured.py`, which decides where a kernel is taken.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ LAST = torch.channels_last
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 POINTWISE = ((32, 192, 28), (192, 32, 28), (96, 576, 14), (576, 96, 14), (960, 320, 7), (58, 58, 28), (232, 232, 7))
 SHUFFLES = ((116, 28), (232, 14), (464, 7))
+
+CALLS = 20  # of one way, recorded as one CUDA graph
 
 Way = Callable[..., torch.Tensor]
 
@@ -64,7 +66,7 @@ def measured(
         mine = plain if name == "eager" else xs
         check(way(mine[0]), exact, TOLERANCE[xs[0].dtype], f"{what}, {name}")
         runs[name] = lambda number, way=way, mine=mine: way(mine[number % len(mine)])
-    times = {name: found["median"] for name, found in interleaved(runs, "cuda", rounds).items()}
+    times = {name: found["median"] for name, found in interleaved(runs, "cuda", rounds, together=CALLS).items()}
     best = min(seconds for name, seconds in times.items() if name != "archdsl")
     return {
         "what": what,

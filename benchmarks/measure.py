@@ -42,24 +42,44 @@ def cpu_time(run: Run, number: int) -> float:
     return time.perf_counter() - start
 
 
-def gpu_time(run: Run, number: int, calls: int = 10) -> float:
-    """Return the seconds of one call on the GPU, of several in a row, so that launching them does not show."""
+def gpu_time(run: Run, number: int) -> float:
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
-    for call in range(calls):
-        run(number * calls + call)
+    run(number)
     end.record()
     end.synchronize()
-    return start.elapsed_time(end) / 1e3 / calls
+    return start.elapsed_time(end) / 1e3
 
 
-def interleaved(runs: dict[str, Run], device: str, rounds: int, warm: int = 3) -> dict[str, dict[str, float]]:
-    """Time each way in turn, so that a machine whose speed drifts drifts for all; returns median, least and most."""
-    samples: dict[str, list[float]] = {name: [] for name in runs}
+def recorded(run: Run, calls: int) -> Run:
+    """Record several calls as one CUDA graph: starting a kernel from Python takes longer than a small one runs."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for number in range(3):
+            run(number)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for number in range(calls):
+            run(number)
+    return lambda number: graph.replay()
+
+
+def interleaved(
+    runs: dict[str, Run], device: str, rounds: int, *, warm: int = 3, together: int = 1
+) -> dict[str, dict[str, float]]:
+    """Time each way in turn, so that a machine whose speed drifts drifts for all; returns median, least and most.
+
+    With `together` above 1, on a GPU, so many calls are recorded as one CUDA graph, and timed together.
+    """
     timed = gpu_time if device == "cuda" else cpu_time
+    if together > 1:
+        runs = {name: recorded(run, together) for name, run in runs.items()}
+    samples: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + warm):
         for name, run in runs.items():
-            seconds = timed(run, number)
+            seconds = timed(run, number) / together
             if number >= warm:
                 samples[name].append(seconds)
     return {
