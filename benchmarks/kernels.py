@@ -188,12 +188,21 @@ def geometric_mean(values: list[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def rows(found: list[dict], dtype: str, device: str, commit: str) -> list[Measurement]:
-    """Return the rows that the results of `alone` make in the table that decides."""
+# What decides where a kernel is taken: part, operation, and layers as (channels of the result, size, window, stride)
+DECISIVE = (
+    ("alone", "depthwise", LAYERS),
+    ("pointwise", "pointwise", tuple((out, size, 1, 1) for _, out, size in POINTWISE)),
+    ("shuffle", "shuffle", tuple((channels, size, 1, 1) for channels, size in SHUFFLES)),
+)
+
+
+def rows(results: dict[str, list[dict]], dtype: str, device: str, commit: str) -> list[Measurement]:
+    """Return the rows that the results make in the table that decides."""
     made = []
-    for (channels, size, kernel, stride), result in zip(LAYERS, found):
-        times = result["times_the_best_other"]
-        made.append(Measurement("depthwise", kernel, stride, channels, size, dtype, times, device, commit[:12]))
+    for part, operation, layers in DECISIVE:
+        for (channels, size, kernel, stride), found in zip(layers, results.get(part, [])):
+            times = found["times_the_best_other"]
+            made.append(Measurement(operation, kernel, stride, channels, size, dtype, times, device, commit[:12]))
     return made
 
 
@@ -241,7 +250,7 @@ def main() -> None:
                 f"| {r['what']} | {times['eager, channels_last']} | {min(times.values())} | {ours} | {r['floor']} |"
             )
     table(ROOT / "docs" / "kernels.md", "kernels-cuda", lines)
-    for row in rows(results.get("alone", []), options.dtype, where["device"], where["commit"]):
+    for row in rows(results, options.dtype, where["device"], where["commit"]):
         print(f"    {row},")
 
 

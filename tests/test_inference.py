@@ -13,6 +13,7 @@ from archdsl.kernels.epilogue import ACTIVATIONS
 from torch import nn
 
 import archdsl
+from archdsl import measured
 from archdsl.inference.fold import clamped
 from archdsl.inference.layers import Append, Clamp, Conv2d, Gather, Grow, Maps, Scatter, Take, activated
 from archdsl.inference.trace import trace
@@ -262,6 +263,26 @@ def test_one_pass_of_a_convolution(act):
                 found = layer(x, kept.clone(memory_format=torch.preserve_format))
                 torch.testing.assert_close(found, ACTIVATIONS[act](u + residual, 0.2), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(activated(u.clone(), act, 0.2), ACTIVATIONS[act](u, 0.2))
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [nn.Conv2d(8, 8, 3, 2, 1, groups=8), nn.Conv2d(8, 6, 1, 2), nn.Conv2d(8, 8, 3, padding=1)],
+    ids=["depthwise", "pointwise", "dense"],
+)
+def test_what_the_kernels_take(conv, monkeypatch):
+    layer = Conv2d(conv)
+    layer.act = "relu6"
+    x = image(2, 8, 7, 7).contiguous(memory_format=torch.channels_last)
+    residual = torch.ones_like(conv(x))
+    monkeypatch.setattr(measured, "TABLE", ())
+    assert layer._triton(x, residual) is None, "nothing has been measured"
+    layer = Conv2d(conv)
+    layer.act, layer.kernels = "relu6", "all"
+    found = layer._triton(x, residual)
+    assert (found is None) == (conv.groups == 1 and conv.kernel_size == (3, 3))
+    if found is not None:
+        torch.testing.assert_close(found, F.relu6(conv(x) + residual), rtol=1e-5, atol=1e-5)
 
 
 def test_reordered_weights_follow_the_weights():

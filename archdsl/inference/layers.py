@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from archdsl.measured import wins
+
 CLIPS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
 
 # Names and constants that oneDNN's fused convolutions know our activations by.
@@ -57,6 +59,7 @@ class Conv2d(nn.Module):
         self.padding = tuple(int(p) for p in conv.padding)
         self.act, self.slope, self.overwrites, self.kernels = "none", 0.0, False, "auto"
         self._packed: tuple[torch.Size, int, torch.Tensor] | None = None
+        self._chosen: dict[tuple[int, torch.dtype], bool] = {}
 
     # ------------------------------------------------------------ changes of the pass that builds the network
     @torch.no_grad()
@@ -145,22 +148,28 @@ class Conv2d(nn.Module):
 
     def _triton(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor | None:
         """Run a fused kernel, where the measurements or the caller choose one."""
+        place = (x.shape[2], x.dtype)
+        if place not in self._chosen:
+            self._chosen[place] = self._wins(x)
+        if not self._chosen[place]:
+            return None
         from archdsl.kernels import depthwise_conv2d, pointwise_conv2d
-        from archdsl.measured import wins
 
-        kernel, channels = self.weight.shape[2], self.weight.shape[0]
-        operation = "depthwise" if self.depthwise else "pointwise"
-        if operation == "pointwise" and (self.weight.shape[2:] != (1, 1) or self.groups > 1 or any(self.padding)):
-            return None
-        kind = str(x.dtype).removeprefix("torch.")
-        if self.kernels == "auto" and not wins(operation, kernel, self.stride[0], channels, x.shape[2], kind):
-            return None
-        if operation == "pointwise":
+        if not self.depthwise:
             options = {"stride": self.stride, "act": self.act, "slope": self.slope}
             return pointwise_conv2d(x, self.weight, None, self.bias, residual, **options)
         where = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
         options = {"act": self.act, "slope": self.slope}
         return depthwise_conv2d(x, self.weight, None, self.bias, residual, **where, **options)
+
+    def _wins(self, x: torch.Tensor) -> bool:
+        """Say whether there is a kernel for this layer, and it is to be taken."""
+        pointwise = self.weight.shape[2:] == (1, 1) and self.groups == 1 and not any(self.padding)
+        if not self.depthwise and not pointwise:
+            return False
+        operation = "depthwise" if self.depthwise else "pointwise"
+        kernel, channels, kind = self.weight.shape[2], self.weight.shape[0], str(x.dtype).removeprefix("torch.")
+        return self.kernels == "all" or wins(operation, kernel, self.stride[0], channels, x.shape[2], kind)
 
     # ------------------------------------------------------------ module
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
