@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 L2 = 256 << 20  # bytes of inputs to rotate through, several times the 60 MB of a GPU's cache
 
+Clock = Callable[[], float]
 Run = Callable[[int], Any]  # takes the number of the call, so that it can rotate through its inputs
 
 
@@ -36,13 +37,13 @@ def check(found: torch.Tensor, expected: torch.Tensor, tolerance: float, what: s
     return error
 
 
-def cpu_time(run: Run, number: int) -> float:
-    start = time.perf_counter()
+def cpu_time(run: Run, number: int, clock: Clock = time.perf_counter) -> float:
+    start = clock()
     run(number)
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def gpu_time(run: Run, number: int) -> float:
+def gpu_time(run: Run, number: int, clock: Clock = time.perf_counter) -> float:
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     run(number)
@@ -67,11 +68,18 @@ def recorded(run: Run, calls: int) -> Run:
 
 
 def interleaved(
-    runs: dict[str, Run], device: str, rounds: int, *, warm: int = 3, together: int = 1
+    runs: dict[str, Run],
+    device: str,
+    rounds: int,
+    *,
+    warm: int = 3,
+    together: int = 1,
+    clock: Clock = time.perf_counter,
 ) -> dict[str, dict[str, float]]:
     """Time each way in turn, so that a machine whose speed drifts drifts for all; returns median, least and most.
 
-    With `together` above 1, on a GPU, so many calls are recorded as one CUDA graph, and timed together.
+    With `together` above 1, on a GPU, so many calls are recorded as one CUDA graph, and timed together. On a CPU
+    `clock` may be that of the process, which stands still while others have the processor.
     """
     timed = gpu_time if device == "cuda" else cpu_time
     if together > 1:
@@ -79,7 +87,7 @@ def interleaved(
     samples: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + warm):
         for name, run in runs.items():
-            seconds = timed(run, number) / together
+            seconds = timed(run, number, clock) / together
             if number >= warm:
                 samples[name].append(seconds)
     return {

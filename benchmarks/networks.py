@@ -5,8 +5,8 @@
     python -m benchmarks.networks --device cuda --train             # steps of training instead of inference
 
 Random weights and images, statistics as after training. Every way is checked against float32 eager first; a wrong
-result ends the run. Ways take turns, and medians are compared; on a machine that others use too, the least times say
-more. Preparation is everything before the second call.
+result ends the run. Ways take turns, and medians are compared; on a machine that others use too, `--threads 1
+--clock process` counts the processor time of this process alone. Preparation is everything before the second call.
 Writes `results/networks-DEVICE.json` and the table of `docs/kernels.md`.
 """
 
@@ -24,7 +24,7 @@ from torch.fx.experimental import optimization
 import archdsl
 from archdsl.inference.trace import trace
 from archdsl.inference.traffic import traffic
-from benchmarks.measure import ROOT, Run, about, check, copies, interleaved, table, write
+from benchmarks.measure import ROOT, Clock, Run, about, check, copies, interleaved, table, write
 
 NETS = ("mobilenet_v2", "shufflenet_v2_x1_0", "resnet50", "densenet121")
 PAGE = ROOT / "docs" / "kernels.md"
@@ -114,7 +114,7 @@ def prepared(make: Callable[[], Callable[..., torch.Tensor]], x: torch.Tensor) -
 
 
 @torch.inference_mode()
-def inference(name: str, batch: int, device: str, dtype: torch.dtype, rounds: int) -> dict:
+def inference(name: str, batch: int, device: str, dtype: torch.dtype, rounds: int, clock: Clock) -> dict:
     """Measure all ways of one network."""
     with torch.inference_mode(False), torch.no_grad():
         model = network(name).to(device)
@@ -131,7 +131,7 @@ def inference(name: str, batch: int, device: str, dtype: torch.dtype, rounds: in
             run, y, seconds = prepared(make, mine[0])
         rows[way] = {"preparation": round(seconds, 2), "error": check(y, expected, TOLERANCE[dtype], f"{name}, {way}")}
         runs[way] = lambda number, run=run, mine=mine: run(mine[number % len(mine)])
-    for way, times in interleaved(runs, device, rounds).items():
+    for way, times in interleaved(runs, device, rounds, clock=clock).items():
         rows[way] |= {k: round(v * 1e3, 3) for k, v in times.items()}
         rows[way]["images_a_second"] = round(batch / times["median"])
     others = [row for way, row in rows.items() if not way.startswith("archdsl")]
@@ -151,7 +151,7 @@ def inference(name: str, batch: int, device: str, dtype: torch.dtype, rounds: in
     }
 
 
-def training(name: str, batch: int, device: str, dtype: torch.dtype, rounds: int) -> dict:
+def training(name: str, batch: int, device: str, dtype: torch.dtype, rounds: int, clock: Clock) -> dict:
     """Measure one step of training, forward and backward under autocast, eager, compiled and with the kernels."""
     x = torch.randn(batch, 3, 224, 224, device=device).contiguous(memory_format=LAST)
     target = torch.randint(1000, (batch,), device=device)
@@ -182,9 +182,16 @@ def training(name: str, batch: int, device: str, dtype: torch.dtype, rounds: int
     for way, run in runs.items():
         torch.manual_seed(1)
         check(run(0).view(1), expected.view(1), 0.1, f"{name}, loss, {way}")
-    times = interleaved(runs, device, rounds)
+    times = interleaved(runs, device, rounds, clock=clock)
     rows = {way: {k: round(v * 1e3, 3) for k, v in found.items()} for way, found in times.items()}
     return {"network": name, "batch": batch, "step": True, "milliseconds": rows}
+
+
+def caption(record: dict) -> list[str]:
+    """Return the line that stands above the table."""
+    clock = {"wall": "wall time", "process": "processor time of the process alone, on a machine shared with others"}
+    threads = f"{record['threads']} thread{'s' if record['threads'] > 1 else ''}"
+    return [f"{record['device']}, {threads}, {clock[record['clock']]}, torch {record['versions']['torch']}:", ""]
 
 
 def lines(results: list[dict]) -> list[str]:
@@ -204,19 +211,24 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=0, help="images at a time: 1 on a CPU, 256 on a GPU")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--train", action="store_true")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--clock", choices=("wall", "process"), default="wall", help="process: on a shared machine")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    clock = time.perf_counter if options.clock == "wall" else time.process_time
     batch = options.batch or (1 if options.device == "cpu" else 256)
     dtype = torch.float32 if options.device == "cpu" else torch.bfloat16
     torch.backends.cudnn.benchmark = True
     measure = training if options.train else inference
     results = []
     for name in options.nets:
-        results.append(measure(name, batch, options.device, dtype, options.rounds))
+        results.append(measure(name, batch, options.device, dtype, options.rounds, clock))
         print("\n".join(lines(results[-1:])[2:]), results[-1].get("times_the_best_other", ""), flush=True)
     kind = f"{'training' if options.train else 'networks'}-{options.device}" + (f"-{batch}" if options.batch else "")
-    print("wrote", write(kind, about(options.device) | {"results": results}))
+    record = about(options.device) | {"clock": options.clock, "results": results}
+    print("wrote", write(kind, record))
     if not options.batch:
-        table(PAGE, kind, lines(results))
+        table(PAGE, kind, caption(record) + lines(results))
 
 
 if __name__ == "__main__":
