@@ -220,15 +220,14 @@ def main() -> None:
     dtype = torch.float32 if options.device == "cpu" else torch.bfloat16
     torch.backends.cudnn.benchmark = True
     measure = training if options.train else inference
-    results = []
-    for name in options.nets:
-        results.append(measure(name, batch, options.device, dtype, options.rounds, clock))
-        print("\n".join(lines(results[-1:])[2:]), results[-1].get("times_the_best_other", ""), flush=True)
     kind = f"{'training' if options.train else 'networks'}-{options.device}" + (f"-{batch}" if options.batch else "")
-    record = about(options.device) | {"clock": options.clock, "results": results}
-    print("wrote", write(kind, record))
+    record = about(options.device) | {"clock": options.clock, "results": []}
+    for name in options.nets:
+        record["results"].append(measure(name, batch, options.device, dtype, options.rounds, clock))
+        print("\n".join(lines(record["results"][-1:])[2:]), record["results"][-1].get("times_the_best_other", ""))
+        print("wrote", write(kind, record), flush=True)
     if not options.batch:
-        table(PAGE, kind, caption(record) + lines(results))
+        table(PAGE, kind, caption(record) + lines(record["results"]))
 
 
 if __name__ == "__main__":
