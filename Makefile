@@ -31,6 +31,9 @@ grammar:  ## rebuild the parse tables after a change of the grammar
 manual:  ## rewrite the generated sections of the language reference
 	$(PYTHON) -m archdsl.manual
 
+figures:  ## recount the published figures in docs/figures.md
+	$(PYTHON) docs/figures.py
+
 format:  ## format the sources
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .

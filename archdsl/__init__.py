@@ -21,17 +21,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archdsl.inference import optimize
     from archdsl.load import load, loads
+    from archdsl.weights import WeightsError
 
 __version__ = "0.1.0"
-__all__ = ["CompileError", "__version__", "check", "compile", "load", "loads", "nets", "optimize"]
+__all__ = ["CompileError", "WeightsError", "__version__", "check", "compile", "load", "loads", "nets", "optimize"]
 
 
 def __getattr__(name: str) -> object:
     """Import torch only when a network is loaded."""
-    if name in ("load", "loads"):
+    if name in ("load", "loads", "WeightsError"):
         from archdsl.load import load, loads
+        from archdsl.weights import WeightsError
 
-        globals().update(load=load, loads=loads)
+        globals().update(load=load, loads=loads, WeightsError=WeightsError)
         return globals()[name]
     if name == "optimize":
         from archdsl.inference import optimize

@@ -7,6 +7,7 @@ from archdsl.report import Report, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 
@@ -27,18 +28,21 @@ def check(
     net: str | None = None,
     sizes: tuple[tuple[int, ...], ...] = (),
     in_channels: int | None = None,
+    outputs: Sequence[str] = (),
     **params: Any,
 ) -> Report:
     """Check a network and return its figures: every shape as an exact function of the input size, parameters, MACs.
 
     `name` is a bundled net or the path of a file; `sizes` are the shapes of its inputs, [N, C, H, W] each, at which
-    cost is evaluated; `params` are parameters that the net declares. Raises `CompileError`; does not import torch.
+    cost is evaluated; `params` are parameters that the net declares; `outputs` are names of its steps, which it then
+    returns instead. Raises `CompileError`; does not import torch.
 
     >>> found = check("resnet50")
     >>> found.params, found.macs
     (25557032, 4089184256)
     """
-    return report(compiled(name, net=net, params=params, sizes=sizes, in_channels=in_channels).network)
+    found = compiled(name, net=net, params=params, sizes=sizes, in_channels=in_channels, outputs=outputs)
+    return report(found.network)
 
 
 def compile(
@@ -46,6 +50,7 @@ def compile(
     *,
     net: str | None = None,
     in_channels: int | None = None,
+    outputs: Sequence[str] = (),
     kernels: str = "none",
     inference: bool = False,
     **params: Any,
@@ -58,5 +63,5 @@ def compile(
     """
     from archdsl.emit import emit
 
-    found = compiled(name, net=net, params=params, in_channels=in_channels)
+    found = compiled(name, net=net, params=params, in_channels=in_channels, outputs=outputs)
     return emit(found.network, kernels=kernels, inference=inference).text

@@ -7,6 +7,7 @@ from archdsl.builder import Builder, Tag, main
 from archdsl.evaluate import MAX_STEPS, NO_PART
 from archdsl.ir import Scope
 from archdsl.ops import OPS
+from archdsl.ops._op import REQUIRED
 from archdsl.ops._op import show as show_shape
 from archdsl.ops.wrap import WRAPPERS, Wrapper
 from archdsl.steps import Steps
@@ -210,14 +211,31 @@ class Applier(Steps):
         outer = self.builder
         inner = self.builder = Builder(outer, outer.frame)
         x = inner.input(current.shape)
-        y = main(self.apply_value(dict(value.bound.values)["f"], x, span, Tag("f", span)))
+        f = self._timed(dict(value.bound.values)["f"], inner, x)
+        y = main(self.apply_value(f, x, span, Tag("f", span)))
+        if inner.captured:
+            place = dict(value.bound.places).get("f", span)
+            raise self.fault(place, f"the function of `{op.name}` may use its own input only", "it uses another tensor")
         if y.shape != x.shape:
             place = dict(value.bound.places).get("f", span)
             given, got = show_shape(x.shape), show_shape(y.shape)
             raise self.fault(place, f"the function of `{op.name}` must keep the shape", f"{given} becomes {got}")
         scope = inner.scope("wrapper", op.name, (), y, span).replace(wrapper=op)
         self.builder = outer
-        return self.node(scope, [current, *inner.captured], scope.output_shapes, span, tag)
+        return self.node(scope, [current], scope.output_shapes, span, tag)
+
+    def _timed(self, f: Any, inner: Builder, x: Tensor) -> Any:
+        """Return a function of time with its open argument given: a map of one channel that holds the time."""
+        while isinstance(f, Located):
+            f = f.item
+        if not isinstance(f, BlockValue):
+            return f
+        given = dict(f.bound.values)
+        missing = [name for name, default in f.params.items() if default is REQUIRED and name not in given]
+        if len(missing) != 1:
+            return f
+        time = inner.input((x.shape[0], 1, *x.shape[2:]), "t")
+        return f.replace(bound=f.bound.replace(values=tuple(sorted([*given.items(), (missing[0], time)], key=_name))))
 
     def _labelled_value(self, value: LabelValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
         own = Tag(value.name, value.span, value, span)
@@ -278,6 +296,10 @@ class Applier(Steps):
         result = main(self.node(joined, operands, shapes, span, None, numbered=False))
         self.relate(relations)
         return result
+
+
+def _name(argument: tuple[str, Any]) -> str:
+    return argument[0]
 
 
 def _place(branch: Any) -> Span | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from archdsl.diagnostics import CompileError
+from archdsl.diagnostics import CompileError, Diagnostic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(_COMMANDS[options.command](options))
     except CompileError as mistake:
-        _show(mistake, getattr(options, "format", "text"))
+        _show(mistake.diagnostic, getattr(options, "format", "text"))
         return 1
     except BrokenPipeError:
         sys.stderr.close()
@@ -51,7 +51,10 @@ def _parser() -> ArgumentParser:
     check = commands.add_parser("check", help="check networks: exact shapes, parameters, MACs")
     check.add_argument("names", nargs="+", metavar="FILE|NAME", help="an .arch file, or a bundled network")
     check.add_argument("--shapes", action="store_true", help="print one row for each layer")
-    check.add_argument("--format", choices=("text", "short", "json"), default="text", help="how results are printed")
+    forms = ("text", "short", "json", "sarif")
+    check.add_argument("--format", choices=forms, default="text", help="how results and mistakes are printed")
+    check.add_argument("--fix", action="store_true", help="apply the proposed edits that mend a mistake")
+    check.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     _net_options(check)
     compile = commands.add_parser("compile", help="write a network as Python that needs only torch")
     compile.add_argument("name", metavar="FILE|NAME", help="an .arch file, or a bundled network")
@@ -73,52 +76,91 @@ def _net_options(parser: ArgumentParser) -> None:
     parser.add_argument("--net", help="the net to take, where a file has several")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the net")
     parser.add_argument("--input", action="append", default=[], metavar="1x3x224x224", help="the shape of an input")
+    parser.add_argument("--outputs", default="", metavar="A,B", help="the steps to return, such as layer2,layer4")
 
 
 # -------------------------------------------------------------------------------------------------- commands
 def _check(options: Namespace) -> int:
+    if options.watch:
+        from archdsl.watch import watch
+
+        return watch(options.names, lambda: _checked(options))
+    return _checked(options)
+
+
+def _checked(options: Namespace) -> int:
     from archdsl.report import report
 
-    status = 0
-    reports = []
+    if options.fix:
+        _fix([name for name in options.names if name.endswith(".arch")])
+    reports, mistakes = [], []
     for name in options.names:
-        try:
-            for found in _wanted(name, options):
-                reports.append(report(found.network))
-                if options.format != "json":
-                    print(reports[-1].text() if options.shapes else reports[-1].summary())
-        except CompileError as mistake:
-            status = 1
-            _show(mistake, options.format)
+        wrong = []
+        for found in _wanted(name, options):
+            if isinstance(found, Diagnostic):
+                wrong.append(found)
+                continue
+            reports.append(report(found.network))
+            if options.format in ("text", "short"):
+                print(reports[-1].text() if options.shapes else reports[-1].summary())
+        mistakes += wrong
+        for number, diagnostic in enumerate(wrong):
+            if number and options.format == "text":
+                print(file=sys.stderr)
+            _show(diagnostic, options.format)
     if options.format == "json" and reports:
         import json
 
         print(json.dumps([r.as_json() for r in reports], indent=2))
-    return status
+    if options.format == "sarif":
+        import json
+
+        from archdsl import render
+
+        print(json.dumps(render.sarif(mistakes, _explanation), indent=2))
+    return 1 if mistakes else 0
 
 
-def _wanted(name: str, options: Namespace) -> Iterator[Compiled]:
-    """Yield the checked networks that a name and the options mean: one net, or all that a file has."""
+def _fix(paths: list[str]) -> None:
+    from archdsl.fix import fix_file
+
+    for path in paths:
+        for what in fix_file(path):
+            print(f"fixed {what}")
+
+
+def _wanted(name: str, options: Namespace) -> Iterator[Compiled | Diagnostic]:
+    """Yield the checked networks that a name and the options mean, one or all that a file has; then the mistakes."""
     from archdsl.compiler import compiled, find, nets_of, start_of
     from archdsl.errors import which_net
 
-    params, sizes = _parameters(options.set), _sizes(options.input)
-    file, chosen = find(name)
-    if options.shapes or options.net or chosen:
-        yield compiled(name, net=options.net, params=params, sizes=sizes)
+    given: dict[str, Any] = _given(options)
+    try:
+        file, chosen = find(name)
+        one = options.shapes or options.net or chosen
+        nets = [options.net] if one else nets_of(file)
+        if not nets:
+            raise which_net(start_of(file), "", [])
+    except CompileError as mistake:
+        yield mistake.diagnostic
         return
-    found = nets_of(file)
-    if not found:
-        raise which_net(start_of(file), "", [])
-    for net in found:
-        yield compiled(name, net=net, file=file, params=params, sizes=sizes)
+    mistakes = []
+    for net in nets:
+        try:
+            yield compiled(name, net=net or chosen, file=file, **given)
+        except CompileError as mistake:
+            mistakes.append((net or name, mistake.diagnostic))
+    if mistakes:
+        from archdsl.survey import together
+
+        yield from together(mistakes, file)
 
 
 def _compile(options: Namespace) -> int:
     from archdsl.compiler import compiled
     from archdsl.report import human, report
 
-    found = compiled(options.name, net=options.net, params=_parameters(options.set), sizes=_sizes(options.input))
+    found = compiled(options.name, net=options.net, **_given(options))
     text, suffix = _emitted(found, options)
     figures = report(found.network)
     if options.output == "-":
@@ -203,22 +245,35 @@ def _list(options: Namespace) -> int:
 
 
 def _explain(options: Namespace) -> int:
+    from archdsl.errors import CATALOGUE
+
+    code = options.code.upper()
+    if code not in CATALOGUE:
+        print(f"no diagnostic has the code `{options.code}`; the codes are {', '.join(CATALOGUE)}", file=sys.stderr)
+        return 1
+    print(f"{code}: {_explanation(code)}")
+    return 0
+
+
+def _explanation(code: str) -> str:
+    """Return what the catalogue says of a code."""
     import inspect
 
     from archdsl.errors import CATALOGUE
 
-    entry = CATALOGUE.get(options.code.upper())
-    if entry is None:
-        print(f"no diagnostic has the code `{options.code}`; the codes are {', '.join(CATALOGUE)}", file=sys.stderr)
-        return 1
-    print(f"{options.code.upper()}: {inspect.getdoc(entry)}")
-    return 0
+    return inspect.getdoc(CATALOGUE[code]) or ""
 
 
 _COMMANDS = {"check": _check, "compile": _compile, "list": _list, "explain": _explain}
 
 
 # -------------------------------------------------------------------------------------------------- arguments
+def _given(options: Namespace) -> dict[str, Any]:
+    """Return what the options change about a net, as arguments of `compiled`."""
+    names = [name.strip() for name in options.outputs.split(",") if name.strip()]
+    return {"params": _parameters(options.set), "sizes": _sizes(options.input), "outputs": names}
+
+
 def _parameters(settings: list[str]) -> dict[str, Any]:
     """Read `--set growth=24`; the value is an expression of the language."""
     from archdsl.errors import bad_option
@@ -245,17 +300,17 @@ def _sizes(inputs: list[str]) -> tuple[tuple[int, ...], ...]:
     return tuple(found)
 
 
-def _show(mistake: CompileError, form: str) -> None:
+def _show(diagnostic: Diagnostic, form: str) -> None:
     from archdsl import render
 
     if form == "json":
         import json
 
-        print(json.dumps(render.as_json(mistake.diagnostic), indent=2))
+        print(json.dumps(render.as_json(diagnostic), indent=2))
     elif form == "short":
-        print(render.short(mistake.diagnostic))
-    else:
-        print(render.text(mistake.diagnostic), file=sys.stderr)
+        print(render.short(diagnostic))
+    elif form == "text":
+        print(render.text(diagnostic), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,19 @@ import os
 import re
 
 from archdsl import errors, project, syntax
+from archdsl.diagnostics import CompileError, Help, Note
 from archdsl.elaborate import Settings, elaborate
 from archdsl.evaluate import Evaluator
+from archdsl.legal import legal_sizes
 from archdsl.parse import parse_value
 from archdsl.record import Record
+from archdsl.sizes import symbols
 from archdsl.source import Source, Span
 from archdsl.values import Located
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from archdsl.environment import File
@@ -35,13 +39,15 @@ def compiled(
     params: dict[str, Any] | None = None,
     in_channels: int | None = None,
     sizes: tuple[tuple[int, ...], ...] = (),
+    outputs: Sequence[str] = (),
     file: File | None = None,
 ) -> Compiled:
     """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
     chosen = None
     if file is None:
         file, chosen = find(name)
-    return _checked(file, net or chosen, os.path.basename(name), params or {}, in_channels, sizes)
+    settings = _settings(file, params, in_channels, sizes, outputs)
+    return _checked(file, net or chosen, os.path.basename(name), settings)
 
 
 def compile_text(
@@ -51,9 +57,11 @@ def compile_text(
     params: dict[str, Any] | None = None,
     in_channels: int | None = None,
     sizes: tuple[tuple[int, ...], ...] = (),
+    outputs: Sequence[str] = (),
 ) -> Compiled:
     """Check one net of a text; raises `CompileError`."""
-    return _checked(project.Project().text(text), net, "", params or {}, in_channels, sizes)
+    file = project.Project().text(text)
+    return _checked(file, net, "", _settings(file, params, in_channels, sizes, outputs))
 
 
 def find(name: str) -> tuple[File, str | None]:
@@ -90,17 +98,45 @@ def _is_complete(item: object) -> bool:
     return isinstance(item, syntax.Alias)
 
 
-def _checked(
+def _settings(
     file: File,
-    net: str | None,
-    name: str,
-    params: dict[str, Any],
+    params: dict[str, Any] | None,
     in_channels: int | None,
     sizes: tuple[tuple[int, ...], ...],
-) -> Compiled:
+    outputs: Sequence[str],
+) -> Settings:
+    values = tuple((key, value_of(value, key, file)) for key, value in (params or {}).items())
+    return Settings(values, sizes, in_channels, tuple(outputs))
+
+
+def _checked(file: File, net: str | None, name: str, settings: Settings) -> Compiled:
     chosen = choose(file, net, name)
-    values = tuple((key, value_of(value, key, file)) for key, value in params.items())
-    return Compiled(elaborate(file, chosen, Settings(values, sizes, in_channels)), file)
+    try:
+        return Compiled(elaborate(file, chosen, settings), file)
+    except CompileError as mistake:
+        raise _with_legal_sizes(mistake, file, chosen, settings) from None
+
+
+def _with_legal_sizes(mistake: CompileError, file: File, net: str, settings: Settings) -> CompileError:
+    """Return a mistake that asking for other input sizes has made, with the nearest sizes that are legal."""
+    if not settings.sizes:
+        return mistake
+    try:
+        network = elaborate(file, net, settings.replace(sizes=()))
+    except CompileError:
+        return mistake
+    asked: dict[str, int] = {}
+    for value, sizes in zip(network.scope.inputs, settings.sizes):
+        for dim, size in zip(network.scope.shapes[value], sizes):
+            asked.update({symbol.name: size for symbol in symbols(dim)})
+    wrong = [legal for legal in legal_sizes(network) if asked.get(legal.name, 0) not in legal and legal.name in asked]
+    if not wrong:
+        return mistake
+    notes = [Note(f"{one}{one.because()}") for one in wrong]
+    near = ", ".join(f"{one.name} = {one.nearest(asked[one.name])}" for one in wrong)
+    diagnostic = mistake.diagnostic
+    help = (*diagnostic.help, Help(f"the nearest legal size is {near}"))
+    return CompileError(diagnostic.replace(notes=(*diagnostic.notes, *notes), help=help))
 
 
 def choose(file: File, net: str | None, name: str) -> str:

@@ -13,6 +13,7 @@ An instance of a block with the same arguments on the same input shape is elabor
 from __future__ import annotations
 
 import keyword
+from math import prod
 
 from archdsl import errors, syntax
 from archdsl.apply import Applier
@@ -23,7 +24,8 @@ from archdsl.ir import Network
 from archdsl.ops import OPS
 from archdsl.ops._op import show as show_shape
 from archdsl.record import Record
-from archdsl.sizes import Area, Size, Symbol
+from archdsl.select import Pruner, selected
+from archdsl.sizes import Area, Size, Symbol, symbols
 from archdsl.steps import axis_name
 from archdsl.values import OMITTED, BlockValue, Located, Tensor, describe, show
 
@@ -42,11 +44,14 @@ INPUT_FORMS = "images are `[N, C, H, W]`, flat features are `[N, F]`"
 
 
 class Settings(Record):
-    """What a caller changes about a net: parameters by name, sizes of its inputs, channels of its first input."""
+    """What a caller changes about a net: its parameters by name, the sizes of its inputs, the channels of its first
+    input, and the names of the steps that it returns.
+    """
 
     params: tuple[tuple[str, Any], ...] = ()
     sizes: tuple[tuple[int, ...], ...] = ()
     in_channels: int | None = None
+    outputs: tuple[str, ...] = ()
 
 
 def elaborate(file: File, name: str, settings: Settings | None = None) -> Network:
@@ -81,7 +86,10 @@ class Elaborator(Applier):
         self.builder = Builder(None, frame)
         scope = self._body(value, None, place)
         doc = value.block.doc or file.module.doc
-        return Network(name, scope, tuple(self.symbols.values()), file.source, doc)
+        network = Network(name, scope, tuple(self.symbols.values()), file.source, doc)
+        if self.settings.outputs:
+            return selected(network, self.settings.outputs, place)
+        return network.replace(scope=Pruner().inside(scope))
 
     def _configured(self, value: BlockValue, place: Span) -> BlockValue:
         """Return a net with the caller's parameters."""
@@ -145,14 +153,9 @@ class Elaborator(Applier):
         where = [i for i, (a, b) in enumerate(zip(wanted, shape)) if a != b]
         axes = ("axis differs: " if len(where) == 1 else "axes differ: ") + ", ".join(axis_name(i) for i in where)
         span = declared.outputs[where[0]].span if where else declared.span
-        raise errors.signature_broken(
-            span,
-            block,
-            show_shape(tuple(wanted)),
-            show_shape(shape),
-            axes if where else "the ranks differ",
-            self.trail(),
-        )
+        notes = [axes, *_counterexample(wanted[where[0]], shape[where[0]])] if where else ["the ranks differ"]
+        shapes = show_shape(tuple(wanted)), show_shape(shape)
+        raise errors.signature_broken(span, block, *shapes, "\n".join(notes), self.trail())
 
     def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
         """Return the scope of a block on an input, elaborated once for each distinct instance."""
@@ -301,13 +304,14 @@ class Elaborator(Applier):
 
     def output_statement(self, statement: syntax.Output, env: Env, x: Tensor | None) -> Tensor | None:
         places = self.builder.output_places
-        if statement.name in places:
-            raise errors.bound_twice(statement.span, statement.name, places[statement.name])
-        places[statement.name] = statement.span
-        if keyword.iskeyword(statement.name):
-            raise errors.bad_label(statement.span, statement.name, "it is a Python keyword")
+        name = self.text_of(statement.name, env, x)
+        if name in places:
+            raise errors.bound_twice(statement.span, name, places[name])
+        places[name] = statement.span
+        if keyword.iskeyword(name):
+            raise errors.bad_label(statement.span, name, "it is a Python keyword")
         result = main(self.apply(statement.value, env, x, x))
-        self.builder.outputs.append((statement.name, result, statement.training))
+        self.builder.outputs.append((name, result, statement.training))
         return x
 
     def require_statement(self, statement: syntax.Require, env: Env, x: Tensor | None) -> Tensor | None:
@@ -331,6 +335,19 @@ class Elaborator(Applier):
 def _some(x: Tensor | None) -> Tensor:
     assert x is not None, "a scope always starts with a tensor"
     return x
+
+
+def _counterexample(declared: Dim, returned: Dim) -> Iterator[str]:
+    """Yield an input size at which a block does not return the size that it declares: the first from the default on."""
+    symbol = next((symbols(dim)[0] for dim in (declared, returned) if symbols(dim)), None)
+    if symbol is None or isinstance(declared, Area) or isinstance(returned, Area):
+        return
+    repeats = prod(dim.period for dim in (declared, returned) if isinstance(dim, Size))
+    for n in range(symbol.default, symbol.default + repeats + 1):
+        left, right = [dim.at(n) if isinstance(dim, Size) else dim for dim in (declared, returned)]
+        if left != right:
+            yield f"at {symbol.name} = {n} it declares {left} and returns {right}"
+            return
 
 
 def _titled(value: BlockValue) -> str:

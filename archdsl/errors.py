@@ -369,6 +369,19 @@ def duplicate_definition(span: Span, name: str, first: Span) -> Diagnostic:
     return _simple(f"`{name}` is defined twice", span, "defined again here", Label(first, "first defined here"))
 
 
+@error("E0229")
+def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str]) -> Diagnostic:
+    """A result that was asked for by name, with `outputs=` or `--outputs`, is no labelled step of the net."""
+    have = list(dict.fromkeys(candidates))
+    return _simple(
+        f"the net cannot return `{name}`",
+        span,
+        reason,
+        *([Note("it has " + ", ".join(f"`{c}`" for c in have[:12]))] if have else []),
+        *[Help(h.text) for h in _did_you_mean(span, name, have)],
+    )
+
+
 # -------------------------------------------------------------------------------------------------- E03: shapes
 @error("E0301")
 def shape_fault(
@@ -400,7 +413,7 @@ def signature_broken(span: Span, block: str, expected: str, got: str, axes: str,
         f"`{block}` does not return what its signature says",
         span,
         "declared here",
-        Note(f"declared  {expected:<{width}}\nreturned  {got:<{width}}\n{axes}".rstrip()),
+        Note(f"declared  {expected:>{width}}\nreturned  {got:>{width}}\n{axes}"),
         *notes,
     )
 

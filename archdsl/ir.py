@@ -87,3 +87,4 @@ class Network(Record):
     symbols: tuple[Symbol, ...]
     source: Source
     doc: str = ""
+    chosen: bool = False  # its results were asked for by name

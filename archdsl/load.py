@@ -10,20 +10,33 @@ import hashlib
 import linecache
 import sys
 import types
-from typing import Any
+from os import fspath
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from archdsl.compiler import Compiled, compile_text, compiled
 from archdsl.emit import emit
+from archdsl.weights import carry_over, read, rules
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
 
 PREFIX = "archdsl.generated."
 
 
 def load(
-    name: str, *, net: str | None = None, in_channels: int | None = None, kernels: str = "auto", **params: Any
+    name: str,
+    *,
+    weights: str | PathLike[str] | None = None,
+    outputs: Sequence[str] = (),
+    net: str | None = None,
+    in_channels: int | None = None,
+    kernels: str = "auto",
+    **params: Any,
 ) -> nn.Module:
-    """Return a network as a module with freshly initialized weights, in training mode.
+    """Return a network as a module in training mode, freshly initialized or with the weights of a file.
 
     >>> import archdsl
     >>> model = archdsl.load("resnet50", classes=10, in_channels=1)
@@ -36,13 +49,29 @@ def load(
     `kernels` says which depthwise convolutions and shuffles are layers of `archdsl.kernels`, with the same parameters
     under the same names: "all", "none", or "auto", those that a measurement shows to win.
 
-    Raises `archdsl.CompileError` for every mistake in the file or the arguments.
+    `weights` is a `.safetensors` file or one that `torch.save` wrote, which is read without running code; its names are
+    the network's own or those of a library that the `.keys` file beside the network declares. `outputs` are steps by
+    name, `["layer2", "layer4"]` or `["layer3.0.conv2"]`: the network returns these and has only what they need.
+
+    Raises `archdsl.CompileError` for every mistake in the file or the arguments, and `archdsl.WeightsError` where the
+    weights do not fit.
     """
-    return instantiate(compiled(name, net=net, params=params, in_channels=in_channels), kernels)
+    found = compiled(name, net=net, params=params, in_channels=in_channels, outputs=outputs)
+    model = instantiate(found, kernels)
+    if weights is not None:
+        libraries = rules(found.file.source.name)
+        carry_over(model, read(weights), libraries, partly=bool(outputs), source=fspath(weights))
+    return model
 
 
 def loads(
-    text: str, *, net: str | None = None, in_channels: int | None = None, kernels: str = "auto", **params: Any
+    text: str,
+    *,
+    outputs: Sequence[str] = (),
+    net: str | None = None,
+    in_channels: int | None = None,
+    kernels: str = "auto",
+    **params: Any,
 ) -> nn.Module:
     r"""Return a network given as a text; see `load`.
 
@@ -53,7 +82,7 @@ def loads(
       (1): ReLU(inplace=True)
     )
     """
-    return instantiate(compile_text(text, net=net, params=params, in_channels=in_channels), kernels)
+    return instantiate(compile_text(text, net=net, params=params, in_channels=in_channels, outputs=outputs), kernels)
 
 
 def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:

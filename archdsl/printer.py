@@ -331,7 +331,7 @@ def _input(declared: syntax.Input, indent: int) -> Iterator[str]:
 
 def _output(output: syntax.Output, indent: int) -> Iterator[str]:
     training = " when training" if output.training else ""
-    yield from _layout((f"output {output.name} = ", _expr(output.value), training), indent)
+    yield from _layout(("output ", _name_text(output.name), " = ", _expr(output.value), training), indent)
 
 
 def _require(require: syntax.Require, indent: int) -> Iterator[str]:

@@ -82,11 +82,15 @@ class Project:
 
     def open(self, path: str) -> File:
         """Read, parse and link a file by path."""
-        return self._link(read(path), [])
+        return self.link(read(path))
 
     def text(self, text: str, name: str = "<text>") -> File:
         """Parse and link a text."""
-        return self._link(source_of(name, text), [])
+        return self.link(source_of(name, text))
+
+    def link(self, source: Source) -> File:
+        """Parse and link a source; it imports from beside its path."""
+        return self._link(source, [])
 
     def _link(self, source: Source, chain: list[tuple[str, str]]) -> File:
         module = parse(source)

@@ -1,9 +1,10 @@
-"""Draws diagnostics: as text with the source line and a caret, as one line, or as JSON. One object, three forms."""
+"""Draws diagnostics: as text with source lines and carets, on one line, as JSON or SARIF: four forms of one object."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from archdsl.diagnostics import Diagnostic, Help, Label
@@ -53,6 +54,44 @@ def as_json(diagnostic: Diagnostic) -> dict[str, Any]:
             for h in diagnostic.help
         ],
     }
+
+
+def sarif(diagnostics: Sequence[Diagnostic], explain: Callable[[str], str]) -> dict[str, Any]:
+    """Return diagnostics as a SARIF 2.1.0 log, which code hosts show on the lines of a pull request.
+
+    `explain` gives the explanation of a code.
+    """
+    from importlib.metadata import version
+
+    codes = sorted({diagnostic.code for diagnostic in diagnostics})
+    rules = [{"id": code, "shortDescription": {"text": explain(code)}} for code in codes]
+    driver = {"name": "archdsl", "version": version("archdsl"), "rules": rules}
+    results = [_result(diagnostic) for diagnostic in diagnostics]
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+
+
+def _result(diagnostic: Diagnostic) -> dict[str, Any]:
+    facts = [diagnostic.primary.text, *(note.text for note in diagnostic.notes), *(h.text for h in diagnostic.help)]
+    return {
+        "ruleId": diagnostic.code,
+        "level": "error",
+        "message": {"text": "\n".join([diagnostic.title, *(fact for fact in facts if fact)])},
+        "locations": [_location(diagnostic.primary.span)],
+        "relatedLocations": [
+            _location(label.span) | {"message": {"text": label.text}} for label in diagnostic.secondary
+        ],
+    }
+
+
+def _location(span: Span) -> dict[str, Any]:
+    region = {"startLine": span.line, "startColumn": span.column, "charOffset": span.start}
+    region |= {"charLength": max(0, span.end - span.start)}
+    artifact = {"uri": span.source.name.replace("\\", "/")}
+    return {"physicalLocation": {"artifactLocation": artifact, "region": region}}
 
 
 def _label_json(label: Label) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from archdsl.cost import Costs
 from archdsl.ir import Scope
+from archdsl.legal import accepted, legal_sizes
 from archdsl.ops._op import REQUIRED, show
 from archdsl.record import Record
 from archdsl.values import show as show_value
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.ir import Network, Node
+    from archdsl.legal import Legal
     from archdsl.ops._op import Op
     from archdsl.sizes import Shape
 
@@ -37,8 +39,36 @@ class Row(Record):
     block: bool = False
 
 
+class Feature(Record):
+    """A result that was asked for by name: its channels, and how its positions lie on the image.
+
+    `stride` is by how many rows and columns of the image neighbours differ, `field` the height and width that one
+    position sees. Both are None for flat features; where the field is `whole`, every position sees the whole image.
+    """
+
+    name: str
+    channels: int
+    stride: tuple[float, float] | None
+    field: tuple[int, int] | None
+    whole: bool = False
+
+    def text(self) -> str:
+        """Return one line: `layer2: 512 channels, stride 8, receptive field 99x99`."""
+        line = f"{self.name}: {self.channels} channels"
+        if self.stride is None or self.field is None:
+            return line
+        if self.whole:
+            return f"{line}, receptive field the whole image"
+        rows, columns = self.stride
+        stride = f"{rows:g}" if rows == columns else f"{rows:g}x{columns:g}"
+        return f"{line}, stride {stride}, receptive field {self.field[0]}x{self.field[1]}"
+
+
 class Report(Record):
-    """A checked network in figures: shapes are exact functions of the input size, costs at the default size."""
+    """A checked network in figures: shapes are exact functions of the input size, costs at the default size.
+
+    `legal` are the sizes that the inputs may have in evaluation, `features` the results that were asked for by name.
+    """
 
     name: str
     inputs: tuple[tuple[str, Shape], ...]
@@ -46,6 +76,8 @@ class Report(Record):
     params: int
     macs: int
     rows: tuple[Row, ...]
+    legal: tuple[Legal, ...] = ()
+    features: tuple[Feature, ...] = ()
 
     def text(self) -> str:
         """Return the table."""
@@ -55,6 +87,7 @@ class Report(Record):
         lines = [self.summary(), "", _line(head, widths), "  ".join("-" * w for w in widths)]
         lines += [_line(cells, widths) for cells in body]
         lines += ["", f"{self.params:,} parameters, {self.macs:,} MACs ({CONVENTION})"]
+        lines += [f"{legal}{legal.because()}" for legal in self.legal]
         return "\n".join(lines)
 
     def summary(self) -> str:
@@ -62,7 +95,9 @@ class Report(Record):
         inputs = ", ".join(show(shape) for _, shape in self.inputs)
         outputs = ", ".join(f"{name}: {show(s)}" if len(self.outputs) > 1 else show(s) for name, s, _ in self.outputs)
         size = _size(self.inputs[0][1])
-        return f"{self.name}: {inputs} -> {outputs}, {human(self.params)} parameters, {human(self.macs)} MACs at {size}"
+        figures = f"{human(self.params)} parameters, {human(self.macs)} MACs at {size}"
+        first = f"{self.name}: {inputs} -> {outputs}, {figures}{accepted(self.legal)}"
+        return "\n".join([first, *(f"  {f.text()}" for f in self.features)])
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain data."""
@@ -73,6 +108,8 @@ class Report(Record):
             "parameters": self.params,
             "macs": self.macs,
             "convention": CONVENTION,
+            "legal": [legal.as_json() for legal in self.legal],
+            "features": [feature.__dict__ for feature in self.features],
             "layers": [
                 {"depth": r.depth, "name": r.name, "operation": r.what, "count": r.count, "block": r.block}
                 | {"parameters": r.params, "macs": r.macs}
@@ -90,7 +127,22 @@ def report(network: Network) -> Report:
     rows = tuple(_rows(scope, costs, 0))
     inputs = tuple((name, scope.shapes[v]) for name, v in zip(scope.input_names, scope.inputs))
     outputs = tuple((o.name, scope.shapes[o.value], o.training) for o in scope.outputs)
-    return Report(network.name, inputs, outputs, total.params, total.macs, rows)
+    features = tuple(_features(network)) if network.chosen else ()
+    return Report(network.name, inputs, outputs, total.params, total.macs, rows, legal_sizes(network), features)
+
+
+def _features(network: Network) -> Iterator[Feature]:
+    from archdsl.field import fields  # 5 ms of import, and needed only here
+
+    known = fields(network)
+    for output in network.scope.outputs:
+        field = known.get(output.name)
+        flat = len(network.scope.shapes[output.value]) != 4 or field is None
+        channels = int(network.scope.shapes[output.value][1])
+        if flat or field is None:
+            yield Feature(output.name, channels, None, None)
+        else:
+            yield Feature(output.name, channels, field.stride, field.size, field.whole)
 
 
 def _rows(scope: Scope, costs: Costs, depth: int) -> Iterator[Row]:

@@ -206,7 +206,7 @@ class Input(Statement):
 class Output(Statement):
     """`output name = value`, perhaps `when training`."""
 
-    name: str
+    name: Name
     value: Expr
     training: bool
 

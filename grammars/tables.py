@@ -1,7 +1,7 @@
 """LALR(1) tables of `archdsl.lark`, written by `make grammar`. Do not edit."""
 # fmt: off
 
-CRC = 3380754955
+CRC = 4157544466
 PATTERNS = (('LONG_STRING', '"""(?s:.*?)"""'), ('STRING', '"[^"\n]*"'), ('FLOAT', '\\d+\\.\\d+(?:[eE][+-]?\\d+)?|\\d+[eE][+-]?\\d+'), ('INTEGER', '\\d+'), ('TRAINING', 'when[ \t]+training\\b'), ('NAME', '[A-Za-z_][A-Za-z_0-9]*'), ('COMPARE', '==|!=|<=|>=|<|>'), ('MULTIPLICATIVE', '\\*(?!\\*)|\\/\\/?|%'), ('ADDITIVE', '\\+|-(?!>)'))
 LITERALS = {',': 'COMMA', 'from': 'FROM', 'import': 'IMPORT', 'default': 'DEFAULT', 'init': 'INIT', '(': 'LPAR', ')': 'RPAR', 'fn': 'FN', '=': 'EQUAL', 'block': 'BLOCK', ':': 'COLON', 'net': 'NET', '->': '__ANON_0', '[': 'LSQB', ']': 'RSQB', 'input': 'INPUT', 'output': 'OUTPUT', 'require': 'REQUIRE', 'else': 'ELSE', 'if': 'IF', 'elif': 'ELIF', 'for': 'FOR', 'in': 'IN', 'or': 'OR', 'and': 'AND', 'not': 'NOT', '-': 'MINUS', '**': '__ANON_1', '.': 'DOT', 'true': 'TRUE', 'false': 'FALSE', '{': 'LBRACE', '}': 'RBRACE'}
 STARTS = {'start': 0, 'value': 1}
@@ -375,7 +375,7 @@ STATES = (
     ('LPAR NAME target targets', (151, 152, 153, 240)),
     ('FALSE FLOAT INTEGER LPAR LSQB MINUS NAME NOT STRING TRUE atom comparison conj name neg postfix power product sum test unary', (20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 32, 33, 58, 37, 38, 39, 40, 41, 241, 43)),
     ('NAME', (242,)),
-    ('NAME', (243,)),
+    ('NAME name', (26, 243)),
     ('FALSE FLOAT INTEGER LPAR LSQB MINUS NAME NOT STRING TRUE atom choice comparison conj expr link name neg postfix power product sum test unary', (20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 244, 35, 36, 37, 38, 39, 40, 41, 42, 43)),
     ('FALSE FLOAT FOR IF INPUT INTEGER LPAR LSQB MINUS NAME NOT OUTPUT REQUIRE STRING TRUE _DEDENT atom bind choice comparison conj expr for if input link name neg output postfix power product require scope simple statement step sum test unary', (20, 21, 201, 202, 203, 22, 23, 24, 25, 26, 27, 204, 205, 28, 29, 245, 30, 207, 31, 32, 33, 209, 210, 211, 212, 35, 213, 37, 214, 38, 39, 40, 215, 216, 217, 246, 219, 41, 42, 43)),
     ('ELIF ELSE FALSE FLOAT FOR IF INPUT INTEGER LPAR LSQB MINUS NAME NOT OUTPUT REQUIRE STRING TRUE _DEDENT', (-134, -134, -134, -134, -134, -134, -134, -134, -134, -134, -134, -134, -134, -134, -134, -134, -134, -134)),

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+import archdsl
+from archdsl import project
 from archdsl.cli import main
 
 TINY = "net tiny(c=4):\n    input image: [N, 3, H=8, W=8]\n    a: conv(c, 3) -> relu -> b: [conv(c, 3), relu] * 6\n"
@@ -149,10 +151,50 @@ def test_compiled_file_needs_only_torch(tiny, capsys):
     assert result.stdout.strip() == "torch.Size([1, 1000])"
 
 
+def test_sarif_has_a_place_for_every_mistake(tiny, capsys):
+    """The properties that code hosts read of a SARIF 2.1.0 log."""
+    (tiny / "one.arch").write_text("net one:\n    input i: [N, 3, H=8, W=8]\n    conw(3, 3)\n")
+    (tiny / "two.arch").write_text("net two:\n    input i: [N, 3, H=8, W=8]\n    add(conv(4, 3), identity)\n")
+    status, out, _ = run(capsys, "check", "one.arch", "two.arch", "tiny.arch", "--format", "sarif")
+    log = json.loads(out)
+    (found,) = log["runs"]
+    assert (status, log["version"]) == (1, "2.1.0")
+    rules = {rule["id"]: rule["shortDescription"]["text"] for rule in found["tool"]["driver"]["rules"]}
+    assert list(rules) == ["E0201", "E0302"] and all(rules.values())
+    places = []
+    for result in found["results"]:
+        assert result["ruleId"] in rules and result["level"] == "error" and result["message"]["text"]
+        (location,) = result["locations"]
+        physical = location["physicalLocation"]
+        places.append((physical["artifactLocation"]["uri"], physical["region"]["startLine"]))
+    assert places == [("one.arch", 3), ("two.arch", 3)]
+    assert found["results"][1]["relatedLocations"], "the other operand is a related place"
+
+
+def test_sarif_of_a_file_without_mistakes_is_empty(tiny, capsys):
+    status, out, _ = run(capsys, "check", "tiny.arch", "--format", "sarif")
+    assert status == 0 and json.loads(out)["runs"][0]["results"] == []
+
+
+def test_watch_checks_again_on_save(tiny, monkeypatch):
+    from archdsl import watch
+
+    monkeypatch.setattr(watch, "INTERVAL", 0)
+    runs = []
+
+    def check() -> int:
+        runs.append((tiny / "tiny.arch").read_text())
+        (tiny / "tiny.arch").write_text("net saved:\n" + "#" * len(runs))
+        return len(runs)
+
+    assert watch.watch(["tiny.arch"], check, rounds=3) == 3
+    assert runs[1] == "net saved:\n#" and runs[2] == "net saved:\n##"
+
+
 def test_list_shows_title_year_and_figures(capsys):
     status, out, _ = run(capsys, "list", "densenet*")
     lines = out.splitlines()
-    assert status == 0 and len(lines) == 5
+    assert status == 0 and len(lines) == 7
     assert lines[1].split()[:5] == ["densenet121", "2016", "7.98", "M", "2.83"] and "Densely Connected" in lines[1]
 
 
@@ -199,6 +241,15 @@ class TestCostGrowsWithDistinctInstances:
 
     def test_equal_blocks_are_one_scope(self):
         assert self.steps(10) == self.steps(1000)
+
+    def test_the_whole_gallery_checks_in_three_seconds(self, capsys):
+        """`archdsl check architectures/*.arch` in one process: 1.3 s on the machine of the committed figures."""
+        import time
+
+        start = time.perf_counter()
+        status, out, _ = run(capsys, "check", *[project.path_of(stem) for stem in project.bundled()])
+        assert time.perf_counter() - start < 3
+        assert status == 0 and len(out.splitlines()) == len(archdsl.nets())
 
     def test_ten_thousand_layers_check_in_two_seconds(self, tmp_path, capsys):
         import time

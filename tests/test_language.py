@@ -451,18 +451,18 @@ BACKBONE = f"""
 
 def test_a_labelled_step_of_a_net_is_addressable() -> None:
     network = build("f = image -> body: backbone\ncat(f.c2 -> upsample(2), f.c1)", BACKBONE)
-    assert learned(network) == "body.c1 4x3x3x3, body.c2 8x4x3x3, body.2 8, body.fc 10x8"
+    assert learned(network) == "body.c1 4x3x3x3, body.c2 8x4x3x3"
     assert int(network.scope.output_shapes[0][1]) == 12
     body = network.scope.nodes[0].what
     assert isinstance(body, Scope)
-    assert [o.name for o in body.outputs] == ["out", "c2", "c1"]
+    assert [o.name for o in body.outputs] == ["c2", "c1"]
 
 
 def test_a_step_addressed_twice_is_returned_once() -> None:
     network = build("f = image -> body: backbone\nadd(f.c1, f.c1 -> bn, f.c1)", BACKBONE)
     body = network.scope.nodes[0].what
     assert isinstance(body, Scope)
-    assert [o.name for o in body.outputs] == ["out", "c1"]
+    assert [o.name for o in body.outputs] == ["c1"]
     assert shape(network) == "[N, 4, ceil(H/2), ceil(W/2)]"
 
 

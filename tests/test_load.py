@@ -233,6 +233,54 @@ class TestOde:
             archdsl.loads(text)(torch.zeros(1, 2, 4, 4))
         assert report(compile_text(text).network).macs == counter.get_total_flops() // 2
 
+    def test_the_adjoint_has_the_gradients_of_the_solver(self):
+        torch.manual_seed(0)
+        gradients = []
+        plain = self.net('ode([conv(2, 3), tanh], "rk4", 8)')
+        for model in (plain, self.net('ode([conv(2, 3), tanh], "rk4", 8, adjoint=true)')):
+            model.load_state_dict(plain.state_dict())
+            x = torch.ones(1, 2, 4, 4, dtype=torch.float64)
+            model(x).square().sum().backward()
+            gradients.append(model.step.f.get_submodule("0").weight.grad)
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize("adjoint", ["false", "true"])
+    def test_a_function_of_time(self, adjoint):
+        """dx/dt = 2 t has the solution x + 1."""
+        text = (
+            "block slope(t):\n    cat(t, t) -> scale(2)\n"
+            f'net n:\n    input i: [N, 2, H=4, W=4]\n    ode(slope, "rk4", adjoint={adjoint})\n'
+        )
+        x = torch.randn(3, 2, 4, 4)
+        torch.testing.assert_close(archdsl.loads(text)(x), x + 1)
+
+    def test_odenet_is_torchdiffeqs_example(self):
+        """The network for digits of its examples, written out: norms, and convolutions that see the time."""
+        from torchdiffeq import odeint
+
+        model = archdsl.load("odenet").double().eval()
+        f = model.net.features.f
+
+        def concat_conv(conv, t, x):
+            return conv(torch.cat([torch.ones_like(x[:, :1]) * t, x], 1))
+
+        def derivative(t, x):
+            x = concat_conv(f.conv1, t, torch.relu(f.norm1(x)))
+            x = concat_conv(f.conv2, t, torch.relu(f.norm2(x)))
+            return f.norm3(x)
+
+        image = torch.randn(2, 1, 28, 28, dtype=torch.float64)
+        with torch.no_grad():
+            start = model.net.downsampling(image)
+            times = torch.tensor([0.0, 1.0], dtype=torch.float64)
+            end = odeint(derivative, start, times, rtol=1e-3, atol=1e-3)[1]
+            expected = model.net.fc(torch.relu(model.net.norm(end)).mean((2, 3)))
+            torch.testing.assert_close(model(image), expected)
+
+    def test_the_function_uses_its_own_input_only(self):
+        with pytest.raises(archdsl.CompileError, match="its own input only"):
+            archdsl.loads("net n:\n    input i: [N, 2, H=4, W=4]\n    ode(cat(i) -> add(identity, i))")
+
     def test_the_function_must_keep_the_shape(self):
         with pytest.raises(archdsl.CompileError, match="must keep the shape"):
             self.net("ode(conv(3, 3))")

@@ -110,7 +110,7 @@ def statements(depth: int, inside: int) -> SearchStrategy[Any]:
         node(syntax.Step, value),
         node(syntax.Bind, names(inside, starting_words), value),
         node(syntax.Input, words, several(st.tuples(value, st.none() | value), 1, 4)),
-        node(syntax.Output, words, value, st.booleans()),
+        node(syntax.Output, names(inside, words), value, st.booleans()),
         node(syntax.Require, value, value),
     )
     if depth == 0:

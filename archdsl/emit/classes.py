@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from archdsl.emit.terms import Column
     from archdsl.ir import Node
     from archdsl.ops._op import Call
-    from archdsl.ops.wrap import Wrapper
     from archdsl.source import Source
 
 PLAIN = (int, float, bool, str)
@@ -370,16 +369,20 @@ class ClassPlan:
         if last is not None:
             context.channels[node.outputs[0]] = last
         if first.wrapper is not None:
-            return self._wrapper(first.wrapper, children[0])
+            return self._wrapper(first, children[0])
         if all(c.name == str(i) for i, c in enumerate(children)):
             return Piece("nn.Sequential", tuple(sequence(children)))
         return Piece("nn.Sequential", (Argument("", named(children)),))
 
-    def _wrapper(self, op: Wrapper, f: Child) -> Piece:
+    def _wrapper(self, scope: Scope, f: Child) -> Piece:
         """Return the module of an operator that takes a pipeline: `Ode(nn.Sequential(...), solver="rk4", steps=4)`."""
+        op = scope.wrapper
+        assert op is not None, "only wrappers come here"
         self.support.add(op.support)
-        own = [Argument(name, python(getattr(op, name))) for name in op.args if name != "f"]
-        return Piece(type(op).__name__, (Argument("", f.piece), *own))
+        own = [(name, getattr(op, name), spec.default) for name, spec in op.args.items() if name != "f"]
+        own.append(("timed", len(scope.nodes[0].inputs) > 1, False))
+        given = [Argument(name, python(value)) for name, value, default in own if value != default]
+        return Piece(type(op).__name__, (Argument("", f.piece), *given))
 
     def children(self, context: Context) -> list[Child]:
         """Return the modules of a sequence."""

@@ -117,6 +117,9 @@ class Forward:
             self._name_pending()
         self._enter(self._only_training(node))
         code = self.call(node, [self.text[v] for v in inputs])
+        if self.pending is not None and not _fits(code):
+            self._name_pending()
+            code = self.call(node, [self.text[v] for v in inputs])
         self.pending = None
         for value in inputs:
             self.left[value] -= 1
@@ -307,6 +310,11 @@ def _depths(code: str) -> list[int]:
 def _is_call(code: str) -> bool:
     """Say whether an expression is a name or a call, which binds tightly."""
     return not any(depth == 0 and character == " " for character, depth in zip(code, _depths(code)))
+
+
+def _fits(code: str) -> bool:
+    """Say whether a statement with this expression has lines that are narrow enough."""
+    return all(8 + len(line) <= WIDTH for line in _wrapped(f"out = {code}", 8, ""))
 
 
 def _depth(code: str) -> int:

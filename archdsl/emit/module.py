@@ -183,7 +183,8 @@ class Writer:
             always = len([o for o in outputs if not o.training])
             returns = self.result.name if always == len(outputs) else f"torch.Tensor | {self.result.name}"
         elif len(outputs) > 1:
-            returns = f"tuple[{', '.join(['torch.Tensor'] * len(outputs))}]"
+            items = ["torch.Tensor"] * len(outputs) if len(outputs) < 4 else ["torch.Tensor", "..."]
+            returns = f"tuple[{', '.join(items)}]"
         if plan.first is self.network.scope:
             paragraph = " ".join((self.network.scope.doc or self.network.doc).split("\n\n")[0].split("\n"))
             doc = docstring(paragraph or _title(plan.first), 4)
@@ -349,6 +350,8 @@ def _imports(body: str) -> list[str]:
     if re.search(r"\bF\.", body):
         lines.append("import torch.nn.functional as F")
     lines.append("from torch import nn")
+    if "odeint_adjoint" in body:
+        lines.append("from torchdiffeq import odeint, odeint_adjoint")
     kernels = [name for name in ("DepthwiseConv2d", "channel_shuffle") if re.search(rf"\b{name}\(", body)]
     ours = [f"from archdsl.kernels import {', '.join(kernels)}"] if kernels else []
     ours += ["from archdsl import optimize"] if re.search(r"\boptimize\(", body) else []

@@ -21,20 +21,24 @@ if TYPE_CHECKING:
 
 
 class Site:
-    """A parameter of one operator: the class that owns it, its path from there, and how it starts."""
+    """A parameter of one operator: the class that owns it, its path from there, and how it starts.
+
+    One that is `absent` is a bias that the operator was told not to have.
+    """
 
     def __init__(
-        self, plan: ClassPlan, path: str, kind: str, parameter: str, init: Initializer | None, guard: bool
+        self, plan: ClassPlan, path: str, kind: str, parameter: str, init: Initializer | None, absent: bool = False
     ) -> None:
         self.plan, self.path, self.kind, self.parameter = plan, path, kind, parameter
-        self.init, self.guard = init, guard
+        self.init, self.absent = init, absent
 
 
 def statements(plans: list[ClassPlan]) -> list[str]:
     """Return the statements that initialize the weights of a net."""
-    sites = [site for plan in plans for site in _sites(plan, plan.first, "")]
+    every = [site for plan in plans for site in _sites(plan, plan.first, "")]
+    sites = [site for site in every if not site.absent]
     common = {key: _common([s for s in sites if (s.kind, s.parameter) == key]) for key in _keys(sites)}
-    arms = _arms({key: init for key, init in common.items() if init is not None}, sites)
+    arms = _arms({key: init for key, init in common.items() if init is not None}, every)
     special = [s for s in sites if s.init is not None and s.init != common[s.kind, s.parameter]]
     net = plans[-1]
     for plan in plans[:-1]:
@@ -75,7 +79,7 @@ def _arms(common: dict[Key, Initializer], sites: list[Site]) -> list[tuple[str, 
 
 def _guarded(code: str, kind: str, parameter: str, sites: list[Site]) -> list[str]:
     """Return a statement, under a test where some modules of the kind lack the parameter."""
-    if any(s.guard for s in sites if (s.kind, s.parameter) == (kind, parameter)):
+    if any(s.absent for s in sites if (s.kind, s.parameter) == (kind, parameter)):
         return [f"if m.{parameter} is not None:", f"    {code}"]
     return [code]
 
@@ -98,9 +102,9 @@ def _sites(plan: ClassPlan, scope: Scope, path: str) -> Iterator[Site]:
         kind = BASES.get(call.target, call.target)
         given = dict(node.init)
         for parameter in weights:
-            yield Site(plan, place, kind, parameter, given.get(parameter), False)
-        if "bias" in given and "bias" not in weights and hasattr(node.what, "bias"):
-            yield Site(plan, place, kind, "bias", given["bias"], True)
+            yield Site(plan, place, kind, parameter, given.get(parameter))
+        if "bias" not in weights and hasattr(node.what, "bias"):
+            yield Site(plan, place, kind, "bias", None, absent=True)
 
 
 def _joined(plan: ClassPlan, scope: Scope, path: str, node: Node) -> str:

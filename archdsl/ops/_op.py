@@ -10,6 +10,7 @@ hold raises `ShapeFault`, a position-free reason, and the elaborator adds the pl
 
 from __future__ import annotations
 
+from archdsl.reach import Reach
 from archdsl.record import Record
 from archdsl.sizes import Size, product
 
@@ -279,6 +280,14 @@ class Op(Record):
         """Return multiply-accumulates for one image: convolutions and matrix products only."""
         return 0
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        """Return what a position of the result sees of an operand along an axis, 0 for the height and 1 for the width.
+
+        None where no value of the operand reaches the result. Here each position sees itself; an operand of size 1
+        is repeated. In evaluation mode: batch statistics are constants.
+        """
+        return Reach.constant(0, 0) if extent(xs[operand], axis) == 1 != extent(y, axis) else Reach.same()
+
     # ------------------------------------------------------------ PyTorch
     def module(self, x: Shape) -> Call | None:
         """Return the constructor of a `torch.nn` module, or None where there is none."""
@@ -366,6 +375,16 @@ def fixed(x: Shape) -> Iterator[Relation]:
         yield Relation(x[1], as_int(x[1]), 1, (0, 0))
 
 
+def extent(shape: Shape, axis: int) -> int:
+    """Return the size of a map along an axis, 0 for the height and 1 for the width, at the default input size."""
+    return as_int(shape[axis + 2]) if len(shape) == 4 else 1
+
+
+def everything(shape: Shape, axis: int) -> Reach:
+    """Return the reach of an operator each of whose results depends on the whole map."""
+    return Reach.constant(0, extent(shape, axis) - 1)
+
+
 def volume(shape: Shape) -> Dim:
     """Return the number of elements of one image of a batch."""
     return product(shape[1:])
@@ -384,6 +403,6 @@ def is_symbolic(dim: Dim) -> bool:
 __all__ = [
     "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kind", "Leaf", "Op", "Operand", "Relation",
     "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channels", "choice", "divides",
-    "equalities", "expression", "fits", "fixed", "image", "integer", "is_symbolic", "number", "op", "optional", "pair",
-    "product", "remains", "show", "tensor", "volume",
+    "equalities", "everything", "expression", "extent", "fits", "fixed", "image", "integer", "is_symbolic", "number",
+    "op", "optional", "pair", "product", "remains", "show", "tensor", "volume",
 ]  # fmt: skip

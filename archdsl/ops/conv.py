@@ -23,6 +23,7 @@ from archdsl.ops._op import (
     show,
     volume,
 )
+from archdsl.reach import Reach
 from archdsl.sizes import window
 
 TYPE_CHECKING = False
@@ -70,6 +71,9 @@ class Conv(Op):
         kh, kw = self.kernel
         return volume(ys[0]) * (kh * kw * as_int(xs[0][1]) // self.groups)
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.window(self.kernel[axis], self.stride[axis], self.padding[axis], self.dilation[axis])
+
     def module(self, x: Shape) -> Call:
         return call(
             "nn.Conv2d",
@@ -113,6 +117,9 @@ class Depthwise(Op):
 
     def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return self.conv(xs[0]).macs(xs, ys)
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return self.conv(xs[0]).reach(axis, operand, xs, y)
 
     def module(self, x: Shape) -> Call:
         out = Leaf(as_int(x[1]) * self.multiplier, "{in} * {multiplier}")
@@ -170,6 +177,9 @@ class ConvTranspose(Op):
     def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         kh, kw = self.kernel
         return volume(xs[0]) * (kh * kw * self.out // self.groups)
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.spread(self.kernel[axis], self.stride[axis], self.pad[axis], self.dilation[axis])
 
     def module(self, x: Shape) -> Call:
         return call(

@@ -11,6 +11,7 @@ from archdsl.ops._op import (
     call,
     channels,
     divides,
+    everything,
     fixed,
     image,
     integer,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archdsl.ops._op import Call, Leaf, Relation
+    from archdsl.reach import Reach
     from archdsl.sizes import Shape
 
 
@@ -55,6 +57,9 @@ class BatchNorm(Affine):
     affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
     track: bool = arg(boolean(), True, doc="keep running statistics, which evaluation uses")
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return super().reach(axis, operand, xs, y) if self.track else everything(xs[0], axis)
+
     def module(self, x: Shape) -> Call:
         return call(
             "nn.BatchNorm2d" if len(x) == 4 else "nn.BatchNorm1d",
@@ -80,6 +85,9 @@ class GroupNorm(Affine):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         divides(self.groups, as_int(x[1]), "input")
         return x
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return everything(xs[0], axis)
 
     def module(self, x: Shape) -> Call:
         return call(

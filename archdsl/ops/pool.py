@@ -14,6 +14,8 @@ from archdsl.ops._op import (
     boolean,
     call,
     equalities,
+    everything,
+    extent,
     fits,
     image,
     op,
@@ -22,6 +24,7 @@ from archdsl.ops._op import (
     remains,
     tensor,
 )
+from archdsl.reach import Reach
 from archdsl.sizes import window
 
 TYPE_CHECKING = False
@@ -67,6 +70,9 @@ class Window(Pool):
             raise ShapeFault("padding is more than half of the window", label=label, at="pad")
         return fits(x, (n, c, window(h, kh, sh, ph, dh, ceil), window(w, kw, sw, pw, dw, ceil)), self.kernel)
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.window(self.kernel[axis], self.step[axis], self.pad[axis])
+
     def module(self, x: Shape) -> Call:
         return call(self.torch[0], self.leaf("kernel"), **self.keywords())
 
@@ -97,6 +103,9 @@ class MaxPool(Window):
 
     def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
         return (self.shape(*xs),) * len(self.results)
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.window(self.kernel[axis], self.step[axis], self.pad[axis], self.dilation[axis])
 
     def keywords(self) -> dict[str, Leaf]:
         return super().keywords() | {
@@ -167,6 +176,9 @@ class MaxUnpool(Pool):
             yield Relation(xs[2][axis], size - slack, axis, (2, 0), at_least=True)
             yield Relation(size + slack, xs[2][axis], axis, (0, 2), at_least=True)
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return None if operand else Reach.spread(self.kernel[axis], self.step[axis], self.pad[axis])
+
     def module(self, x: Shape) -> Call | None:
         return None if self.like else call("nn.MaxUnpool2d", self.leaf("kernel"), **self.keywords())
 
@@ -184,6 +196,9 @@ class Adaptive(Op):
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return (*image(x)[:2], *self.size)
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.grid(extent(xs[0], axis), self.size[axis])
 
     def module(self, x: Shape) -> Call:
         return call(self.torch[0], self.leaf("size"))
@@ -213,6 +228,9 @@ class Global(Op):
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return (*image(x)[:2], 1, 1)
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return everything(xs[0], axis)
 
     def module(self, x: Shape) -> Call:
         return call(self.torch[0], Leaf(1))

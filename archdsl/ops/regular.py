@@ -65,7 +65,7 @@ class DropPath(Op):
 
     support = '''\
 class DropPath(nn.Module):
-    """Stochastic depth: in training, zero a whole sample with probability `p` and scale up the others."""
+    """Stochastic depth: in training, zero a sample with probability `p` and scale up the others."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -74,8 +74,8 @@ class DropPath(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or self.p == 0.0:
             return x
-        keep = torch.rand([x.shape[0]] + [1] * (x.ndim - 1), dtype=x.dtype, device=x.device) >= self.p
-        return x * keep / max(1.0 - self.p, 1e-12)
+        keep = x.new_empty([x.shape[0]] + [1] * (x.ndim - 1)).bernoulli_(1.0 - self.p)
+        return x * (keep / (1.0 - self.p) if self.p < 1.0 else keep)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

@@ -18,7 +18,9 @@ from archdsl.ops._op import (
     call,
     choice,
     divides,
+    everything,
     expression,
+    extent,
     fixed,
     image,
     integer,
@@ -29,6 +31,7 @@ from archdsl.ops._op import (
     tensor,
     volume,
 )
+from archdsl.reach import Reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +47,9 @@ class Flatten(Op):
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return (x[0], volume(x))
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return everything(xs[0], axis)
 
     def module(self, x: Shape) -> Call:
         return call("nn.Flatten")
@@ -84,6 +90,9 @@ class PixelShuffle(Op):
             raise ShapeFault("the square of factor must divide the channels", label=label, at="factor")
         return (n, as_int(c) // area, h * self.factor, w * self.factor)
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.nearest(1, self.factor)
+
     def module(self, x: Shape) -> Call:
         return call("nn.PixelShuffle", self.leaf("factor"))
 
@@ -109,6 +118,9 @@ class PixelUnshuffle(Op):
             whole = xs[0][axis] // self.factor * self.factor
             if whole != xs[0][axis]:
                 yield Relation(xs[0][axis], whole, axis, (0, 0))
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.window(self.factor, self.factor)
 
     def module(self, x: Shape) -> Call:
         return call("nn.PixelUnshuffle", self.leaf("factor"))
@@ -159,6 +171,9 @@ class Pad(Op):
             for axis, side in enumerate(self.sides, 2):
                 yield Relation(xs[0][axis], max(side) + 1, axis, (0, 0), at_least=True)
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.window(1, pad=self.sides[axis][0])
+
     def module(self, x: Shape) -> Call:
         targets = {"constant": "nn.ZeroPad2d", "reflect": "nn.ReflectionPad2d", "replicate": "nn.ReplicationPad2d"}
         return call(targets[self.mode], self.leaf("size"))
@@ -177,19 +192,26 @@ def one_of(values: dict[str, object], *names: str) -> None:
 
 @op("crop")
 class Crop(Op):
-    """The centre of a map, as in U-Net: [N, C, H, W] -> [N, C, *size], or the height and width of `like`.
+    """A part of a map, as in U-Net: [N, C, H, W] -> [N, C, *size], or the height and width of `like`.
 
-    Where the margins are odd, the smaller one is at the top and at the left.
+    It is the centre, where margins are odd with the smaller one at the top and at the left, or starts at `offset`.
     """
 
     size: tuple[int, int] | None = arg(optional(pair(1, examples=(1, 2, 5, (3, 2)))), None, doc="of the result")
     like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
+    offset: tuple[int, int] | None = arg(
+        optional(pair(0, examples=(0, 1, (1, 0)))), None, doc="rows and columns left out before the part"
+    )
 
     support = '''\
-def center_crop(x: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
-    """Cut out the centre of a map: [N, C, H, W] -> [N, C, *size]."""
+def crop(
+    x: torch.Tensor, size: int | tuple[int, int], offset: int | tuple[int, int] | None = None
+) -> torch.Tensor:
+    """Cut out a part of a map, its centre without an offset: [N, C, H, W] -> [N, C, *size]."""
     height, width = (size, size) if isinstance(size, int) else size
-    top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+    if offset is None:
+        offset = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+    top, left = (offset, offset) if isinstance(offset, int) else offset
     return x[:, :, top : top + height, left : left + width]
 '''
 
@@ -205,17 +227,38 @@ def center_crop(x: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         size = self.target(*more)
-        if any(int(have) < int(want) for have, want in zip(image(x)[2:], size)):
+        if any(int(have) < int(want) + at for have, want, at in zip(image(x)[2:], size, self.offset or (0, 0))):
             label = f"the input is {show(x)}, the crop {' x '.join(map(str, size))}"
             raise ShapeFault("a crop must be inside its input", label=label, at="size" if self.size else 1)
         return (*x[:2], *size)
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         for axis, want in enumerate(self.target(*xs[1:]), 2):
-            yield Relation(xs[0][axis], want, axis, (0, len(xs) - 1), at_least=True)
+            end = want + self.offset[axis - 2] if self.offset else want
+            yield Relation(xs[0][axis], end, axis, (0, len(xs) - 1), at_least=True)
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        if operand:
+            return None
+        before = self.offset[axis] if self.offset else (extent(xs[0], axis) - extent(y, axis)) // 2
+        return Reach.window(1, pad=-before)
 
     def function(self, *xs: Shape) -> Call:
-        return call("center_crop", X, self.leaf("size") if self.size else Operand(1, ".shape[2:]"))
+        size = self.leaf("size") if self.size else Operand(1, ".shape[2:]")
+        return call("crop", X, size, offset=self.leaf("offset") if self.offset else None)
+
+
+@op("pad_channels")
+class PadChannels(Op):
+    """Channels of zeros behind the last, as in ResNet's shortcuts A: [N, C, H, W] -> [N, C + count, H, W]."""
+
+    count: int = arg(integer(0, 1 << 20), doc="channels to add")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return (x[0], as_int(image(x)[1]) + self.count, *x[2:])
+
+    def function(self, *xs: Shape) -> Call:
+        return expression("F.pad({0}, (0, 0, 0, 0, 0, {count}))", count=self.leaf("count"))
 
 
 @op("slice")
@@ -260,6 +303,9 @@ class Reshape(Op):
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         yield from fixed((xs[0][0], volume(xs[0])))
 
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return everything(xs[0], axis)
+
     def leaves(self) -> tuple[Leaf, Leaf]:
         """The arguments of `nn.Unflatten`."""
         return Leaf(1), Leaf((self.channels, self.height, self.width), "({channels}, {height}, {width})")
@@ -297,6 +343,12 @@ class Upsample(Op):
         if self.scale:
             return (n, c, h * self.scale[0], w * self.scale[1])
         return (n, c, *(self.size or image(more[0], 1)[2:]))
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        if operand:
+            return None
+        size, cells = extent(xs[0], axis), extent(y, axis)
+        return Reach.nearest(size, cells) if self.mode == "nearest" else Reach.linear(size, cells, self.align_corners)
 
     def keywords(self) -> dict[str, Leaf | Operand | None]:
         """The arguments by PyTorch's names."""

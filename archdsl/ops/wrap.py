@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import Kind, Op, arg, choice, integer
+from archdsl.ops._op import Kind, Op, arg, boolean, choice, integer, number
 
-EVALUATIONS = {"euler": 1, "midpoint": 2, "rk4": 4}  # of the function, in each step
+# Evaluations of the function in each step; for dopri5, two that choose the first step and six that take it.
+EVALUATIONS = {"dopri5": 8, "euler": 1, "midpoint": 2, "rk4": 4}
 
 
 def pipeline() -> Kind:
@@ -26,40 +27,51 @@ class Wrapper(Op):
 class Ode(Wrapper):
     """Solution at time 1 of dx/dt = f(x), with x at time 0 the input (Chen et al., 2018, arXiv:1806.07366).
 
-    `f` must keep the shape. The step is fixed, 1 / steps; with `euler` and one step it is a residual block, x + f(x).
+    `f` must keep the shape. If it is a block with one argument left open, that is the time: a map [N, 1, H, W] of one
+    value. torchdiffeq solves it. "dopri5" chooses its steps by the tolerance, so its cost is that of one step, the
+    least there can be; the others take equal steps, and "euler" with one step is a residual block, x + f(x).
     """
 
-    solver: str = arg(choice(*EVALUATIONS), "rk4", doc="the rule of each step")
-    steps: int = arg(integer(1, 10_000), 1, doc="steps from time 0 to time 1")
+    solver: str = arg(choice(*EVALUATIONS), "dopri5", doc="the method")
+    steps: int = arg(integer(1, 10_000), 1, doc="equal steps from time 0 to time 1, but for dopri5")
+    tolerance: float = arg(number(1e-12, 1.0, examples=(1e-3,)), 1e-3, doc="relative and absolute, for dopri5")
+    adjoint: bool = arg(boolean(), False, doc="gradients by the adjoint equation, in memory that does not grow")
 
     name = "ode"
     support = '''\
 class Ode(nn.Module):
-    """Solution at time 1 of dx/dt = f(x), in equal steps of Euler's, the midpoint or the Runge-Kutta rule."""
+    """Solution at time 1 of dx/dt = f(x), or f(x, t) where `timed`, with x at time 0 the input."""
 
-    def __init__(self, f: nn.Module, solver: str, steps: int) -> None:
+    def __init__(
+        self,
+        f: nn.Module,
+        solver: str = "dopri5",
+        steps: int = 1,
+        tolerance: float = 1e-3,
+        adjoint: bool = False,
+        timed: bool = False,
+    ) -> None:
         super().__init__()
-        self.f, self.solver, self.steps = f, solver, steps
+        self.f, self.timed, self.adjoint = f, timed, adjoint
+        self.settings = {"rtol": tolerance, "atol": tolerance, "method": solver}
+        if solver != "dopri5":
+            self.settings["options"] = {"step_size": 1 / steps}
+
+    def derivative(self, t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return self.f(x, torch.ones_like(x[:, :1]) * t) if self.timed else self.f(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = 1 / self.steps
-        for _ in range(self.steps):
-            k1 = self.f(x)
-            if self.solver == "euler":
-                x = x + h * k1
-            elif self.solver == "midpoint":
-                x = x + h * self.f(x + h / 2 * k1)
-            else:
-                k2 = self.f(x + h / 2 * k1)
-                k3 = self.f(x + h / 2 * k2)
-                x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + self.f(x + h * k3))
-        return x
+        times = torch.tensor([0.0, 1.0], dtype=x.dtype, device=x.device)
+        if self.adjoint:
+            settings = {**self.settings, "adjoint_params": tuple(self.f.parameters())}
+            return odeint_adjoint(self.derivative, x, times, **settings)[-1]
+        return odeint(self.derivative, x, times, **self.settings)[-1]
 '''
 
     @property
     def evaluations(self) -> int:
         """How often `f` runs for each input."""
-        return EVALUATIONS[self.solver] * self.steps
+        return EVALUATIONS[self.solver] * (1 if self.solver == "dopri5" else self.steps)
 
 
 WRAPPERS: dict[str, type[Wrapper]] = {"ode": Ode}

@@ -27,7 +27,7 @@ class Shortcut(nn.Sequential):
 
 
 class Bottleneck(nn.Module):
-    """The block `bottleneck(planes, stride, groups, base, norm, last, act)`."""
+    """The block `bottleneck(planes, stride, groups, base, dilation, norm, last, act)`."""
 
     def __init__(
         self,

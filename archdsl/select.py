@@ -1,0 +1,116 @@
+"""What a network returns: any labelled step can be asked for by name, and what nobody needs is left out.
+
+A pass from a checked scope to a checked scope. Names are those of the module: `layer2`, or `layer3.1.conv2` for a step
+inside a step.
+"""
+
+from __future__ import annotations
+
+from archdsl import errors
+from archdsl.ir import Output, Scope
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from archdsl.ir import Network, Node
+    from archdsl.source import Span
+
+
+def selected(network: Network, names: tuple[str, ...], place: Span) -> Network:
+    """Return a network whose results are the steps of some names, without what they do not need."""
+    scope = network.scope
+    numbers = []
+    for name in names:
+        scope, number = exposed(scope, name.split("."), name, place)
+        numbers.append(number)
+    if len(set(numbers)) < len(numbers):
+        raise errors.bad_output(place, names[-1], "it is asked for twice", ())
+    return network.replace(scope=Pruner().only(scope, tuple(numbers)), chosen=True)
+
+
+def exposed(scope: Scope, path: list[str], name: str, place: Span) -> tuple[Scope, int]:
+    """Return a scope that also returns the step of a path, and the number of that output."""
+    first, *rest = path
+    for number, output in enumerate(scope.outputs):
+        if output.name in (first, name.replace(".", "_")) and not rest:
+            return scope, number
+    node = next((n for n in scope.nodes if n.name == first and n.outputs), None)
+    if node is None or (rest and not isinstance(node.what, Scope)):
+        known = [o.name for o in scope.outputs] + [n.name for n in scope.nodes if n.labelled]
+        raise errors.bad_output(place, name, f"there is no step `{first}`", known)
+    if not rest:
+        return _returning(scope, node.outputs[0], name)
+    assert isinstance(node.what, Scope), "only scopes hold further steps"
+    inner, number = exposed(node.what, rest, name, place)
+    if number < len(node.outputs):
+        return _returning(scope, node.outputs[number], name)
+    value = len(scope.shapes)
+    grown = node.replace(what=inner, outputs=(*node.outputs, value))
+    nodes = tuple([grown if n is node else n for n in scope.nodes])
+    shapes = (*scope.shapes, inner.output_shapes[number])
+    relations = tuple([(relation, grown if n is node else n) for relation, n in scope.relations])
+    return _returning(scope.replace(nodes=nodes, shapes=shapes, relations=relations), value, name)
+
+
+def _returning(scope: Scope, value: int, name: str) -> tuple[Scope, int]:
+    output = Output(name.replace(".", "_"), value)
+    return scope.replace(outputs=(*scope.outputs, output)), len(scope.outputs)
+
+
+class Pruner:
+    """Leaves out steps; each distinct scope is looked at once for each choice of its results."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, tuple[int, ...]], Scope] = {}
+        self.kept: list[Scope] = []  # so that identities stay their own
+
+    def only(self, scope: Scope, numbers: tuple[int, ...]) -> Scope:
+        """Return a scope with some of its results and the steps that they need."""
+        outputs = tuple([scope.outputs[number] for number in numbers])
+        needed = {output.value for output in outputs}
+        nodes = []
+        for node in reversed(scope.nodes):
+            if needed.intersection(node.outputs):
+                nodes.append(node)
+                needed.update(node.inputs)
+        owners = {node.name for node in nodes if not node.reuses and node.name}
+        kept = [_owning(node, owners) for node in reversed(nodes)]
+        makers = {node.outputs: node for node in kept}
+        relations = tuple([(r, makers[n.outputs]) for r, n in scope.relations if n.outputs in makers])
+        return self.inside(scope.replace(nodes=tuple(kept), outputs=outputs, relations=relations))
+
+    def inside(self, scope: Scope) -> Scope:
+        """Return a scope whose inner nets keep only what the results taken from them need."""
+        used = {output.value for output in scope.outputs}
+        for node in scope.nodes:
+            used.update(node.inputs)
+        shared = {node.name for node in scope.nodes if node.reuses}
+        nodes = []
+        for node in scope.nodes:
+            if isinstance(node.what, Scope):
+                every = tuple(range(len(node.outputs)))
+                numbers = tuple([i for i in every if node.outputs[i] in used])
+                if node.what.kind != "net" or node.name in shared or not numbers:
+                    numbers = every
+                what = self._inner(node.what, numbers)
+                if what is not node.what:
+                    node = node.replace(what=what, outputs=tuple([node.outputs[i] for i in numbers]))
+            nodes.append(node)
+        if all(new is old for new, old in zip(nodes, scope.nodes)):
+            return scope
+        return scope.replace(nodes=tuple(nodes))
+
+    def _inner(self, scope: Scope, numbers: tuple[int, ...]) -> Scope:
+        key = (id(scope), numbers)
+        if key not in self.known:
+            self.kept.append(scope)
+            whole = len(numbers) == len(scope.outputs)
+            self.known[key] = self.inside(scope) if whole else self.only(scope, numbers)
+        return self.known[key]
+
+
+def _owning(node: Node, owners: set[str]) -> Node:
+    """Return a node that owns its module where the step that owned it was left out."""
+    if node.reuses and node.name not in owners:
+        owners.add(node.name)
+        return node.replace(reuses=False)
+    return node

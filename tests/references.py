@@ -1,0 +1,126 @@
+"""The public implementation of each bundled network that has one: torchvision's, timm's or pytorchcv's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Reference:
+    """A public network, the options of ours that make it the same, and the size of the images that compare them."""
+
+    def __init__(self, library: str, name: str, size: int = 96, ours: dict[str, Any] | None = None, **options: Any):
+        self.library, self.name, self.size, self.ours, self.options = library, name, size, ours or {}, options
+
+    def __repr__(self) -> str:
+        return f"{self.library}'s {self.name}"
+
+    def build(self) -> nn.Module:
+        """Return the network without weights, on the meta device."""
+        with torch.device("meta"):
+            return BUILDERS[self.library](self.name, **self.options)
+
+
+def _torchvision(name: str, **options: Any) -> nn.Module:
+    import torchvision
+
+    return torchvision.models.get_model(name, weights=None, **options)
+
+
+def _pyramid(name: str) -> nn.Module:
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+    return resnet_fpn_backbone(backbone_name=name, weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=5)
+
+
+def _timm(name: str, **options: Any) -> nn.Module:
+    import timm
+
+    return timm.create_model(name, **options)
+
+
+def _pytorchcv(name: str, **options: Any) -> nn.Module:
+    from pytorchcv.model_provider import get_model
+
+    return get_model(name, **options)
+
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "torchvision": _torchvision,
+    "torchvision.fpn": _pyramid,
+    "timm": _timm,
+    "pytorchcv": _pytorchcv,
+}
+
+REFERENCES = {
+    **{
+        name: Reference("torchvision", name)
+        for name in """alexnet vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn resnet18 resnet34 resnet50
+        resnet101 resnet152 resnext50_32x4d resnext101_32x8d wide_resnet50_2 wide_resnet101_2 densenet121 densenet161
+        densenet169 densenet201 squeezenet1_0 squeezenet1_1 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small
+        shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0 efficientnet_b0 efficientnet_b1
+        efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7""".split()
+    },
+    "googlenet": Reference("torchvision", "googlenet", init_weights=False, aux_logits=True),
+    "inception_v3": Reference("torchvision", "inception_v3", 128, init_weights=False, aux_logits=True),
+    "fcn_resnet50": Reference("torchvision", "fcn_resnet50", 65, weights_backbone=None, aux_loss=True),
+    "fcn_resnet101": Reference("torchvision", "fcn_resnet101", 65, weights_backbone=None, aux_loss=True),
+    "fpn_resnet18": Reference("torchvision.fpn", "resnet18", 65),
+    "fpn_resnet50": Reference("torchvision.fpn", "resnet50", 65),
+    "inception_v4": Reference("timm", "inception_v4", 128),
+    "inception_resnet_v2": Reference("timm", "inception_resnet_v2", 128),
+    "xception": Reference("timm", "legacy_xception"),
+    "mobilenet_v1": Reference("timm", "mobilenetv1_100"),
+    "alexnet_2012": Reference("pytorchcv", "alexnet", 227, {"groups": 1}),
+    "zfnet": Reference("pytorchcv", "zfnet", 224),
+    "zfnet_wide": Reference("pytorchcv", "zfnetb", 224),
+    "nin": Reference("pytorchcv", "nin_cifar10", 32),
+    "inception_v2": Reference("pytorchcv", "bninception", 224),
+    "inception_resnet_v1": Reference("pytorchcv", "inceptionresnetv1", 299),
+    "resnet50_paper": Reference("pytorchcv", "resnet50", 224),
+    "resnet101_paper": Reference("pytorchcv", "resnet101", 224),
+    "resnet152_paper": Reference("pytorchcv", "resnet152", 224),
+    "resnet20_cifar": Reference("pytorchcv", "resnet20_cifar10", 32, {"option": '"B"'}),
+    "resnet56_cifar": Reference("pytorchcv", "resnet56_cifar10", 32, {"option": '"B"'}),
+    "resnet110_cifar": Reference("pytorchcv", "resnet110_cifar10", 32, {"option": '"B"'}),
+    "preresnet18": Reference("pytorchcv", "preresnet18", 224),
+    "preresnet34": Reference("pytorchcv", "preresnet34", 224),
+    "preresnet50": Reference("pytorchcv", "preresnet50b", 224),
+    "preresnet101": Reference("pytorchcv", "preresnet101b", 224),
+    "preresnet152": Reference("pytorchcv", "preresnet152b", 224),
+    "preresnet20_cifar": Reference("pytorchcv", "preresnet20_cifar10", 32),
+    "preresnet110_cifar": Reference("pytorchcv", "preresnet110_cifar10", 32),
+    "preresnet164_cifar": Reference("pytorchcv", "preresnet164bn_cifar10", 32),
+    "densenet_bc_40_cifar": Reference("pytorchcv", "densenet40_k12_bc_cifar10", 32),
+    "densenet_bc_100_cifar": Reference("pytorchcv", "densenet100_k12_bc_cifar10", 32),
+    "squeezenet1_0_simple": Reference("pytorchcv", "squeezeresnet_v1_0", 224),
+    **{f"shufflenet_v1_g{g}": Reference("pytorchcv", f"shufflenet_g{g}_w1", 224) for g in (1, 2, 3, 4, 8)},
+}
+
+
+def filled(model: nn.Module) -> nn.Module:
+    """Give a network on the meta device small random weights, without its own slow initialization."""
+    model = model.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    for key, value in model.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            value.zero_()
+        elif key.endswith("running_var") or (value.dim() == 1 and key.endswith("weight")):
+            value.uniform_(0.5, 1.5, generator=generator)
+        else:
+            fan = max(1, value[0].numel()) if value.dim() > 1 else 100
+            value.uniform_(-1, 1, generator=generator).mul_((3 / fan) ** 0.5)
+    return model
+
+
+def results(found: Any) -> dict[str, torch.Tensor]:
+    """Return what a network returns by the name of each output here."""
+    if isinstance(found, torch.Tensor):
+        return {"out": found}
+    names = {"logits": "out", "aux_logits2": "aux2", "aux_logits1": "aux1"}
+    pyramid = {str(i): f"p{i + 2}" for i in range(4)}
+    pairs = found._asdict().items() if hasattr(found, "_asdict") else found.items()
+    return {(names | pyramid).get(key, key): value for key, value in pairs if value is not None}

@@ -1,0 +1,49 @@
+"""`--fix`: an edit is applied only where it mends the mistake, and then the file is right or has other mistakes."""
+
+from __future__ import annotations
+
+import pytest
+
+from archdsl.cli import main
+from archdsl.fix import diagnose, fixed
+from archdsl.source import Source
+
+NET = "net n:\n    input image: [N, 3, H=64, W=64]\n    "
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("conw(8, 3) -> bn -> rely", "conv(8, 3) -> bn -> relu"),
+        ("conv(8, 3, strid=2, dilaton=1)", "conv(8, 3, stride=2, dilation=1)"),
+        (
+            "maxpol(2)\n    globl_avgpool -> flaten -> liner(10)",
+            "maxpool(2)\n    global_avgpool -> flatten -> linear(10)",
+        ),
+    ],
+)
+def test_misspelled_names_are_mended(wrong, right):
+    text, done = fixed(Source("n.arch", NET + wrong + "\n"))
+    assert text == NET + right + "\n" and done and diagnose(Source("n.arch", text)) == []
+
+
+@pytest.mark.parametrize("body", ["add(conv(4, 3), identity)", "zzzz(3)", "conv(8, 99, pad=0)", "conv(8, 3, groups=2)"])
+def test_what_has_no_sure_edit_stays(body):
+    text = NET + body + "\n"
+    assert fixed(Source("n.arch", text)) == (text, [])
+
+
+def test_an_edit_that_does_not_mend_is_not_applied():
+    """`convx` may be `conv`, but then its arguments are wrong."""
+    text = NET + "convx(8, nothing=3)\n"
+    assert fixed(Source("n.arch", text))[0] == text
+
+
+def test_on_the_command_line(tmp_path, capsys):
+    path = tmp_path / "n.arch"
+    path.write_text(NET + "conw(8, 3)\n")
+    assert main(["check", "--fix", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "fixed" in out and "`conw` is now `conv`" in out and path.read_text() == NET + "conv(8, 3)\n"
+    assert main(["check", "--fix", str(path)]) == 0
+    assert "fixed" not in capsys.readouterr().out

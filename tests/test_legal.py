@@ -1,0 +1,169 @@
+"""Legal input sizes against torch itself: every height from 1 to 130, widths, and the borders of every answer."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+import archdsl
+from archdsl.cli import main
+from archdsl.compiler import bundled_nets, compile_text, compiled
+from archdsl.legal import Legal, legal_sizes
+from archdsl.load import instantiate
+
+STEMS = dict(bundled_nets())
+RESULT = Path(__file__).parent.parent / "benchmarks" / "results" / "legal.json"
+
+
+def smallest_of_each_family() -> list[str]:
+    found: dict[str, tuple[int, str]] = {}
+    for net, stem in STEMS.items():
+        depth = len(archdsl.check(net).rows)
+        found[stem] = min(found.get(stem, (depth, net)), (depth, net))
+    return sorted(net for _, net in found.values())
+
+
+def runs(model: torch.nn.Module, shape: list[int]) -> bool:
+    """Say whether torch takes an image of this shape."""
+    try:
+        with torch.no_grad():
+            model(torch.empty(shape, device="meta"))
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+def compare(name: str, heights: list[int], widths: list[int]) -> int:
+    """Compare the answer with torch on each height, at the default width, and on each width; count the cases."""
+    options = {"solver": '"euler"'} if name == "odenet" else {}
+    network = compiled(name, params=options).network
+    with torch.device("meta"):
+        model = instantiate(compiled(name, params=options)).eval()
+    if name == "odenet":  # torchdiffeq reads its times
+        model = instantiate(compiled(name, params=options)).eval()
+    legal = legal_sizes(network)
+    default = [int(d) for d in network.scope.shapes[network.scope.inputs[0]]]
+    for axis, sizes, one in ((2, heights, legal[0]), (3, widths, legal[1])):
+        for size in sizes:
+            shape = [*default[:axis], size, *default[axis + 1 :]]
+            found = runs_on_cpu(model, shape) if name == "odenet" else runs(model, shape)
+            assert found == (size in one), f"{name} on {shape}: torch says {found}, the answer is {one}"
+    return len(heights) + len(widths)
+
+
+def runs_on_cpu(model: torch.nn.Module, shape: list[int]) -> bool:
+    try:
+        with torch.no_grad():
+            model(torch.zeros(shape))
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+def borders(one: Legal) -> set[int]:
+    """Return sizes around each border of an answer."""
+    ends = {n for low, high in one.ranges for n in (low, high)} | {one.start, one.start + one.period}
+    return {n + d for n in ends for d in (-1, 0, 1) if n + d > 0}
+
+
+@pytest.mark.parametrize("name", smallest_of_each_family())
+def test_every_size_up_to_130(name):
+    height, width = legal_sizes(compiled(name).network)
+    some = random.Random(name).sample(range(1, 131), 12)
+    deep = len(archdsl.check(name).rows) > 120  # tens of milliseconds a size: the exhaustive run has them all
+    compare(name, sorted({*(some if deep else range(1, 131)), *borders(height)}), sorted({*some, *borders(width)}))
+
+
+@pytest.mark.slow
+def test_every_net_and_size():
+    """The exhaustive run, whose result is committed: each net, each height and each width from 1 to 130."""
+    counts = {}
+    for name in STEMS:
+        height, width = legal_sizes(compiled(name).network)
+        cases = compare(name, sorted({*range(1, 131), *borders(height)}), sorted({*range(1, 131), *borders(width)}))
+        counts[name] = {"H": height.rule(), "W": width.rule(), "sizes compared with torch": cases}
+    RESULT.write_text(json.dumps(counts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+MIN_SIZES = {  # torchvision's recorded `min_size`, of the same networks
+    "alexnet": 63, "vgg16": 32, "googlenet": 15, "inception_v3": 75, "densenet121": 29, "squeezenet1_0": 21,
+    "squeezenet1_1": 17, "resnet50": 1, "mobilenet_v2": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "least"), MIN_SIZES.items())
+def test_torchvisions_recorded_minimum(name, least):
+    for one in legal_sizes(compiled(name).network):
+        assert least in one and (least == 1 or least - 1 not in one)
+
+
+@pytest.mark.usefixtures("torchvision_models")
+def test_the_recorded_minimum_is_torchvisions():
+    import torchvision
+
+    for name, least in MIN_SIZES.items():
+        weights = torchvision.models.get_model_weights(name).DEFAULT
+        assert weights.meta["min_size"] == (least, least), name
+
+
+def test_training_may_need_more():
+    """Inception v3's auxiliary head needs a map of 17x17."""
+    network = compiled("inception_v3").network
+    assert [str(one) for one in legal_sizes(network)] == ["H ≥ 75", "W ≥ 75"]
+    assert [str(one) for one in legal_sizes(network, training=True)] == ["H ≥ 299", "W ≥ 299"]
+
+
+def net(body: str, dims: str = "N, 3, H=64, W=64") -> list[str]:
+    lines = "\n".join(f"    {line}" for line in body.split("\n"))
+    return [str(one) for one in legal_sizes(compile_text(f"net n:\n    input i: [{dims}]\n{lines}\n").network)]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("relu", ["H: any size", "W: any size"]),
+        ("conv(4, (5, 3), pad=0)", ["H ≥ 5", "W ≥ 3"]),
+        ("cat(maxpool(4) -> upsample(4), identity)", ["H divisible by 4", "W divisible by 4"]),
+        ("cat(maxpool((4, 2)) -> upsample((4, 2)), identity)", ["H divisible by 4", "W divisible by 2"]),
+        ("maxpool(8) -> flatten -> linear(10)", ["H: 64 to 71", "W: 64 to 71"]),
+        ("pad(5, mode=\"reflect\")", ["H ≥ 6", "W ≥ 6"]),
+        ("crop(50)", ["H ≥ 50", "W ≥ 50"]),
+        ("pixel_unshuffle(2)", ["H divisible by 2", "W divisible by 2"]),
+        ("cat(maxpool(8) -> upsample(8), crop(64))", ["H: 64 to 71", "W: 64 to 71"]),
+        ("cat(conv(4, 3, 2) -> upsample(2), identity) -> conv(2, 17, pad=0)", ["H divisible by 2 and ≥ 18"] * 1 + ["W divisible by 2 and ≥ 18"]),
+        ("conv_transpose(4, 4, 2, pad=3)", ["H ≥ 3", "W ≥ 3"]),
+    ],
+)  # fmt: skip
+def test_answers_in_words(body, expected):
+    assert net(body) == expected
+
+
+def test_two_inputs_that_must_agree():
+    text = "net n:\n    input a: [N, 3, H=64, W=64]\n    input b: [N, 3, K=64, L=64]\n    add(a, b)\n"
+    assert [str(one) for one in legal_sizes(compile_text(text).network)] == ["H: 64", "W: 64", "K: 64", "L: 64"]
+
+
+@pytest.mark.parametrize(("sizes", "nearest"), [((1, 3, 40, 500), "H = 63"), ((1, 3, 40, 10), "H = 63, W = 63")])
+def test_an_illegal_input_is_told_the_nearest_legal_one(sizes, nearest):
+    with pytest.raises(archdsl.CompileError, match=f"nearest legal size is {nearest}"):
+        archdsl.check("alexnet", sizes=(sizes,))
+
+
+def test_check_states_what_a_net_accepts(capsys):
+    assert main(["check", "alexnet"]) == 0
+    assert capsys.readouterr().out.endswith("at 224x224; H, W ≥ 63\n")
+    assert main(["check", "alexnet", "--shapes"]) == 0
+    assert "\nH ≥ 63, because of `maxpool` on line" in capsys.readouterr().out
+    assert main(["check", "alexnet", "--format", "json"]) == 0
+    height, _ = json.loads(capsys.readouterr().out)[0]["legal"]
+    assert (height["name"], height["from"], height["period"], height["residues"]) == ("H", 63, 1, [0])
+
+
+def test_the_nearest_of_an_odd_set():
+    one = Legal("H", ((3, 4),), 16, 8, (0, 1))
+    assert [n for n in range(1, 40) if n in one] == [3, 4, 16, 17, 24, 25, 32, 33]
+    assert [one.nearest(n) for n in (1, 4, 9, 10, 12, 20, 21)] == [3, 4, 4, 16, 16, 17, 24]

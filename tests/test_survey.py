@@ -1,0 +1,75 @@
+"""Several mistakes in one run: independent ones only, each place once, none in a file that is right."""
+
+from __future__ import annotations
+
+import pytest
+
+from archdsl import project
+from archdsl.cli import main
+from archdsl.project import Project
+from archdsl.survey import survey
+
+MANY = """\
+block b(c):
+    conv(c, 3, strid=2) -> bn -> relu
+    cnv(c, 3)
+
+net one(c=8):
+    input i: [N, 3, H=64, W=64]
+    b(c)
+    liner(10)
+
+net two = one(16)
+
+net three:
+    input i: [N, 3, H=64, W=64]
+    add(conv(4, 3), identity)
+    relu(slope=3)
+"""
+
+
+@pytest.mark.parametrize("stem", project.bundled())
+def test_a_file_that_is_right_has_none(stem):
+    assert survey(Project().open(project.path_of(stem))) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for i, (a, b) in enumerate([(1, 2)]):\n        conv(a + b, 3) -> out{i}: relu\n        kept{i} = x\n    add(kept0, kept0)",
+        "sizes = [n * 2 for n in range(3) if n > 0]\n    conv(sizes[0], 3) -> c: bn(init=zeros)",
+        "half = x.channels // 1\n    if half > 2:\n        relu\n    output y = x",
+    ],
+)
+def test_names_that_a_body_binds_are_known(body):
+    assert survey(Project().text(f"net n(c=3):\n    input i: [N, 3, H=8, W=8]\n    {body}\n")) == []
+
+
+def test_independent_mistakes_come_together(tmp_path, capsys):
+    path = tmp_path / "many.arch"
+    path.write_text(MANY)
+    assert main(["check", str(path), "--format", "short"]) == 1
+    lines = [line.split("many.arch:")[1].split(": ")[:2] for line in capsys.readouterr().out.splitlines()]
+    places = [(int(place.split(":")[0]), code) for place, code in lines]
+    assert places == [
+        (2, "error[E0202]"), (3, "error[E0201]"), (8, "error[E0201]"), (14, "error[E0302]"), (15, "error[E0202]")
+    ]  # fmt: skip
+
+
+def test_a_mistake_that_nets_share_is_one(tmp_path, capsys):
+    path = tmp_path / "shared.arch"
+    nets = "".join(f"net n{i}:\n    input i: [N, 3, H=8, W=8]\n    b\n" for i in range(6))
+    path.write_text("block b:\n    conv(4, 99, pad=0)\n" + nets)
+    assert main(["check", str(path)]) == 1
+    text = capsys.readouterr().err
+    assert text.count("error[") == 1 and "and 5 more: `n1`, `n2`, `n3` and others" in text
+
+
+def test_nets_that_are_right_are_still_reported(tmp_path, capsys):
+    path = tmp_path / "half.arch"
+    path.write_text(
+        "net good:\n    input i: [N, 3, H=8, W=8]\n    relu\nnet bad:\n    input i: [N, 3, H=8, W=8]\n    rely\n"
+    )
+    assert main(["check", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("good: ") and "did you mean `relu`" in err
