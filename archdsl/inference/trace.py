@@ -50,7 +50,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
     model = copy.deepcopy(model, shared).eval()  # a copy of the structure, not of the weights
     try:
         graph = Tracer().trace(model)
-    except (fx.proxy.TraceError, RuntimeError) as problem:
+    except Exception as problem:  # whatever a `forward` says to values that are not there yet
         raise TypeError(f"{type(model).__name__} cannot be optimized: {problem}") from problem
     for node in graph.nodes:
         node.type = None  # annotations that are texts cannot be pickled
