@@ -42,4 +42,10 @@ bench:  ## time `archdsl check` and `sweep` beside the counters that people use
 	$(PYTHON) -m benchmarks.check
 	$(PYTHON) -m benchmarks.sweep
 
-.PHONY: help check lint types contracts test slow golden grammar manual format bench
+bench-networks:  ## time `archdsl.optimize` beside eager, torch.fx and inductor
+	$(PYTHON) -m benchmarks.networks
+
+bench-kernels:  ## time the kernels layer by layer, on a GPU
+	$(PYTHON) -m benchmarks.kernels
+
+.PHONY: help check lint types contracts test slow golden grammar manual format bench bench-networks bench-kernels

@@ -8,8 +8,9 @@
     checked = archdsl.check("densenet121")              # exact shapes, parameters and MACs, without torch
     source = archdsl.compile("densenet121")             # Python that needs only torch
     found = archdsl.sweep("mobilenet_v1", width=[0.5, 1])   # what each setting costs
+    fast = archdsl.optimize(model)                      # for inference: norms folded, epilogues fused
 
-Only `load` and `loads` import torch, when they are first used.
+Only `load`, `loads` and `optimize` import torch, when they are first used.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archdsl.cost.search import search
     from archdsl.cost.sweep import Range, sweep
+    from archdsl.inference import optimize
     from archdsl.load import load, loads
     from archdsl.weights import WeightsError
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "Range", "WeightsError", "__version__", "check", "compile", "load", "loads", "nets", "search",
-    "sweep",
+    "CompileError", "Range", "WeightsError", "__version__", "check", "compile", "load", "loads", "nets", "optimize",
+    "search", "sweep",
 ]  # fmt: skip
 
 
@@ -45,6 +47,10 @@ def __getattr__(name: str) -> object:
 
         globals().update(Range=Range, search=search, sweep=sweep)
         return globals()[name]
+    if name == "optimize":
+        from archdsl.inference import optimize
+
+        return optimize
     raise AttributeError(f"module `archdsl` has no attribute `{name}`")
 
 

@@ -51,12 +51,17 @@ def compile(
     net: str | None = None,
     in_channels: int | None = None,
     outputs: Sequence[str] = (),
+    kernels: str = "none",
+    inference: bool = False,
     **params: Any,
 ) -> str:
     """Return a network as Python source that needs only torch.
 
-    Arguments as for `check`. The text is deterministic; its last class is the network.
+    Arguments as for `check`. The text is deterministic; its last class is the network. `kernels` as for `load`: with
+    "all" or "auto" the text may need archdsl's kernels. With `inference` it has a function of that name, which returns
+    the network optimized, and needs archdsl.
     """
     from archdsl.emit import emit
 
-    return emit(compiled(name, net=net, params=params, in_channels=in_channels, outputs=outputs).network).text
+    found = compiled(name, net=net, params=params, in_channels=in_channels, outputs=outputs)
+    return emit(found.network, kernels=kernels, inference=inference).text

@@ -62,6 +62,10 @@ def _parser() -> ArgumentParser:
     compile.add_argument("name", metavar="FILE|NAME", help="an .arch file, or a bundled network")
     compile.add_argument("-o", "--output", metavar="OUT", help="the file to write; `-` prints it (default: NET.py)")
     compile.add_argument("--emit", choices=("python", "ir", "ast", "json"), default="python", help="what to write")
+    compile.add_argument(
+        "--kernels", choices=("none", "auto", "all"), default="none", help="which layers run on archdsl.kernels"
+    )
+    compile.add_argument("--inference", action="store_true", help="add a function that returns the network optimized")
     _net_options(compile)
     add_parsers(commands, _net_options)
     listing = commands.add_parser("list", help="list the bundled networks")
@@ -160,7 +164,7 @@ def _compile(options: Namespace) -> int:
     from archdsl.report import human, report
 
     found = compiled(options.name, net=options.net, **_given(options))
-    text, suffix = _emitted(found, options.emit)
+    text, suffix = _emitted(found, options)
     figures = report(found.network)
     if options.output == "-":
         print(text, end="")
@@ -200,7 +204,8 @@ def _diff(options: Namespace) -> int:
     return diff(options, left.network, right.network)
 
 
-def _emitted(found: Compiled, form: str) -> tuple[str, str]:
+def _emitted(found: Compiled, options: Namespace) -> tuple[str, str]:
+    form = options.emit
     if form == "ast":
         from archdsl.dump import tree
 
@@ -217,7 +222,7 @@ def _emitted(found: Compiled, form: str) -> tuple[str, str]:
         return json.dumps(report(found.network).as_json(), indent=2) + "\n", ".json"
     from archdsl.emit import emit
 
-    return emit(found.network).text, ".py"
+    return emit(found.network, kernels=options.kernels, inference=options.inference).text, ".py"
 
 
 def _write(path: str, text: str) -> None:

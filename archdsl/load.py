@@ -33,6 +33,7 @@ def load(
     outputs: Sequence[str] = (),
     net: str | None = None,
     in_channels: int | None = None,
+    kernels: str = "auto",
     **params: Any,
 ) -> nn.Module:
     """Return a network as a module in training mode, freshly initialized or with the weights of a file.
@@ -45,6 +46,8 @@ def load(
     `name` is a bundled net (`archdsl.nets()` lists them) or the path of an `.arch` file, whose net of its own name, or
     whose only net, is taken where `net` does not say which. `params` are parameters that the net declares; a text is
     read as an expression of the language (`norm="gn(32)"`). `in_channels` replaces the channels of the first input.
+    `kernels` says which depthwise convolutions and shuffles are layers of `archdsl.kernels`, with the same parameters
+    under the same names: "all", "none", or "auto", those that a measurement shows to win.
 
     `weights` is a `.safetensors` file or one that `torch.save` wrote, which is read without running code; its names are
     the network's own or those of a library that the `.keys` file beside the network declares. `outputs` are steps by
@@ -54,7 +57,7 @@ def load(
     weights do not fit.
     """
     found = compiled(name, net=net, params=params, in_channels=in_channels, outputs=outputs)
-    model = instantiate(found)
+    model = instantiate(found, kernels)
     if weights is not None:
         libraries = rules(found.file.source.name)
         carry_over(model, read(weights), libraries, partly=bool(outputs), source=fspath(weights))
@@ -67,6 +70,7 @@ def loads(
     outputs: Sequence[str] = (),
     net: str | None = None,
     in_channels: int | None = None,
+    kernels: str = "auto",
     **params: Any,
 ) -> nn.Module:
     r"""Return a network given as a text; see `load`.
@@ -78,12 +82,12 @@ def loads(
       (1): ReLU(inplace=True)
     )
     """
-    return instantiate(compile_text(text, net=net, params=params, in_channels=in_channels, outputs=outputs))
+    return instantiate(compile_text(text, net=net, params=params, in_channels=in_channels, outputs=outputs), kernels)
 
 
-def instantiate(network: Compiled) -> nn.Module:
+def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:
     """Lower a checked network and build it."""
-    emitted = emit(network.network)
+    emitted = emit(network.network, kernels=kernels)
     module = _executed(emitted.text)
     built = getattr(module, emitted.class_name)()
     assert isinstance(built, nn.Module), "a net is a module"

@@ -1,1 +1,28 @@
-"""Fused Triton kernels. There are none yet: every network runs on PyTorch's own operators."""
+"""Convolutions of small arithmetic and channel shuffles as fused Triton kernels, each an operator of PyTorch.
+
+    y = depthwise_conv2d(x, weight, scale, shift, act="relu6", padding=1)    # one pass over memory
+    y = pointwise_conv2d(x, weight, scale, shift, residual=x)
+    y = channel_shuffle(x, 2)
+
+epilogue   what follows a convolution in the same pass
+layout     memory formats
+available  whether the kernels can run here
+depthwise, pointwise, shuffle   one operation each: reference, kernels, launchers, operator, autograd, function
+layers     modules with the parameters of PyTorch's
+
+Importing this package imports torch, and Triton where it is installed. Without it, and on a CPU, ATen runs instead.
+"""
+
+from archdsl.kernels.depthwise import depthwise_conv2d
+from archdsl.kernels.layers import ChannelShuffle, DepthwiseConv2d
+from archdsl.kernels.pointwise import pointwise_conv2d, pointwise_conv2d_scatter
+from archdsl.kernels.shuffle import channel_shuffle
+
+__all__ = [
+    "ChannelShuffle",
+    "DepthwiseConv2d",
+    "channel_shuffle",
+    "depthwise_conv2d",
+    "pointwise_conv2d",
+    "pointwise_conv2d_scatter",
+]

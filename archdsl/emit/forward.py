@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LETTERS = ("y", "z", "u", "v", "w")
 DEEPEST = 4  # calls inside one another in one expression
 JOINS = ("add", "mul", "cat")
-WORDS = frozenset({"self", "torch", "nn", "F", "OrderedDict", "NamedTuple"})
+WORDS = frozenset({"self", "torch", "nn", "F", "OrderedDict", "NamedTuple", "channel_shuffle"})
 
 
 class Forward:

@@ -15,6 +15,7 @@ from archdsl.emit.forward import Forward
 from archdsl.emit.groups import Groups
 from archdsl.emit.layout import WIDTH, Child, Piece, label, labelled_runs, looped, sequence
 from archdsl.ir import Scope
+from archdsl.lower import lower
 from archdsl.ops import OPS
 from archdsl.ops.wrap import WRAPPERS
 from archdsl.record import Record
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 MAX_LAYERS = 1_000_000
 # Names that generated code uses otherwise, those of the classes that operators bring along among them.
 SUPPORT = "".join(str(op.support) for op in (*OPS.values(), *WRAPPERS.values()))
-RESERVED = {"F", "OrderedDict", "NamedTuple", *re.findall(r"^class (\w+)", SUPPORT, re.MULTILINE)}
+RESERVED = {"F", "OrderedDict", "NamedTuple", "DepthwiseConv2d", *re.findall(r"^class (\w+)", SUPPORT, re.MULTILINE)}
 
 
 class Emitted(Record):
@@ -55,16 +56,18 @@ class ResultText(Record):
     outputs: list[str]
 
 
-def emit(network: ir.Network) -> Emitted:
+def emit(network: ir.Network, *, kernels: str = "none", inference: bool = False) -> Emitted:
     """Lower a checked network to the text of a Python module that needs only torch.
 
-    The text is deterministic: it depends on the network alone, not on paths, times or hash seeds.
+    With `kernels` other than "none" it needs archdsl's kernels too (see `lower`), and with `inference` archdsl itself,
+    for its further function `inference`, which returns the network optimized. The text is deterministic: it depends
+    on the network alone, not on paths, times or hash seeds.
     """
     layers = _layers(network.scope, {})
     if layers > MAX_LAYERS:
         raise errors.limit_exceeded(network.scope.span, "this network has too many modules", f"{layers:,}", MAX_LAYERS)
-    writer = Writer(network)
-    return Emitted(writer.text(), writer.plans[-1].name)
+    writer = Writer(lower(network, kernels))
+    return Emitted(writer.text(inference), writer.plans[-1].name)
 
 
 def lifetimes(network: ir.Network) -> dict[int, dict[int, int | None]]:
@@ -115,7 +118,7 @@ class Writer:
             self.texts.append(text)
             self.by_scope.update({id(scope): plan for scope in scopes})
 
-    def text(self) -> str:
+    def text(self, inference: bool = False) -> str:
         """Print the file."""
         from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -136,6 +139,7 @@ class Writer:
             support=[s.rstrip() for s in support],
             result=self.result,
             doc=_module_doc(self.network),
+            inference=inference,
         )
         return body.replace("@imports@\n", "\n".join(_imports(body)) + "\n")
 
@@ -369,4 +373,8 @@ def _imports(body: str) -> list[str]:
     lines.append("from torch import nn")
     if "odeint_adjoint" in body:
         lines.append("from torchdiffeq import odeint, odeint_adjoint")
+    kernels = [name for name in ("DepthwiseConv2d", "channel_shuffle") if re.search(rf"\b{name}\(", body)]
+    ours = [f"from archdsl.kernels import {', '.join(kernels)}"] if kernels else []
+    ours += ["from archdsl import optimize"] if re.search(r"\boptimize\(", body) else []
+    lines += ["", *sorted(ours)] if ours else []
     return ["from __future__ import annotations", "", *lines]

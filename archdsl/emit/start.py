@@ -8,6 +8,7 @@ from __future__ import annotations
 from archdsl.eager import is_plain_sequence
 from archdsl.emit.groups import has_class
 from archdsl.ir import Scope
+from archdsl.lower import BASES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,11 +100,12 @@ def _sites(plan: ClassPlan, scope: Scope, path: str) -> Iterator[Site]:
         weights = node.what.weights(x)
         call = node.what.module(x)
         assert call is not None, "an operator with state has a module"
+        kind = BASES.get(call.target, call.target)
         given = dict(node.init)
         for parameter in weights:
-            yield Site(plan, place, call.target, parameter, given.get(parameter))
+            yield Site(plan, place, kind, parameter, given.get(parameter))
         if "bias" not in weights and hasattr(node.what, "bias"):
-            yield Site(plan, place, call.target, "bias", None, absent=True)
+            yield Site(plan, place, kind, "bias", None, absent=True)
 
 
 def _joined(plan: ClassPlan, scope: Scope, path: str, node: Node) -> str:

@@ -1,0 +1,105 @@
+"""Networks made for inference: each tensor moved once.
+
+trace     a module as a graph of calls
+fold      norms into weights, activations and additions into the pass of a convolution
+channels  concatenations, splits and shuffles as the order of channels
+scatter   what has to be gathered is written where it is read
+layers    what the optimized network consists of
+traffic   the bytes that it moves
+"""
+
+from __future__ import annotations
+
+import copy
+from itertools import chain
+from typing import Any
+
+from torch import fx, nn
+
+from archdsl.inference.channels import arrange
+from archdsl.inference.fold import Notes, fold, overwrite
+from archdsl.inference.layers import ChannelsLast, Conv2d
+from archdsl.inference.scatter import scatter
+from archdsl.inference.trace import add, trace
+from archdsl.inference.traffic import Traffic, traffic
+
+
+class Optimized(nn.Module):
+    """A network for inference, made by `optimize`: same inputs and outputs, within rounding."""
+
+    def __init__(self, graph: fx.GraphModule, fused: Notes) -> None:
+        super().__init__()
+        self.network, self.fused = graph, fused
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.network(*inputs)
+
+    def report(self, plain: nn.Module, *inputs: Any, element: int = 2) -> str:
+        """Say what was fused, and the bytes that one inference of `inputs` moves in the plain module and here.
+
+        Bytes of activations, `element` to a number (2 in bf16), each tensor read and written where a step does so;
+        weights are not counted. Runs both once.
+        """
+        before, after = traffic(trace(plain), *inputs, element=element), traffic(self.network, *inputs, element=element)
+        return _report(self.fused, before, after)
+
+
+def _report(fused: Notes, before: Traffic, after: Traffic) -> str:
+    lines = [f"{count:4d}  {what}" for what, count in fused.items()]
+    lines.append(f"{before.steps} steps that move {before.bytes / 1e6:.1f} MB before")
+    lines.append(f"{after.steps} steps that move {after.bytes / 1e6:.1f} MB after")
+    return "\n".join(lines)
+
+
+def optimize(model: nn.Module, *, kernels: str = "auto", verbose: bool = False) -> Optimized:
+    """Return a module for inference that computes what `model` computes in evaluation, and moves less memory.
+
+    >>> import archdsl, torch
+    >>> model = archdsl.load("mobilenet_v2").eval()
+    >>> fast = archdsl.optimize(model)
+    >>> x = torch.randn(1, 3, 224, 224)
+    >>> with torch.inference_mode():
+    ...     torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-4)
+
+    Batch norms go into the weights of their convolutions, activations and additions into the pass of a convolution,
+    concatenations, splits and shuffles into the order of channels; everything is channels_last. The model is left as
+    it is, and the result has weights of its own. On a CPU oneDNN runs the fused convolutions. On a GPU `kernels` says
+    where Triton's run: "auto" where `archdsl.measured` has a measurement that they win, "all" wherever they can,
+    "none" nowhere. `verbose` prints what was fused.
+
+    Raises `TypeError` for a module whose `forward` cannot be followed, because it decides by values.
+    """
+    if kernels not in ("auto", "all", "none"):
+        raise ValueError(f'kernels must be "auto", "all" or "none", not {kernels!r}')
+    graph = trace(model)
+    fused: Notes = {}
+    fold(graph, fused)
+    arrange(graph, fused)
+    if kernels == "all":
+        scatter(graph, fused)
+    overwrite(graph, fused)
+    _finish(graph, kernels, {t.data_ptr() for t in chain(model.parameters(), model.buffers())})
+    if verbose:
+        print("\n".join(f"{count:4d}  {what}" for what, count in fused.items()))
+    return Optimized(graph, fused)
+
+
+def _finish(graph: fx.GraphModule, kernels: str, shared: set[int]) -> None:
+    """Start in channels_last, give what is left of the model memory of its own, and write the code."""
+    start = add(graph, "channels_last", ChannelsLast())
+    for node in list(graph.graph.nodes):
+        if node.op == "placeholder":
+            with graph.graph.inserting_after(node):
+                made = graph.graph.call_module(start, (node,))
+            node.replace_all_uses_with(made, delete_user_cb=lambda user, made=made: user is not made)
+    graph.graph.eliminate_dead_code()
+    graph.delete_all_unused_submodules()
+    for name, child in list(graph.named_modules()):
+        if isinstance(child, Conv2d):
+            child.kernels = kernels
+            child.own(shared)
+        elif not list(child.children()) and next(child.parameters(), None) is not None:
+            graph.set_submodule(name, copy.deepcopy(child).requires_grad_(False))
+    graph.graph.lint()
+    graph.recompile()
+    graph.eval()

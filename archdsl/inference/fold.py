@@ -1,0 +1,218 @@
+"""What surrounds a convolution goes into it: norms into its weights, activations and additions into its pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from archdsl.inference.layers import CLIPS, Clamp, Conv2d
+from archdsl.inference.trace import ABSENT, activation, add, addends, is_pool, module
+
+Notes = dict[str, int]  # what was done, and how often
+
+
+def fold(graph: fx.GraphModule, notes: Notes) -> None:
+    """Do all of it, in an order in which each step finds what the one before has left."""
+    drop_absent(graph)
+    take_convolutions(graph)
+    fold_norms_behind(graph, notes)
+    fold_norms_before(graph, notes)
+    pool_first(graph, notes)
+    fuse_epilogues(graph, notes)
+
+
+def replace(node: fx.Node, by: fx.Node) -> None:
+    """Let the readers of a node read another, and remove it."""
+    node.replace_all_uses_with(by)
+    node.graph.erase_node(node)
+
+
+def convolution(graph: fx.GraphModule, node: object) -> Conv2d | None:
+    """Return the layer of a node that is a convolution of ours."""
+    called = module(graph, node)
+    return called if isinstance(called, Conv2d) else None
+
+
+def drop_absent(graph: fx.GraphModule) -> None:
+    """Remove what does nothing in evaluation."""
+    for node in list(graph.graph.nodes):
+        if isinstance(module(graph, node), ABSENT) or (
+            node.op == "call_function" and node.target is torch.nn.functional.dropout
+        ):
+            replace(node, node.args[0])
+
+
+def take_convolutions(graph: fx.GraphModule) -> None:
+    """Give every convolution a layer of its own, with weights of its own; shared weights become copies."""
+    for number, node in enumerate(list(graph.graph.nodes)):
+        conv = module(graph, node)
+        if isinstance(conv, nn.Conv2d) and conv.padding_mode == "zeros" and not isinstance(conv.padding, str):
+            node.target = add(graph, f"conv{number}", Conv2d(conv))
+
+
+def affine(norm: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the scale and shift of a batch norm in evaluation, computed in float64."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    mean, variance = norm.running_mean.double(), norm.running_var.double()
+    scale = torch.rsqrt(variance + norm.eps)
+    if norm.weight is not None:
+        scale = scale * norm.weight.detach().double()
+    shift = -mean * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias.detach().double()
+    return scale.to(norm.running_mean.dtype), shift.to(norm.running_mean.dtype)
+
+
+def _norm(graph: fx.GraphModule, node: object) -> nn.BatchNorm2d | None:
+    called = module(graph, node)
+    return called if isinstance(called, nn.BatchNorm2d) and called.running_mean is not None else None
+
+
+def fold_norms_behind(graph: fx.GraphModule, notes: Notes) -> None:
+    """Fold each batch norm that follows a convolution, its only reader, into the weights."""
+    for node in list(graph.graph.nodes):
+        norm = _norm(graph, node)
+        if norm is None:
+            continue
+        source = node.args[0]
+        conv = convolution(graph, source)
+        if conv is not None and len(source.users) == 1:
+            conv.scale_out(*affine(norm))
+            replace(node, source)
+            _note(notes, "batch norms folded into the convolution before")
+
+
+def fold_norms_before(graph: fx.GraphModule, notes: Notes) -> None:
+    """Fold a batch norm before 1x1 convolutions into their weights; a ReLU between becomes a clamp by channel."""
+    for node in list(graph.graph.nodes):
+        norm = _norm(graph, node)
+        if norm is None:
+            continue
+        last, clip = _clipped(graph, node)
+        readers = [convolution(graph, user) for user in last.users]
+        if not readers or not all(r is not None and _absorbs(r, last, u) for r, u in zip(readers, last.users)):
+            continue
+        scale, shift = affine(norm)
+        if clip is not None:
+            scale, shift, low, high = clamped(scale, shift, *clip)
+            name = add(graph, f"clamp_{node.name}", Clamp(low, high))
+            with graph.graph.inserting_before(node):
+                made = graph.graph.call_module(name, (node.args[0],))
+            replace(last, made)
+            graph.graph.erase_node(node)
+        else:
+            replace(node, node.args[0])
+        for conv in readers:
+            assert conv is not None
+            conv.scale_in(scale, shift)
+        _note(notes, "batch norms folded into the 1x1 convolution behind")
+
+
+def _clipped(graph: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, tuple[float, float] | None]:
+    """Return the ReLU behind a norm, its only reader, and its limits; or the norm itself."""
+    user = next(iter(node.users), None)
+    act = activation(graph, user)
+    if user is not None and len(node.users) == 1 and act is not None and act[0] in CLIPS:
+        return user, CLIPS[act[0]]
+    return node, None
+
+
+def _absorbs(conv: Conv2d, source: fx.Node, reader: fx.Node) -> bool:
+    return reader.args == (source,) and conv.groups == 1 and conv.weight.shape[2:] == (1, 1) and not any(conv.padding)
+
+
+def clamped(
+    scale: torch.Tensor, shift: torch.Tensor, low: float, high: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Write clip(scale * x + shift, low, high) as scale' * clamp(x, low', high') + shift', by channel.
+
+    Returns scale', shift', low' and high'. Where the scale is 0, the result is a constant: shift' alone.
+    """
+    ends = torch.stack([(low - shift) / scale, (high - shift) / scale])
+    constant = scale == 0
+    lows, highs = ends.amin(0).masked_fill(constant, 0.0), ends.amax(0).masked_fill(constant, 0.0)
+    return scale, torch.where(constant, shift.clamp(low, high), shift), lows, highs
+
+
+def pool_first(graph: fx.GraphModule, notes: Notes) -> None:
+    """Let an average of windows go before a 1x1 convolution: both are linear, and then there are fewer pixels."""
+    for node in list(graph.graph.nodes):
+        if not _averages(graph, node):
+            continue
+        source = node.args[0]
+        conv = convolution(graph, source)
+        if conv is None or len(source.users) > 1:
+            continue
+        if _absorbs(conv, source.args[0], source) and conv.stride == (1, 1):
+            node.replace_input_with(source, source.args[0])
+            node.replace_all_uses_with(source)
+            source.replace_input_with(source.args[0], node)
+            node.append(source)
+            _note(notes, "average pools put before a 1x1 convolution")
+
+
+def _averages(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Say whether a node averages windows that lie within the map and do not overlap the edge."""
+    pool = module(graph, node)
+    if isinstance(pool, nn.AvgPool2d):
+        return pool.padding in (0, (0, 0)) and not pool.ceil_mode and pool.divisor_override is None
+    plain = node.op == "call_function" and node.target is torch.nn.functional.avg_pool2d
+    return plain and len(node.args) <= 2 and set(node.kwargs) <= {"stride", "kernel_size"}
+
+
+def fuse_epilogues(graph: fx.GraphModule, notes: Notes) -> None:
+    """Put activations and additions behind a convolution into its pass."""
+    order = {node: number for number, node in enumerate(graph.graph.nodes)}
+    for node in list(graph.graph.nodes):
+        act = activation(graph, node)
+        pair = addends(node)
+        if act is not None:
+            source = node.args[0]
+            conv = convolution(graph, source)
+            if conv is not None and conv.act == "none" and len(source.users) == 1:
+                conv.act, conv.slope = act
+                replace(node, source)
+                _note(notes, "activations fused into a convolution")
+        elif pair is not None:
+            source, other = sorted(pair, key=lambda n: order.get(n, 0), reverse=True)
+            for found, residual in ((source, other), (other, source)):
+                if _takes_residual(graph, found, residual):
+                    with graph.graph.inserting_before(node):
+                        made = graph.graph.call_module(str(found.target), (found.args[0], residual))
+                    order[made] = order[node]
+                    replace(node, made)
+                    graph.graph.erase_node(found)
+                    _note(notes, "additions fused into a convolution")
+                    break
+
+
+def _takes_residual(graph: fx.GraphModule, node: fx.Node, residual: fx.Node) -> bool:
+    """Say whether an addition can go into the convolution: nothing is behind it yet, and it alone makes the value."""
+    conv = convolution(graph, node)
+    if conv is None or conv.act != "none" or len(node.args) > 1 or len(node.users) != 1 or residual is node:
+        return False
+    return residual.op != "get_attr"
+
+
+def _note(notes: Notes, what: str) -> None:
+    notes[what] = notes.get(what, 0) + 1
+
+
+def fresh(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Say whether a value has memory of its own: a result of a convolution or a pool."""
+    return convolution(graph, node) is not None or is_pool(graph, node)
+
+
+def overwrite(graph: fx.GraphModule, notes: Notes) -> None:
+    """Let a convolution write its result over a residual that nobody reads after it."""
+    order = {node: number for number, node in enumerate(graph.graph.nodes)}
+    for node in graph.graph.nodes:
+        conv = convolution(graph, node)
+        if conv is None or len(node.args) < 2:
+            continue
+        residual = node.args[1]
+        others = [user for user in residual.users if user is not node]
+        if fresh(graph, residual) and all(fresh(graph, u) and order[u] < order[node] for u in others):
+            conv.overwrites = residual is not node.args[0]

@@ -1,0 +1,304 @@
+"""The layers of an optimized network: few, and each moves its tensors once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from archdsl.measured import wins
+
+CLIPS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
+
+ONEDNN_IS_HERE = torch.backends.mkldnn.is_available()
+
+# Names and constants that oneDNN's fused convolutions know our activations by.
+ONEDNN: dict[str, tuple[str, list[float], str]] = {
+    "none": ("none", [], ""),
+    "relu": ("relu", [], ""),
+    "relu6": ("hardtanh", [0.0, 6.0], ""),
+    "silu": ("swish", [], ""),
+    "hardswish": ("hardswish", [], ""),
+    "hardsigmoid": ("hardsigmoid", [], ""),
+    "sigmoid": ("sigmoid", [], ""),
+    "gelu": ("gelu", [], "none"),
+    "gelu_tanh": ("gelu", [], "tanh"),
+    "leaky_relu": ("leaky_relu", [], ""),
+}
+
+
+def activated(z: torch.Tensor, act: str, slope: float) -> torch.Tensor:
+    """Apply an activation to a tensor that may be overwritten."""
+    if act == "none":
+        return z
+    if act == "leaky_relu":
+        return F.leaky_relu(z, slope, inplace=True)
+    if act in ("sigmoid", "gelu", "gelu_tanh"):
+        return torch.sigmoid(z) if act == "sigmoid" else F.gelu(z, approximate="tanh" if act == "gelu_tanh" else "none")
+    function = {"relu": F.relu, "relu6": F.relu6, "silu": F.silu, "hardswish": F.hardswish}.get(act, F.hardsigmoid)
+    return function(z, inplace=True)
+
+
+class Conv2d(nn.Module):
+    """Convolution with what follows it: act(conv(x) + bias + residual), [N, C, H, W] -> [N, OUT, H', W'].
+
+    Weights are buffers in channels_last: an optimized network is for inference. On a CPU oneDNN runs all of it in one
+    pass, from weights that are reordered once for a size of input, where PyTorch's convolution reorders them in every
+    call; the residual's memory becomes the result's where nobody reads it later (`overwrites`). On a GPU the kernels of
+    this package run where a measurement says so, else cuDNN.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        weight = conv.weight.detach()  # the model's own, until something is folded: then a new tensor
+        bias = weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.stride, self.dilation, self.groups = tuple(conv.stride), tuple(conv.dilation), conv.groups
+        self.padding = tuple(int(p) for p in conv.padding)
+        self.act, self.slope, self.overwrites, self.kernels = "none", 0.0, False, "auto"
+        self._packed: tuple[torch.Size, torch.Tensor, int, tuple[Any, ...]] | None = None
+        self._chosen: dict[tuple[int, torch.dtype], bool] = {}
+
+    # ------------------------------------------------------------ changes of the pass that builds the network
+    @torch.no_grad()
+    def scale_out(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
+        """Fold an affine map of the result, such as a batch norm."""
+        self.weight = self.weight * scale.view(-1, 1, 1, 1)
+        self.bias = self.bias * scale + shift
+
+    @torch.no_grad()
+    def scale_in(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
+        """Fold an affine map of the input of a 1x1 convolution without a margin."""
+        assert self.groups == 1
+        assert not any(self.padding)
+        assert self.weight.shape[2:] == (1, 1)
+        self.bias = self.bias + self.weight.flatten(1) @ shift
+        self.weight = self.weight * scale.view(1, -1, 1, 1)
+
+    def permute(self, inputs: list[int] | None, outputs: list[int] | None) -> None:
+        """Take the input channels, or leave the output channels, in another order."""
+        if inputs is not None:
+            self.weight = self.weight[:, inputs]
+        if outputs is not None:
+            self.weight, self.bias = self.weight[outputs], self.bias[outputs]
+
+    def own(self, others: set[int]) -> None:
+        """Make weights that are still tensors of the model, by their addresses, this layer's own."""
+        for name in ("weight", "bias"):
+            value = getattr(self, name)
+            if value.data_ptr() in others:
+                setattr(self, name, value.clone())
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel is convolved by itself."""
+        return self.groups == self.weight.shape[0] and self.weight.shape[1] == 1
+
+    # ------------------------------------------------------------ forward
+    def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        if self._one_pass(x):
+            return self._onednn(x, residual)
+        if x.is_cuda and self.kernels != "none":
+            made = self._triton(x, residual)
+            if made is not None:
+                return made
+        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        if residual is not None:
+            y = y + residual
+        return activated(y, self.act, self.slope)
+
+    def _one_pass(self, x: torch.Tensor) -> bool:
+        """Say whether oneDNN takes this call."""
+        return (
+            not torch.compiler.is_compiling()
+            and ONEDNN_IS_HERE
+            and x.dtype == torch.float32
+            and x.device.type == "cpu"
+            and x.numel() > 0
+            and self._buffers["weight"].dtype == torch.float32
+            and not (x.requires_grad and torch.is_grad_enabled())
+            and not torch.jit.is_tracing()
+        )
+
+    def _onednn(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
+        weight, bias, *where = common = self._arguments(x.shape)
+        name, constants, algorithm = ONEDNN[self.act]
+        ops = torch.ops.mkldnn
+        if residual is None:
+            scalars = [self.slope] if self.act == "leaky_relu" else constants
+            return ops._convolution_pointwise(x, *common, name, scalars, algorithm)
+        if name not in ("none", "relu") or not residual.is_contiguous(memory_format=torch.channels_last):
+            y = ops._convolution_pointwise(x, *common, "none", [], "")
+            return activated(y.add_(residual), self.act, self.slope)
+        behind: tuple[object, ...] = ("add", 1.0, None if name == "none" else name, [], "")
+        if self.overwrites:
+            return ops._convolution_pointwise_.binary(residual, x, weight, bias, *where, *behind)
+        return ops._convolution_pointwise.binary(x, residual, weight, bias, *where, *behind)
+
+    def _arguments(self, shape: torch.Size) -> tuple[Any, ...]:
+        """Return what every call takes: weights reordered for a size of input, bias, and where the window goes.
+
+        Kept for one size, while the weights stay as they are. Looking tensors up through the module instead takes 2 us
+        more a call, a fiftieth of ShuffleNet v2.
+        """
+        weight = self._buffers["weight"]
+        assert weight is not None
+        version = 0 if weight.is_inference() else weight._version
+        packed = self._packed
+        if packed is None or packed[0] != shape or packed[1] is not weight or packed[2] != version:
+            where = (self.padding, self.stride, self.dilation, self.groups)
+            made = torch.ops.mkldnn._reorder_convolution_weight(weight, *where, list(shape))
+            self._packed = packed = (shape, weight, version, (made, self.bias, *where))
+        return packed[3]
+
+    def _triton(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor | None:
+        """Run a fused kernel, where the measurements or the caller choose one."""
+        place = (x.shape[2], x.dtype)
+        if place not in self._chosen:
+            self._chosen[place] = self._wins(x)
+        if not self._chosen[place]:
+            return None
+        from archdsl.kernels import depthwise_conv2d, pointwise_conv2d
+
+        if not self.depthwise:
+            options = {"stride": self.stride, "act": self.act, "slope": self.slope}
+            return pointwise_conv2d(x, self.weight, None, self.bias, residual, **options)
+        where = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        options = {"act": self.act, "slope": self.slope}
+        return depthwise_conv2d(x, self.weight, None, self.bias, residual, **where, **options)
+
+    def _wins(self, x: torch.Tensor) -> bool:
+        """Say whether there is a kernel for this layer, and it is to be taken."""
+        pointwise = self.weight.shape[2:] == (1, 1) and self.groups == 1 and not any(self.padding)
+        if not self.depthwise and not pointwise:
+            return False
+        operation = "depthwise" if self.depthwise else "pointwise"
+        kernel, channels, kind = self.weight.shape[2], self.weight.shape[0], str(x.dtype).removeprefix("torch.")
+        return self.kernels == "all" or wins(operation, kernel, self.stride[0], channels, x.shape[2], kind)
+
+    # ------------------------------------------------------------ module
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        self._packed = None
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_packed": None}
+
+    def extra_repr(self) -> str:
+        out, depth, *kernel = self.weight.shape
+        text = f"{depth * self.groups}, {out}, kernel_size={tuple(kernel)}, stride={self.stride}, groups={self.groups}"
+        return text + (f", act={self.act}" if self.act != "none" else "")
+
+
+class Clamp(nn.Module):
+    """max(min(x, high), low) by channel: all that is left of a norm and a ReLU before a 1x1 convolution.
+
+    relu(s*x + t) is s * max(x, -t/s) + t for s > 0, with a minimum for s < 0, and the convolution behind takes the s
+    and the t into its weights. Here a pass for a quarter of the time of norm and ReLU, which are two.
+    """
+
+    def __init__(self, low: torch.Tensor, high: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("low", low.view(1, -1, 1, 1))
+        self.register_buffer("high", high.view(1, -1, 1, 1))
+        self.one_sided = bool((high == float("inf")).all())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.maximum(x, self.low) if self.one_sided else torch.clamp(x, self.low, self.high)
+
+
+class Gather(nn.Module):
+    """Channels of several maps side by side: `pieces` are (which map, first channel, behind the last)."""
+
+    def __init__(self, pieces: list[tuple[int, int, int]]) -> None:
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, *xs: torch.Tensor) -> torch.Tensor:
+        rows = [x.permute(0, 2, 3, 1) for x in xs]  # `cat` of the last axis: of channels it takes up to 20 times longer
+        return torch.cat([rows[i][..., start:stop] for i, start, stop in self.pieces], 3).permute(0, 3, 1, 2)
+
+
+class Grow(nn.Module):
+    """The first maps of a concatenation that grows: a buffer for all channels, of which the first are filled."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shape = (x.shape[0], self.channels, *x.shape[2:])
+        y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        y[:, : x.shape[1]].copy_(x)
+        return y
+
+
+class Append(nn.Module):
+    """One more map of a concatenation that grows: written behind the `start` channels that are there.
+
+    Returns the channels up to and with it, a view. `earlier` is what the last step returned: its writing comes first.
+    """
+
+    def __init__(self, start: int) -> None:
+        super().__init__()
+        self.start = start
+
+    def forward(self, buffer: torch.Tensor, x: torch.Tensor, earlier: torch.Tensor | None = None) -> torch.Tensor:
+        stop = self.start + x.shape[1]
+        buffer[:, self.start : stop].copy_(x)
+        return buffer[:, :stop]
+
+
+class Maps(nn.Module):
+    """Memory for maps [N, width, H, W] behind each other, of the size of x."""
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.widths = widths
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.new_empty(sum(self.widths) * x.shape[0] * x.shape[2] * x.shape[3])
+
+
+class Scatter(nn.Module):
+    """A 1x1 convolution whose channels go to several maps of a buffer; returns the buffer."""
+
+    def __init__(self, conv: Conv2d, places: list[tuple[int, int, int]]) -> None:
+        super().__init__()
+        self.act, self.slope = conv.act, conv.slope
+        self.register_buffer("weight", conv.weight)
+        self.register_buffer("bias", conv.bias)
+        self.register_buffer("places", torch.tensor(places, device=conv.weight.device).T.contiguous())
+
+    def forward(self, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
+        from archdsl.kernels import pointwise_conv2d_scatter
+
+        options = {"act": self.act, "slope": self.slope}
+        pointwise_conv2d_scatter(x, self.weight, self.bias, buffer, self.places, **options)
+        return buffer
+
+
+class Take(nn.Module):
+    """One map of a buffer, of the size of x: a view."""
+
+    def __init__(self, before: int, width: int) -> None:
+        super().__init__()
+        self.before, self.width = before, width
+
+    def forward(self, buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        n, _, h, w = x.shape
+        part = buffer[self.before * n * h * w : (self.before + self.width) * n * h * w]
+        return part.view(n, h, w, self.width).permute(0, 3, 1, 2)
+
+
+class ChannelsLast(nn.Module):
+    """The input of a network in channels_last."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x

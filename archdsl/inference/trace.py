@@ -1,0 +1,139 @@
+"""A module as a graph of calls, and what the calls are, whether written as modules or as functions."""
+
+from __future__ import annotations
+
+import copy
+import operator
+import sys
+from itertools import chain
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+Act = tuple[str, float]  # the name of an activation, and the slope of leaky_relu
+
+ABSENT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.Identity)
+ACTIVATIONS: dict[object, str] = {
+    nn.ReLU: "relu", F.relu: "relu", torch.relu: "relu",
+    nn.ReLU6: "relu6", F.relu6: "relu6",
+    nn.SiLU: "silu", F.silu: "silu",
+    nn.Hardswish: "hardswish", F.hardswish: "hardswish",
+    nn.Hardsigmoid: "hardsigmoid", F.hardsigmoid: "hardsigmoid",
+    nn.Sigmoid: "sigmoid", torch.sigmoid: "sigmoid", F.sigmoid: "sigmoid",
+    nn.GELU: "gelu", F.gelu: "gelu",
+    nn.LeakyReLU: "leaky_relu", F.leaky_relu: "leaky_relu",
+}  # fmt: skip
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+POOL_FUNCTIONS = (F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.max_pool2d)
+ADDITIONS = (operator.add, operator.iadd, torch.add)
+
+
+class Tracer(fx.Tracer):
+    """Follows a module into its blocks, and takes PyTorch's layers and all of `archdsl.kernels` as they are."""
+
+    def __init__(self) -> None:
+        kernels = sys.modules.get("archdsl.kernels")  # only a network that uses them has imported them
+        names = kernels.__all__ if kernels is not None else ()
+        super().__init__(autowrap_functions=tuple(f for n in names if not isinstance(f := getattr(kernels, n), type)))
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return type(m).__module__.startswith("archdsl.kernels") or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """Return what a module computes in evaluation, as a graph over the same parameters.
+
+    The module itself is left as it is. Raises `TypeError` where its `forward` decides by values, not by shapes.
+    """
+    shared = {id(t): t for t in chain(model.parameters(), model.buffers())}
+    model = copy.deepcopy(model, shared).eval()  # a copy of the structure, not of the weights
+    try:
+        graph = Tracer().trace(model)
+    except Exception as problem:  # whatever a `forward` says to values that are not there yet
+        raise TypeError(f"{type(model).__name__} cannot be optimized: {problem}") from problem
+    for node in graph.nodes:
+        node.type = None  # annotations that are texts cannot be pickled
+    return fx.GraphModule(model, graph, type(model).__name__)
+
+
+def module(graph: fx.GraphModule, node: object) -> nn.Module | None:
+    """Return the module that a node calls, if it calls one."""
+    if isinstance(node, fx.Node) and node.op == "call_module":
+        return graph.get_submodule(str(node.target))
+    return None
+
+
+def add(graph: fx.GraphModule, name: str, layer: nn.Module) -> str:
+    """Give a graph a further module, and return its name: the one that was wished, or a free one like it."""
+    while hasattr(graph, name):
+        name += "_"
+    graph.add_submodule(name, layer)
+    return name
+
+
+def activation(graph: fx.GraphModule, node: object) -> Act | None:
+    """Return which activation a node is, if it is one."""
+    called = module(graph, node)
+    if called is not None and type(called) in ACTIVATIONS:
+        return _named(
+            ACTIVATIONS[type(called)], getattr(called, "approximate", ""), getattr(called, "negative_slope", 0.0)
+        )
+    if isinstance(node, fx.Node) and node.op == "call_function" and node.target in ACTIVATIONS:
+        slope = node.args[1] if len(node.args) > 1 else node.kwargs.get("negative_slope", 0.01)
+        return _named(ACTIVATIONS[node.target], node.kwargs.get("approximate", ""), slope)
+    return None
+
+
+def _named(name: str, approximate: object, slope: object) -> Act:
+    if name == "gelu" and approximate == "tanh":
+        return "gelu_tanh", 0.0
+    return name, float(slope) if name == "leaky_relu" and isinstance(slope, (int, float)) else 0.0
+
+
+def is_pool(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Say whether a node pools each channel by itself."""
+    return isinstance(module(graph, node), POOLS) or (node.op == "call_function" and node.target in POOL_FUNCTIONS)
+
+
+def addends(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+    """Return the two tensors that a node adds, if it does that and nothing more."""
+    if node.op != "call_function" or node.target not in ADDITIONS or node.kwargs or len(node.args) != 2:
+        return None
+    left, right = node.args
+    return (left, right) if isinstance(left, fx.Node) and isinstance(right, fx.Node) else None
+
+
+def is_call(node: object, name: str, *args: object) -> bool:
+    """Say whether a node calls this method with these arguments behind the tensor."""
+    return isinstance(node, fx.Node) and node.op == "call_method" and node.target == name and node.args[1:] == args
+
+
+def shuffled(graph: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, int] | None:
+    """Return what a channel shuffle shuffles and by how many groups, if a node is one."""
+    called = module(graph, node)
+    if called is not None and type(called).__name__ == "ChannelShuffle":  # PyTorch's or ours
+        return node.all_input_nodes[0], int(called.groups)
+    if node.op == "call_function" and getattr(node.target, "__name__", "") == "channel_shuffle":
+        groups = node.args[1] if len(node.args) > 1 else node.kwargs["groups"]
+        return node.all_input_nodes[0], int(groups)
+    if not is_call(node, "flatten", 1, 2):
+        return None
+    swap = node.args[0]
+    if not is_call(swap, "transpose", 1, 2):
+        return None
+    split = swap.args[0]
+    if not (isinstance(split, fx.Node) and is_call(split, "unflatten", 1, split.args[2])):
+        return None
+    source, sizes = split.args[0], split.args[2]
+    if not isinstance(source, fx.Node) or not isinstance(sizes, tuple) or len(sizes) != 2 or sizes[1] != -1:
+        return None
+    return source, int(sizes[0])
+
+
+def is_cat(node: object) -> bool:
+    """Say whether a node concatenates channels."""
+    if not isinstance(node, fx.Node) or node.op != "call_function" or node.target is not torch.cat:
+        return False
+    dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    return dim == 1 and isinstance(node.args[0], (list, tuple))

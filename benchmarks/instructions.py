@@ -1,0 +1,178 @@
+"""Instructions that the tuned kernels take for an output, from machine code compiled without a GPU.
+
+A memory-bound kernel on an H200 may spend 31 instructions of a thread on a bf16 output (132 SMs x 128 lanes x 1.98 GHz
+over 4.3 TB/s at 4 bytes an output) before issuing them takes longer than moving the bytes. Counts are static: the
+kernels are straight-line code, and what a tile computes beyond the edge of a map is charged to the outputs within it.
+`python -m benchmarks.instructions` writes `results/instructions.json`; the tests hold the tuned kernel to its budget.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import triton
+from archdsl.kernels import depthwise
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+RESULTS = Path(__file__).resolve().parent / "results" / "instructions.json"
+TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+ISSUE = 132 * 4 * 32 * 1.98e9  # instructions of threads a second on an H200
+BANDWIDTH = 4.3e12  # bytes a second that a copy reaches on one
+TYPES = {torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.float32: "*fp32"}
+# channels, height and width, kernel, stride: the depthwise layers of MobileNet v2, ShuffleNet v2, EfficientNet-B0 and
+# ConvNeXt-T
+LAYERS = (
+    (32, 112, 3, 1), (96, 112, 3, 2), (144, 56, 3, 1), (192, 28, 3, 1), (384, 14, 3, 1), (576, 14, 3, 1),
+    (960, 7, 3, 1), (58, 28, 3, 1), (116, 14, 3, 1), (232, 7, 3, 1), (240, 28, 5, 1), (672, 14, 5, 1),
+    (1152, 7, 5, 1), (96, 56, 7, 1), (192, 28, 7, 1), (384, 14, 7, 1), (768, 7, 7, 1),
+)  # fmt: skip
+
+
+class Code(NamedTuple):
+    """What a compiled kernel is made of."""
+
+    instructions: list[str]
+    registers: int
+    spilled: int  # bytes of local memory a thread
+    text: str
+
+    def widest(self, name: str) -> int:
+        """Return the bits that the widest instruction of a name (LDG, STG) moves."""
+        found = [re.search(r"\.(64|128)\b", i) for i in self.instructions if i.startswith(name)]
+        return max((int(f.group(1)) if f else 32 for f in found), default=0)
+
+
+def compiled(kernel, types: dict[str, str], constants: dict, warps: int, arch: int = 90) -> Code:
+    """Compile a kernel for a compute capability, all pointers aligned to 16 bytes as PyTorch's are."""
+    names = kernel.arg_names
+    signature = {name: types.get(name, "constexpr") for name in names}
+    values = {(names.index(name),): value for name, value in constants.items()}
+    aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if signature[n].startswith("*")}
+    source = ASTSource(kernel, signature=signature, constexprs=values, attrs=aligned)
+    target = GPUTarget("cuda", arch, 32)
+    made = triton.compile(source, target=target, options={"num_warps": warps, "num_stages": 2})
+    return disassembled(made.asm["cubin"])
+
+
+def disassembled(cubin: bytes) -> Code:
+    """Read the machine code, without the padding behind its end."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        usage = subprocess.run(
+            [TOOLS / "cuobjdump", "-res-usage", file.name], capture_output=True, text=True, check=True
+        )
+        text = subprocess.run([TOOLS / "nvdisasm", "-c", file.name], capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)", text, re.MULTILINE)
+    while found[-1] == "NOP":
+        found.pop()
+    resources = re.search(r"REG:(\d+) STACK:(\d+)", usage.stdout + usage.stderr)
+    return Code(found, int(resources.group(1)), int(resources.group(2)), text)
+
+
+def loop(code: Code) -> int:
+    """Return the instructions of the longest loop: what stands between a label and the branch back to it."""
+    at, labels, longest = 0, {}, 0
+    for line in code.text.splitlines():
+        if label := re.match(r"(\.L_x_\d+):", line):
+            labels[label.group(1)] = at
+        elif re.match(r"\s+/\*[0-9a-f]{4,}\*/", line):
+            at += 1
+            back = re.search(r"\bBRA .*\((\.L_x_\d+)\)", line)
+            if back and back.group(1) in labels:
+                longest = max(longest, at - labels[back.group(1)])
+    return longest
+
+
+def layer(channels: int, size: int, kernel: int, stride: int) -> depthwise.Geometry:
+    """Return the geometry of a layer, channels_last."""
+    shape = (1, channels, size, size)
+    where = ((stride, stride), (kernel // 2, kernel // 2), (1, 1))
+    return depthwise.geometry_of(shape, (channels, 1, kernel, kernel), *where, True)
+
+
+def tile_of(tile: depthwise.Tile) -> dict[str, int]:
+    return {"ROWS": tile.rows, "BW": tile.columns, "BC": tile.channels}
+
+
+def forward(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90, dtype: torch.dtype = torch.bfloat16) -> Code:
+    """Compile the forward kernel with a folded batch norm and ReLU6."""
+    data = TYPES[dtype]
+    types = {"x_ptr": data, "w_ptr": data, "scale_ptr": "*fp32", "shift_ptr": "*fp32", "y_ptr": data}
+    flags = {"SCALE": True, "SHIFT": True, "RESIDUAL": False, "ACT": "relu6", "SLOPE": 0.0, "residual_ptr": None}
+    return compiled(depthwise.depthwise_fwd_kernel, types, g.constants() | flags | tile_of(tile), tile.warps, arch)
+
+
+def input_grad(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90) -> Code:
+    """Compile the input-gradient kernel."""
+    types = dict.fromkeys(("dy_ptr", "w_ptr", "dx_ptr"), "*bf16")
+    return compiled(depthwise.depthwise_input_grad_kernel, types, g.constants() | tile_of(tile), tile.warps, arch)
+
+
+def weight_grad(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90) -> Code:
+    """Compile the weight-gradient kernel; only its loop over tiles counts, for what follows is done once."""
+    types = {"dy_ptr": "*bf16", "x_ptr": "*bf16", "part_ptr": "*fp32", "tiles": "i32"}
+    constants = g.constants() | tile_of(tile) | {"SPLITS": 64}
+    return compiled(depthwise.depthwise_weight_grad_kernel, types, constants, tile.warps, arch)
+
+
+def an_output(count: int, height: int, width: int, channels: int, tile: depthwise.Tile) -> float:
+    """Return the thread instructions that fall to one element of a map, where a program takes `count`."""
+    programs = math.ceil(height / tile.rows) * math.ceil(width / tile.columns) * math.ceil(channels / tile.channels)
+    return count * programs * tile.warps * 32 / (height * width * channels)
+
+
+def row(layer_: tuple[int, int, int, int], name: str, code: Code, per: float, bytes_: float) -> dict:
+    """Return one row of the record; the bound is the share of the bandwidth floor that perfect issue would reach."""
+    return {
+        "kernel": name,
+        "layer": dict(zip(("channels", "size", "kernel", "stride"), layer_)),
+        "registers": code.registers,
+        "spilled_bytes": code.spilled,
+        "load_bits": code.widest("LDG"),
+        "instructions_an_output": round(per, 1),
+        "budget": round(ISSUE * bytes_ / BANDWIDTH, 1),
+        "bound": round(min(1.0, ISSUE * bytes_ / BANDWIDTH / per), 2),
+    }
+
+
+def record() -> list[dict]:
+    """Compile every layer's kernels for sm_90 and count."""
+    rows = []
+    for layer_ in LAYERS:
+        g = layer(*layer_)
+        c, (oh, ow), (h, w) = g.channels, g.out, g.size
+        moved = 2 * (1 + h * w / (oh * ow))  # bytes of input and output for one output
+        tile = depthwise.forward_tile(g)
+        code = forward(g, tile)
+        rows.append(row(layer_, "forward", code, an_output(len(code.instructions), oh, ow, c, tile), moved))
+        tile = depthwise.input_grad_tile(g)
+        code = input_grad(g, tile)
+        per = an_output(len(code.instructions), -(-h // g.stride[0]), -(-w // g.stride[1]), c, tile)
+        rows.append(row(layer_, "input_grad", code, per, moved))
+        tile = depthwise.weight_grad_tile(g)
+        code = weight_grad(g, tile)
+        rows.append(row(layer_, "weight_grad", code, an_output(loop(code), oh, ow, c, tile), moved))
+    return rows
+
+
+def main() -> None:
+    rows = record()
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(
+        json.dumps({"what": __doc__.split("\n")[0], "triton": triton.__version__, "rows": rows}, indent=1) + "\n"
+    )
+    for r in rows:
+        print(*r["layer"].values(), r["kernel"], *list(r.values())[2:])
+
+
+if __name__ == "__main__":
+    main()

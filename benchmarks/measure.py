@@ -1,0 +1,131 @@
+"""What the benchmarks share: interleaved medians, a check that refuses wrong results, where a record was made."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+L2 = 256 << 20  # bytes of inputs to rotate through, several times the 60 MB of a GPU's cache
+
+Clock = Callable[[], float]
+Run = Callable[[int], Any]  # takes the number of the call, so that it can rotate through its inputs
+
+
+class Wrong(Exception):
+    """A way to compute something whose result is not the reference's: its speed is of no interest."""
+
+
+def check(found: torch.Tensor, expected: torch.Tensor, tolerance: float, what: str) -> float:
+    """Return the largest error relative to the largest value; raises `Wrong` where it is above the tolerance."""
+    if found.shape != expected.shape or not bool(found.isfinite().all()):
+        raise Wrong(f"{what}: {tuple(found.shape)}, finite: {bool(found.isfinite().all())}")
+    error = float((found.double() - expected.double()).abs().max() / expected.double().abs().max())
+    if error > tolerance:
+        raise Wrong(f"{what}: an error of {error:.1e}, where {tolerance:.1e} is allowed")
+    return error
+
+
+def cpu_time(run: Run, number: int, clock: Clock = time.perf_counter) -> float:
+    start = clock()
+    run(number)
+    return clock() - start
+
+
+def gpu_time(run: Run, number: int, clock: Clock = time.perf_counter) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    run(number)
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3
+
+
+def recorded(run: Run, calls: int) -> Run:
+    """Record several calls as one CUDA graph: starting a kernel from Python takes longer than a small one runs."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for number in range(3):
+            run(number)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for number in range(calls):
+            run(number)
+    return lambda number: graph.replay()
+
+
+def interleaved(
+    runs: dict[str, Run],
+    device: str,
+    rounds: int,
+    *,
+    warm: int = 3,
+    together: int = 1,
+    clock: Clock = time.perf_counter,
+) -> dict[str, dict[str, float]]:
+    """Time each way in turn, so that a machine whose speed drifts drifts for all; returns median, least and most.
+
+    With `together` above 1, on a GPU, so many calls are recorded as one CUDA graph, and timed together. On a CPU
+    `clock` may be that of the process, which stands still while others have the processor.
+    """
+    timed = gpu_time if device == "cuda" else cpu_time
+    if together > 1:
+        runs = {name: recorded(run, together) for name, run in runs.items()}
+    samples: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + warm):
+        for name, run in runs.items():
+            seconds = timed(run, number, clock) / together
+            if number >= warm:
+                samples[name].append(seconds)
+    return {
+        name: {"median": statistics.median(found), "min": min(found), "max": max(found)}
+        for name, found in samples.items()
+    }
+
+
+def copies(bytes_of_one: int, device: str) -> int:
+    """Return how many sets of inputs to rotate through: enough that none is still in the cache of a GPU."""
+    return 1 if device == "cpu" else max(2, min(64, L2 // max(1, bytes_of_one)))
+
+
+def about(device: str) -> dict[str, Any]:
+    """Return what a record says of where it was made."""
+    versions = {}
+    for name in ("archdsl", "torch", "triton", "torchvision"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "none"
+    gpu = torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()}, {os.cpu_count()} cores"
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    return {"device": gpu, "threads": torch.get_num_threads(), "versions": versions, "commit": commit}
+
+
+def write(name: str, record: dict[str, Any]) -> Path:
+    """Write a record to `results/`."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    return path
+
+
+def table(page: Path, mark: str, lines: list[str]) -> None:
+    """Put lines between the marks `<!-- measured: MARK -->` and `<!-- end -->` of a page."""
+    start = f"<!-- measured: {mark} -->"
+    before, found, rest = page.read_text().partition(start)
+    if not found:
+        raise SystemExit(f"{page.name} has no place for {mark}")
+    page.write_text(before + start + "\n" + "\n".join(lines) + "\n<!-- end -->" + rest.partition("<!-- end -->")[2])

@@ -1,0 +1,234 @@
+"""Whole networks: `archdsl.optimize` beside PyTorch eager, the fusion of torch.fx, and inductor, in one run.
+
+    python -m benchmarks.networks                                   # on a CPU: one image, float32
+    python -m benchmarks.networks --device cuda                     # on a GPU: 256 images, bfloat16
+    python -m benchmarks.networks --device cuda --train             # steps of training instead of inference
+
+Random weights and images, statistics as after training. Every way is checked against float32 eager first; a wrong
+result ends the run. Ways take turns, and medians are compared; on a machine that others use too, `--threads 1
+--clock process` counts the processor time of this process alone. Preparation is everything before the second call.
+Writes `results/networks-DEVICE.json` and the table of `docs/kernels.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.fx.experimental import optimization
+
+import archdsl
+from archdsl.inference.trace import trace
+from archdsl.inference.traffic import traffic
+from benchmarks.measure import ROOT, Clock, Run, about, check, copies, interleaved, table, write
+
+NETS = ("mobilenet_v2", "shufflenet_v2_x1_0", "resnet50", "densenet121")
+PAGE = ROOT / "docs" / "kernels.md"
+LAST = torch.channels_last
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+
+
+def network(name: str) -> nn.Module:
+    """Load a network with statistics that are not those of a fresh one."""
+    torch.manual_seed(0)
+    model = archdsl.load(name)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return model.eval()
+
+
+def inductor(model: nn.Module, **settings: object) -> Callable[..., torch.Tensor]:
+    """Compile without caches of earlier runs, which would hide what preparation costs."""
+    torch._dynamo.reset()
+    mode = settings.pop("mode", None)
+    compiled = torch.compile(model, mode=mode)
+    patch = torch._inductor.config.patch(force_disable_caches=True, **settings)
+    state = {"cold": True}
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        if state.pop("cold", False):
+            with patch:
+                return compiled(x)
+        return compiled(x)
+
+    return run
+
+
+def graphed(run: Callable[..., torch.Tensor], x: torch.Tensor) -> Callable[..., torch.Tensor]:
+    """Record a CUDA graph: launching 50 kernels takes longer than running them."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            run(x)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = run(x)
+
+    def replay(other: torch.Tensor) -> torch.Tensor:
+        x.copy_(other)
+        graph.replay()
+        return y
+
+    return replay
+
+
+def ways(model: nn.Module, x: torch.Tensor, device: str) -> dict[str, Callable[[], Callable[..., torch.Tensor]]]:
+    """Return how each way prepares a network, which must be its own copy."""
+
+    def own(format: torch.memory_format = torch.contiguous_format) -> nn.Module:
+        return copy.deepcopy(model).to(memory_format=format)
+
+    found = {
+        "eager": lambda: own(),
+        "eager, channels_last": lambda: own(LAST),
+        "torch.fx fuse": lambda: optimization.fuse(own()),
+        "torch.fx fuse, channels_last": lambda: optimization.fuse(own(LAST)),
+        "inductor": lambda: inductor(own()),
+        "inductor, frozen": lambda: inductor(own(), freezing=True),
+        "archdsl.optimize": lambda: archdsl.optimize(model),
+    }
+    if device == "cuda":
+        found["inductor, max-autotune, frozen"] = lambda: inductor(own(LAST), freezing=True, mode="max-autotune")
+        found["archdsl.optimize, CUDA graph"] = lambda: graphed(archdsl.optimize(model), x.clone())
+        found["archdsl.optimize, kernels, CUDA graph"] = lambda: graphed(
+            archdsl.optimize(model, kernels="all"), x.clone()
+        )
+    return found
+
+
+def prepared(make: Callable[[], Callable[..., torch.Tensor]], x: torch.Tensor) -> tuple[Callable, torch.Tensor, float]:
+    """Prepare a way and call it once; returns it, its result and the seconds both took."""
+    start = time.perf_counter()
+    run = make()
+    y = run(x)
+    if x.is_cuda:
+        torch.cuda.synchronize()
+    return run, y.clone(), time.perf_counter() - start
+
+
+@torch.inference_mode()
+def inference(name: str, batch: int, device: str, dtype: torch.dtype, rounds: int, clock: Clock) -> dict:
+    """Measure all ways of one network."""
+    with torch.inference_mode(False), torch.no_grad():
+        model = network(name).to(device)
+        images = [torch.randn(batch, 3, 224, 224, device=device) for _ in range(copies(batch * 602112, device))]
+        expected = model(images[0])
+        model = model.to(dtype)
+    xs = [image.to(dtype) for image in images]
+    last = [x.contiguous(memory_format=LAST) for x in xs]
+    runs: dict[str, Run] = {}
+    rows: dict[str, dict] = {}
+    for way, make in ways(model, xs[0], device).items():
+        mine = last if "channels_last" in way or "max-autotune" in way or (device == "cuda" and "arch" in way) else xs
+        with torch.inference_mode(False), torch.no_grad():
+            run, y, seconds = prepared(make, mine[0])
+        rows[way] = {"preparation": round(seconds, 2), "error": check(y, expected, TOLERANCE[dtype], f"{name}, {way}")}
+        runs[way] = lambda number, run=run, mine=mine: run(mine[number % len(mine)])
+    for way, times in interleaved(runs, device, rounds, clock=clock).items():
+        rows[way] |= {k: round(v * 1e3, 3) for k, v in times.items()}
+        rows[way]["images_a_second"] = round(batch / times["median"])
+    others = [row for way, row in rows.items() if not way.startswith("archdsl")]
+    ours = [row for way, row in rows.items() if way.startswith("archdsl")]
+    graphs = (trace(network(name)), archdsl.optimize(network(name)).network)
+    plain, fused = (traffic(graph, images[0][:1].cpu()) for graph in graphs)
+    return {
+        "network": name,
+        "batch": batch,
+        "dtype": str(dtype).removeprefix("torch."),
+        "milliseconds": rows,
+        "times_the_best_other": {
+            kind: round(min(row[kind] for row in others) / min(row[kind] for row in ours), 2)
+            for kind in ("median", "min")
+        },
+        "megabytes_an_image_in_bf16": {"plain": round(plain.bytes / 1e6, 1), "optimized": round(fused.bytes / 1e6, 1)},
+    }
+
+
+def training(name: str, batch: int, device: str, dtype: torch.dtype, rounds: int, clock: Clock) -> dict:
+    """Measure one step of training, forward and backward under autocast, eager, compiled and with the kernels."""
+    x = torch.randn(batch, 3, 224, 224, device=device).contiguous(memory_format=LAST)
+    target = torch.randint(1000, (batch,), device=device)
+    state = network(name).state_dict()
+
+    def step_of(kernels: str, compile: bool = False) -> Callable[[int], torch.Tensor]:
+        model = archdsl.load(name, kernels=kernels)
+        model.load_state_dict(state)
+        model = model.to(device, memory_format=LAST).train()
+        run = torch.compile(model) if compile else model
+
+        def step(number: int) -> torch.Tensor:
+            with torch.autocast(device, dtype):
+                loss = nn.functional.cross_entropy(run(x), target)
+            loss.backward()
+            return loss.detach()
+
+        return step
+
+    runs = {
+        "eager, channels_last": step_of("none"),
+        "inductor": step_of("none", compile=True),
+        "archdsl kernels": step_of("all"),
+        "archdsl kernels, inductor": step_of("all", compile=True),
+    }
+    torch.manual_seed(1)  # the same dropout masks
+    expected = runs["eager, channels_last"](0)
+    for way, run in runs.items():
+        torch.manual_seed(1)
+        check(run(0).view(1), expected.view(1), 0.1, f"{name}, loss, {way}")
+    times = interleaved(runs, device, rounds, clock=clock)
+    rows = {way: {k: round(v * 1e3, 3) for k, v in found.items()} for way, found in times.items()}
+    return {"network": name, "batch": batch, "step": True, "milliseconds": rows}
+
+
+def caption(record: dict) -> list[str]:
+    """Return the line that stands above the table."""
+    clock = {"wall": "wall time", "process": "processor time of the process alone, on a machine shared with others"}
+    threads = f"{record['threads']} thread{'s' if record['threads'] > 1 else ''}"
+    return [f"{record['device']}, {threads}, {clock[record['clock']]}, torch {record['versions']['torch']}:", ""]
+
+
+def lines(results: list[dict]) -> list[str]:
+    """Return the results as a table in Markdown."""
+    found = ["| network | way | milliseconds, median (least) | preparation, s |", "| --- | --- | --- | --- |"]
+    for result in results:
+        for way, row in result["milliseconds"].items():
+            prepared = row.get("preparation", "")
+            found.append(f"| {result['network']} | {way} | {row['median']:.1f} ({row['min']:.1f}) | {prepared} |")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("nets", nargs="*", default=NETS)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int, default=0, help="images at a time: 1 on a CPU, 256 on a GPU")
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--train", action="store_true")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--clock", choices=("wall", "process"), default="wall", help="process: on a shared machine")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    batch = options.batch or (1 if options.device == "cpu" else 256)
+    dtype = torch.float32 if options.device == "cpu" else torch.bfloat16
+    torch.backends.cudnn.benchmark = True
+    measure = training if options.train else inference
+    kind = f"{'training' if options.train else 'networks'}-{options.device}" + (f"-{batch}" if options.batch else "")
+    record = about(options.device) | {"clock": options.clock, "results": []}
+    for name in options.nets:
+        record["results"].append(measure(name, batch, options.device, dtype, options.rounds, clock))
+        print("\n".join(lines(record["results"][-1:])[2:]), record["results"][-1].get("times_the_best_other", ""))
+        print("wrote", write(kind, record), flush=True)
+    if not options.batch:
+        table(PAGE, kind, caption(record) + lines(record["results"]))
+
+
+if __name__ == "__main__":
+    main()

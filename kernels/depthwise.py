@@ -1,0 +1,661 @@
+"""Depthwise convolution with what follows it in the same pass: `y = act(conv(x) * scale + shift + residual)`.
+
+A depthwise convolution does a few operations on each element, so its speed is that of memory, and what pays is to
+move each tensor once: the convolution, its folded batch norm, the activation and the addition in one kernel. The
+kernels stream rows: a program owns a strip of output rows, BW columns and BC channels, and each input row that it
+loads feeds all output rows that it touches. A 3x3 window then loads an element 3 * (ROWS + 2) / ROWS times instead of
+9. Sizes, strides and channels are compile-time constants: with run-time channels, every count that 16 does not divide
+(24, 40, 58, 72, 116, …) compiles to loads of 2 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from archdsl.kernels import epilogue
+from archdsl.kernels.available import jit, runs, tl
+from archdsl.kernels.epilogue import activated
+from archdsl.kernels.layout import cast_for_autocast, dense, is_last, like_format, pair
+from torch.utils.flop_counter import register_flop_formula
+
+# ---------------------------------------------------------------------------------------------------- reference
+
+
+def reference(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scale: torch.Tensor | None = None,
+    shift: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    act: str = "none",
+    slope: float = 0.01,
+) -> torch.Tensor:
+    """Compute the operation with ATen: what every kernel is held to, and what runs where no kernel does."""
+    u = F.conv2d(x, weight, None, list(stride), list(padding), list(dilation), x.shape[1])
+    return epilogue.activate(epilogue.combine(u, scale, shift, residual), act, slope)
+
+
+def reference_grads(
+    dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, geometry: Geometry, wanted: tuple[bool, bool]
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Compute the gradients at the input and the weight with ATen."""
+    stride, padding, dilation = geometry.stride, geometry.padding, geometry.dilation
+    mask = [*wanted, False]
+    dx, dw, _ = torch.ops.aten.convolution_backward(
+        dy, x, weight, None, stride, padding, dilation, False, [0, 0], x.shape[1], mask
+    )
+    return dx, dw
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+@jit
+def replaced(values, AT: tl.constexpr, value):
+    """Return a tuple of tensors with one item replaced."""
+    made = ()
+    for i in tl.static_range(len(values)):
+        if i == AT:
+            made = made + (value,)  # noqa: RUF005 — Triton knows `+`
+        else:
+            made = made + (values[i],)  # noqa: RUF005
+    return made
+
+
+@jit
+def zeros(COUNT: tl.constexpr, BW: tl.constexpr, BC: tl.constexpr):
+    """Return a tuple of accumulators."""
+    made = ()
+    for _ in tl.static_range(COUNT):
+        made = made + (tl.zeros((BW, BC), tl.float32),)  # noqa: RUF005
+    return made
+
+
+@jit
+def depthwise_fwd_kernel(
+    x_ptr,
+    w_ptr,  # [KH * KW, C]: the weights of a tap lie side by side
+    scale_ptr,
+    shift_ptr,
+    residual_ptr,
+    y_ptr,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PH: tl.constexpr,
+    PW: tl.constexpr,
+    DH: tl.constexpr,
+    DW: tl.constexpr,
+    LAST: tl.constexpr,
+    SCALE: tl.constexpr,
+    SHIFT: tl.constexpr,
+    RESIDUAL: tl.constexpr,
+    ACT: tl.constexpr,
+    SLOPE: tl.constexpr,
+    ROWS: tl.constexpr,
+    BW: tl.constexpr,
+    BC: tl.constexpr,
+):
+    """Write ROWS output rows of BW columns and BC of the C output channels; M output channels share an input's."""
+    TC: tl.constexpr = (C + BC - 1) // BC
+    TW: tl.constexpr = (OW + BW - 1) // BW
+    TH: tl.constexpr = (OH + ROWS - 1) // ROWS
+    XC: tl.constexpr = 1 if LAST else H * W
+    XW: tl.constexpr = C // M if LAST else 1
+    YC: tl.constexpr = 1 if LAST else OH * OW
+    YW: tl.constexpr = C if LAST else 1
+    pid = tl.program_id(0)
+    c = pid % TC * BC + tl.arange(0, BC)
+    ow = pid // TC % TW * BW + tl.arange(0, BW)
+    oh = pid // (TC * TW) % TH * ROWS
+    n = (pid // (TC * TW * TH)).to(tl.int64)
+    known = c < C
+    ih = oh * SH - PH
+    iw = ow * SW - PW
+    x_image = x_ptr + n * (C // M * H * W)
+    x_tile = iw[:, None] * XW + (c // M)[None, :] * XC  # one tile of offsets serves all rows and taps
+    taps = ()
+    for t in tl.static_range(KH * KW):
+        taps = taps + (tl.load(w_ptr + t * C + c, known, 0.0).to(tl.float32)[None, :],)  # noqa: RUF005
+    sums = zeros(ROWS, BW, BC)
+    for i in tl.static_range((ROWS - 1) * SH + (KH - 1) * DH + 1):
+        inside = (ih + i >= 0) & (ih + i < H)
+        for kw in tl.static_range(KW):
+            column = iw + kw * DW
+            ok = (inside & (column >= 0) & (column < W))[:, None] & known[None, :]
+            x = tl.load(x_image + (ih + i) * (W * XW) + kw * DW * XW + x_tile, ok, 0.0).to(tl.float32)
+            for kh in tl.static_range(KH):
+                if i >= kh * DH:
+                    if (i - kh * DH) % SH == 0 and (i - kh * DH) // SH < ROWS:
+                        more = sums[(i - kh * DH) // SH] + x * taps[kh * KW + kw]
+                        sums = replaced(sums, (i - kh * DH) // SH, more)
+    scale = tl.load(scale_ptr + c, known, 0.0).to(tl.float32)[None, :] if SCALE else 1.0
+    shift = tl.load(shift_ptr + c, known, 0.0).to(tl.float32)[None, :] if SHIFT else 0.0
+    y_image = n * (C * OH * OW)
+    y_tile = ow[:, None] * YW + c[None, :] * YC
+    for r in tl.static_range(ROWS):
+        ok = ((ow < OW) & (oh + r < OH))[:, None] & known[None, :]
+        place = y_image + (oh + r) * (OW * YW) + y_tile
+        z = sums[r] * scale + shift
+        if RESIDUAL:
+            z += tl.load(residual_ptr + place, ok, 0.0).to(tl.float32)
+        tl.store(y_ptr + place, activated(z, ACT, SLOPE).to(y_ptr.dtype.element_ty), ok)
+
+
+@jit
+def depthwise_input_grad_kernel(
+    dy_ptr,
+    w_ptr,  # [KH * KW, C]
+    dx_ptr,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PH: tl.constexpr,
+    PW: tl.constexpr,
+    DH: tl.constexpr,
+    DW: tl.constexpr,
+    LAST: tl.constexpr,
+    ROWS: tl.constexpr,
+    BW: tl.constexpr,
+    BC: tl.constexpr,
+):
+    """Write ROWS * SH rows of BW * SW columns of dx.
+
+    dx[h, w] takes dy[(h + PH - kh * DH) / SH, …] where that divides: which taps do depends on h % SH and w % SW only.
+    So the rows and columns of dx are walked in groups of SH and SW, each place in a group has its own taps, known at
+    compile time, and every element of dy is loaded once for all of them.
+    """
+    TC: tl.constexpr = (C // M + BC - 1) // BC
+    TW: tl.constexpr = (W + BW * SW - 1) // (BW * SW)
+    TH: tl.constexpr = (H + ROWS * SH - 1) // (ROWS * SH)
+    XC: tl.constexpr = 1 if LAST else H * W
+    XW: tl.constexpr = C // M if LAST else 1
+    YC: tl.constexpr = 1 if LAST else OH * OW
+    YW: tl.constexpr = C if LAST else 1
+    # dy rows that a group of dx rows touches: offsets from FIRST_H to FIRST_H + COUNT_H - 1
+    FIRST_H: tl.constexpr = (PH - (KH - 1) * DH) // SH
+    FIRST_W: tl.constexpr = (PW - (KW - 1) * DW) // SW
+    COUNT_H: tl.constexpr = (SH - 1 + PH) // SH - FIRST_H + 1
+    COUNT_W: tl.constexpr = (SW - 1 + PW) // SW - FIRST_W + 1
+    pid = tl.program_id(0)
+    c = pid % TC * BC + tl.arange(0, BC)
+    gw = pid // TC % TW * BW + tl.arange(0, BW)
+    gh = pid // (TC * TW) % TH * ROWS
+    n = (pid // (TC * TW * TH)).to(tl.int64)
+    known = c < C // M
+    sums = zeros(ROWS * SH * SW, BW, BC)
+    for m in tl.static_range(M):
+        dy_image = dy_ptr + n * (C * OH * OW)
+        dy_tile = (gw[:, None] + FIRST_W) * YW + (c * M + m)[None, :] * YC
+        taps = ()
+        for t in tl.static_range(KH * KW):
+            taps = taps + (tl.load(w_ptr + t * C + c * M + m, known, 0.0).to(tl.float32)[None, :],)  # noqa: RUF005
+        for a in tl.static_range(COUNT_H + ROWS - 1):
+            oh = gh + FIRST_H + a
+            inside = (oh >= 0) & (oh < OH)
+            for b in tl.static_range(COUNT_W):
+                ow = gw + FIRST_W + b
+                ok = (inside & (ow >= 0) & (ow < OW))[:, None] & known[None, :]
+                dy = tl.load(dy_image + oh * (OW * YW) + b * YW + dy_tile, ok, 0.0).to(tl.float32)
+                for r in tl.static_range(ROWS):
+                    for rh in tl.static_range(SH):
+                        for kh in tl.static_range(KH):
+                            if rh + PH - kh * DH == (FIRST_H + a - r) * SH:
+                                for rw in tl.static_range(SW):
+                                    for kw in tl.static_range(KW):
+                                        if rw + PW - kw * DW == (FIRST_W + b) * SW:
+                                            more = sums[(r * SH + rh) * SW + rw] + dy * taps[kh * KW + kw]
+                                            sums = replaced(sums, (r * SH + rh) * SW + rw, more)
+    for r in tl.static_range(ROWS):
+        for rh in tl.static_range(SH):
+            for rw in tl.static_range(SW):
+                h = (gh + r) * SH + rh
+                w = gw * SW + rw
+                ok = ((w < W) & (h < H))[:, None] & known[None, :]
+                place = n * (C // M * H * W) + h * (W * XW) + w[:, None] * XW + c[None, :] * XC
+                tl.store(dx_ptr + place, sums[(r * SH + rh) * SW + rw].to(dx_ptr.dtype.element_ty), ok)
+
+
+@jit
+def depthwise_weight_grad_kernel(
+    dy_ptr,
+    x_ptr,
+    part_ptr,  # [SPLITS, KH * KW, C], float32
+    tiles,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PH: tl.constexpr,
+    PW: tl.constexpr,
+    DH: tl.constexpr,
+    DW: tl.constexpr,
+    LAST: tl.constexpr,
+    SPLITS: tl.constexpr,
+    ROWS: tl.constexpr,
+    BW: tl.constexpr,
+    BC: tl.constexpr,
+):
+    """Sum dy * x over every SPLITS-th tile of ROWS rows and BW columns, for BC channels and all taps.
+
+    No two programs add to one place: each writes its own part, and the parts are summed in a fixed order, so the
+    result is the same bits in every run.
+    """
+    TC: tl.constexpr = (C + BC - 1) // BC
+    TW: tl.constexpr = (OW + BW - 1) // BW
+    TH: tl.constexpr = (OH + ROWS - 1) // ROWS
+    XC: tl.constexpr = 1 if LAST else H * W
+    XW: tl.constexpr = C // M if LAST else 1
+    YC: tl.constexpr = 1 if LAST else OH * OW
+    YW: tl.constexpr = C if LAST else 1
+    c = tl.program_id(0) % TC * BC + tl.arange(0, BC)
+    split = tl.program_id(0) // TC
+    known = c < C
+    sums = zeros(KH * KW, BW, BC)
+    for tile in range(split, tiles, SPLITS):
+        ow = tile % TW * BW + tl.arange(0, BW)
+        oh = tile // TW % TH * ROWS
+        n = tl.cast(tile // (TW * TH), tl.int64)
+        iw = ow * SW - PW
+        ih = oh * SH - PH
+        dys = ()
+        for r in tl.static_range(ROWS):
+            ok = ((ow < OW) & (oh + r < OH))[:, None] & known[None, :]
+            place = n * (C * OH * OW) + (oh + r) * (OW * YW) + ow[:, None] * YW + c[None, :] * YC
+            dys = dys + (tl.load(dy_ptr + place, ok, 0.0).to(tl.float32),)  # noqa: RUF005
+        x_image = x_ptr + n * (C // M * H * W)
+        x_tile = iw[:, None] * XW + (c // M)[None, :] * XC
+        for i in tl.static_range((ROWS - 1) * SH + (KH - 1) * DH + 1):
+            inside = (ih + i >= 0) & (ih + i < H)
+            for kw in tl.static_range(KW):
+                column = iw + kw * DW
+                ok = (inside & (column >= 0) & (column < W))[:, None] & known[None, :]
+                x = tl.load(x_image + (ih + i) * (W * XW) + kw * DW * XW + x_tile, ok, 0.0).to(tl.float32)
+                for kh in tl.static_range(KH):
+                    if i >= kh * DH:
+                        if (i - kh * DH) % SH == 0 and (i - kh * DH) // SH < ROWS:
+                            more = sums[kh * KW + kw] + x * dys[(i - kh * DH) // SH]
+                            sums = replaced(sums, kh * KW + kw, more)
+    for t in tl.static_range(KH * KW):
+        tl.store(part_ptr + (split * (KH * KW) + t) * C + c, tl.sum(sums[t], 0), known)
+
+
+# ---------------------------------------------------------------------------------------------------- launchers
+class Geometry(NamedTuple):
+    """Everything about a convolution but its batch: the compile-time constants of the kernels."""
+
+    channels: int  # of the result
+    multiplier: int
+    size: tuple[int, int]
+    out: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    last: bool  # channels_last
+
+    def constants(self) -> dict[str, Any]:
+        """Return the constants by the names that the kernels give them."""
+        names = ("H", "W", "OH", "OW", "KH", "KW", "SH", "SW", "PH", "PW", "DH", "DW")
+        pairs = (self.size, self.out, self.kernel, self.stride, self.padding, self.dilation)
+        values = [value for both in pairs for value in both]
+        return {"C": self.channels, "M": self.multiplier, "LAST": self.last, **dict(zip(names, values))}
+
+
+class Tile(NamedTuple):
+    """What one program does: rows, columns (a power of two), channels (a power of two), with how many warps."""
+
+    rows: int
+    columns: int
+    channels: int
+    warps: int = 4
+
+
+def geometry_of(
+    shape: Sequence[int],
+    weight: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    last: bool,
+) -> Geometry:
+    """Return the geometry for an input [N, C, H, W] and a weight [M * C, 1, KH, KW]; raises `ValueError`."""
+    if len(shape) != 4 or len(weight) != 4 or weight[1] != 1 or shape[1] == 0 or weight[0] % shape[1]:
+        raise ValueError(
+            f"needs an input [N, C, H, W] and a weight [M*C, 1, KH, KW], got {list(shape)} and {list(weight)}"
+        )
+    pairs = list(zip(shape[2:], weight[2:], stride, padding, dilation))
+    out = tuple((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in pairs)
+    if min(out) < 1:
+        raise ValueError(
+            f"a window {list(weight[2:])} does not fit an input {list(shape)} with padding {list(padding)}"
+        )
+    (h, kh, sh, ph, dh), (w, kw, sw, pw, dw) = pairs
+    return Geometry(
+        weight[0], weight[0] // shape[1], (h, w), (out[0], out[1]), (kh, kw), (sh, sw), (ph, pw), (dh, dw), last
+    )
+
+
+def power(number: int, low: int, high: int) -> int:
+    """Return the power of two in a range that is nearest above a number."""
+    found = low
+    while found < min(number, high):
+        found *= 2
+    return found
+
+
+def rows_for(height: int, most: int) -> int:
+    """Return how many rows a program takes: as even a division of the height as there is, 7 of 14 or 28."""
+    return min(range(1, most + 1), key=lambda r: (-(-height // r) * r * (r + 2) / r, -r))
+
+
+def channel_block(channels: int, most: int) -> int:
+    """Return the largest block of channels that wastes little: 16 divides 144, where a block of 64 computes 192."""
+    computed = {block: -(-channels // block) * block for block in (64, 32, 16) if block <= most}
+    return next(block for block, count in computed.items() if count <= 1.15 * min(computed.values()))
+
+
+def forward_tile(g: Geometry) -> Tile:
+    """Choose the tile of the forward kernel.
+
+    From instruction counts of the compiled 3x3 bf16 kernel (tests/test_kernels_compiled.py): 26.6 an output with
+    4 x 16 x 64, 24.4 with 7 x 8 x 64, both with loads of 16 bytes, no spills. Larger windows hold more weights in
+    registers, so a thread gets fewer elements.
+    """
+    if not g.last:
+        return Tile(rows_for(g.out[0], 4), power(g.out[1], 8, 32), power(g.channels, 1, 8))
+    taps = g.kernel[0] * g.kernel[1]
+    channels = channel_block(g.channels, 64 if taps <= 9 else 32)
+    columns = power(g.out[1], 4, 16 if taps <= 9 and g.out[1] % 16 in (0, 15) else 8)
+    rows = rows_for(g.out[0], (7 if columns <= 8 else 4) if max(g.stride) == 1 else 4)
+    return Tile(rows, columns, channels, warps_for(columns * channels, 8 if taps <= 9 else 4 if taps <= 25 else 2))
+
+
+def warps_for(elements: int, each: int) -> int:
+    """Return the warps with which a thread holds so many elements of a row of the tile; 8 of bf16 are 16 bytes."""
+    return power(elements // (32 * each), 1, 4)
+
+
+def input_grad_tile(g: Geometry) -> Tile:
+    """Choose the tile of the input gradient, in groups of the stride: a thread holds stride² sums for each element."""
+    area = g.stride[0] * g.stride[1]
+    if not g.last:
+        return Tile(1, power(-(-g.size[1] // g.stride[1]), 8, 32), power(g.channels // g.multiplier, 1, 8))
+    taps = g.kernel[0] * g.kernel[1]
+    channels = channel_block(g.channels // g.multiplier, 64 if taps <= 9 else 32)
+    rows = rows_for(-(-g.size[0] // g.stride[0]), max(1, 7 // area))
+    columns = power(-(-g.size[1] // g.stride[1]), 4, 8)
+    return Tile(rows, columns, channels, warps_for(columns * channels, 8 if taps <= 9 else 4 if taps <= 25 else 2))
+
+
+def weight_grad_tile(g: Geometry) -> Tile:
+    """Choose the tile of the weight gradient: a thread keeps a sum for every tap."""
+    taps = g.kernel[0] * g.kernel[1]
+    if not g.last:
+        return Tile(1, power(g.out[1], 8, 32), power(g.channels, 1, 8))
+    channels = channel_block(g.channels, 64 if taps <= 9 else 32)
+    columns = power(g.out[1], 4, 8)
+    rows = rows_for(g.out[0], 4 if taps <= 9 else 2)
+    return Tile(rows, columns, channels, warps_for(columns * channels, 4 if taps <= 9 else 2))
+
+
+def strips(height: int, width: int, tile: Tile) -> int:
+    """Count the tiles of one image and one block of channels."""
+    return -(-height // tile.rows) * -(-width // tile.columns)
+
+
+def tap_major(weight: torch.Tensor) -> torch.Tensor:
+    """Return a weight [C, 1, KH, KW] as [KH * KW, C]; a view where it is stored so, as `optimize` stores it."""
+    return weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0]).contiguous()
+
+
+def launch_fwd(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scale: torch.Tensor | None,
+    shift: torch.Tensor | None,
+    residual: torch.Tensor | None,
+    g: Geometry,
+    act: str,
+    slope: float,
+    tile: Tile | None = None,
+    y: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Run the forward kernel; x and the residual are dense in the format that `g.last` says."""
+    y = like_format(x, (x.shape[0], g.channels, *g.out), g.last) if y is None else y
+    if y.numel() == 0:
+        return y
+    tile = tile or forward_tile(g)
+    grid = (x.shape[0] * strips(*g.out, tile) * -(-g.channels // tile.channels),)
+    depthwise_fwd_kernel[grid](
+        x, tap_major(weight), scale, shift, residual, y, **g.constants(),
+        SCALE=scale is not None, SHIFT=shift is not None, RESIDUAL=residual is not None, ACT=act, SLOPE=slope,
+        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps,
+    )  # fmt: skip
+    return y
+
+
+def launch_input_grad(
+    dy: torch.Tensor, weight: torch.Tensor, g: Geometry, tile: Tile | None = None, dx: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Run the input-gradient kernel."""
+    dx = like_format(dy, (dy.shape[0], g.channels // g.multiplier, *g.size), g.last) if dx is None else dx
+    if dx.numel() == 0:
+        return dx
+    tile = tile or input_grad_tile(g)
+    groups = (-(-g.size[0] // g.stride[0]), -(-g.size[1] // g.stride[1]))
+    grid = (dy.shape[0] * strips(*groups, tile) * -(-(g.channels // g.multiplier) // tile.channels),)
+    depthwise_input_grad_kernel[grid](
+        dy, tap_major(weight), dx, **g.constants(),
+        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps,
+    )  # fmt: skip
+    return dx
+
+
+PROGRAMS = 512  # for the weight gradient; fixed, because the number of parts decides the order of summation
+
+
+def launch_weight_grad(
+    dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, g: Geometry, tile: Tile | None = None
+) -> torch.Tensor:
+    """Run the weight-gradient kernel and sum its parts."""
+    tile = tile or weight_grad_tile(g)
+    blocks = -(-g.channels // tile.channels)
+    tiles = dy.shape[0] * strips(*g.out, tile)
+    splits = max(1, min(tiles, PROGRAMS // blocks))
+    parts = torch.empty(splits, *g.kernel, g.channels, dtype=torch.float32, device=dy.device)
+    depthwise_weight_grad_kernel[(blocks * splits,)](
+        dy, x, parts, tiles, **g.constants(), SPLITS=splits,
+        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps,
+    )  # fmt: skip
+    return parts.sum(0).permute(2, 0, 1).unsqueeze(1).to(weight.dtype, memory_format=torch.contiguous_format)
+
+
+# ---------------------------------------------------------------------------------------------------- operators
+@torch.library.custom_op(
+    "archdsl::depthwise_conv2d",
+    mutates_args=(),
+    schema="(Tensor x, Tensor weight, Tensor? scale, Tensor? shift, Tensor? residual, int[2] stride, int[2] padding, "
+    "int[2] dilation, str act, float slope) -> Tensor",
+)
+def _forward(x, weight, scale, shift, residual, stride, padding, dilation, act, slope):
+    g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
+    if runs(x, weight, residual):
+        x = dense(x, g.last)
+        residual = None if residual is None else dense(residual, g.last)
+        return launch_fwd(x, weight, scale, shift, residual, g, act, slope)
+    y = reference(x, weight, scale, shift, residual, stride, padding, dilation, act, slope)
+    return dense(y, g.last, fresh=True)
+
+
+@torch.library.custom_op(
+    "archdsl::depthwise_conv2d_input_grad",
+    mutates_args=(),
+    schema="(Tensor dy, Tensor weight, Tensor x, int[2] stride, int[2] padding, int[2] dilation) -> Tensor",
+)
+def _input_grad(dy, weight, x, stride, padding, dilation):
+    g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
+    if runs(dy, weight):
+        return launch_input_grad(dense(dy, g.last), weight, g)
+    return dense(reference_grads(dy, x, weight, g, (True, False))[0], g.last, fresh=True)
+
+
+@torch.library.custom_op(
+    "archdsl::depthwise_conv2d_weight_grad",
+    mutates_args=(),
+    schema="(Tensor dy, Tensor x, Tensor weight, int[2] stride, int[2] padding, int[2] dilation) -> Tensor",
+)
+def _weight_grad(dy, x, weight, stride, padding, dilation):
+    g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
+    if runs(dy, x):
+        return launch_weight_grad(dense(dy, g.last), dense(x, g.last), weight, g)
+    return dense(reference_grads(dy, x, weight, g, (False, True))[1], False, fresh=True)
+
+
+@_forward.register_fake
+def _(x, weight, scale, shift, residual, stride, padding, dilation, act, slope):
+    g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
+    return like_format(x, (x.shape[0], g.channels, *g.out), g.last)
+
+
+@_input_grad.register_fake
+def _(dy, weight, x, stride, padding, dilation):
+    return like_format(dy, x.shape, is_last(x))
+
+
+@_weight_grad.register_fake
+def _(dy, x, weight, stride, padding, dilation):
+    return weight.new_empty(weight.shape)
+
+
+# ---------------------------------------------------------------------------------------------------- autograd
+def _keep(ctx, inputs, output):
+    x, weight, scale, shift, residual, ctx.stride, ctx.padding, ctx.dilation, ctx.act, ctx.slope = inputs
+    plain = ctx.act == "none" and scale is None
+    ctx.save_for_backward(x, weight, scale, None if plain else shift, None if plain else residual)
+    ctx.has_shift, ctx.has_residual = shift is not None, residual is not None
+    ctx.shift_type = None if shift is None else shift.dtype
+
+
+def _backward(ctx, dy):
+    """Compute the convolution anew where the epilogue's gradient needs it: a pass, instead of a tensor kept."""
+    x, weight, scale, shift, residual = ctx.saved_tensors
+    needs = ctx.needs_input_grad
+    where = (ctx.stride, ctx.padding, ctx.dilation)
+    dz, dscale = dy, None
+    if ctx.act != "none" or (scale is not None and needs[2]):
+        u = _forward(x, weight, None, None, None, *where, "none", 0.0)
+        dz = epilogue.activation_grad(dy, epilogue.combine(u, scale, shift, residual), ctx.act, ctx.slope)
+        dscale = epilogue.channel_sum(dz * u).to(scale.dtype) if scale is not None else None
+    dshift = epilogue.channel_sum(dz).to(ctx.shift_type) if ctx.has_shift and needs[3] else None
+    du = dz if scale is None else dz * epilogue.by_channel(scale).to(dz.dtype)
+    dx = _input_grad(du, weight, x, *where) if needs[0] else None
+    dw = _weight_grad(du, x, weight, *where) if needs[1] else None
+    return dx, dw, dscale if needs[2] else None, dshift, dz if ctx.has_residual else None, *[None] * 5
+
+
+_forward.register_autograd(_backward, setup_context=_keep)
+
+
+def _keep_input_grad(ctx, inputs, output):
+    dy, weight, _, *ctx.where = inputs
+    ctx.save_for_backward(dy, weight)
+
+
+def _input_grad_backward(ctx, ddx):
+    dy, weight = ctx.saved_tensors
+    ddy = _forward(ddx, weight, None, None, None, *ctx.where, "none", 0.0) if ctx.needs_input_grad[0] else None
+    dw = _weight_grad(dy, ddx, weight, *ctx.where) if ctx.needs_input_grad[1] else None
+    return ddy, dw, *[None] * 4
+
+
+_input_grad.register_autograd(_input_grad_backward, setup_context=_keep_input_grad)
+
+
+def _keep_weight_grad(ctx, inputs, output):
+    dy, x, _, *ctx.where = inputs
+    ctx.save_for_backward(dy, x)
+
+
+def _weight_grad_backward(ctx, ddw):
+    dy, x = ctx.saved_tensors
+    ddy = _forward(x, ddw, None, None, None, *ctx.where, "none", 0.0) if ctx.needs_input_grad[0] else None
+    dx = _input_grad(dy, ddw, x, *ctx.where) if ctx.needs_input_grad[1] else None
+    return ddy, dx, *[None] * 4
+
+
+_weight_grad.register_autograd(_weight_grad_backward, setup_context=_keep_weight_grad)
+
+
+# ---------------------------------------------------------------------------------------------------- FLOPs
+def _flops(out: Sequence[int], weight: Sequence[int]) -> int:
+    n, c, h, w = out
+    return 2 * n * c * h * w * weight[2] * weight[3]
+
+
+@register_flop_formula(torch.ops.archdsl.depthwise_conv2d)
+def _(x_shape, w_shape, *rest, out_shape=None, **named):
+    return _flops(out_shape, w_shape)
+
+
+@register_flop_formula(torch.ops.archdsl.depthwise_conv2d_input_grad)
+def _(dy_shape, w_shape, *rest, **named):
+    return _flops(dy_shape, w_shape)
+
+
+@register_flop_formula(torch.ops.archdsl.depthwise_conv2d_weight_grad)
+def _(dy_shape, x_shape, w_shape, *rest, **named):
+    return _flops(dy_shape, w_shape)
+
+
+# ---------------------------------------------------------------------------------------------------- function
+def depthwise_conv2d(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scale: torch.Tensor | None = None,
+    shift: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    act: str = "none",
+    slope: float = 0.01,
+) -> torch.Tensor:
+    """Convolve each channel by itself: act(conv(x) * scale + shift + residual).
+
+    x is [N, C, H, W], channels_last or contiguous, weight [M * C, 1, KH, KW], scale and shift [M * C], the residual
+    [N, M * C, H', W'] as the result. `act` is one of `epilogue.ACTIVATIONS`; `slope` is that of leaky_relu. The result
+    has the memory format of x. On a GPU one Triton kernel, elsewhere ATen; float32, float16 or bfloat16, sums in
+    float32, gradients bitwise equal from run to run. Under autocast x, weight and residual take its type.
+
+    Raises `ValueError` for shapes that do not fit and unknown activations.
+    """
+    epilogue.check(act)
+    x, weight, residual = cast_for_autocast(x, weight, residual)
+    where = (pair(stride), pair(padding), pair(dilation))
+    return _forward(x, weight, scale, shift, residual, *where, act, slope)

@@ -1,0 +1,49 @@
+"""Memory formats: the kernels take dense tensors, channels_last or contiguous, and keep the format of their input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+
+def is_last(x: torch.Tensor) -> bool:
+    """Say whether a feature map is channels_last; one that is both (C = 1, or H = W = 1) counts as contiguous."""
+    return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def format_of(last: bool) -> torch.memory_format:
+    """Return PyTorch's name of a format."""
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def like_format(x: torch.Tensor, shape: Sequence[int], last: bool) -> torch.Tensor:
+    """Return an empty tensor of the type and device of x."""
+    return torch.empty(tuple(shape), dtype=x.dtype, device=x.device, memory_format=format_of(last))
+
+
+def dense(x: torch.Tensor, last: bool, *, fresh: bool = False) -> torch.Tensor:
+    """Return x dense in a format; with `fresh`, also with exactly the strides of an empty tensor, which fakes have."""
+    if not fresh:
+        return x.contiguous(memory_format=format_of(last))
+    wanted = (
+        like_format(x, x.shape, last)
+        if x.device.type == "meta"
+        else torch.empty(x.shape, device="meta", memory_format=format_of(last))
+    )
+    return x if x.stride() == wanted.stride() else like_format(x, x.shape, last).copy_(x)
+
+
+def cast_for_autocast(*tensors: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+    """Cast tensors as autocast casts a convolution's: it rewrites ATen's operators, and knows none of ours."""
+    device = next(t.device.type for t in tensors if t is not None)
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    kind = torch.get_autocast_dtype(device)
+    return tuple(None if t is None or not t.is_floating_point() else t.to(kind) for t in tensors)
+
+
+def pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """Return a number for both axes as a pair."""
+    height, width = (value, value) if isinstance(value, int) else value
+    return height, width

@@ -1,0 +1,371 @@
+"""1x1 convolution as a matrix product over pixels, with what stands before and behind it in the same pass.
+
+    a = act_in(x * scale_in + shift_in) * gate        the prologue; `channels` says where each input channel lies
+    y = act(a @ weight.T * scale + shift + residual)  the epilogue
+
+A prologue lets a pre-activation (DenseNet), a squeeze-and-excite gate (EfficientNet) or a channel shuffle cost no
+pass over memory of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from archdsl.kernels import epilogue
+from archdsl.kernels.available import interpreted, jit, runs, tl
+from archdsl.kernels.epilogue import activated
+from archdsl.kernels.layout import cast_for_autocast, dense, is_last, like_format, pair
+from torch.utils.flop_counter import register_flop_formula
+
+Maybe = torch.Tensor | None
+
+
+# ---------------------------------------------------------------------------------------------------- reference
+def prologue(
+    x: torch.Tensor, scale_in: Maybe, shift_in: Maybe, act_in: str, slope: float, gate: Maybe, channels: Maybe
+) -> torch.Tensor:
+    """Compute what the matrix product reads: [N, K, H, W] from x, [N, C, H, W]."""
+    a = x if channels is None else x.index_select(1, channels)
+    a = epilogue.activate(epilogue.combine(a, scale_in, shift_in, None), act_in, slope)
+    return a if gate is None else a * gate[:, :, None, None].to(a.dtype)
+
+
+def reference(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scale: Maybe = None,
+    shift: Maybe = None,
+    residual: Maybe = None,
+    scale_in: Maybe = None,
+    shift_in: Maybe = None,
+    gate: Maybe = None,
+    channels: Maybe = None,
+    stride: Sequence[int] = (1, 1),
+    act: str = "none",
+    act_in: str = "none",
+    slope: float = 0.01,
+) -> torch.Tensor:
+    """Compute the operation with ATen."""
+    a = prologue(x, scale_in, shift_in, act_in, slope, gate, channels)
+    u = F.conv2d(a, weight, None, list(stride))
+    return epilogue.activate(epilogue.combine(u, scale, shift, residual), act, slope)
+
+
+# ---------------------------------------------------------------------------------------------------- kernel
+@jit
+def pointwise_fwd_kernel(
+    x_ptr,
+    w_ptr,  # [N_OUT, K]
+    scale_ptr,
+    shift_ptr,
+    residual_ptr,
+    scale_in_ptr,
+    shift_in_ptr,
+    gate_ptr,  # [N, K]
+    channels_ptr,  # [K]
+    places_ptr,  # [3, N_OUT]: where each output channel goes, with SCATTER
+    y_ptr,
+    pixels,
+    C: tl.constexpr,
+    K: tl.constexpr,
+    N_OUT: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    LAST: tl.constexpr,
+    SCALE: tl.constexpr,
+    SHIFT: tl.constexpr,
+    RESIDUAL: tl.constexpr,
+    SCALE_IN: tl.constexpr,
+    SHIFT_IN: tl.constexpr,
+    GATE: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    SCATTER: tl.constexpr,
+    ACT: tl.constexpr,
+    ACT_IN: tl.constexpr,
+    SLOPE: tl.constexpr,
+    PRECISION: tl.constexpr,
+    UPCAST: tl.constexpr,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+):
+    """Write BM pixels of BN output channels."""
+    TN: tl.constexpr = (N_OUT + BN - 1) // BN
+    XC: tl.constexpr = 1 if LAST else H * W
+    XP: tl.constexpr = C if LAST else 1
+    YC: tl.constexpr = 1 if LAST else OH * OW
+    YP: tl.constexpr = N_OUT if LAST else 1
+    pixel = (tl.program_id(0) // TN).to(tl.int64) * BM + tl.arange(0, BM)
+    out = tl.program_id(0) % TN * BN + tl.arange(0, BN)
+    image = pixel // (OH * OW)
+    at = pixel % (OH * OW)
+    pixel_ok = pixel < pixels
+    out_ok = out < N_OUT
+    x_pixel = image * (C * H * W) + (at // OW * (SH * W) + at % OW * SW) * XP
+    sums = tl.zeros((BM, BN), tl.float32)
+    for first in tl.static_range(0, K, BK):
+        k = first + tl.arange(0, BK)
+        k_ok = k < K
+        source = tl.load(channels_ptr + k, k_ok, 0) if CHANNELS else k
+        ok = pixel_ok[:, None] & k_ok[None, :]
+        a = tl.load(x_ptr + x_pixel[:, None] + source[None, :] * XC, ok, 0.0)
+        w = tl.load(w_ptr + out[None, :] * K + k[:, None], out_ok[None, :] & k_ok[:, None], 0.0)
+        if SCALE_IN or SHIFT_IN or GATE or ACT_IN != "none":
+            z = a.to(tl.float32)
+            if SCALE_IN:
+                z = z * tl.load(scale_in_ptr + k, k_ok, 0.0).to(tl.float32)[None, :]
+            if SHIFT_IN:
+                z = z + tl.load(shift_in_ptr + k, k_ok, 0.0).to(tl.float32)[None, :]
+            z = activated(z, ACT_IN, SLOPE)
+            if GATE:
+                z = z * tl.load(gate_ptr + image[:, None] * K + k[None, :], ok, 0.0).to(tl.float32)
+            a = z.to(a.dtype)
+        if UPCAST:  # the interpreter multiplies bf16 as if it were integers
+            a = a.to(tl.float32)
+            w = w.to(tl.float32)
+        sums = tl.dot(a, w, sums, input_precision=PRECISION)
+    z = sums
+    if SCALE:
+        z = z * tl.load(scale_ptr + out, out_ok, 0.0).to(tl.float32)[None, :]
+    if SHIFT:
+        z = z + tl.load(shift_ptr + out, out_ok, 0.0).to(tl.float32)[None, :]
+    ok = pixel_ok[:, None] & out_ok[None, :]
+    if SCATTER:
+        before = tl.load(places_ptr + out, out_ok, 0)[None, :]
+        width = tl.load(places_ptr + N_OUT + out, out_ok, 0)[None, :]
+        slot = tl.load(places_ptr + 2 * N_OUT + out, out_ok, 0)[None, :]
+        place = before * pixels + pixel[:, None] * width + slot
+    else:
+        place = image[:, None] * (N_OUT * OH * OW) + at[:, None] * YP + out[None, :] * YC
+    if RESIDUAL:
+        z += tl.load(residual_ptr + place, ok, 0.0).to(tl.float32)
+    tl.store(y_ptr + place, activated(z, ACT, SLOPE).to(y_ptr.dtype.element_ty), ok)
+
+
+# ---------------------------------------------------------------------------------------------------- launcher
+class Tile(NamedTuple):
+    """What one program does: pixels, output channels, and input channels at a time."""
+
+    pixels: int
+    channels: int
+    depth: int
+    warps: int = 4
+
+
+def tile_for(out: int, depth: int) -> Tile:
+    """Choose the tile: all output channels up to 128, so that the pixels are read once."""
+    channels = 16 if out <= 16 else 32 if out <= 32 else 64 if out <= 64 else 128
+    return Tile(64 if channels == 128 else 128, channels, 16 if depth <= 16 else 32)
+
+
+def size_after(size: tuple[int, int], stride: Sequence[int]) -> tuple[int, int]:
+    """Return the height and width of the result."""
+    return (size[0] - 1) // stride[0] + 1, (size[1] - 1) // stride[1] + 1
+
+
+def launch(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scale: Maybe,
+    shift: Maybe,
+    residual: Maybe,
+    scale_in: Maybe,
+    shift_in: Maybe,
+    gate: Maybe,
+    channels: Maybe,
+    stride: Sequence[int],
+    act: str,
+    act_in: str,
+    slope: float,
+    last: bool,
+    tile: Tile | None = None,
+    y: torch.Tensor | None = None,
+    places: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Run the kernel; x and the residual are dense in the format that `last` says.
+
+    With `places`, y is the buffer that `pointwise_conv2d_scatter` describes.
+    """
+    n, c, h, w = x.shape
+    out, depth = weight.shape[:2]
+    oh, ow = size_after((h, w), stride)
+    y = like_format(x, (n, out, oh, ow), last) if y is None else y
+    pixels = n * oh * ow
+    if y.numel() == 0:
+        return y
+    tile = tile or tile_for(out, depth)
+    precision = "tf32" if x.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32 else "ieee"
+    pointwise_fwd_kernel[(-(-pixels // tile.pixels) * -(-out // tile.channels),)](
+        x, weight.reshape(out, depth).contiguous(), scale, shift, residual, scale_in, shift_in, gate, channels, places,
+        y, pixels, C=c, K=depth, N_OUT=out, H=h, W=w, OH=oh, OW=ow, SH=stride[0], SW=stride[1], LAST=last,
+        SCALE=scale is not None, SHIFT=shift is not None, RESIDUAL=residual is not None,
+        SCALE_IN=scale_in is not None, SHIFT_IN=shift_in is not None, GATE=gate is not None,
+        CHANNELS=channels is not None, SCATTER=places is not None, ACT=act, ACT_IN=act_in, SLOPE=slope,
+        PRECISION=precision, UPCAST=interpreted(), BM=tile.pixels, BN=tile.channels, BK=tile.depth,
+        num_warps=tile.warps,
+    )  # fmt: skip
+    return y
+
+
+# ---------------------------------------------------------------------------------------------------- operator
+@torch.library.custom_op(
+    "archdsl::pointwise_conv2d",
+    mutates_args=(),
+    schema="(Tensor x, Tensor weight, Tensor? scale, Tensor? shift, Tensor? residual, Tensor? scale_in, "
+    "Tensor? shift_in, Tensor? gate, Tensor? channels, int[2] stride, str act, str act_in, float slope) -> Tensor",
+)
+def _forward(x, weight, scale, shift, residual, scale_in, shift_in, gate, channels, stride, act, act_in, slope):
+    last = is_last(x)
+    if runs(x, weight, residual):
+        x = dense(x, last)
+        residual = None if residual is None else dense(residual, last)
+        gate = None if gate is None else gate.contiguous()
+        return launch(
+            x, weight, scale, shift, residual, scale_in, shift_in, gate, channels, stride, act, act_in, slope, last
+        )
+    y = reference(x, weight, scale, shift, residual, scale_in, shift_in, gate, channels, stride, act, act_in, slope)
+    return dense(y, last, fresh=True)
+
+
+@_forward.register_fake
+def _(x, weight, scale, shift, residual, scale_in, shift_in, gate, channels, stride, act, act_in, slope):
+    return like_format(x, (x.shape[0], weight.shape[0], *size_after(x.shape[2:], stride)), is_last(x))
+
+
+@torch.library.custom_op(
+    "archdsl::pointwise_conv2d_scatter",
+    mutates_args=("buffer",),
+    schema="(Tensor x, Tensor weight, Tensor shift, Tensor(a!) buffer, Tensor places, str act, float slope) -> ()",
+)
+def _scatter(x, weight, shift, buffer, places, act, slope):
+    if runs(x, weight, buffer):
+        tensors = (dense(x, True), weight, None, shift, None, None, None, None, None)
+        launch(*tensors, (1, 1), act, "none", slope, True, y=buffer, places=places)
+        return
+    rows = reference(x, weight, None, shift, act=act, slope=slope).permute(0, 2, 3, 1).flatten(0, 2)
+    for before, width in places[:2].unique(dim=1).T.tolist():
+        mine = (places[0] == before) & (places[1] == width)
+        part = buffer[before * len(rows) : (before + width) * len(rows)].view(len(rows), width)
+        part[:, places[2, mine]] = rows[:, mine]
+
+
+@_scatter.register_fake
+def _(x, weight, shift, buffer, places, act, slope):
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------- autograd
+def _keep(ctx, inputs, output):
+    *tensors, ctx.stride, ctx.act, ctx.act_in, ctx.slope = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _backward(ctx, dy):
+    """Compute the sums anew: products are the library's matrix products, which have no rival here."""
+    x, weight, scale, shift, residual, scale_in, shift_in, gate, channels = ctx.saved_tensors
+    needs = ctx.needs_input_grad
+    chosen = x if channels is None else x.index_select(1, channels)
+    z_in = epilogue.combine(chosen, scale_in, shift_in, None)
+    v = epilogue.activate(z_in, ctx.act_in, ctx.slope)
+    a = v if gate is None else v * gate[:, :, None, None].to(v.dtype)
+    dz, dscale = dy, None
+    if ctx.act != "none" or scale is not None:
+        u = F.conv2d(a, weight, None, ctx.stride)
+        dz = epilogue.activation_grad(dy, epilogue.combine(u, scale, shift, residual), ctx.act, ctx.slope)
+        dscale = epilogue.channel_sum(dz * u).to(scale.dtype) if scale is not None else None
+    du = dz if scale is None else dz * epilogue.by_channel(scale).to(dz.dtype)
+    da, dw, _ = torch.ops.aten.convolution_backward(
+        du, a, weight, None, ctx.stride, [0, 0], [1, 1], False, [0, 0], 1, [True, needs[1], False]
+    )
+    dgate = (da * v).sum((2, 3), dtype=torch.float32).to(gate.dtype) if gate is not None else None
+    dv = da if gate is None else da * gate[:, :, None, None].to(da.dtype)
+    dz_in = epilogue.activation_grad(dv, z_in, ctx.act_in, ctx.slope)
+    dscale_in = epilogue.channel_sum(dz_in * chosen).to(scale_in.dtype) if scale_in is not None else None
+    dshift_in = epilogue.channel_sum(dz_in).to(shift_in.dtype) if shift_in is not None else None
+    dx = dz_in if scale_in is None else dz_in * epilogue.by_channel(scale_in).to(dz_in.dtype)
+    if channels is not None:
+        dx = torch.zeros_like(x).index_add(1, channels, dx)
+    dshift = epilogue.channel_sum(dz).to(shift.dtype) if shift is not None else None
+    return dx, dw, dscale, dshift, dz if residual is not None else None, dscale_in, dshift_in, dgate, *[None] * 5
+
+
+_forward.register_autograd(_backward, setup_context=_keep)
+
+
+@register_flop_formula(torch.ops.archdsl.pointwise_conv2d_scatter)
+def _(x_shape, w_shape, *rest, **named):
+    n, _, h, w = x_shape
+    return 2 * n * w_shape[0] * h * w * w_shape[1]
+
+
+@register_flop_formula(torch.ops.archdsl.pointwise_conv2d)
+def _(x_shape, w_shape, *rest, out_shape=None, **named):
+    n, c, h, w = out_shape
+    return 2 * n * c * h * w * w_shape[1]
+
+
+# ---------------------------------------------------------------------------------------------------- function
+def pointwise_conv2d(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scale: torch.Tensor | None = None,
+    shift: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+    *,
+    scale_in: torch.Tensor | None = None,
+    shift_in: torch.Tensor | None = None,
+    act_in: str = "none",
+    gate: torch.Tensor | None = None,
+    channels: torch.Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    act: str = "none",
+    slope: float = 0.01,
+) -> torch.Tensor:
+    """Convolve with a 1x1 window: act(conv(act_in(x * scale_in + shift_in) * gate) * scale + shift + residual).
+
+    x is [N, C, H, W], weight [OUT, K, 1, 1]. K is C, or with `channels`, integers [K], the k-th input channel is
+    channel `channels[k]` of x. scale_in and shift_in are [K], gate [N, K], scale and shift [OUT], the residual as the
+    result [N, OUT, H', W'], which has the memory format of x. Sums are in float32; float32 inputs are multiplied as
+    `torch.backends.cuda.matmul.allow_tf32` says.
+
+    Raises `ValueError` for shapes that do not fit and unknown activations.
+    """
+    epilogue.check(act)
+    epilogue.check(act_in)
+    depth = x.shape[1] if channels is None else channels.shape[0]
+    if x.dim() != 4 or tuple(weight.shape[1:]) != (depth, 1, 1):
+        raise ValueError(f"needs a weight [OUT, {depth}, 1, 1] for an input {list(x.shape)}, got {list(weight.shape)}")
+    x, weight, residual, gate = cast_for_autocast(x, weight, residual, gate)
+    tensors = (x, weight, scale, shift, residual, scale_in, shift_in, gate, channels)
+    return _forward(*tensors, pair(stride), act, act_in, slope)
+
+
+def pointwise_conv2d_scatter(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    shift: torch.Tensor,
+    buffer: torch.Tensor,
+    places: torch.Tensor,
+    *,
+    act: str = "none",
+    slope: float = 0.01,
+) -> None:
+    """Convolve with a 1x1 window, each output channel into a map of its own choice: the shuffle of a ShuffleNet unit.
+
+    `buffer`, flat, holds several channels_last maps [N, width, H, W] of the size of x behind each other. places, of
+    integers [3, OUT], says for each output channel how many channels the maps before its own have, how wide its own is,
+    and which channel of it this one becomes. Has no gradient: it is for inference.
+
+    Raises `ValueError` for shapes that do not fit and unknown activations.
+    """
+    epilogue.check(act)
+    if tuple(weight.shape[1:]) != (x.shape[1], 1, 1) or tuple(places.shape) != (3, weight.shape[0]):
+        raise ValueError(f"a weight {list(weight.shape)} and places {list(places.shape)} do not fit {list(x.shape)}")
+    _scatter(x, weight, shift, buffer, places, act, slope)

@@ -1,0 +1,211 @@
+"""The Triton kernels on CPU tensors, in Triton's interpreter, against float64: run by `test_kernels_interpreted.py`.
+
+The interpreter is chosen before Triton is imported, for a whole process, so these tests have a process of their own.
+Outputs are filled with NaN first: an element that no program writes shows.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from archdsl.kernels import (
+    channel_shuffle,
+    depthwise,
+    depthwise_conv2d,
+    pointwise,
+    pointwise_conv2d,
+    pointwise_conv2d_scatter,
+    shuffle,
+)
+from archdsl.kernels.available import interpreted
+from archdsl.kernels.epilogue import ACTIVATIONS
+from archdsl.kernels.layout import is_last, like_format
+
+# The interpreter truncates to bf16 where a GPU rounds: one step, 2**-7, instead of half of one.
+TOLERANCE = {torch.float32: 1e-6, torch.float16: 2**-10, torch.bfloat16: 2**-7}
+FORMATS = (torch.contiguous_format, torch.channels_last)
+ONE, TWO = (1, 1), (2, 2)
+
+
+def random(*shape: int, dtype=torch.float32, format=torch.contiguous_format) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(shape, generator=generator).to(dtype).contiguous(memory_format=format)
+
+
+def close(found: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype, terms: int = 1) -> None:
+    assert found.shape == expected.shape
+    assert found.isfinite().all(), "not every element was written"
+    worst = (found.double() - expected).abs().max() if found.numel() else torch.tensor(0.0)
+    assert worst <= TOLERANCE[dtype] * terms * max(1.0, expected.abs().max() if found.numel() else 0.0)
+
+
+def test_this_process_interprets():
+    assert interpreted()
+
+
+# batch, channels, multiplier, height, width, kernel, stride, padding, dilation
+CASES = {
+    "same 3x3": (2, 8, 1, 9, 11, (3, 3), ONE, ONE, ONE),
+    "stride 2, odd channels": (2, 29, 1, 8, 7, (3, 3), TWO, ONE, ONE),
+    "58 channels": (1, 58, 1, 7, 7, (3, 3), ONE, ONE, ONE),
+    "multiplier, oblong, dilated": (1, 5, 2, 8, 7, (3, 5), (2, 1), (1, 2), (1, 2)),
+    "5x5 stride 2": (2, 6, 1, 12, 13, (5, 5), TWO, (0, 3), ONE),
+    "7x7": (1, 5, 1, 9, 17, (7, 7), ONE, (3, 3), ONE),
+    "padding beyond the window": (1, 3, 3, 7, 7, (2, 2), (3, 3), (5, 5), ONE),
+    "1x1": (1, 4, 1, 5, 4, (1, 1), ONE, (0, 0), ONE),
+    "window of the whole map": (2, 3, 1, 5, 5, (5, 5), ONE, (0, 0), ONE),
+    "stride beyond the window": (1, 3, 1, 9, 10, (2, 2), (3, 4), (0, 0), ONE),
+    "dilation and stride": (1, 4, 1, 11, 12, (3, 3), TWO, TWO, (3, 2)),
+    "no images": (0, 4, 1, 5, 5, (3, 3), ONE, ONE, ONE),
+}
+
+
+SLOW = ("58 channels", "7x7", "stride 2, odd channels")  # contiguous, where a program takes few channels
+
+
+BOTH = [(case, format) for case in CASES for format in FORMATS if case not in SLOW or format is torch.channels_last]
+
+
+@pytest.mark.parametrize(("case", "format"), BOTH, ids=str)
+def test_depthwise(case, format):
+    n, c, m, h, w, kernel, stride, padding, dilation = CASES[case]
+    x, weight = random(n, c, h, w, format=format), random(c * m, 1, *kernel)
+    scale, shift = random(c * m), random(c * m)
+    g = depthwise.geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
+    residual = random(n, c * m, *g.out, format=format)
+    where = (stride, padding, dilation)
+    expected = depthwise.reference(*(t.double() for t in (x, weight, scale, shift, residual)), *where, "relu6")
+    y = like_format(x, expected.shape, g.last).fill_(torch.nan)
+    depthwise.launch_fwd(x, weight, scale, shift, residual, g, "relu6", 0.0, y=y)
+    close(y, expected, x.dtype)
+    dy = random(*expected.shape, format=format)
+    if n == 0:
+        assert not depthwise.launch_weight_grad(dy, x, weight, g).any()
+        return
+    dx, dw = depthwise.reference_grads(dy.double(), x.double(), weight.double(), g, (True, True))
+    found = depthwise.launch_input_grad(dy, weight, g, dx=like_format(x, x.shape, g.last).fill_(torch.nan))
+    close(found, dx, x.dtype)
+    close(depthwise.launch_weight_grad(dy, x, weight, g), dw, x.dtype, terms=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_depthwise_in_half_precision(dtype):
+    x, weight = random(2, 24, 9, 10, dtype=dtype, format=torch.channels_last), random(24, 1, 3, 3, dtype=dtype)
+    g = depthwise.geometry_of(x.shape, weight.shape, TWO, ONE, ONE, True)
+    expected = depthwise.reference(x.double(), weight.double(), stride=TWO, padding=ONE)
+    close(depthwise.launch_fwd(x, weight, None, None, None, g, "none", 0.0), expected, dtype)
+    dy = random(*expected.shape, dtype=dtype, format=torch.channels_last)
+    dx, dw = depthwise.reference_grads(dy.double(), x.double(), weight.double(), g, (True, True))
+    close(depthwise.launch_input_grad(dy, weight, g), dx, dtype)
+    close(depthwise.launch_weight_grad(dy, x, weight, g), dw, dtype)
+
+
+def test_a_weight_gradient_is_the_same_bits_in_every_run():
+    x, dy = random(3, 8, 12, 12, format=torch.channels_last), random(3, 8, 12, 12, format=torch.channels_last)
+    weight = random(8, 1, 3, 3)
+    g = depthwise.geometry_of(x.shape, weight.shape, ONE, ONE, ONE, True)
+    first, second = (depthwise.launch_weight_grad(dy, x, weight, g) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+def test_activations_at_their_switch_points(act):
+    points = torch.tensor([-100, -3.001, -3, -2.999, -1, -1e-30, 0, 1e-30, 1, 2.999, 3, 3.001, 5.999, 6, 6.001, 90])
+    x = points.view(1, 1, 1, -1).repeat(1, 2, 1, 1)
+    g = depthwise.geometry_of(x.shape, (2, 1, 1, 1), ONE, (0, 0), ONE, False)
+    y = depthwise.launch_fwd(x, torch.ones(2, 1, 1, 1), None, None, None, g, act, 0.1)
+    close(y, ACTIVATIONS[act](x.double(), 0.1), x.dtype, terms=8)
+
+
+@pytest.mark.parametrize("act", ["relu", "relu6", "leaky_relu", "hardswish"])
+def test_a_nan_stays_one(act):
+    x = torch.tensor([1.0, torch.nan, -1.0]).view(1, 1, 1, 3)
+    g = depthwise.geometry_of(x.shape, (1, 1, 1, 1), ONE, (0, 0), ONE, False)
+    y = depthwise.launch_fwd(x, torch.ones(1, 1, 1, 1), None, None, None, g, act, 0.1)
+    assert y.isnan().flatten().tolist() == [False, True, False]
+
+
+def test_a_gradient_through_the_whole_operator():
+    tensors = [random(2, 6, 7, 6, format=torch.channels_last), random(6, 1, 3, 3), random(6), random(6)]
+    tensors.append(random(2, 6, 4, 3, format=torch.channels_last))
+    found = gradients(depthwise_conv2d, tensors, stride=2, padding=1, act="hardswish")
+    expected = gradients(
+        lambda *t, **_: depthwise.reference(*t, stride=TWO, padding=ONE, act="hardswish"), [t.double() for t in tensors]
+    )
+    for left, right in zip(found, expected):
+        close(left, right, torch.float32, terms=4)
+
+
+def gradients(function, tensors, **options) -> list[torch.Tensor]:
+    leaves = [t.detach().requires_grad_() for t in tensors]
+    y = function(*leaves, **options)
+    weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape)
+    return list(torch.autograd.grad((y * weights).sum(), leaves))
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+def test_shuffle(groups, format):
+    x = random(2, 6, 5, 3, format=format)
+    y = torch.full_like(x, torch.nan)
+    assert torch.equal(shuffle.launch(x, groups, is_last(x), y), shuffle.reference(x, groups))
+    x.requires_grad_()
+    weights = random(2, 6, 5, 3)
+    dx, expected = (
+        torch.autograd.grad((f(x, groups) * weights).sum(), x)[0] for f in (channel_shuffle, shuffle.reference)
+    )
+    assert torch.equal(dx, expected)
+
+
+POINTWISE = {
+    "plain": {},
+    "epilogue": {"scale", "shift", "residual"},
+    "prologue": {"scale_in", "shift_in", "gate"},
+    "map": {"channels"},
+    "all": {"scale", "shift", "residual", "scale_in", "shift_in", "gate", "channels"},
+}
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize("parts", POINTWISE)
+def test_pointwise(parts, format):
+    check_pointwise(POINTWISE[parts], format, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_pointwise_in_half_precision(dtype):
+    # what the prologue computes is rounded before the product
+    check_pointwise(POINTWISE["all"], torch.channels_last, dtype, terms=4)
+
+
+def check_pointwise(parts, format, dtype, terms: int = 2) -> None:
+    depth = 12 if "channels" in parts else 20
+    sizes = {"scale": (35,), "shift": (35,), "residual": (2, 35, 4, 3), "scale_in": (depth,), "shift_in": (depth,)}
+    given = {name: random(*size) for name, size in sizes.items() if name in parts}
+    if "residual" in parts:
+        given["residual"] = given["residual"].to(dtype).contiguous(memory_format=format)
+    if "gate" in parts:
+        given["gate"] = random(2, depth, dtype=dtype)
+    if "channels" in parts:
+        given["channels"] = torch.randperm(20, generator=torch.Generator().manual_seed(0))[:depth]
+    x, weight = random(2, 20, 7, 6, dtype=dtype, format=format), random(35, depth, 1, 1, dtype=dtype) / depth**0.5
+    exact = {k: v.double() if v.is_floating_point() else v for k, v in given.items()}
+    expected = pointwise.reference(x.double(), weight.double(), **exact, stride=TWO, act="relu6", act_in="relu")
+    found = pointwise_conv2d(x, weight, **given, stride=2, act="relu6", act_in="relu")
+    close(found, expected, dtype, terms)
+
+
+def test_pointwise_without_images():
+    assert pointwise_conv2d(random(0, 4, 5, 5), random(3, 4, 1, 1)).shape == (0, 3, 5, 5)
+
+
+def test_pointwise_into_maps():
+    x, weight, shift = random(2, 20, 4, 3, format=torch.channels_last), random(35, 20, 1, 1), random(35)
+    order = torch.randperm(35, generator=torch.Generator().manual_seed(0))
+    mine = order < 12  # the first map has 12 channels, the second 23
+    places = torch.stack([torch.where(mine, 0, 12), torch.where(mine, 12, 23), torch.where(mine, order, order - 12)])
+    buffer = torch.full((35 * 24,), torch.nan)
+    pointwise_conv2d_scatter(x, weight, shift, buffer, places, act="relu6")
+    maps = [part.view(2, 4, 3, -1).permute(0, 3, 1, 2) for part in buffer.split([12 * 24, 23 * 24])]
+    expected = pointwise.reference(x.double(), weight.double(), None, shift.double(), act="relu6")
+    close(torch.cat(maps, 1)[:, order], expected, x.dtype, terms=2)

@@ -1,0 +1,378 @@
+"""`archdsl.optimize`: the same function with fewer passes over memory."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from archdsl.kernels.epilogue import ACTIVATIONS
+from torch import nn
+
+import archdsl
+from archdsl import measured
+from archdsl.compiler import compiled
+from archdsl.inference.fold import clamped
+from archdsl.inference.layers import Append, Clamp, Conv2d, Gather, Grow, Maps, Scatter, Take, activated
+from archdsl.inference.trace import trace
+from archdsl.inference.traffic import traffic
+
+QUICK = {"resnet18", "resnet50", "resnext50_32x4d", "densenet121", "googlenet", "squeezenet1_0", "squeezenet1_1"}
+QUICK |= {"alexnet", "lenet5", "mobilenet_v1", "mobilenet_v2", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "vgg11_bn"}
+ADAPTIVE = {"odenet"}  # its solver chooses its steps by values, which no graph can follow
+NETS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in archdsl.nets() if n not in ADAPTIVE]
+
+
+def filled(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Give a model weights that keep its values near 1, and statistics as if it had been trained; scales may be negative."""
+    generator = torch.Generator().manual_seed(seed)
+    for key, value in model.state_dict().items():
+        if key.endswith("running_var"):
+            value.uniform_(0.5, 1.5, generator=generator)
+        elif value.dim() == 1 and key.endswith("weight"):
+            value.uniform_(-0.2, 1.5, generator=generator)
+        elif value.is_floating_point():
+            fan = max(1, value[0].numel()) if value.dim() > 1 else 10
+            value.uniform_(-1, 1, generator=generator).mul_((3 / fan) ** 0.5)
+    return model.eval()
+
+
+def net(name: str) -> nn.Module:
+    with torch.device("meta"):
+        model = archdsl.load(name)
+    return filled(model.to_empty(device="cpu"))
+
+
+def default_input(name: str) -> list[int]:
+    scope = compiled(name).network.scope
+    return [1, *[int(dim) for dim in scope.shapes[scope.inputs[0]][1:]]]
+
+
+def image(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+def kinds(model: nn.Module) -> dict[type, int]:
+    found: dict[type, int] = {}
+    for module in model.modules():
+        found[type(module)] = found.get(type(module), 0) + 1
+    return found
+
+
+@torch.no_grad()
+def agree(model: nn.Module, optimized: nn.Module, *inputs: torch.Tensor, tolerance: float = 1e-5) -> None:
+    for expected, found in zip(results(model(*inputs)), results(optimized(*inputs)), strict=True):
+        assert expected.abs().max() > 1e-3, "a network that returns nothing would prove nothing"
+        assert found.shape == expected.shape
+        assert (found - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def results(found: object) -> list[torch.Tensor]:
+    return [found] if isinstance(found, torch.Tensor) else [y for y in found if y is not None]
+
+
+# -------------------------------------------------------------------------------------------------- the gallery
+@pytest.mark.parametrize("name", NETS)
+def test_every_net_computes_the_same(name):
+    model = net(name)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    optimized = archdsl.optimize(model)
+    assert name not in QUICK - {"densenet121"} or nn.BatchNorm2d not in kinds(optimized)
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items()), "the model was changed"
+    small = name in QUICK - {"lenet5"}
+    x = image(2, 3, 64, 64) if small else image(*default_input(name))
+    if "unpool" in trace(model).code:
+        # Which element is the largest can turn on the last bit of a sum, and the result with it: in float64 none does.
+        model, optimized, x = model.double(), archdsl.optimize(model.double()), x.double()
+    agree(model, optimized, x)
+
+
+BYTES = {
+    # Megabytes of activations of one image in bf16: PyTorch's own steps, one by one; at most, optimized; with kernels.
+    "mobilenet_v2": (79.5, 28.1, 28.1),
+    "shufflenet_v2_x1_0": (30.5, 11.4, 9.5),
+    "resnet50": (161.8, 57.5, 57.5),
+    "densenet121": (213.6, 95.1, 95.1),
+}
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_bytes_moved(name):
+    model = archdsl.load(name)
+    before, after, kernels = BYTES[name]
+    x = image(1, 3, 224, 224)
+    assert traffic(trace(model), x).bytes / 1e6 == pytest.approx(before, abs=0.1)
+    assert traffic(archdsl.optimize(model).network, x).bytes / 1e6 <= after
+    assert traffic(archdsl.optimize(model, kernels="all").network, x).bytes / 1e6 <= kernels
+
+
+def test_the_report_says_what_was_fused(capsys):
+    model = net("mobilenet_v2")
+    optimized = archdsl.optimize(model, verbose=True)
+    printed = capsys.readouterr().out
+    assert "52  batch norms folded into the convolution before" in printed
+    report = optimized.report(model, image(1, 3, 224, 224))
+    assert report.startswith(printed.rstrip())
+    assert "151 steps that move 79.5 MB before\n55 steps that move 28.1 MB after" in report
+
+
+# -------------------------------------------------------------------------------------------------- channels
+def test_a_shuffle_net_shuffles_nothing():
+    optimized = archdsl.optimize(net("shufflenet_v2_x1_0"))
+    targets = {str(node.target) for node in optimized.network.graph.nodes if node.op != "call_module"}
+    assert not targets & {"chunk", "unflatten", "transpose"}
+    assert kinds(optimized)[Gather] == 16
+    runs = [len(m.pieces) for m in optimized.modules() if isinstance(m, Gather)]
+    assert max(runs) <= 10, "what is read together lies together"
+
+
+def test_with_kernels_a_shuffle_net_gathers_nothing():
+    model = net("shufflenet_v2_x0_5")
+    optimized = archdsl.optimize(model, kernels="all")
+    found = kinds(optimized)
+    assert Gather not in found
+    assert (found[Maps], found[Take], found[Scatter]) == (3, 16, 19)
+    agree(model, optimized, image(2, 3, 64, 64))
+
+
+def test_a_dense_net_concatenates_nothing():
+    optimized = archdsl.optimize(net("densenet121"))
+    assert torch.cat not in {node.target for node in optimized.network.graph.nodes}
+    found = kinds(optimized)
+    assert (found[Grow], found[Append], found[Clamp]) == (4, 58, 61)
+
+
+class Steps(nn.Module):
+    """A network of random steps, each on one or two random earlier values of its size."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList()
+        self.steps: list[tuple[str, tuple[int, ...], int]] = []
+        pick = random.Random(seed)
+        channels = [8]
+        for _ in range(pick.randint(4, 14)):
+            kind = pick.choice(
+                "conv1 conv1 conv3 depthwise grouped norm relu act add cat cat chunk shuffle slice pool".split()
+            )
+            one, two = (pick.choice(range(max(0, len(channels) - 4), len(channels))) for _ in range(2))
+            self.step(kind, one, two, channels, pick)
+        self.head = nn.Linear(sum(channels[-3:]), 5)
+
+    def step(self, kind: str, one: int, two: int, channels: list[int], pick: random.Random) -> None:
+        c, number = channels[one], len(self.layers)
+        out = pick.choice([4, 6, 8, 12])
+        layers = {
+            "conv1": lambda: nn.Sequential(nn.Conv2d(c, out, 1, bias=pick.random() < 0.5), *self.behind(out, pick)),
+            "conv3": lambda: nn.Sequential(nn.Conv2d(c, out, 3, padding=1), *self.behind(out, pick)),
+            "depthwise": lambda: nn.Sequential(nn.Conv2d(c, c, 3, padding=1, groups=c), *self.behind(c, pick)),
+            "grouped": lambda: nn.Conv2d(c, out, 1, groups=2),
+            "norm": lambda: nn.BatchNorm2d(c),
+            "relu": nn.ReLU,
+            "act": lambda: pick.choice([nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU, nn.Sigmoid])(),
+            "pool": lambda: nn.MaxPool2d(3, 1, 1),
+        }
+        if kind in ("add", "cat"):
+            same = [i for i, other in enumerate(channels) if other == c]
+            two = pick.choice(same) if kind == "add" else two
+            if channels[one] + channels[two] > 48 and kind == "cat":
+                return
+            self.steps.append((kind, (one, two), 0))
+            channels.append(c if kind == "add" else c + channels[two])
+        elif kind in layers:
+            self.layers.append(layers[kind]())
+            self.steps.append((kind, (one,), number))
+            channels.append(out if kind in ("conv1", "conv3", "grouped") else c)
+        elif kind == "chunk":
+            self.steps.append((kind, (one,), 0))
+            channels.extend([c // 2, c // 2])
+        else:
+            self.steps.append((kind, (one,), 0))
+            channels.append(c if kind == "shuffle" else c - 2)
+
+    @staticmethod
+    def behind(channels: int, pick: random.Random) -> list[nn.Module]:
+        norm = [nn.BatchNorm2d(channels)] if pick.random() < 0.6 else []
+        return norm + ([pick.choice([nn.ReLU, nn.ReLU6, nn.Hardswish])()] if pick.random() < 0.6 else [])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values = [x]
+        for kind, inputs, number in self.steps:
+            xs = [values[i] for i in inputs]
+            if kind == "add":
+                values.append(xs[0] + xs[1])
+            elif kind == "cat":
+                values.append(torch.cat(xs, 1))
+            elif kind == "chunk":
+                y, z = xs[0].chunk(2, 1)
+                values += [y, z]
+            elif kind == "shuffle":
+                values.append(xs[0].unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2))
+            elif kind == "slice":
+                values.append(xs[0][:, 1:-1])
+            else:
+                values.append(self.layers[number](xs[0]))
+        return self.head(F.adaptive_avg_pool2d(torch.cat(values[-3:], 1), 1).flatten(1))
+
+
+def made(seed: int) -> nn.Module | None:
+    try:
+        model = filled(Steps(seed), seed)
+        with torch.no_grad():
+            model(image(1, 8, 6, 6))
+    except (RuntimeError, ValueError):  # an odd number of channels in two, a slice of nothing
+        return None
+    return model
+
+
+def run_at_random(seeds: range) -> int:
+    ran = 0
+    for seed in seeds:
+        model = made(seed)
+        if model is not None:
+            agree(model, archdsl.optimize(model, kernels=("auto", "all")[seed % 2]), image(2, 8, 6, 5))
+            ran += 1
+    return ran
+
+
+def test_networks_at_random():
+    assert run_at_random(range(80)) >= 60
+
+
+@pytest.mark.slow
+def test_many_networks_at_random():
+    assert run_at_random(range(100, 4000)) >= 3000
+
+
+# -------------------------------------------------------------------------------------------------- folding
+def test_a_norm_and_a_relu_before_a_convolution_are_a_clamp():
+    scale = torch.tensor([2.0, -2.0, 0.0, 0.0, 1e-20])
+    shift = torch.tensor([1.0, 1.0, 1.5, -1.5, 0.5])
+    x = torch.linspace(-4, 4, 33).repeat(5, 1)
+    for low, high in ((0.0, float("inf")), (0.0, 6.0)):
+        factor, constant, lows, highs = (v.view(-1, 1) for v in clamped(scale, shift, low, high))
+        expected = (scale.view(-1, 1) * x + shift.view(-1, 1)).clamp(low, high)
+        torch.testing.assert_close(factor * x.clamp(lows, highs) + constant, expected)
+
+
+def test_a_pool_goes_before_a_convolution():
+    model = filled(nn.Sequential(nn.Conv2d(8, 4, 1), nn.AvgPool2d(2)))
+    optimized = archdsl.optimize(model)
+    assert "average pools put before a 1x1 convolution" in optimized.fused
+    agree(model, optimized, image(2, 8, 8, 6))
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+def test_one_pass_of_a_convolution(act):
+    layer = Conv2d(nn.Conv2d(4, 8, 3, stride=2, padding=1))
+    layer.act, layer.slope = act, 0.2
+    x, residual = image(2, 4, 7, 7).contiguous(memory_format=torch.channels_last), image(2, 8, 4, 4)
+    u = F.conv2d(x, layer.weight, layer.bias, 2, 1)
+    for kept in (residual, residual.contiguous(memory_format=torch.channels_last)):
+        for overwrites in (False, True):
+            layer.overwrites = overwrites
+            with torch.no_grad():
+                torch.testing.assert_close(layer(x), ACTIVATIONS[act](u, 0.2), rtol=1e-5, atol=1e-5)
+                found = layer(x, kept.clone(memory_format=torch.preserve_format))
+                torch.testing.assert_close(found, ACTIVATIONS[act](u + residual, 0.2), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(activated(u.clone(), act, 0.2), ACTIVATIONS[act](u, 0.2))
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [nn.Conv2d(8, 8, 3, 2, 1, groups=8), nn.Conv2d(8, 6, 1, 2), nn.Conv2d(8, 8, 3, padding=1)],
+    ids=["depthwise", "pointwise", "dense"],
+)
+def test_what_the_kernels_take(conv, monkeypatch):
+    layer = Conv2d(conv)
+    layer.act = "relu6"
+    x = image(2, 8, 7, 7).contiguous(memory_format=torch.channels_last)
+    residual = torch.ones_like(conv(x))
+    monkeypatch.setattr(measured, "TABLE", ())
+    assert layer._triton(x, residual) is None, "nothing has been measured"
+    layer = Conv2d(conv)
+    layer.act, layer.kernels = "relu6", "all"
+    found = layer._triton(x, residual)
+    assert (found is None) == (conv.groups == 1 and conv.kernel_size == (3, 3))
+    if found is not None:
+        torch.testing.assert_close(found, F.relu6(conv(x) + residual), rtol=1e-5, atol=1e-5)
+
+
+def test_reordered_weights_follow_the_weights():
+    layer = Conv2d(nn.Conv2d(4, 8, 1))
+    with torch.no_grad():
+        for size in ((1, 4, 5, 5), (3, 4, 7, 2), (0, 4, 5, 5)):
+            x = image(*size)
+            torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias))
+        layer.load_state_dict({k: v + 1 for k, v in layer.state_dict().items()})
+        torch.testing.assert_close(layer(image(1, 4, 5, 5)), F.conv2d(image(1, 4, 5, 5), layer.weight, layer.bias))
+
+
+def test_a_residual_that_is_read_later_is_kept():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.third = (nn.Conv2d(4, 4, 1) for _ in range(3))
+
+        def forward(self, x):
+            y = self.first(x)
+            z = self.second(y) + y
+            return self.third(z) + y
+
+    model = filled(Twice())
+    optimized = archdsl.optimize(model)
+    agree(model, optimized, image(1, 4, 5, 5))
+    layers = [m for m in optimized.modules() if isinstance(m, Conv2d)]
+    assert sorted(m.overwrites for m in layers) == [False, False, True]
+
+
+# -------------------------------------------------------------------------------------------------- as a module
+def test_an_optimized_network_is_a_module():
+    model = net("mobilenet_v2")
+    optimized = archdsl.optimize(model)
+    x = image(1, 3, 64, 64)
+    agree(model, copy.deepcopy(optimized), x)
+    agree(model, pickle.loads(pickle.dumps(optimized)), x)
+    agree(model, torch.export.export(optimized, (x,)).module(), x)
+    half = copy.deepcopy(optimized).bfloat16()
+    with torch.no_grad():
+        expected = model(x)
+        error = (half(x.bfloat16()).float() - expected).abs().max()
+    assert error <= 5e-2 * expected.abs().max()
+    assert not any(p.requires_grad for p in optimized.parameters())
+    with torch.inference_mode():
+        agree(model, archdsl.optimize(model), x)
+
+
+def test_a_gradient_at_the_input():
+    model = filled(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()))
+    optimized = archdsl.optimize(model)
+    x = image(1, 3, 6, 6).requires_grad_()
+    (found,) = torch.autograd.grad(optimized(x).sum(), x)
+    (expected,) = torch.autograd.grad(model(x).sum(), x)
+    torch.testing.assert_close(found, expected)
+
+
+def test_it_compiles():
+    model = filled(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()))
+    agree(model, torch.compile(archdsl.optimize(model), fullgraph=True, backend="aot_eager"), image(1, 3, 6, 6))
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTIVE))
+def test_a_solver_that_chooses_its_steps_is_a_mistake(name):
+    with pytest.raises(TypeError, match="cannot be optimized"):
+        archdsl.optimize(net(name))
+
+
+def test_what_cannot_be_followed_is_a_mistake():
+    class Deciding(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(TypeError, match="Deciding cannot be optimized"):
+        archdsl.optimize(Deciding())
+    with pytest.raises(ValueError, match='"auto", "all" or "none"'):
+        archdsl.optimize(nn.Identity(), kernels="some")

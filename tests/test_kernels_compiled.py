@@ -1,0 +1,71 @@
+"""The Triton kernels compiled to machine code without a GPU: registers, width of loads, instructions an output."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("triton")
+
+from archdsl.kernels import depthwise
+from archdsl.kernels.depthwise import Tile
+
+from benchmarks import instructions
+from benchmarks.instructions import an_output, forward, input_grad, layer, loop, weight_grad
+
+BUDGET = 33  # thread instructions for a bf16 output; at 31 an H200 issues them as fast as it moves the bytes
+
+
+def counted(g, tile, code) -> float:
+    return an_output(len(code.instructions), *g.out, g.channels, tile)
+
+
+@pytest.mark.parametrize("arch", [80, 90])
+def test_the_tuned_forward_kernel(arch):
+    g = layer(192, 28, 3, 1)
+    tile = depthwise.forward_tile(g)
+    code = forward(g, tile, arch)
+    assert code.spilled == 0
+    assert code.widest("LDG") == 128
+    assert counted(g, tile, code) <= BUDGET
+
+
+@pytest.mark.parametrize("size", [(58, 28, 3, 1), (96, 112, 3, 2), (960, 7, 3, 1)], ids=str)
+def test_other_layers_with_3x3_windows(size):
+    g = layer(*size)
+    tile = depthwise.forward_tile(g)
+    code = forward(g, tile)
+    assert code.spilled == 0
+    assert counted(g, tile, code) <= BUDGET
+
+
+def test_the_gradients_of_a_3x3_layer():
+    g = layer(192, 28, 3, 1)
+    tile = depthwise.input_grad_tile(g)
+    code = input_grad(g, tile)
+    assert code.spilled == 0
+    assert counted(g, tile, code) <= BUDGET
+    tile = depthwise.weight_grad_tile(g)
+    code = weight_grad(g, tile)
+    assert code.spilled == 0
+    assert an_output(loop(code), *g.out, g.channels, tile) <= BUDGET
+
+
+def test_the_counts_tell_a_bad_tile():
+    g = layer(192, 28, 3, 1)
+    one_row = Tile(rows=1, columns=16, channels=64)
+    assert counted(g, one_row, forward(g, one_row)) > BUDGET
+    narrow = Tile(rows=7, columns=64, channels=8)
+    assert counted(g, narrow, forward(g, narrow)) > BUDGET
+    large = Tile(rows=14, columns=32, channels=64)
+    assert forward(g, large).spilled > 0
+
+
+@pytest.mark.slow
+def test_the_record_is_what_the_compiler_makes():
+    rows = instructions.record()
+    assert all(row["spilled_bytes"] <= 64 for row in rows)
+    assert all(
+        row["instructions_an_output"] <= BUDGET
+        for row in rows
+        if row["kernel"] == "forward" and row["layer"]["kernel"] == 3
+    )
