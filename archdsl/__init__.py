@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from archdsl.cost.search import search
     from archdsl.cost.sweep import Range, sweep
     from archdsl.inference import optimize
-    from archdsl.load import load, loads
+    from archdsl.loading import load, loads
     from archdsl.weights import WeightsError
 
 __version__ = "0.1.0"
@@ -36,7 +36,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import torch only when a network is loaded."""
     if name in ("load", "loads", "WeightsError"):
-        from archdsl.load import load, loads
+        from archdsl.loading import load, loads
         from archdsl.weights import WeightsError
 
         globals().update(load=load, loads=loads, WeightsError=WeightsError)

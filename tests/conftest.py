@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import archdsl
-
 torch.set_num_threads(2)
-assert callable(archdsl.load), "named here first: importing the module `archdsl.load` hides the function of that name"
 
 SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",

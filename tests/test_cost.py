@@ -20,7 +20,7 @@ from archdsl.compiler import bundled_nets, compile_text, compiled
 from archdsl.cost import conventions
 from archdsl.cost.conventions import CONVENTIONS
 from archdsl.cost.table import Figures, table, total
-from archdsl.load import instantiate
+from archdsl.loading import instantiate
 from archdsl.ops import OPS
 
 # One net of each family in the ordinary run, the others in the slow one.

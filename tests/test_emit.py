@@ -13,7 +13,7 @@ import archdsl
 from archdsl.compiler import compile_text, compiled
 from archdsl.dump import graph, tree
 from archdsl.emit import emit
-from archdsl.load import instantiate
+from archdsl.loading import instantiate
 
 FLAGSHIPS = ["resnet50", "densenet121", "googlenet", "mobilenet_v2", "shufflenet_v2_x1_0", "squeezenet1_0", "lenet5"]
 

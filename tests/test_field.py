@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 import archdsl
 from archdsl.compiler import bundled_nets, compile_text, compiled
 from archdsl.field import Axis, Field, fields
-from archdsl.load import instantiate
+from archdsl.loading import instantiate
 from archdsl.ops import OPS, conv, pool
 from archdsl.ops._op import extent
 from archdsl.reach import Reach

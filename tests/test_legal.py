@@ -13,7 +13,7 @@ import archdsl
 from archdsl.cli import main
 from archdsl.compiler import bundled_nets, compile_text, compiled
 from archdsl.legal import Legal, legal_sizes
-from archdsl.load import instantiate
+from archdsl.loading import instantiate
 
 STEMS = dict(bundled_nets())
 RESULT = Path(__file__).parent.parent / "benchmarks" / "results" / "legal.json"

@@ -199,6 +199,15 @@ def test_wrong_parameters_are_diagnosed():
         archdsl.load("resnet50", classes=object())
 
 
+def test_the_function_is_not_hidden_by_a_module():
+    """`archdsl.load` is the function, whatever modules of the package were imported before."""
+    import subprocess
+    import sys
+
+    code = "import archdsl.loading, archdsl.compiler, archdsl.api, archdsl; archdsl.load('lenet5'); archdsl.check('lenet5')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 class TestOde:
     """`ode(f, solver, steps)` against what is known of dx/dt = f(x)."""
 

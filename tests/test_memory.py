@@ -18,7 +18,7 @@ from archdsl.cli import main
 from archdsl.compiler import bundled_nets, compile_text, compiled
 from archdsl.cost import memory
 from archdsl.cost.memory import inference, training
-from archdsl.load import instantiate
+from archdsl.loading import instantiate
 
 # What the solver of a differential equation keeps beside its slopes is a library's own.
 SOLVED = {"odenet"}
