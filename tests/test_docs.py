@@ -49,7 +49,7 @@ def test_examples_check(text):
 
 def test_the_readmes_commands_print_what_it_shows(capsys, monkeypatch, tmp_path):
     readme = (ROOT / "README.md").read_text()
-    main(["check", "resnet50"])
+    main(["check", "alexnet"])
     assert capsys.readouterr().out in readme
     (tmp_path / "broken.arch").write_text(
         "net broken(channels=16):\n    input image: [N, 8, H=32, W=32]\n    body:\n"
