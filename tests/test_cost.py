@@ -123,11 +123,7 @@ def by_torchinfo(model: torch.nn.Module, xs: list[torch.Tensor]) -> int:
 TOOLS = {"torch": by_torch, "fvcore": by_fvcore, "thop": by_thop, "ptflops": by_ptflops, "torchinfo": by_torchinfo}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tools_import(torchvision_models):
-    """ptflops imports torchvision, thop the version tools that Python has dropped."""
-    for name in ("fvcore", "thop", "ptflops", "torchinfo"):
-        pytest.importorskip(name, reason="the counters are in the `bench` extra")
+pytestmark = pytest.mark.usefixtures("torchvision_models")  # ptflops imports torchvision
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -52,7 +52,8 @@ def test_weights_start_alike():
 
 
 def test_training_follows_the_plain_network():
-    datasets = pytest.importorskip("sklearn.datasets")
+    from sklearn import datasets
+
     digits = datasets.load_digits()
     images = torch.tensor(digits.images, dtype=torch.float64).unsqueeze(1) / 16
     targets = torch.tensor(digits.target)

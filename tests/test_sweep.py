@@ -266,14 +266,16 @@ def test_executors_give_equal_results():
 
 
 def test_loky():
-    loky = pytest.importorskip("loky")
+    import loky
+
     with loky.get_reusable_executor(max_workers=2) as executor:
         assert archdsl.sweep("mobilenet_v1", executor=executor, **GRID) == archdsl.sweep("mobilenet_v1", **GRID)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_dask():
-    distributed = pytest.importorskip("distributed")
+    import distributed
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with distributed.Client(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as client:
@@ -312,7 +314,6 @@ def test_scaling_efficientnet(capsys):
 # -------------------------------------------------------------------------------------------------- what is printed
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
 def test_pareto_plot(tmp_path, suffix, capsys):
-    pytest.importorskip("matplotlib")
     path = tmp_path / f"front{suffix}"
     run(capsys, "sweep", "mobilenet_v2", "--set", "width=0.5,1,1.4", "--plot", str(path))
     assert path.read_bytes()[:5] == (b"<?xml" if suffix == ".svg" else b"\x89PNG\r")

@@ -167,11 +167,13 @@ class Conv2d(nn.Module):
         from archdsl.kernels import depthwise_conv2d, pointwise_conv2d
 
         if not self.depthwise:
-            options = {"stride": self.stride, "act": self.act, "slope": self.slope}
-            return pointwise_conv2d(x, self.weight, None, self.bias, residual, **options)
-        where = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
-        options = {"act": self.act, "slope": self.slope}
-        return depthwise_conv2d(x, self.weight, None, self.bias, residual, **where, **options)
+            return pointwise_conv2d(
+                x, self.weight, None, self.bias, residual, stride=self.stride, act=self.act, slope=self.slope
+            )
+        return depthwise_conv2d(
+            x, self.weight, None, self.bias, residual,
+            stride=self.stride, padding=self.padding, dilation=self.dilation, act=self.act, slope=self.slope,
+        )  # fmt: skip
 
     def _wins(self, x: torch.Tensor) -> bool:
         """Say whether there is a kernel for this layer, and it is to be taken."""
@@ -279,8 +281,8 @@ class Scatter(nn.Module):
     def forward(self, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
         from archdsl.kernels import pointwise_conv2d_scatter
 
-        options = {"act": self.act, "slope": self.slope}
-        pointwise_conv2d_scatter(x, self.weight, self.bias, buffer, self.places, **options)
+        weight, bias, places = self.weight, self.bias, self.places
+        pointwise_conv2d_scatter(x, weight, bias, buffer, places, act=self.act, slope=self.slope)
         return buffer
 
 

@@ -1,0 +1,107 @@
+"""Where diagnostics point: `python -m benchmarks.mutations` breaks gallery files one token at a time and looks.
+
+A mutation deletes a token, doubles it, misspells a name, changes a number or puts in another token of the file. The
+file is then still valid, or a diagnostic says what is wrong: its primary place is on the line that was changed, or a
+label or note of it is (a shape that stopped fitting shows both operands), or it is elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+from archdsl import project
+from archdsl.diagnostics import CompileError, Diagnostic
+from archdsl.fix import diagnose
+from archdsl.grammar import load
+from archdsl.lexer import Lexer
+from archdsl.source import Source
+
+RESULT = Path(__file__).parent / "results" / "mutations.json"
+WAYS = ("delete", "double", "misspell", "number", "other")
+
+
+def tokens(source: Source) -> list[tuple[str, int, int]]:
+    """Return the tokens of a file that are text: kind, start, end."""
+    found = [(kind, start, end) for kind, _, start, end in Lexer(load()).tokens(source)]
+    return [t for t in found if t[2] > t[1] and not t[0].startswith("_") and t[0] != "LONG_STRING"]
+
+
+def mutated(text: str, chosen: tuple[str, int, int], every: list[tuple[str, int, int]], rng: random.Random) -> str:
+    """Return a text with one token changed."""
+    kind, start, end = chosen
+    word = text[start:end]
+    way = rng.choice(WAYS)
+    if way == "delete":
+        new = ""
+    elif way == "double":
+        new = f"{word} {word}"
+    elif way == "misspell" and word.isidentifier() and len(word) > 2:
+        at = rng.randrange(1, len(word))
+        new = word[:at] + word[at + 1 :]
+    elif way == "number" and word.isdigit():
+        new = str(int(word) + rng.choice((-1, 1, 7)))
+    else:
+        _, a, b = rng.choice([t for t in every if t[0] == kind] if rng.random() < 0.5 else every)
+        new = text[a:b]
+    return text[:start] + new + text[end:]
+
+
+def outcome(before: str, after: str, line: int, name: str) -> str:
+    """Say what became of a mutation on a line: `same`, `valid`, `on the line`, `mentioned` or `elsewhere`."""
+    if before == after:
+        return "same"
+    try:
+        source = project.source_of(name, after, project.path_of(name))
+        found = diagnose(source)
+    except CompileError as mistake:
+        found = [mistake.diagnostic]
+    if not found:
+        return "valid"
+    if any(diagnostic.primary.span.line == line for diagnostic in found):
+        return "on the line"
+    return "mentioned" if any(line in mentioned(diagnostic) for diagnostic in found) else "elsewhere"
+
+
+def mentioned(diagnostic: Diagnostic) -> set[int]:
+    """Return the lines of a diagnostic's labels and notes."""
+    spans = [label.span for label in diagnostic.secondary]
+    spans += [note.span for note in diagnostic.notes if note.span is not None]
+    return {line for span in spans for line in range(span.line, span.line + span.text.count("\n") + 1)}
+
+
+def run(count: int, seed: int) -> Counter[str]:
+    """Make mutations and count what became of them."""
+    rng = random.Random(seed)
+    files = [project.read(project.path_of(stem)) for stem in project.bundled()]
+    found: Counter[str] = Counter()
+    while found.total() - found["same"] < count:
+        source = rng.choice(files)
+        every = tokens(source)
+        chosen = rng.choice(every)
+        line = source.text.count("\n", 0, chosen[1]) + 1
+        text = mutated(source.text, chosen, every, rng)
+        found[outcome(source.text, text, line, source.name)] += 1
+    del found["same"]
+    return found
+
+
+def main() -> None:
+    """Run, print and keep the counts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    found = run(options.count, options.seed)
+    broken = found.total() - found["valid"]
+    placed = found["on the line"] + found["mentioned"]
+    print(f"{found.total()} mutations: {found['valid']} still valid, {broken} with a diagnostic")
+    print(f"{found['on the line'] / broken:.1%} on the changed line, {placed / broken:.1%} there or with a label there")
+    RESULT.write_text(json.dumps(dict(found), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
