@@ -31,6 +31,9 @@ grammar:  ## rebuild the parse tables after a change of the grammar
 manual:  ## rewrite the generated sections of the language reference
 	$(PYTHON) -m archdsl.manual
 
+mutations:  ## break gallery files one token at a time: where do diagnostics point?
+	$(PYTHON) -m benchmarks.mutations
+
 figures:  ## recount the published figures in docs/figures.md
 	$(PYTHON) docs/figures.py
 

@@ -18,6 +18,7 @@ from math import prod
 from archdsl import errors, syntax
 from archdsl.apply import Applier
 from archdsl.builder import Builder, Frame, Tag, main
+from archdsl.diagnostics import CompileError
 from archdsl.environment import Env
 from archdsl.evaluate import MAX_CALLS, signature
 from archdsl.ir import Network
@@ -84,12 +85,22 @@ class Elaborator(Applier):
         value = self._configured(value, place)
         frame = Frame(_titled(value), place)
         self.builder = Builder(None, frame)
-        scope = self._body(value, None, place)
+        try:
+            scope = self._body(value, None, place)
+        except CompileError as mistake:
+            raise self._placed(mistake) from None
         doc = value.block.doc or file.module.doc
         network = Network(name, scope, tuple(self.symbols.values()), file.source, doc)
         if self.settings.outputs:
             return selected(network, self.settings.outputs, place)
         return network.replace(scope=Pruner().inside(scope))
+
+    def _placed(self, mistake: CompileError) -> CompileError:
+        """Return a mistake inside a block with the chain of instantiations that led there, where it has none yet."""
+        diagnostic, frame = mistake.diagnostic, self.builder.frame
+        if frame is None or frame.outer is None or any(note.span is not None for note in diagnostic.notes):
+            return mistake
+        return CompileError(diagnostic.replace(notes=(*diagnostic.notes, *self.trail())))
 
     def _configured(self, value: BlockValue, place: Span) -> BlockValue:
         """Return a net with the caller's parameters."""

@@ -73,13 +73,14 @@ def strange_character(span: Span) -> Diagnostic:
 
 
 @error("E0102")
-def unclosed(span: Span, closing: str) -> Diagnostic:
+def unclosed(span: Span, closing: str, further: Span | None = None) -> Diagnostic:
     """A bracket is opened and the text ends before it is closed.
 
     Inside brackets a line continues on the next one, so the mistake can lie far above the end of the file.
     """
+    more = [Label(further, "this does not belong inside it")] if further is not None else []
     return _simple(
-        f"unclosed `{span.text}`", span, "opened here and never closed", Help(f"add the missing `{closing}`")
+        f"unclosed `{span.text}`", span, "opened here and never closed", *more, Help(f"add the missing `{closing}`")
     )
 
 

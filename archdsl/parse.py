@@ -182,12 +182,22 @@ def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
         start = end = max(0, len(source.text[:start].rstrip()))
     terminals = [symbol for symbol in row if symbol.isupper()]
     found = found.removeprefix("a ").removeprefix("an ").removeprefix("the ") or "text"
-    hint = _hint(kind, word, row) or _open_bracket(source, start)
-    return errors.unexpected(Span(source, start, end), found, _wanted(terminals), hint)
+    place, opened = Span(source, start, end), _open_bracket(source, start)
+    if opened is not None and _starts_statement(place, opened):
+        return errors.unclosed(opened, OPENING[opened.text], place)
+    still = f"the `{opened.text}` of line {opened.line} is still open here" if opened is not None else ""
+    return errors.unexpected(place, found, _wanted(terminals), _hint(kind, word, row) or still)
 
 
-def _open_bracket(source: Source, end: int) -> str:
-    """Say which bracket of an earlier line is still open at a place."""
+def _starts_statement(place: Span, opened: Span) -> bool:
+    """Say whether a token begins a line that is indented no further than that of a bracket: its end was forgotten."""
+    before, line = [place.source.line(span.line) for span in (opened, place)]
+    indent = len(line) - len(line.lstrip())
+    return indent == place.column - 1 and indent <= len(before) - len(before.lstrip())
+
+
+def _open_bracket(source: Source, end: int) -> Span | None:
+    """Return the bracket of an earlier line that is still open at a place."""
     opened: list[tuple[str, int]] = []
     for _, word, start, _ in _parser().lexer.tokens(source):
         if start >= end:
@@ -196,10 +206,9 @@ def _open_bracket(source: Source, end: int) -> str:
             opened.append((word, start))
         elif word in CLOSING:
             opened.pop()
-    line = source.line_of(opened[-1][1]) if opened else 0
-    if not opened or line == source.line_of(end):
-        return ""
-    return f"the `{opened[-1][0]}` of line {line} is still open here"
+    if not opened or source.line_of(opened[-1][1]) == source.line_of(end):
+        return None
+    return Span(source, opened[-1][1], opened[-1][1] + 1)
 
 
 def _wanted(terminals: list[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 A mutation deletes a token, doubles it, misspells a name, changes a number or puts in another token of the file. The
 file is then still valid, or a diagnostic says what is wrong: its primary place is on the line that was changed, or a
-label or note of it is (a shape that stopped fitting shows both operands), or it is elsewhere.
+label or note of it is (a shape that stopped fitting shows both operands, a mistake in a block the call that led to it),
+or it is on a use of the name that the mutation took away, a line that it really broke; or it is elsewhere.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def mutated(text: str, chosen: tuple[str, int, int], every: list[tuple[str, int,
     return text[:start] + new + text[end:]
 
 
-def outcome(before: str, after: str, line: int, name: str) -> str:
-    """Say what became of a mutation on a line: `same`, `valid`, `on the line`, `mentioned` or `elsewhere`."""
+def outcome(before: str, after: str, line: int, name: str, word: str) -> str:
+    """Say what became of a mutation of a word: `same`, `valid`, `on the line`, `mentioned`, `broken use`, `elsewhere`."""
     if before == after:
         return "same"
     try:
@@ -63,7 +64,9 @@ def outcome(before: str, after: str, line: int, name: str) -> str:
         return "valid"
     if any(diagnostic.primary.span.line == line for diagnostic in found):
         return "on the line"
-    return "mentioned" if any(line in mentioned(diagnostic) for diagnostic in found) else "elsewhere"
+    if any(line in mentioned(diagnostic) for diagnostic in found):
+        return "mentioned"
+    return "broken use" if any(word == diagnostic.primary.span.text for diagnostic in found) else "elsewhere"
 
 
 def mentioned(diagnostic: Diagnostic) -> set[int]:
@@ -84,7 +87,7 @@ def run(count: int, seed: int) -> Counter[str]:
         chosen = rng.choice(every)
         line = source.text.count("\n", 0, chosen[1]) + 1
         text = mutated(source.text, chosen, every, rng)
-        found[outcome(source.text, text, line, source.name)] += 1
+        found[outcome(source.text, text, line, source.name, source.text[chosen[1] : chosen[2]])] += 1
     del found["same"]
     return found
 
@@ -97,9 +100,11 @@ def main() -> None:
     options = parser.parse_args()
     found = run(options.count, options.seed)
     broken = found.total() - found["valid"]
-    placed = found["on the line"] + found["mentioned"]
+    placed = broken - found["elsewhere"]
     print(f"{found.total()} mutations: {found['valid']} still valid, {broken} with a diagnostic")
-    print(f"{found['on the line'] / broken:.1%} on the changed line, {placed / broken:.1%} there or with a label there")
+    print(
+        f"{found['on the line'] / broken:.1%} on the changed line, {placed / broken:.1%} there, labelled there, or on a use"
+    )
     RESULT.write_text(json.dumps(dict(found), indent=2) + "\n", encoding="utf-8")
 
 

@@ -580,7 +580,8 @@ BROKEN = {
     "single quotes": ("E0101", "", "avgpool('same')  # <-"),
     "an unclosed string": ("E0101", "", 'require true, "why  # <-'),
     "an unclosed bracket": ("E0102", "", "conv(4, (1  # <-\n"),
-    "a bracket that is open on the next line": ("E0107", "", "conv(4,\n1\nrelu  # <-"),
+    "a bracket that is open on the next line": ("E0102", "", "conv(4,  # <-\n1\nrelu"),
+    "a bracket that is open inside itself": ("E0107", "", "conv(4,\n  1\n  relu  # <-"),
     "a bracket too many": ("E0103", "", "conv(4, 1))  # <-"),
     "brackets of two kinds": ("E0103", "", "conv(4,\n  1]  # <-"),
     "tabs and spaces": ("E0104", "", "if true:\n\trelu  # <-"),
@@ -734,8 +735,10 @@ def test_a_mistake_in_a_block_says_how_it_was_reached() -> None:
 
 
 def test_a_bracket_left_open_is_named() -> None:
-    (help,) = fail(text("conv(4,\n1\nrelu")).diagnostic.help
+    (help,) = fail(text("conv(4,\n  1\n  relu")).diagnostic.help
     assert help.text == "the `(` of line 5 is still open here"
+    (further,) = fail(text("conv(4,\n  1\nrelu")).diagnostic.secondary
+    assert (further.text, further.span.line) == ("this does not belong inside it", 7)
 
 
 def test_a_step_before_the_input() -> None:
