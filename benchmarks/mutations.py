@@ -52,7 +52,7 @@ def mutated(text: str, chosen: tuple[str, int, int], every: list[tuple[str, int,
 
 
 def outcome(before: str, after: str, line: int, name: str, word: str) -> str:
-    """Say what became of a mutation of a word: `same`, `valid`, `on the line`, `mentioned`, `broken use`, `elsewhere`."""
+    """Say what became of a mutation of a word: same, valid, on the line, mentioned, broken use or elsewhere."""
     if before == after:
         return "same"
     try:
@@ -103,7 +103,8 @@ def main() -> None:
     placed = broken - found["elsewhere"]
     print(f"{found.total()} mutations: {found['valid']} still valid, {broken} with a diagnostic")
     print(
-        f"{found['on the line'] / broken:.1%} on the changed line, {placed / broken:.1%} there, labelled there, or on a use"
+        f"{found['on the line'] / broken:.1%} on the changed line, "
+        f"{placed / broken:.1%} there, with a label there, or on a use of what is gone"
     )
     RESULT.write_text(json.dumps(dict(found), indent=2) + "\n", encoding="utf-8")
 
