@@ -251,6 +251,7 @@ class Entry:
         taken = any(spec.kind.text == "a tensor" for spec in op.args.values())  # an argument has no gradient
         self.operands = [(v.slot, v.storage.size) for v in (operands[:1] if taken else operands)]
         self.results = [v.slot for v in results]
+        self.scratch = op.scratch * operands[0].storage.size
         self.saved, self.weight_sizes, self.name = saved, weight_sizes, name
 
 
@@ -362,7 +363,9 @@ class Training(Inference):
             for size in entry.weight_sizes:
                 self.allocated(size)
                 self.weight_gradients += size
+            self.live += entry.scratch
             self.watch(f"{entry.name}, backward")
+            self.live -= entry.scratch
         for storage in given:
             self.release(storage)
         for (slot, _), storage in zip(wanted, made):

@@ -253,6 +253,7 @@ class Op(Record):
     # What autograd keeps for the gradient, and whether the gradient of an operand is new memory or that of the result.
     # `saves` is of "operands", "indices" (the second operand alone), "result", and "extras", what else kernels write.
     saves: ClassVar[tuple[str, ...]] = ("operands",)
+    scratch: ClassVar[int] = 0  # maps like the operand that its gradient needs on the way
     gradient: ClassVar[str] = "new"  # or "same"
     inplace: ClassVar[bool] = False  # PyTorch offers `inplace=True`, and its gradient needs the result only
 

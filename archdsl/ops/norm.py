@@ -165,6 +165,7 @@ class LocalResponseNorm(Op):
     k: float = arg(number(), 1.0, doc="added to the mean square")
 
     saves = ("operands", "extras")
+    scratch = 4  # the gradient of the quotient, a chain of products of maps
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return image(x)
