@@ -351,7 +351,15 @@ def _show(diagnostic: Diagnostic, form: str) -> None:
     elif form == "short":
         print(render.short(diagnostic))
     elif form == "text":
-        print(render.text(diagnostic), file=sys.stderr)
+        drawn = render.text(diagnostic)
+        print(render.coloured(drawn) if _colours() else drawn, file=sys.stderr)
+
+
+def _colours() -> bool:
+    """Say whether mistakes are drawn in colours: on a terminal that has them, unless NO_COLOR is set (no-color.org)."""
+    import os
+
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 if __name__ == "__main__":

@@ -215,9 +215,10 @@ def not_a_pipeline(span: Span, got: str) -> Diagnostic:
 
 
 @error("E0208")
-def not_callable(span: Span, got: str) -> Diagnostic:
-    """Only operators, blocks, nets and functions can be called."""
-    return _simple("this cannot be called", span, f"this is {got}")
+def not_callable(span: Span, got: str, hides: str = "") -> Diagnostic:
+    """Only operators, blocks, nets and functions can be called; a parameter hides an operator of its name."""
+    more = [Note(f"the name that is bound here hides the operator `{hides}`")] if hides else []
+    return _simple("this cannot be called", span, f"this is {got}", *more)
 
 
 @error("E0209")

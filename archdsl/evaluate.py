@@ -332,7 +332,8 @@ class Evaluator:
             return CombineValue(target.kind, tuple(b for b in branches if b is not OMITTED))
         if isinstance(target, InitializerName):
             return self._initializer(target.name, expr, env, x)
-        raise errors.not_callable(expr.target.span, describe(target))
+        word = expr.target.plain if isinstance(expr.target, syntax.Name) else None
+        raise errors.not_callable(expr.target.span, describe(target), word if word in OPS else "")
 
     def _branch(self, argument: syntax.Expr | syntax.Keyword, target: Combinator, env: Env, x: Tensor | None) -> Any:
         if isinstance(argument, syntax.Keyword):

@@ -13,6 +13,7 @@ import types
 from os import fspath
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from archdsl.compiler import Compiled, compile_text, compiled
@@ -105,7 +106,8 @@ def _executed(text: str) -> types.ModuleType:
     module = types.ModuleType(name)
     module.__file__ = filename
     sys.modules[name] = module
-    exec(compile(text, filename, "exec"), module.__dict__)
+    with torch.device("cpu"):  # torchdiffeq makes constants when it is imported: on the meta device they have no values
+        exec(compile(text, filename, "exec"), module.__dict__)
     for item in list(vars(module).values()):
         if isinstance(item, type) and item.__module__ == name:
             _make_portable(item, text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +35,29 @@ def text(diagnostic: Diagnostic) -> str:
         if proposal.span is not None:
             lines += _help(proposal, proposal.span)
     return "\n".join(lines)
+
+
+RED, GREEN, BLUE, PLAIN = "\033[1;31m", "\033[32m", "\033[34m", "\033[0m"
+COLOURS = (  # the part of a line, and its colour
+    (r"^error\[E\d+\]", RED),
+    (r"(?<= \| ) *\^+.*$", RED),
+    (r"(?<= \| ) *-+(?= |$)", BLUE),
+    (r"^ *-->|^ *\d* \||^\.\.\.$", BLUE),
+    (r"^(?: *= )?help:|^\d+ \+ .*$", GREEN),
+    (r"^(?: *= )?note:", BLUE),
+    (r"^\d+ - .*$", RED),
+)
+
+
+def coloured(drawn: str) -> str:
+    """Return a drawn diagnostic with the colours of a terminal."""
+    return "\n".join(map(_coloured, drawn.split("\n")))
+
+
+def _coloured(line: str) -> str:
+    for pattern, colour in COLOURS:
+        line = re.sub(pattern, lambda found, colour=colour: f"{colour}{found.group()}{PLAIN}", line, count=1)  # type: ignore[misc]
+    return line
 
 
 def short(diagnostic: Diagnostic) -> str:

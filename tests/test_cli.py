@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 import archdsl
-from archdsl import project
+from archdsl import project, render
 from archdsl.cli import main
 
 TINY = "net tiny(c=4):\n    input image: [N, 3, H=8, W=8]\n    a: conv(c, 3) -> relu -> b: [conv(c, 3), relu] * 6\n"
@@ -149,6 +150,20 @@ def test_compiled_file_needs_only_torch(tiny, capsys):
     code = "import sys; sys.modules['archdsl'] = None; import out, torch; print(out.ResNet()(torch.zeros(1, 3, 64, 64)).shape)"
     result = subprocess.run([sys.executable, "-c", code], cwd=tiny, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "torch.Size([1, 1000])"
+
+
+def test_colours_are_for_terminals(tiny, capsys, monkeypatch):
+    (tiny / "one.arch").write_text("net one:\n    input i: [N, 3, H=8, W=8]\n    conw(3, 3)\n")
+    plain = run(capsys, "check", "one.arch")[2]
+    assert "\033" not in plain
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run(capsys, "check", "one.arch")[2] == plain
+    monkeypatch.delenv("NO_COLOR")
+    drawn = render.coloured(plain)
+    assert re.sub(r"\033\[[0-9;]*m", "", drawn) == plain
+    assert "\033[1;31merror[E0201]\033[0m: unknown" in drawn and "\033[1;31m    ^^^^ nothing here" in drawn
 
 
 def test_sarif_has_a_place_for_every_mistake(tiny, capsys):

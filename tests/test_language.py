@@ -734,6 +734,11 @@ def test_a_mistake_in_a_block_says_how_it_was_reached() -> None:
     assert [n.span.line for n in notes if n.span] == [4, 8, 6]
 
 
+def test_a_parameter_that_hides_an_operator_is_named() -> None:
+    (note, *_) = fail(text("body(0.5)", "block body(dropout):\n    relu -> dropout(dropout)")).diagnostic.notes
+    assert note.text == "the name that is bound here hides the operator `dropout`"
+
+
 def test_a_bracket_left_open_is_named() -> None:
     (help,) = fail(text("conv(4,\n  1\n  relu")).diagnostic.help
     assert help.text == "the `(` of line 5 is still open here"

@@ -208,6 +208,17 @@ def test_the_function_is_not_hidden_by_a_module():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_solver_first_imported_on_the_meta_device_has_its_constants():
+    import subprocess
+    import sys
+
+    code = (
+        "import torch, archdsl\nwith torch.device('meta'):\n    archdsl.load('odenet')\n"
+        "archdsl.load('odenet').eval()(torch.zeros(1, 1, 28, 28))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 class TestOde:
     """`ode(f, solver, steps)` against what is known of dx/dt = f(x)."""
 
