@@ -103,7 +103,7 @@ BOMBS = {
     "a recursion in a default": ("fn f(n) = " + "-" * 60 + f"f(n)\ndefault conv(bias=f(0))\n{HEAD}    relu\n", None),  # too deep or endless
     "a name that nearly fits, among many": (HEAD + numbered("    abc# = 1\n", 20000) + "    conv(abcd, 1)\n", "E0201"),
     "a long name that nearly fits": (HEAD + f"    {'a' * 200000} = 1\n    conv({'a' * 199999}b, 1)\n", "E0201"),
-    "brackets before a mistake": (HEAD + "    y = [" + "1[2],\n" * 19000 + "=]\n", "E0107"),
+    "brackets before a mistake": (HEAD + "    y = [" + "1[2],\n" * 19000 + "=]\n", "E0102"),
     "a list without an end": (HEAD + "    y = [" + "1," * 500000 + "]\n", "E0212"),
     "a sum without an end": (HEAD + "    y = " + "1+" * 500000 + "1\n", "E0212"),
     "steps without an end": (HEAD + "    relu\n" * 90000, "E0212"),
