@@ -134,8 +134,9 @@ def _fix(paths: list[str]) -> None:
 
 def _wanted(name: str, options: Namespace) -> Iterator[Compiled | Diagnostic]:
     """Yield the checked networks that a name and the options mean, one or all that a file has; then the mistakes."""
-    from archdsl.compiler import compiled, find, nets_of, start_of
+    from archdsl.compiler import find, nets_of, start_of
     from archdsl.errors import which_net
+    from archdsl.survey import each
 
     given: dict[str, Any] = _given(options)
     try:
@@ -147,16 +148,7 @@ def _wanted(name: str, options: Namespace) -> Iterator[Compiled | Diagnostic]:
     except CompileError as mistake:
         yield mistake.diagnostic
         return
-    mistakes = []
-    for net in nets:
-        try:
-            yield compiled(name, net=net or chosen, file=file, **given)
-        except CompileError as mistake:
-            mistakes.append((net or name, mistake.diagnostic))
-    if mistakes:
-        from archdsl.survey import together
-
-        yield from together(mistakes, file)
+    yield from each(name, file, [net or chosen for net in nets], **given)
 
 
 def _compile(options: Namespace) -> int:
@@ -179,7 +171,7 @@ def _cost(options: Namespace) -> int:
     from archdsl.compiler import compiled
     from archdsl.cost.commands import cost
 
-    found = compiled(options.name, net=options.net, params=_parameters(options.set), sizes=_sizes(options.input))
+    found = compiled(options.name, net=options.net, **_given(options))
     return cost(options, found.network)
 
 

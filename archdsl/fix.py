@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from archdsl import project
-from archdsl.compiler import compiled, nets_of
-from archdsl.diagnostics import CompileError
+from archdsl.compiler import nets_of
+from archdsl.diagnostics import CompileError, Diagnostic
 from archdsl.project import Project
-from archdsl.survey import together
+from archdsl.survey import each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.diagnostics import Diagnostic, Help
+    from archdsl.diagnostics import Help
     from archdsl.source import Source
 
 MOST_EDITS = 100  # of one file in one run
@@ -38,13 +38,7 @@ def diagnose(source: Source) -> list[Diagnostic]:
         nets = nets_of(file)
     except CompileError as mistake:
         return [mistake.diagnostic]
-    found = []
-    for net in nets:
-        try:
-            compiled(source.name, net=net, file=file)
-        except CompileError as mistake:
-            found.append((net, mistake.diagnostic))
-    return together(found, file)
+    return [found for found in each(source.name, file, nets) if isinstance(found, Diagnostic)]
 
 
 def _sure(source: Source, mistakes: list[Diagnostic]) -> Iterator[tuple[Source, list[Diagnostic], str]]:

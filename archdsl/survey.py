@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from archdsl import errors, syntax
+from archdsl.compiler import compiled
 from archdsl.diagnostics import CompileError, Note
 from archdsl.evaluate import Evaluator, signature
 from archdsl.values import Callee, Located
@@ -17,12 +18,25 @@ UNKNOWN_NAME = "E0201"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
+    from archdsl.compiler import Compiled
     from archdsl.diagnostics import Diagnostic
     from archdsl.environment import File
     from archdsl.source import Span
+
+
+def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Iterator[Compiled | Diagnostic]:
+    """Yield the checked nets of a file that is meant by a name, and behind them its mistakes."""
+    mistakes = []
+    for net in nets:
+        try:
+            yield compiled(name, net=net, file=file, **given)
+        except CompileError as mistake:
+            mistakes.append((net or name, mistake.diagnostic))
+    if mistakes:
+        yield from together(mistakes, file)
 
 
 def together(mistakes: list[tuple[str, Diagnostic]], file: File) -> list[Diagnostic]:
@@ -41,9 +55,8 @@ def together(mistakes: list[tuple[str, Diagnostic]], file: File) -> list[Diagnos
             listed = ", ".join(f"`{name}`" for name in names[1:4]) + (" and others" if len(names) > 4 else "")
             more = Note(f"and {len(names) - 1} more: {listed}")
             found[place] = found[place].replace(notes=(*found[place].notes, more))
-    if mistakes:
-        for diagnostic in survey(file):
-            found.setdefault(diagnostic.primary.span, diagnostic)
+    for diagnostic in survey(file):
+        found.setdefault(diagnostic.primary.span, diagnostic)
     return sorted(found.values(), key=lambda d: (d.primary.span.source.name, d.primary.span.start))
 
 
