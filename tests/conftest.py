@@ -30,6 +30,15 @@ def torchvision_models():
     del library
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Run PyTorch on one thread, for a module of tests whose tensors are small or on the meta device."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files with what is printed now")
 

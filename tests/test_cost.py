@@ -43,15 +43,6 @@ OTHERS = """net others(shuffled=2):
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Run PyTorch on one thread: most is on the meta device."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def small(name: str) -> Any:
     """Check a network on a small image where it takes one: every count is a sum over steps, at any size."""
     (_, (_, channels, *_)), *others = archdsl.check(name).inputs
@@ -123,7 +114,7 @@ def by_torchinfo(model: torch.nn.Module, xs: list[torch.Tensor]) -> int:
 TOOLS = {"torch": by_torch, "fvcore": by_fvcore, "thop": by_thop, "ptflops": by_ptflops, "torchinfo": by_torchinfo}
 
 
-pytestmark = pytest.mark.usefixtures("torchvision_models")  # ptflops imports torchvision
+pytestmark = pytest.mark.usefixtures("one_thread", "torchvision_models")  # ptflops imports torchvision
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -28,15 +28,7 @@ from archdsl.reach import Reach
 # The last maps of networks as https://distill.pub/2019/computing-receptive-fields (Araujo et al., 2019) has them.
 PUBLISHED = {"alexnet": (195, 32), "vgg16": (212, 32), "mobilenet_v1": (315, 32)}
 FAMILIES = {stem: net for net, stem in reversed(bundled_nets())}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Run PyTorch on one thread: the tensors are small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # -------------------------------------------------------------------------------------------------- gradients

@@ -43,14 +43,7 @@ BLOCKS = """net blocks(p=0.5):
     d: scale(2, learned=true) -> prelu -> [conv_transpose(8, 2, stride=2), leaky_relu, avgpool(2), tanh, ln] -> slice(1, 7)
     e: adaptive_avgpool(4) -> elu -> softmax -> flatten -> linear(32) -> bn -> relu -> dropout -> linear(5)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Event:
