@@ -21,7 +21,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "check.json"
 PAGE = ROOT / "docs" / "performance.md"
-MARKS = ("<!-- measured: check -->", "<!-- end -->")
 
 # torchvision's wheel beside a CPU torch: its import looks for these operators, which no network here calls.
 PREAMBLE = """
@@ -108,13 +107,14 @@ def table(result: dict) -> str:
 
 
 def main() -> None:
+    from benchmarks.measure import table as put  # imports torch, which the processes that are measured must not
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=7)
     result = run(parser.parse_args().runs)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    before, _, rest = PAGE.read_text().partition(MARKS[0])
-    PAGE.write_text(f"{before}{MARKS[0]}\n{table(result)}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
+    put(PAGE, "check", table(result).split("\n"))
     print(table(result))
 
 

@@ -28,7 +28,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "sweep.json"
 PAGE = ROOT / "docs" / "cost.md"
-MARKS = ("<!-- measured: sweep -->", "<!-- end -->")
 SCHEMAS = (  # of torchvision's operators, which its wheel lacks beside a CPU torch
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -190,6 +189,8 @@ def table(result: dict) -> str:
 
 
 def main() -> None:
+    from benchmarks.measure import table as put  # imports torch, which the processes that are measured must not
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--search", type=int, default=0, metavar="POINTS", help="time a search of so many points too")
@@ -199,8 +200,7 @@ def main() -> None:
         result["search"] = search(options.search)
     result |= run(options.runs)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    before, _, rest = PAGE.read_text().partition(MARKS[0])
-    PAGE.write_text(f"{before}{MARKS[0]}\n{table(result)}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
+    put(PAGE, "sweep", table(result).split("\n"))
     print(table(result))
 
 
