@@ -4,12 +4,16 @@ A step needs a result of at least one row and column, and some need sizes to be 
 to reach another (a `crop`). Each is a condition on a quasi-linear function of one input size, so from some size on it
 repeats with its period: what is legal is a finite list and a pattern that repeats (`Legal`). Where a condition joins
 two input sizes, as after `flatten`, the other one stands at its default.
+
+A condition is a polynomial on each residue: linear, but where one size is an area, `H*H`. So it is known from which
+multiple of the period on it keeps its answer, and sizes are looked at up to there only, a byte each.
 """
 
 from __future__ import annotations
 
-from math import gcd
+from math import gcd, isqrt
 
+from archdsl import errors
 from archdsl.eager import needed
 from archdsl.ir import Scope
 from archdsl.record import Record
@@ -19,10 +23,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from archdsl.diagnostics import CompileError
     from archdsl.ir import Network, Node
     from archdsl.sizes import Dim, Symbol
 
 MOST_RANGES = 4  # printed; a longer list ends in an ellipsis
+MAX_PIECES = 1 << 16  # ranges, and residues, of one answer; those of published networks have one
+MAX_LOOKS = 1 << 25  # at sizes, for all conditions of a network: 0.2 s; published networks need under 1,000
+LOOKS = 64  # what one residue of a condition takes, in looks at a size
 
 
 class Cause(Record):
@@ -64,12 +72,12 @@ class Legal(Record):
 
     def nearest(self, n: int) -> int | None:
         """Return the legal size nearest to n, the larger of two; None where no size is legal."""
-        furthest = max(n, self.start) + self.period
-        for distance in range(furthest + 1):
-            for candidate in (n + distance, n - distance):
-                if candidate >= 1 and candidate in self:
-                    return candidate
-        return None
+        found = [candidate for low, high in self.ranges for candidate in (min(max(n, low), high),)]
+        from_here = max(n, self.start)
+        for residue in self.residues:
+            above = from_here + (residue - from_here) % self.period
+            found += [above, above - self.period] if above - self.period >= self.start else [above]
+        return min(found, key=lambda size: (abs(size - n), -size), default=None)
 
     def rule(self) -> str:
         """Return what is legal in words: `≥ 63`, `divisible by 16`, `from 219 to 250`."""
@@ -85,7 +93,8 @@ class Legal(Record):
         if self.residues == (0,):
             more = f" and ≥ {self.start}" if self.start > self.period else ""
             return f"divisible by {self.period}{more}"
-        blocks = runs([n for n in range(self.start, self.start + 3 * self.period) if n in self])
+        first = sorted(self.start + (residue - self.start) % self.period for residue in self.residues)
+        blocks = runs([n + shift for shift in (0, self.period, 2 * self.period) for n in first])
         if len(blocks) <= 4:  # one block a period, perhaps cut in two by the end of the window
             return f"{_listed(blocks[:2])}, ..."
         kept = ", ".join(map(str, self.residues[:8])) + (", ..." if len(self.residues) > 8 else "")
@@ -134,47 +143,84 @@ class Condition(Record):
     right: Dim
     at_least: bool
 
-    def of(self, symbol: Symbol) -> Growth:
-        """Return what must be zero, or with `at_least` not negative, as a function of one symbol."""
+    def of(self, symbol: Symbol) -> Condition:
+        """Return the condition on one symbol, the others at their defaults."""
         left, right = alone(self.left, symbol), alone(self.right, symbol)
-        return Growth(left - right, self.at_least)
-
-
-class Growth(Record):
-    """A quasi-linear function of a size that must be zero, or with `at_least` not negative."""
-
-    gap: Dim
-    at_least: bool
-
-    def holds(self, n: int) -> bool:
-        """Say whether a size meets the condition."""
-        gap = self.gap.at(n) if isinstance(self.gap, Size) else int(self.gap)
-        return gap >= 0 if self.at_least else gap == 0
-
-    @property
-    def period(self) -> int:
-        """The period with which it repeats once it has settled."""
-        return self.gap.period if isinstance(self.gap, Size) else 1
-
-    @property
-    def settled(self) -> int:
-        """From which size on it repeats: in every residue, the gap has changed its sign for the last time."""
-        if not isinstance(self.gap, Size) or self.gap.slope == 0:
-            return 1
-        rounds = max(abs(value) // abs(self.gap.slope) for value in self.gap.values) + 1
-        return self.gap.period * (rounds + 1)
+        try:
+            return Condition(left - right, 0, self.at_least)
+        except SizeFault:  # an area, or periods that have no common one within the limit of sizes
+            return Condition(left, right, self.at_least)
 
     @property
     def smallest(self) -> int | None:
         """From which size on it holds, where it is that simple; None where it is not."""
-        gap = self.gap
-        if not self.at_least or not isinstance(gap, Size) or gap.slope <= 0:
+        gap = self.left
+        if self.right != 0 or not self.at_least or not isinstance(gap, Size) or gap.slope <= 0:
             return None
-        least = max(n for n in gap.reaches(0) if n is not None)
-        first = least
-        while first > 1 and gap.at(first - 1) >= 0:
-            first -= 1
-        return first if all(gap.at(n) < 0 for n in range(1, first)) else None
+        reached = [n for n in gap.reaches(0) if n is not None]  # in each residue
+        first = max(reached) - gap.period + 1
+        return max(first, 1) if all(n >= first for n in reached) else None
+
+    @property
+    def period(self) -> int:
+        """The period with which it repeats once it has settled."""
+        period = 1
+        for dim in (self.left, self.right):
+            for size in factors(dim):
+                period = period * size.period // gcd(period, size.period)
+        return period
+
+    @property
+    def effort(self) -> int:
+        """How many looks its course takes: at each residue, and where it is no line at the rounds until it settles."""
+        gap = self.gap(0, self.period)
+        return LOOKS * self.period * (bound(gap) if len(gap) > 2 else 1)
+
+    def gap(self, residue: int, period: int) -> list[int]:
+        """Return left - right on one residue as a polynomial."""
+        left, right = polynomial(self.left, residue, period), polynomial(self.right, residue, period)
+        length = max(len(left), len(right))
+        gap = [a - b for a, b in zip(left + [0] * (length - len(left)), right + [0] * (length - len(right)))]
+        while len(gap) > 1 and gap[-1] == 0:
+            gap.pop()
+        return gap
+
+    def course(self) -> Course:
+        """Return the sizes that meet the condition, residue by residue."""
+        period = self.period
+        table, odd = bytearray(), []
+        for residue in range(period):
+            later, different = _answers(self.gap(residue, period), self.at_least)
+            table.append(later)
+            odd += [(residue, run) for run in different if run]
+        return Course(period, bytes(table), tuple(odd))
+
+
+class Course(Record):
+    """The sizes that meet a condition: those of residues with a 1 in `table`, but for a number of rounds in `odd`.
+
+    An entry of `odd` is a residue r and the rounds k in which period*k + r has the other answer.
+    """
+
+    period: int
+    table: bytes
+    odd: tuple[tuple[int, range], ...]
+
+    @property
+    def settled(self) -> int:
+        """From which size on the answer repeats."""
+        return max((self.period * rounds[-1] + residue + 1 for residue, rounds in self.odd), default=1)
+
+    def mask(self, start: int, stop: int) -> bytearray:
+        """Return a 1 for each size from `start` up to, not including, `stop` that is legal, else a 0."""
+        period, offset, length = self.period, start % self.period, stop - start
+        found = bytearray((self.table * (length // period + 2))[offset : offset + length])
+        for residue, rounds in self.odd:
+            first = max(rounds.start, -(-(start - residue) // period))
+            at, count = period * first + residue - start, rounds.stop - first
+            if count > 0:
+                found[at : at + period * (count - 1) + 1 : period] = bytes([1 - self.table[residue]]) * count
+        return found
 
 
 def alone(dim: Dim, symbol: Symbol) -> Dim:
@@ -186,25 +232,80 @@ def alone(dim: Dim, symbol: Symbol) -> Dim:
     total: Dim = dim.factor
     for size in dim.sizes:
         total = alone(size, symbol) * total
-    if isinstance(total, Area):
-        raise SizeFault(f"`{dim}` is not linear in `{symbol.name}`")
     return total
+
+
+def factors(dim: Dim) -> tuple[Size, ...]:
+    """Return the sizes that a dim is a product of."""
+    return (dim,) if isinstance(dim, Size) else dim.sizes if isinstance(dim, Area) else ()
+
+
+def polynomial(dim: Dim, residue: int, period: int) -> list[int]:
+    """Return the coefficients of f(period*k + residue), of k**0 first."""
+    total = [dim.factor if isinstance(dim, Area) else 1 if isinstance(dim, Size) else dim]
+    for size in factors(dim):
+        constant, slope = size.at(residue), size.slope * (period // size.period)
+        total = [low * constant + high * slope for low, high in zip([*total, 0], [0, *total])]
+    return total
+
+
+def _answers(gap: list[int], at_least: bool) -> tuple[bool, list[range]]:
+    """Say whether a polynomial is zero, or not negative, for all large k, and give the k >= 0 where that is not so."""
+    constant, top = gap[0], gap[-1]
+    if len(gap) == 1:
+        return (constant >= 0 if at_least else constant == 0), []
+    if len(gap) == 2 and at_least:
+        return top > 0, [range(max(0, -(-constant // -top) if top > 0 else constant // -top + 1))]
+    if len(gap) == 2:
+        root = -constant // top
+        return False, [range(root, root + 1)] if root >= 0 and root * top == -constant else []
+    later = at_least and top > 0
+    odd = []
+    for k in range(bound(gap)):
+        value = sum([coefficient * k**power for power, coefficient in enumerate(gap)])
+        if (value >= 0 if at_least else value == 0) != later:
+            odd.append(range(k, k + 1))
+    return later, odd
+
+
+def bound(gap: list[int]) -> int:
+    """Return a number from which on a polynomial is not zero: Fujiwara's, rounded up."""
+    degree = len(gap) - 1
+    ratios = [(degree - power, abs(low) // abs(gap[-1]) + 1) for power, low in enumerate(gap[:-1]) if low]
+    return 2 * max((ratio if root == 1 else isqrt(ratio) + 1 for root, ratio in ratios), default=0) + 1
 
 
 def legal_sizes(network: Network, *, training: bool = False) -> tuple[Legal, ...]:
     """Return the legal values of each symbol of a network's inputs but the batch, in order.
 
-    Steps that only outputs `when training` need are asked with `training`.
+    Steps that only outputs `when training` need are asked with `training`. Raises `CompileError` where the answer is
+    a pattern beyond the limits.
     """
-    found: dict[Symbol, dict[Condition, Cause]] = {s: {} for s in network.symbols}
+    found: dict[Symbol, dict[Condition, Node]] = {s: {} for s in network.symbols}
     for condition, node in _conditions(network.scope, set(), training):
         for symbol in {*symbols(condition.left), *symbols(condition.right)}:
-            if condition not in found[symbol]:
-                what = node.what
-                step = what.title or node.name if isinstance(what, Scope) else what.name
-                found[symbol][condition] = Cause(step, node.span.line)
+            found[symbol].setdefault(condition, node)
     batch = {symbol for v in network.scope.inputs for symbol in symbols(network.scope.shapes[v][0])}
-    return tuple(_legal(symbol, found[symbol]) for symbol in network.symbols if symbol not in batch)
+    looks = Looks()
+    return tuple(_legal(symbol, found[symbol], looks) for symbol in network.symbols if symbol not in batch)
+
+
+class Looks:
+    """How many looks at sizes one network has taken."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def take(self, count: int, symbol: Symbol, node: Node) -> None:
+        """Count looks; too many are an error at the step that needs them."""
+        self.count += count
+        if self.count > MAX_LOOKS:
+            raise _too_long(symbol, node)
+
+
+def _too_long(symbol: Symbol, node: Node) -> CompileError:
+    reason = f"the legal sizes of `{symbol.name}` have no short pattern: more than {MAX_PIECES:,} pieces"
+    return errors.size_limits(node.span, reason, ())
 
 
 def _conditions(scope: Scope, seen: set[int], training: bool) -> Iterator[tuple[Condition, Node]]:
@@ -228,43 +329,90 @@ def _conditions(scope: Scope, seen: set[int], training: bool) -> Iterator[tuple[
             yield Condition(relation.left, relation.right, relation.at_least), node
 
 
-def _legal(symbol: Symbol, conditions: dict[Condition, Cause]) -> Legal:
+def _legal(symbol: Symbol, conditions: dict[Condition, Node], looks: Looks) -> Legal:
     start, least = 1, None
-    others: dict[Growth, Cause] = {}
-    for condition, cause in conditions.items():
-        growth = condition.of(symbol)
-        smallest = growth.smallest
+    others: dict[Condition, Node] = {}
+    for condition, node in conditions.items():
+        one = condition.of(symbol)
+        smallest = one.smallest
         if smallest is None:
-            others.setdefault(growth, cause)
+            others.setdefault(one, node)
         elif smallest > start:
-            start, least = smallest, cause
+            start, least = smallest, node
+    courses = []
     settled, period = start, 1
-    for growth in others:
-        settled, period = max(settled, growth.settled), period * growth.period // gcd(period, growth.period)
-    sizes = range(start, settled + period)
-    members = [n for n in sizes if all(growth.holds(n) for growth in others)]
-    pattern = next((cause for growth, cause in others.items() if not all(map(growth.holds, sizes))), None)
-    return _compact(symbol.name, members, settled, period, least, pattern)
+    for one, node in others.items():
+        looks.take(one.effort, symbol, node)
+        course = one.course()
+        courses.append((course, node))
+        settled, period = max(settled, course.settled), period * course.period // gcd(period, course.period)
+        if period > MAX_PIECES:
+            raise _too_long(symbol, node)
+        looks.take(settled + period - start, symbol, node)
+    every = (1 << 8 * (settled + period - start)) // 255  # a 1 in each byte
+    legal, pattern = every, None
+    for course, node in courses:
+        mask = int.from_bytes(course.mask(start, settled + period), "little")
+        pattern = node if pattern is None and mask != every else pattern
+        legal &= mask
+    members = runs_of(legal.to_bytes(settled + period - start, "little"), start)
+    if len(members) > MAX_PIECES:
+        raise _too_long(symbol, pattern or courses[0][1])
+    return _compact(symbol.name, members, settled, period, _cause(least), _cause(pattern))
+
+
+def _cause(node: Node | None) -> Cause | None:
+    if node is None:
+        return None
+    what = node.what
+    return Cause(what.title or node.name if isinstance(what, Scope) else what.name, node.span.line)
 
 
 def _compact(
-    name: str, members: list[int], settled: int, period: int, least: Cause | None, pattern: Cause | None
+    name: str, members: list[tuple[int, int]], settled: int, period: int, least: Cause | None, pattern: Cause | None
 ) -> Legal:
-    """Return a list of sizes as ranges and a pattern, the pattern as short and as early as it can be."""
-    residues = {n % period for n in members if n >= settled}
+    """Return ranges of sizes as ranges and a pattern, the pattern as short and as early as it can be."""
+    residues = {n % period for low, high in members for n in range(max(low, settled), high + 1)}
     for short in range(1, period):
         if period % short == 0 and all(((r + short) % period) in residues for r in residues):
             period, residues = short, {r % short for r in residues}
             break
-    legal = set(members)
-    start = settled
-    while start > 1 and (((start - 1) % period) in residues) == (start - 1 in legal):
-        start -= 1
+    start = _earliest(members, settled, period, residues)
     if residues:
         while start % period not in residues:  # `≥ 32`, not `≥ 17`, where the multiples of 16 are legal
             start += 1
-    ranges = tuple(runs(sorted(n for n in legal if n < start)))
+    ranges = tuple((low, min(high, start - 1)) for low, high in members if low < start)
     return Legal(name, ranges, start, period, tuple(sorted(residues)), least, pattern)
+
+
+def _earliest(members: list[tuple[int, int]], settled: int, period: int, residues: set[int]) -> int:
+    """Return from which size on a pattern holds."""
+    if not residues or len(residues) == period:  # all or nothing: no need to go through the sizes one by one
+        whole = bool(residues)
+        below = [(low, high) for low, high in members if low < settled]
+        if not below:
+            return settled if whole else 1
+        low, high = below[-1]
+        if whole:
+            return low if high >= settled - 1 else settled
+        return high + 1
+    legal = {n for low, high in members for n in range(low, high + 1)}
+    start = settled
+    while start > 1 and (((start - 1) % period) in residues) == (start - 1 in legal):
+        start -= 1
+    return start
+
+
+def runs_of(mask: bytes, start: int) -> list[tuple[int, int]]:
+    """Return the sizes with a 1 as ranges, the first byte being that of size `start`."""
+    found = []
+    at = mask.find(1)
+    while at >= 0:
+        end = mask.find(0, at)
+        end = len(mask) if end < 0 else end
+        found.append((start + at, start + end - 1))
+        at = mask.find(1, end)
+    return found
 
 
 def runs(sizes: list[int]) -> list[tuple[int, int]]:
