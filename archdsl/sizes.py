@@ -10,21 +10,42 @@ A `Dim` is an int or a `Size`; the rules of the operators are written once over 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache, wraps
 from math import gcd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Union
+    from collections.abc import Callable
+    from typing import Any, ParamSpec, TypeVar, Union
 
+    P = ParamSpec("P")
+    R = TypeVar("R")
     Dim = Union[int, "Size", "Area"]  # noqa: UP007 — the classes come later
     Shape = tuple[Dim, ...]
 
 MAX_PERIOD = 1 << 14  # the product of strides on one path; published networks reach 64
 
 
+# What is remembered between calls: many sizes of short periods, as networks have, and few of long ones, 0.5 MB each.
+SHORT, MOST_SHORT, MOST_LONG = 64, 8192, 64
+MOST_VALUES = 16  # of a period that are printed, where a size is nothing but a table
+
+
 class SizeFault(ValueError):
     """A size that cannot be expressed: the message is a bare reason, without a place."""
+
+
+def remembered(call: Callable[P, R]) -> Callable[P, R]:
+    """Keep what a function of a dim has returned, in bounded memory."""
+    short, long = lru_cache(MOST_SHORT)(call), lru_cache(MOST_LONG)(call)
+
+    @wraps(call)
+    def recall(*args: Any, **kwargs: Any) -> Any:
+        dim = args[0]
+        known = long if isinstance(dim, Size) and dim.period > SHORT else short
+        return known(*args, **kwargs)
+
+    return recall
 
 
 class Symbol:
@@ -163,7 +184,7 @@ class Area:
 
     def __mul__(self, other: Dim) -> Dim:
         right = Area.of(other)
-        sizes = tuple(sorted(self.sizes + right.sizes, key=lambda s: (s.symbol.name, str(s))))
+        sizes = tuple(sorted(self.sizes + right.sizes, key=_order))
         factor = self.factor * right.factor
         return Area(factor, sizes) if factor and sizes else factor
 
@@ -193,6 +214,10 @@ class Area:
     __repr__ = __str__
 
 
+def _order(size: Size) -> tuple[str, int, int, tuple[int, ...]]:
+    return size.symbol.name, size.period, size.slope, size.values
+
+
 def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
     """Multiply dims: an int where all are ints, a `Size` where one is symbolic, else an `Area`."""
     total: Dim = 1
@@ -201,7 +226,7 @@ def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
     return total
 
 
-@cache
+@remembered
 def window(dim: Dim, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1, ceil: bool = False) -> Dim:
     """Return how many windows fit along one axis, as PyTorch counts them.
 
@@ -234,7 +259,7 @@ def _indicator(dim: Dim, least: int) -> Dim:
     return _size(dim.symbol, dim.period, 0, tuple([int(v >= least) for v in dim.values]))
 
 
-@cache
+@remembered
 def _floor_div(size: Size, divisor: int) -> Dim:
     if divisor <= 0:
         raise SizeFault(f"`{size}` cannot be divided by {divisor}")
@@ -264,7 +289,7 @@ def _size(symbol: Symbol, period: int, slope: int, values: tuple[int, ...]) -> D
     return Size(symbol, period, slope, values)
 
 
-@cache
+@cache  # of periods, which are bounded
 def _prime_factors(n: int) -> tuple[int, ...]:
     found, p = [], 2
     while p * p <= n:
@@ -283,7 +308,7 @@ def _product(values: list[int]) -> int:
     return total
 
 
-@cache
+@remembered
 def _text(size: Size) -> str:
     """Print a size as a reader would write it: `H`, `2*H - 1`, `ceil(H/32)`, `2*((H + 3)//8) + 1`."""
     name, period, values = size.symbol.name, size.period, size.values
@@ -292,11 +317,17 @@ def _text(size: Size) -> str:
     jumps = [values[r] - values[r - 1] for r in range(1, period)] + [size.slope + values[0] - values[-1]]
     steps = [(r + 1, jump) for r, jump in enumerate(jumps) if jump]
     if len(steps) > 2:
-        table = f"{list(values)}[{name} % {period}]"
+        table = f"{_table(values)}[{name} % {period}]"
         return f"{_linear(f'{name}//{period}', size.slope, 0)} + {table}" if size.slope else table
     # f(n) = values[0] + the sum over steps of jump * ((n + period - at) // period)
     terms = [_linear(_quotient(name, period - at, period), jump, 0) for at, jump in sorted(steps, key=_positive_first)]
     return _offset(" + ".join(terms).replace("+ -", "- "), values[0])
+
+
+def _table(values: tuple[int, ...]) -> str:
+    if len(values) <= MOST_VALUES:
+        return str(list(values))
+    return f"[{', '.join(map(str, values[: MOST_VALUES - 1]))}, ..., {values[-1]}]"
 
 
 def _positive_first(step: tuple[int, int]) -> bool:
