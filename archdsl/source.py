@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from bisect import bisect_right
+from functools import lru_cache
 from importlib import import_module
 
 from archdsl.record import Record
@@ -17,7 +20,7 @@ class Source(Record):
 
     def line_of(self, offset: int) -> int:
         """Return the number of the line that holds an offset, from 1."""
-        return self.text.count("\n", 0, offset) + 1
+        return bisect_right(_starts(self.text), offset)
 
     def column_of(self, offset: int) -> int:
         """Return the column of an offset in its line, from 1."""
@@ -25,8 +28,17 @@ class Source(Record):
 
     def line(self, number: int) -> str:
         """Return the text of a line, from 1, without its end."""
-        lines = self.text.split("\n")
-        return lines[number - 1].rstrip("\r") if number <= len(lines) else ""
+        starts = _starts(self.text)
+        if number > len(starts):
+            return ""
+        end = starts[number] - 1 if number < len(starts) else len(self.text)
+        return self.text[starts[number - 1] : end].rstrip("\r")
+
+
+@lru_cache(16)  # the files that are worked on
+def _starts(text: str) -> list[int]:
+    """Return where each line starts."""
+    return [0, *[found.end() for found in re.finditer("\n", text)]]
 
 
 class Span(Record):
