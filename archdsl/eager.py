@@ -102,14 +102,16 @@ def is_module(node: Node, scope: Scope) -> bool:
     return only_form or (node.labelled and what.module(shapes[0]) is not None)
 
 
-def in_place(scope: Scope, number: int) -> bool:
-    """Say whether an activation may overwrite its input: nobody else reads it, and its maker does not need it."""
-    node = scope.nodes[number]
-    if not isinstance(node.what, Op) or not node.what.inplace:
-        return False
-    value = node.inputs[0]
-    makers = [n for n in scope.nodes if value in n.outputs]
-    readers = [n for n in scope.nodes if value in n.inputs]
-    read_outside = any(o.value == value for o in scope.outputs)
-    made_by_layer = bool(makers) and isinstance(makers[0].what, Op) and makers[0].what.stateful
-    return made_by_layer and len(readers) == 1 and not read_outside
+def in_place(scope: Scope) -> frozenset[int]:
+    """Return the activations that may overwrite their input: nobody else reads it, and its maker does not need it."""
+    layers = {value for n in scope.nodes if isinstance(n.what, Op) and n.what.stateful for value in n.outputs}
+    readers: dict[int, int] = {output.value: 2 for output in scope.outputs}  # which is read outside
+    for node in scope.nodes:
+        for value in {*node.inputs}:
+            readers[value] = readers.get(value, 0) + 1
+    return frozenset(
+        number
+        for number, node in enumerate(scope.nodes)
+        if isinstance(node.what, Op) and node.what.inplace
+        if node.inputs[0] in layers and readers[node.inputs[0]] == 1
+    )

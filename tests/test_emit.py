@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
 import archdsl
 from archdsl.compiler import compile_text, compiled
+from archdsl.cost.memory import training
 from archdsl.dump import graph, tree
 from archdsl.emit import emit
 from archdsl.loading import instantiate
@@ -172,3 +174,22 @@ def test_blocks_may_have_the_names_of_what_generated_code_uses(name):
     )
     model = archdsl.loads(text)
     assert model(torch.randn(1, 3, 8, 8)).r.shape == (1, 4, 8, 8)
+
+
+FLAT = {
+    "numbered": "    conv(3, 3) -> relu\n" * 2000,
+    "labelled": "".join(f"    a{i}: conv(3, 3) -> b{i}: relu\n" for i in range(2000)),
+    "added": "    add(identity, conv(3, 3))\n" * 2000,
+    "kept": "".join(f"    a{i} = x\n    bn\n" for i in range(2000)) + f"    cat({', '.join(f'a{i}' for i in range(2000))})\n",
+    "returned": "".join(f"    conv(3, 3)\n    output o{i} = x\n" for i in range(2000)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FLAT)
+def test_a_flat_body_takes_time_for_each_step_once(kind):
+    """A body of 4,000 steps took two minutes while each step looked through all others."""
+    network = compile_text(f"net n:\n    input image: [N, 3, H=32, W=32]\n{FLAT[kind]}").network
+    start = time.process_time()
+    emit(network)
+    training(network)
+    assert time.process_time() - start < 4

@@ -80,6 +80,7 @@ class Inference:
         self.size, self.batch, self.names = size, batch, names
         self.live = self.peak = 0
         self.at = ""
+        self.in_place: dict[int, frozenset[int]] = {}  # by the identity of a scope
 
     # ------------------------------------------------------------ storages
     def new(self, count: int, size: int = 0) -> Storage:
@@ -160,9 +161,15 @@ class Inference:
             return self.scope(node.what, operands, f"{name}.")
         xs, ys = self.shapes(scope, node)
         kernels = self.run(node.what, xs, ys)
-        if not kernels or in_place(scope, number):
+        if not kernels or number in self.overwriting(scope):
             return self.shared(node.what, operands, len(ys), bool(kernels))
         return self.kernels(node.what, kernels, operands, len(ys), name or node.what.name)
+
+    def overwriting(self, scope: Scope) -> frozenset[int]:
+        """Return the steps of a scope that overwrite their operand."""
+        if id(scope) not in self.in_place:
+            self.in_place[id(scope)] = in_place(scope)
+        return self.in_place[id(scope)]
 
     def run(self, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         """Return the kernels of an operator in this mode."""

@@ -58,6 +58,7 @@ class Context:
     def __init__(self, scopes: Sequence[Scope | Missing], channels: dict[int, Term]) -> None:
         self.scopes = scopes
         self.first = next(s for s in scopes if isinstance(s, Scope))
+        self.in_place = in_place(self.first)
         self.channels = channels
 
     def column(self, get: Callable[[Scope], object]) -> Column:
@@ -214,7 +215,7 @@ class ClassPlan:
             return self.use(
                 self._proved(self.resolve(tuple(column), [self._written(context, node, field)], field), node, field)
             )
-        return self.use(self.resolve(tuple(column), self._formulas(context, node, text), "argument"))
+        return self.use(self.resolve(tuple(column), self._formulas(context, number, text), "argument"))
 
     def same_leaves(self, context: Context, number: int, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
@@ -263,13 +264,14 @@ class ClassPlan:
             n for n in names if n in self.consumed or mentioned.get(n) != proven.get(n) or n in self.locals
         )
 
-    def _formulas(self, context: Context, node: Node, text: str) -> list[Term | None]:
+    def _formulas(self, context: Context, number: int, text: str) -> list[Term | None]:
+        node = context.first.nodes[number]
         if not text or not isinstance(node.what, Op):
             return []
         names = {"in_channels": self.channel(context, node.inputs[0])}
         for field in node.what.args:
             if f"{{{field}}}" in text:
-                column = context.column(_field_of(context, node, field))
+                column = context.column(_field_of(number, field))
                 names[field] = self.resolve(column, [self._written(context, node, field)], field)
         alternatives = [t.strip() for t in text.split("|")]
         if "({kernel} - 1) // 2" in text:
@@ -319,7 +321,7 @@ class ClassPlan:
         """Return the constructor of the module of a node; None where it is empty in every instance."""
         node = context.first.nodes[number]
         if isinstance(node.what, Op):
-            return self.operator(context, number, inplace=in_place(context.first, number))
+            return self.operator(context, number, inplace=number in context.in_place)
         whats = [s.nodes[number].what if isinstance(s, Scope) else MISSING for s in context.scopes]
         inner: list[Scope | Missing] = [w if isinstance(w, Scope) and not is_empty(w) else MISSING for w in whats]
         full = [w for w in inner if isinstance(w, Scope)]
@@ -430,7 +432,6 @@ def _most_common(column: Column) -> object:
     return max(column, key=lambda v: sum(1 for w in column if w == v))
 
 
-def _field_of(context: Context, node: Node, field: str) -> Callable[[Scope], object]:
-    """Return a function that gives a field of the operator in the place of `node`, for each instance."""
-    number = context.first.nodes.index(node)
+def _field_of(number: int, field: str) -> Callable[[Scope], object]:
+    """Return a function that gives a field of the operator in the place of a node, for each instance."""
     return lambda scope: collapsed(getattr(scope.nodes[number].what, field))

@@ -7,10 +7,11 @@ Statements keep the order of the text, so that random numbers (dropout) are draw
 
 from __future__ import annotations
 
+import itertools
 import keyword
 import re
 
-from archdsl.eager import in_place, is_empty, is_module, needed
+from archdsl.eager import is_empty, is_module, needed
 from archdsl.emit.layout import WIDTH, label
 from archdsl.emit.terms import python
 from archdsl.ir import Scope
@@ -36,9 +37,14 @@ class Forward:
     def __init__(self, plan: ClassPlan, context: Context, result: str, loops: dict[int, int]) -> None:
         self.plan, self.context, self.result, self.loops = plan, context, result, loops
         self.scope = context.first
+        self.numbers = {id(node): number for number, node in enumerate(self.scope.nodes)}
         self.alias: dict[int, int] = {}
         self.nodes = [n for i, n in enumerate(self.scope.nodes) if not self._skipped(i, n)]
         self.left = self._uses()
+        self.readers = {value: node for node in reversed(self.nodes) for value in self._inputs(node)}  # the first one
+        self.results: dict[int, list[str]] = {}  # the outputs that a value is
+        for output in self.scope.outputs:
+            self.results.setdefault(self._real(output.value), []).append(output.name)
         self.text: dict[int, str] = {}
         self.root: dict[int, str] = {}  # the variable that a value's expression starts from
         self.owner: dict[str, int] = {}
@@ -82,11 +88,10 @@ class Forward:
         for value, name in zip(self.scope.inputs, names):
             self.text[value] = self.root[value] = name
             self.owner[name] = value
-        numbers = {id(node): i for i, node in enumerate(self.scope.nodes)}
         at = 0
         while at < len(self.nodes):
             node = self.nodes[at]
-            count = self.loops.get(numbers[id(node)], 1)
+            count = self.loops.get(self.numbers[id(node)], 1)
             if count > 1:
                 self._loop(self.nodes[at : at + count])
             else:
@@ -168,11 +173,11 @@ class Forward:
     def _variable(self, value: int, node: Node) -> str:
         """Choose the variable of a value: an output's name, `x` or the input's own where free, a label, a letter."""
         root = self.root.get(value) or self.root[self._inputs(node)[0]]
-        outputs = [o.name for o in self.scope.outputs if self._real(o.value) == value and len(self.scope.outputs) > 1]
+        outputs = self.results.get(value, []) if len(self.scope.outputs) > 1 else []
         branch = [node.name] if node.labelled and isinstance(node.what, Scope) and self._joined_later(value) else []
         main = ["x", root] if not branch and len(node.outputs) == 1 else []
         reusable = [n for n in main if n in self.owner and (n == "x" or n in LETTERS)]
-        candidates = [*outputs, *reusable, *branch, *LETTERS, *(f"t{i}" for i in range(1, len(self.nodes) + 2))]
+        candidates = itertools.chain(outputs, reusable, branch, LETTERS, (f"t{i}" for i in itertools.count(1)))
         name = next(c for c in candidates if self._free(c) and c not in WORDS and not keyword.iskeyword(c))
         self.owner[name] = value
         self.text[value] = self.root[value] = name
@@ -181,7 +186,7 @@ class Forward:
 
     def _joined_later(self, value: int) -> bool:
         """Say whether a value is a branch: the next step that reads it joins it with others."""
-        reader = next((n for n in self.nodes if value in self._inputs(n)), None)
+        reader = self.readers.get(value)
         return reader is not None and isinstance(reader.what, Op) and reader.what.name in JOINS
 
     def _free(self, name: str) -> bool:
@@ -251,7 +256,7 @@ class Forward:
         for name, part in function.kwargs:
             if not isinstance(part, Leaf) or part.value != part.omit:
                 arguments.append(f"{name}={self._part(part, node, operands)}")
-        if in_place(self.scope, self.scope.nodes.index(node)):
+        if self.numbers[id(node)] in self.context.in_place:
             arguments.append("inplace=True")
         return f"{target}({', '.join(arguments)})"
 
@@ -266,7 +271,7 @@ class Forward:
         """Return an argument of a function: a literal, or an attribute that keeps a parameter of the class."""
         if leaf.formula == "":
             return leaf.value if isinstance(leaf.value, str) and leaf.value.startswith("self.") else python(leaf.value)
-        number = self.scope.nodes.index(node)
+        number = self.numbers[id(node)]
         leaves = self.plan.same_leaves(self.context, number, leaf.formula)
         term = self.plan.leaf(self.context, number, leaves, node)
         if term.literal:

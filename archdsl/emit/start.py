@@ -86,10 +86,11 @@ def _guarded(code: str, kind: str, parameter: str, sites: list[Site]) -> list[st
 
 
 def _sites(plan: ClassPlan, scope: Scope, path: str) -> Iterator[Site]:
+    numbered = scope is not plan.first or is_plain_sequence(scope)
     for node in scope.nodes:
         if node.reuses:
             continue
-        place = _joined(plan, scope, path, node)
+        place = _joined(path, node, numbered)
         if isinstance(node.what, Scope):
             if not has_class(node.what):
                 yield from _sites(plan, node.what, place)
@@ -108,8 +109,7 @@ def _sites(plan: ClassPlan, scope: Scope, path: str) -> Iterator[Site]:
             yield Site(plan, place, kind, "bias", None, absent=True)
 
 
-def _joined(plan: ClassPlan, scope: Scope, path: str, node: Node) -> str:
+def _joined(path: str, node: Node, numbered: bool) -> str:
     if not node.name.isdigit():
         return f"{path}.{node.name}"
-    numbered = scope is not plan.first or is_plain_sequence(scope)
     return f"{path}[{node.name}]" if numbered else f'{path}.get_submodule("{node.name}")'

@@ -8,6 +8,7 @@ only where it gives the right value in every instance; that is checked here, so 
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from archdsl import syntax
 from archdsl.parse import parse_value
@@ -67,9 +68,13 @@ def collapsed(value: object) -> object:
 # -------------------------------------------------------------------------------------------------- translation
 def formula(text: str, names: dict[str, Term]) -> Term | None:
     """Translate a formula of an operator, `{dilation} * ({kernel} - 1) // 2`, over the terms of its fields."""
+    return translate(_parsed(text), names)
+
+
+@cache  # the operators have a few
+def _parsed(text: str) -> syntax.Expr:
     text = text.replace("{in}", "in_channels")
-    expr = parse_value(Source("<formula>", re.sub(r"\{(\w+)\}", r"\1", text)))
-    return translate(expr, names)
+    return parse_value(Source("<formula>", re.sub(r"\{(\w+)\}", r"\1", text)))
 
 
 def translate(expr: syntax.Expr, names: dict[str, Term]) -> Term | None:
