@@ -155,8 +155,15 @@ def bad_option(option: str, text: str, expected: str) -> Diagnostic:
 
 # -------------------------------------------------------------------------------------------------- E02: names, values
 @error("E0201")
-def unknown_name(span: Span, name: str, candidates: Iterable[str]) -> Diagnostic:
-    """A name is used that nothing defines: no operator, block, parameter or binding, here or above."""
+def unknown_name(span: Span, name: str, candidates: Iterable[str], label: Span | None = None) -> Diagnostic:
+    """A name is used that nothing defines: no operator, block, parameter or binding, here or above.
+
+    A label is no such name: `stem: conv(64, 7)` names the module, `stem = x` behind it names the tensor.
+    """
+    if label is not None:
+        first = Label(label, "this labels a step, and binds no name")
+        bind = Help(f"bind the tensor behind it: `{name} = x`")
+        return _simple(f"unknown name `{name}`", span, "no tensor has this name", first, bind)
     return _simple(f"unknown name `{name}`", span, "nothing here has this name", *_did_you_mean(span, name, candidates))
 
 
