@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from archdsl.diagnostics import Diagnostic
     from archdsl.environment import File
     from archdsl.ir import Network
 
@@ -48,6 +49,28 @@ def compiled(
         file, chosen = find(name)
     settings = _settings(file, params, in_channels, sizes, outputs)
     return _checked(file, net or chosen, os.path.basename(name), settings)
+
+
+def mistakes_of(
+    mistake: CompileError,
+    name: str,
+    *,
+    file: File,
+    net: str | None = None,
+    params: dict[str, Any] | None = None,
+    in_channels: int | None = None,
+    sizes: tuple[tuple[int, ...], ...] = (),
+    outputs: Sequence[str] = (),
+) -> list[Diagnostic]:
+    """Return the mistake that checking a net has found, and those behind it that do not follow from another."""
+    from archdsl.recover import mistakes
+
+    try:
+        settings = _settings(file, params, in_channels, sizes, outputs)
+        chosen = choose(file, net, os.path.basename(name))
+    except CompileError:
+        return [mistake.diagnostic]
+    return mistakes(file, chosen, settings, mistake.diagnostic)
 
 
 def compile_text(

@@ -2,7 +2,8 @@
 
     raise errors.unknown_name(span, "bottlneck", candidates)
 
-A function's docstring is its long explanation. Codes: E01 text, E02 names and values, E03 shapes; none is used twice.
+A function's docstring is its long explanation. Codes: E01 text, E02 names and values, E03 shapes, E04 sweeps, W05
+advice; none is used twice.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 
 LONGEST_NAME, MOST_NAMES = 60, 2000  # that a suggestion is looked for with: comparing names is slow
-CATALOGUE: dict[str, Callable[..., CompileError]] = {}
+CATALOGUE: dict[str, Callable[..., CompileError | Diagnostic]] = {}
 
 
 def error(code: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, CompileError]]:
@@ -29,12 +30,30 @@ def error(code: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, CompileE
             return CompileError(describe(*args, **kwargs).replace(code=code))
 
         build.__doc__, build.__name__ = describe.__doc__, describe.__name__
-        if code in CATALOGUE:
-            raise ValueError(f"two diagnostics have the code {code}")
-        CATALOGUE[code] = build
+        _enter(code, build)
         return build
 
     return register
+
+
+def advice(code: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, Diagnostic]]:
+    """Register a warning under its code; calling the result gives the diagnostic, which stops nothing."""
+
+    def register(describe: Callable[P, Diagnostic]) -> Callable[P, Diagnostic]:
+        def build(*args: P.args, **kwargs: P.kwargs) -> Diagnostic:
+            return describe(*args, **kwargs).replace(code=code)
+
+        build.__doc__, build.__name__ = describe.__doc__, describe.__name__
+        _enter(code, build)
+        return build
+
+    return register
+
+
+def _enter(code: str, build: Callable[..., CompileError | Diagnostic]) -> None:
+    if code in CATALOGUE:
+        raise ValueError(f"two diagnostics have the code {code}")
+    CATALOGUE[code] = build
 
 
 def _simple(title: str, span: Span, label: str = "", *more: Note | Help | Label) -> Diagnostic:
@@ -155,8 +174,15 @@ def bad_option(option: str, text: str, expected: str) -> Diagnostic:
 
 # -------------------------------------------------------------------------------------------------- E02: names, values
 @error("E0201")
-def unknown_name(span: Span, name: str, candidates: Iterable[str]) -> Diagnostic:
-    """A name is used that nothing defines: no operator, block, parameter or binding, here or above."""
+def unknown_name(span: Span, name: str, candidates: Iterable[str], label: Span | None = None) -> Diagnostic:
+    """A name is used that nothing defines: no operator, block, parameter or binding, here or above.
+
+    A label is no such name: `stem: conv(64, 7)` names the module, `stem = x` behind it names the tensor.
+    """
+    if label is not None:
+        first = Label(label, "this labels a step, and binds no name")
+        bind = Help(f"bind the tensor behind it: `{name} = x`")
+        return _simple(f"unknown name `{name}`", span, "no tensor has this name", first, bind)
     return _simple(f"unknown name `{name}`", span, "nothing here has this name", *_did_you_mean(span, name, candidates))
 
 
@@ -211,7 +237,8 @@ def bound_twice(span: Span, name: str, first: Span | None) -> Diagnostic:
 @error("E0207")
 def not_a_pipeline(span: Span, got: str) -> Diagnostic:
     """A step must be a pipeline (an operator, a block, a chain, a sequence) or a tensor; a plain value does nothing."""
-    return _simple("a step must be a pipeline", span, f"this is {got}")
+    more = [Help('a docstring stands in three quotes: """text"""')] if span.text.startswith('"') else []
+    return _simple("a step must be a pipeline", span, f"this is {got}", *more)
 
 
 @error("E0208")
@@ -489,3 +516,88 @@ def missing_extra(package: str, extra: str) -> Diagnostic:
     """A command needs a package that is not installed."""
     place = Span(Source(package, ""), 0, 0)
     return _simple(f"this needs {package}", place, "", Help(f"`pip install 'archdsl[{extra}]'`"))
+
+
+# -------------------------------------------------------------------------------------------------- W05: advice
+@advice("W0501")
+def unused(span: Span, title: str) -> Diagnostic:
+    """An import, a parameter, a name that is bound, or an input of a net is mentioned nowhere.
+
+    Often the name that should stand somewhere else: a width that is written as a number after all.
+    """
+    return _simple(title, span, "nothing mentions it", Help("use it, or leave it out"))
+
+
+@advice("W0502")
+def constant_condition(span: Span, value: bool) -> Diagnostic:
+    """A condition is decided by the text alone: one arm of it can never be taken, or it changes nothing."""
+    label = "it can be left out, with any `else`" if value else "what it guards is never built"
+    return _simple(f"this condition is always {str(value).lower()}", span, label)
+
+
+@advice("W0503")
+def bias_before_norm(span: Span, operator: str, norm: Span) -> Diagnostic:
+    """A bias is added right before a norm that subtracts the mean of each channel: it has no effect, and is trained,
+    stored and added all the same (Ioffe & Szegedy 2015, section 3.2).
+
+    `default conv(bias=false)` at the top of a file says so for all its convolutions. Published weights may have the
+    bias, and then a text that loads them needs it: `# allow W0503` on the line, or above it, says so.
+    """
+    edit = []
+    text = span.text
+    if "bias=true" in text:
+        edit = [Help("leave the bias out", span, text.replace("bias=true", "bias=false"))]
+    elif text.endswith(")") and text.startswith(operator):
+        edit = [Help("leave the bias out", span, f"{text[:-1]}, bias=false)")]
+    return _simple(
+        f"the bias of this `{operator}` has no effect",
+        span,
+        "adds a constant to each channel",
+        Label(norm, "subtracts the mean of each channel"),
+        *edit,
+    )
+
+
+@advice("W0504")
+def skipped_pixels(span: Span, read: int, of: int, others: Sequence[Span]) -> Diagnostic:
+    """A window steps further than it reaches, and nothing else reads what it steps over: the pixels between are
+    computed and thrown away.
+
+    A projection `conv(c, 1, stride=2)` beside a branch that reads every pixel is no such case.
+    """
+    more = [Label(other, "reads the same ones") for other in others[:3] if other.source is span.source]
+    title = f"only {read} of {of} pixels are read here"
+    return _simple(title, span, "the stride is larger than the window", *more, Help("let the window cover its stride"))
+
+
+@advice("W0505")
+def unused_result(span: Span) -> Diagnostic:
+    """A step computes what no result of the network depends on. Its weights are never trained."""
+    return _simple("nothing uses the result of this step", span, "no output depends on it")
+
+
+@advice("W0506")
+def untaken_output(span: Span, block: str, name: str) -> Diagnostic:
+    """A block has an output that nothing takes, in any of the networks of the file: `y = b` and then `y.aux` does."""
+    return _simple(f"nothing takes the output `{name}` of `{block}`", span, f"no `.{name}` reads it")
+
+
+@advice("W0507")
+def odd_groups(span: Span, channels: int, depthwise: bool, vector: int) -> Diagnostic:
+    """The channels of a group, or of a depthwise convolution, are no whole vectors of 16 bytes, so that 16-bit values
+    are loaded in smaller pieces: up to 8 times as many loads, for the same bytes.
+    """
+    near = channels - channels % vector, channels + vector - channels % vector
+    count = f"{channels} channels" if depthwise else f"{channels} channels in a group"
+    return _simple(
+        f"{count}, not a multiple of {vector}",
+        span,
+        "16-bit values are loaded in pieces of less than 16 bytes",
+        Help(f"the nearest multiples are {near[0]} and {near[1]}" if near[0] else f"{near[1]} would be whole vectors"),
+    )
+
+
+@advice("W0508")
+def repeated_condition(span: Span, first: Span) -> Diagnostic:
+    """A condition stands a second time in one `if`: its arm is never taken, since the first one was."""
+    return _simple("this arm is never taken", span, "the same condition again", Label(first, "taken here"))

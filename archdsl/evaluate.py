@@ -158,7 +158,11 @@ class Evaluator:
             if name in words:
                 return words[name]
         names = (env.visible() if env else []) + [*OPS, *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
-        raise errors.unknown_name(span, name, names)
+        raise errors.unknown_name(span, name, names, self.labelled_at(name) if env else None)
+
+    def labelled_at(self, name: str) -> Span | None:
+        """Return where a step of the body under way has this label; see `archdsl.steps`."""
+        return None
 
     def definition(self, file: File, name: str, span: Span) -> Any:
         """Return the value of a definition of a file."""

@@ -272,6 +272,10 @@ class Steps(Evaluator):
     def relate(self, relations: list[Relation]) -> None:
         self.builder.relations += [(relation, self.builder.nodes[-1]) for relation in relations]
 
+    def labelled_at(self, name: str) -> Span | None:
+        tag = self.builder.tags.get(name)
+        return tag[0].span if tag else None
+
     # ------------------------------------------------------------ attributes of tensors
     def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
         """Return a size of a tensor, or a labelled step inside the block or net that made it."""
