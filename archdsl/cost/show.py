@@ -1,17 +1,9 @@
-"""Prints costs: tables with rich, CSV, and the difference between two conventions.
-
-`rich` takes 60 ms to import, so only commands that print its tables come here.
-"""
+"""Prints costs: tables, CSV, and the difference between two conventions."""
 
 from __future__ import annotations
 
 import csv
 import io
-
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as Grid
 
 from archdsl.cost.conventions import CONVENTIONS
 from archdsl.cost.sweep import in_words
@@ -37,16 +29,16 @@ def printed(
     title: str, head: Sequence[str], rows: Iterable[Sequence[str]], left: int, notes: Sequence[str] = ()
 ) -> str:
     """Return a table as text, as wide as it needs; the first `left` columns are names, the others figures."""
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, name in enumerate(head):
-        grid.add_column(name, justify="left" if number < left else "right", no_wrap=True)
-    for row in rows:
-        grid.add_row(*map(escape, row))
-    text = io.StringIO()
-    console = Console(file=text, width=400, highlight=False, no_color=True)
-    console.print(grid)
-    body = [line.rstrip() for line in text.getvalue().rstrip().split("\n")]
-    return "\n".join([title, *body, *([""] if notes else []), *notes])
+    lines = [tuple(head), *map(tuple, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    body = [" " + "   ".join(map(_aligned, line, widths, [True] * left + [False] * len(line))) for line in lines]
+    rule = " " + "─" * (sum(widths) + 3 * (len(widths) - 1))
+    drawn = [line.rstrip() for line in (body[0], rule, *body[1:])]
+    return "\n".join([title, "", *drawn, *(["", *notes] if notes else [])])
+
+
+def _aligned(cell: str, width: int, left: bool) -> str:
+    return cell.ljust(width) if left else cell.rjust(width)
 
 
 def text(table: Table, by: str) -> str:

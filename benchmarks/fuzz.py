@@ -1,0 +1,313 @@
+"""`archdsl check` and `compile` on 200,000 inputs that nobody would write: no traceback, none over 2 s or 500 MB.
+
+    python -m benchmarks.fuzz [--count 200000] [--seed 1]
+
+Each input goes through the commands themselves: `check` in one of its forms, which reads, parses, elaborates, reports,
+tells legal sizes and draws all mistakes or advice, and, where it checks, `compile`. An input has failed where a command
+ends with a traceback, with something that is not JSON or not Python, or takes more than the limits. The inputs come
+from `tests/inputs.py`: from Hypothesis (the grammar, syntax trees, texts, bytes) and from generators of nets.
+
+The work is cut into parts, each a process of its own under a limit of memory. A part that is done is kept in a file of
+`.fuzz/`, so that an interrupted run goes on where it stopped. Failed inputs are kept there too. Seconds are those of
+the processor. `--coverage SECONDS` lets atheris search for new paths instead, where it is installed (it is no
+dependency: it has no wheels for every Python that archdsl runs on).
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import gc
+import io
+import json
+import os
+import random
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))  # the generators, which the tests share
+
+from archdsl.cli import main as archdsl  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "fuzz.json"
+PARTS = ROOT / ".fuzz"
+SIZE = 2000  # inputs of a part
+MAX_SECONDS, MAX_MIB = 2.0, 500
+FORMS = (["--format", "json"], ["--format", "text"], ["--format", "short"], ["--format", "sarif"], ["--shapes"])
+# What part of the inputs is of each kind.
+SHARES = {
+    "grammar": 0.08, "trees": 0.12, "texts": 0.05, "bytes": 0.05, "nets": 0.25, "sizes": 0.10, "tokens": 0.20,
+    "changed words": 0.05, "changed bytes": 0.098, "large": 0.002,
+}  # fmt: skip
+
+
+class Input:
+    """What became of one input: its codes or what it failed with, its slowest command and its largest memory."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+        self.failure = ""
+        self.seconds = self.mib = 0.0
+
+
+# -------------------------------------------------------------------------------------------------- one input
+def run(command: list[str], found: Input) -> str:
+    """Run a command, note its time and memory, and return what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    _reset_peak()
+    start = time.process_time()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = archdsl(command)
+    seconds, mib = time.process_time() - start, _peak()
+    found.seconds, found.mib = max(found.seconds, seconds), max(found.mib, mib)
+    printed = out.getvalue() + err.getvalue()
+    if status not in (0, 1):
+        found.failure = f"status {status}: {err.getvalue()[-2000:]}"
+    elif seconds > MAX_SECONDS or mib > MAX_MIB:
+        found.failure = f"{' '.join(command)} took {seconds:.2f} s and {mib:.0f} MiB"
+    elif any(not c.isprintable() and c != "\n" for c in printed) and command[0] == "check":
+        found.failure = f"prints {next(c for c in printed if not c.isprintable() and c != chr(10))!r}"
+    return printed
+
+
+def tried(data: bytes, path: str, form: list[str]) -> Input:
+    """Check an input, and compile it where it checks."""
+    found = Input()
+    with open(path, "wb") as file:
+        file.write(data)
+    printed = run(["check", *form, path], found)
+    found.codes = sorted(set(re.findall(r"\b[EW]\d{4}\b", printed))) or ["fine"]
+    if not found.failure and ("json" in form or "sarif" in form):
+        json.loads(printed)
+    if not found.failure and not any(code.startswith("E") for code in found.codes):
+        python = run(["compile", "-o", "-", path], found)
+        if python.startswith('"""'):
+            ast.parse(python)
+    return found
+
+
+def _reset_peak() -> None:
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
+def _peak() -> float:
+    """Return the most memory that was in use since the last reset, in MiB."""
+    with open("/proc/self/status") as file:
+        return int(re.search(r"VmHWM:\s+(\d+)", file.read())[1]) / 1024
+
+
+# -------------------------------------------------------------------------------------------------- one part
+def feed(kind: str, seed: int, count: int, use: Callable[[bytes], None]) -> None:
+    """Hand over so many inputs of a kind."""
+    import inputs
+
+    strategies = _strategies()
+    if kind in strategies:
+        _drawn(strategies[kind](), seed, count, use)
+        return
+    rng = random.Random(f"{kind} {seed}")
+    written: dict[str, Callable[[], str | bytes]] = {
+        "nets": lambda: inputs.Writer(rng.getrandbits(48)).file(),
+        "sizes": lambda: inputs.sized(rng),
+        "tokens": lambda: inputs.shuffled(rng),
+        "changed words": lambda: inputs.mutated(rng),
+        "changed bytes": lambda: inputs.changed(rng),
+        "large": lambda: inputs.large(rng),
+    }
+    for _ in range(count):
+        made = written[kind]()
+        use(made if isinstance(made, bytes) else made.encode())
+
+
+def _strategies() -> dict[str, Callable[[], Any]]:
+    import inputs
+    from hypothesis import strategies as st
+    from trees import modules
+
+    from archdsl.printer import print_module
+
+    return {
+        "grammar": lambda: inputs.sentences().map(_encoded),
+        "trees": lambda: modules.map(print_module).map(_encoded),
+        "texts": lambda: st.text(max_size=300).map(_encoded),
+        "bytes": lambda: st.binary(max_size=300),
+    }
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _drawn(strategy: Any, seed: int, count: int, use: Callable[[bytes], None]) -> None:
+    """Draw inputs with Hypothesis. Nothing fails in it: failures are recorded and kept as they are."""
+    import hypothesis
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(strategy)
+    def each(data: bytes) -> None:
+        use(data)
+
+    each()
+
+
+def part(kind: str, seed: int, count: int) -> dict[str, Any]:
+    """Try the inputs of a part in this process."""
+    codes: Counter[str] = Counter()
+    slowest = largest = 0.0
+    done, failures = 0, []
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "n.arch")
+        gc.freeze()
+
+        def use(data: bytes) -> None:
+            nonlocal done, slowest, largest
+            found = _guarded(data, path, FORMS[done % len(FORMS)])
+            done += 1
+            codes.update(found.codes)
+            slowest, largest = max(slowest, found.seconds), max(largest, found.mib)
+            if found.failure:
+                kept = PARTS / f"failed-{kind.replace(' ', '-')}-{seed}-{done}.arch"
+                kept.write_bytes(data)
+                failures.append({"input": kept.name, "failure": found.failure})
+            if done % 20 == 0 or kind == "large":
+                gc.collect()  # a command runs with the collector off, and here many run in one process
+
+        feed(kind, seed, count, use)
+    return {
+        "kind": kind, "seed": seed, "inputs": done, "codes": dict(codes), "seconds": slowest, "mib": largest,
+        "failures": failures,
+    }  # fmt: skip
+
+
+def _guarded(data: bytes, path: str, form: list[str]) -> Input:
+    try:
+        return tried(data, path, form)
+    except Exception as problem:  # what is no JSON, no Python
+        found = Input()
+        found.codes, found.failure = ["failed"], f"{type(problem).__name__}: {problem}"
+        return found
+
+
+# -------------------------------------------------------------------------------------------------- all parts
+def planned(count: int, seed: int) -> Iterator[tuple[str, int, int]]:
+    """Yield the parts of a run: the kind, the seed, the number of inputs."""
+    for kind, share in SHARES.items():
+        left, number = round(count * share), 0
+        while left > 0:
+            size = min(left, SIZE if kind != "large" else 100)
+            yield kind, 1000 * seed + number, size
+            left, number = left - size, number + 1
+
+
+def _limits() -> None:
+    most = 2 * MAX_MIB << 20  # of addresses, of which a process uses a part
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def in_process(kind: str, seed: int, count: int) -> dict[str, Any]:
+    """Run a part in a process of its own, unless it is done."""
+    path = PARTS / f"{kind.replace(' ', '-')}-{seed}-{count}.json"
+    if not path.exists():
+        command = [sys.executable, "-m", "benchmarks.fuzz", "--part", kind, str(seed), str(count)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=_limits)  # noqa: PLW1509
+        if done.returncode:
+            raise SystemExit(f"the part {kind} {seed} broke off:\n{done.stderr[-3000:]}")
+        path.write_text(done.stdout)
+    return json.loads(path.read_text())
+
+
+def summary(parts: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Put the parts together."""
+    kinds: dict[str, dict[str, Any]] = {}
+    for one in parts:
+        row = kinds.setdefault(one["kind"], {"inputs": 0, "seconds": 0.0, "mib": 0.0, "codes": Counter()})
+        row["inputs"] += one["inputs"]
+        row["seconds"], row["mib"] = max(row["seconds"], one["seconds"]), max(row["mib"], one["mib"])
+        row["codes"].update(one["codes"])
+    for row in kinds.values():
+        row["seconds"], row["mib"] = round(row["seconds"], 2), round(row["mib"])
+        row["codes"] = dict(sorted(row["codes"].items()))
+    return {
+        "what": "check and compile of inputs at random; seconds of the processor and MiB are those of the worst input",
+        "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
+        "seed": seed,
+        "inputs": sum(row["inputs"] for row in kinds.values()),
+        "failures": sum((one["failures"] for one in parts), []),
+        "slowest, seconds": max(row["seconds"] for row in kinds.values()),
+        "largest, MiB": max(row["mib"] for row in kinds.values()),
+        "kinds": kinds,
+    }
+
+
+def search(seconds: int) -> None:
+    """Let atheris look for inputs that reach new code, until one fails."""
+    import atheris
+
+    with atheris.instrument_imports(include=["archdsl"]):
+        for name in [name for name in sys.modules if name.split(".")[0] == "archdsl"]:
+            del sys.modules[name]  # imported above without instruments
+        import archdsl.cli
+
+    globals()["archdsl"] = archdsl.cli.main
+    folder = tempfile.mkdtemp()
+
+    def one(data: bytes) -> None:
+        found = tried(data, os.path.join(folder, "n.arch"), FORMS[len(data) % len(FORMS)])
+        if found.failure:
+            raise AssertionError(found.failure)
+
+    corpus = PARTS / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for path in (ROOT / "architectures").glob("*.arch"):
+        (corpus / path.name).write_bytes(path.read_bytes())
+    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-rss_limit_mb=1000", str(corpus)], one)
+    atheris.Fuzz()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--coverage", type=int, metavar="SECONDS")
+    parser.add_argument("--part", nargs=3, metavar=("KIND", "SEED", "COUNT"), help="one part, in this process")
+    options = parser.parse_args()
+    PARTS.mkdir(exist_ok=True)
+    if options.part:
+        kind, seed, count = options.part
+        print(json.dumps(part(kind, int(seed), int(count))))
+        return
+    if options.coverage:
+        search(options.coverage)
+        return
+    parts = []
+    for kind, seed, count in planned(options.count, options.seed):
+        start = time.perf_counter()
+        parts.append(in_process(kind, seed, count))
+        failed = len(parts[-1]["failures"])
+        print(f"{kind} {seed}: {count} inputs, {failed} failed, {time.perf_counter() - start:.0f} s", flush=True)
+    found = summary(parts, options.seed)
+    RESULT.write_text(json.dumps(found, indent=2) + "\n")
+    print(f"{found['inputs']:,} inputs, {len(found['failures'])} failed", end="; ")
+    print(f"slowest {found['slowest, seconds']} s, largest {found['largest, MiB']} MiB")
+
+
+if __name__ == "__main__":
+    main()
