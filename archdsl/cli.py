@@ -308,7 +308,7 @@ def _explain(options: Namespace) -> int:
 
 
 def _explanation(code: str) -> str:
-    """Return what the catalogue says of a code."""
+    """Return what the catalogue says of a code: what is wrong, why, and an example."""
     import inspect
 
     from archdsl.errors import CATALOGUE
