@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
 
 from archdsl import errors, project, syntax
 from archdsl.diagnostics import CompileError, Help, Note
@@ -165,16 +164,21 @@ def _fitting(file: File, net: str, settings: Settings) -> tuple[Network, dict[st
     """Return a network at sizes that it accepts, and the sizes at which it was asked for."""
     others = [settings.replace(sizes=())] if settings.sizes else [settings.replace(larger=n) for n in LARGER]
     for other in others:
-        with suppress(CompileError):
+        try:
             network = elaborate(file, net, other)
-            break
-    else:
-        return None
+        except CompileError:
+            continue
+        return network, _asked(network, settings, other)
+    return None
+
+
+def _asked(network: Network, settings: Settings, other: Settings) -> dict[str, int]:
+    """Return the input sizes that were asked for where other ones have made the network."""
     asked = {symbol.name: symbol.default // other.larger for symbol in network.symbols}
     for value, sizes in zip(network.scope.inputs, settings.sizes):
         for dim, size in zip(network.scope.shapes[value], sizes):
             asked.update({symbol.name: size for symbol in symbols(dim)})
-    return network, asked
+    return asked
 
 
 def choose(file: File, net: str | None, name: str) -> str:

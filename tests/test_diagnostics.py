@@ -17,7 +17,9 @@ import pytest
 from archdsl import errors
 from archdsl.cli import main
 from archdsl.errors import CATALOGUE
+from archdsl.fix import diagnose
 from archdsl.project import GALLERY
+from archdsl.source import Source
 
 FOLDER = Path(__file__).parent / "golden" / "diagnostics"
 CASES = sorted(path.stem for path in FOLDER.glob("[!_]*.arch"))
@@ -41,6 +43,18 @@ def test_what_is_said(name, golden, capsys, monkeypatch):
     status, text = printed(capsys, *shlex.split(command.replace("FILE", f"{name}.arch")))
     golden(f"diagnostics/{name}.txt", text)
     assert CODE.search(text) and status == (0 if name.startswith("warn_") else 1)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("warn_")])
+def test_an_edit_that_help_proposes_mends_its_mistake(name):
+    """Of every wrong text: the edit applied, the mistake is gone from its line."""
+    text = (FOLDER / f"{name}.arch").read_text(encoding="utf-8")
+    source = Source(f"{name}.arch", text, str(FOLDER / f"{name}.arch"))
+    for mistake in diagnose(source):
+        for edit in [edit for edit in mistake.help if edit.span is not None]:
+            mended = source.replace(text=text[: edit.span.start] + edit.replacement + text[edit.span.end :])
+            left = [(d.code, d.title) for d in diagnose(mended) if d.primary.span.line == mistake.primary.span.line]
+            assert (mistake.code, mistake.title) not in left, edit.text
 
 
 def test_there_are_enough_and_no_text_is_left_over():
