@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from contextlib import suppress
 from math import gcd, lcm
 
 from archdsl import errors, syntax
@@ -161,9 +160,13 @@ def _choice(file: File, choice: syntax.OnlyIf | syntax.Either | syntax.If) -> It
 
 def _decided(file: File, test: syntax.Expr) -> Iterator[Diagnostic]:
     evaluator = Evaluator()
-    if not evaluator.names_in(test):
-        with suppress(CompileError):
-            yield errors.constant_condition(test.span, evaluator.truth(test, file.env, None))
+    if evaluator.names_in(test):
+        return
+    try:
+        value = evaluator.truth(test, file.env, None)
+    except CompileError:
+        return
+    yield errors.constant_condition(test.span, value)
 
 
 # -------------------------------------------------------------------------------------------------- the networks

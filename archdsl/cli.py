@@ -77,7 +77,7 @@ def _parser() -> ArgumentParser:
     listing = commands.add_parser("list", help="list the bundled networks")
     listing.add_argument("pattern", nargs="?", default="*", help="a name with the wildcards * and ?")
     explain = commands.add_parser("explain", help="explain a diagnostic by its code")
-    explain.add_argument("code", metavar="CODE", help="such as E0301")
+    explain.add_argument("code", nargs="?", metavar="CODE", help="such as E0301; without it, all codes in a line each")
     return parser
 
 
@@ -299,6 +299,12 @@ def _list(options: Namespace) -> int:
 def _explain(options: Namespace) -> int:
     from archdsl.errors import CATALOGUE
 
+    if options.code is None:
+        for code in CATALOGUE:
+            print(
+                f"{code}  {_explanation(code).split('. ')[0].split(chr(10) * 2)[0].replace(chr(10), ' ').rstrip('.')}"
+            )
+        return 0
     code = options.code.upper()
     if code not in CATALOGUE:
         print(f"no diagnostic has the code `{options.code}`; the codes are {', '.join(CATALOGUE)}", file=sys.stderr)
@@ -308,7 +314,7 @@ def _explain(options: Namespace) -> int:
 
 
 def _explanation(code: str) -> str:
-    """Return what the catalogue says of a code."""
+    """Return what the catalogue says of a code: what is wrong, why, and an example."""
     import inspect
 
     from archdsl.errors import CATALOGUE

@@ -91,7 +91,7 @@ def sarif(diagnostics: Sequence[Diagnostic], explain: Callable[[str], str]) -> d
     from importlib.metadata import version
 
     codes = sorted({diagnostic.code for diagnostic in diagnostics})
-    rules = [{"id": code, "shortDescription": {"text": explain(code)}} for code in codes]
+    rules = [_rule(code, explain(code)) for code in codes]
     driver = {"name": "archdsl", "version": version("archdsl"), "rules": rules}
     results = [_result(diagnostic) for diagnostic in diagnostics]
     return {
@@ -99,6 +99,11 @@ def sarif(diagnostics: Sequence[Diagnostic], explain: Callable[[str], str]) -> d
         "version": "2.1.0",
         "runs": [{"tool": {"driver": driver}, "results": results}],
     }
+
+
+def _rule(code: str, explanation: str) -> dict[str, Any]:
+    first = " ".join(explanation.split("\n\n")[0].split())
+    return {"id": code, "shortDescription": {"text": first}, "fullDescription": {"text": explanation}}
 
 
 def _result(diagnostic: Diagnostic) -> dict[str, Any]:
@@ -141,6 +146,8 @@ def _snippet(primary: Label, *secondary: Label) -> list[str]:
     marks = [(primary.span.line, "^", primary)] + [(label.span.line, "-", label) for label in secondary]
     marks.sort(key=lambda mark: (mark[0], mark[2].span.start))
     width = len(str(marks[-1][0]))
+    if not span.source.text:  # a name that was given, or a file that cannot be read
+        return [f"{' ' * width}--> {span.source.name}"]
     lines = [f"{' ' * width}--> {span}", f"{' ' * width} |"]
     shown = 0
     for number, sign, label in marks:

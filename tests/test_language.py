@@ -630,7 +630,7 @@ BROKEN = {
     "a sum of a text and a number": ("E0209", "", 'c = "a" + 1  # <-'),
     "an order of pipelines": ("E0209", "", "relu if relu < bn  # <-"),
     "a part of a whole": ("E0210", "", "conv(7 / 2, 1)  # <-"),
-    "half a size in a signature": ("E0210", "block b [N, C, H, W] -> [N, C, H / 2, W]:  # <-\n    maxpool(2)", "b"),
+    "half a size in a signature": ("E0303", "block b [N, C, H, W] -> [N, C, H / 2, W]:  # <-\n    maxpool(2)", "b"),
     "a large number": ("E0211", "", "c = 2**63  # <-"),
     "a number of many digits": ("E0211", "", f"c = {'9' * 50}  # <-"),
     "a long range": ("E0212", "", "for i in range(10**9):  # <-\n    relu"),
