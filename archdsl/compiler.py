@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from archdsl.diagnostics import Diagnostic
     from archdsl.environment import File
+    from archdsl.evaluate import Spent
     from archdsl.ir import Network
 
 
@@ -42,13 +43,14 @@ def compiled(
     sizes: tuple[tuple[int, ...], ...] = (),
     outputs: Sequence[str] = (),
     file: File | None = None,
+    spent: Spent | None = None,
 ) -> Compiled:
     """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
     chosen = None
     if file is None:
         file, chosen = find(name)
     settings = _settings(file, params, in_channels, sizes, outputs)
-    return _checked(file, net or chosen, os.path.basename(name), settings)
+    return _checked(file, net or chosen, os.path.basename(name), settings, spent)
 
 
 def mistakes_of(
@@ -132,10 +134,10 @@ def _settings(
     return Settings(values, sizes, in_channels, tuple(outputs))
 
 
-def _checked(file: File, net: str | None, name: str, settings: Settings) -> Compiled:
+def _checked(file: File, net: str | None, name: str, settings: Settings, spent: Spent | None = None) -> Compiled:
     chosen = choose(file, net, name)
     try:
-        return Compiled(elaborate(file, chosen, settings), file)
+        return Compiled(elaborate(file, chosen, settings, spent), file)
     except CompileError as mistake:
         raise _with_legal_sizes(mistake, file, chosen, settings) from None
 

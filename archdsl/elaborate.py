@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.environment import File
+    from archdsl.evaluate import Spent
     from archdsl.ir import Scope
     from archdsl.sizes import Dim, Shape
     from archdsl.source import Span
@@ -56,12 +57,19 @@ class Settings(Record):
     larger: int = 1
 
 
-def elaborate(file: File, name: str, settings: Settings | None = None) -> Network:
-    """Return the checked network of one net of a file; raises `CompileError` at the first mistake."""
+def elaborate(file: File, name: str, settings: Settings | None = None, spent: Spent | None = None) -> Network:
+    """Return the checked network of one net of a file; raises `CompileError` at the first mistake.
+
+    What it takes is added to `spent`.
+    """
+    elaborator = Elaborator(settings or Settings())
     try:
-        return Elaborator(settings or Settings()).network(file, name)
+        return elaborator.network(file, name)
     except RecursionError:
         raise errors.too_deep(file.definitions[name].span, "expressions and blocks", MAX_CALLS) from None
+    finally:
+        if spent is not None:
+            spent.steps, spent.nodes = spent.steps + elaborator.steps, spent.nodes + elaborator.count
 
 
 class Elaborator(Applier):

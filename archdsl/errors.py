@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-LONGEST_NAME, MOST_NAMES = 60, 2000  # that a suggestion is looked for with: comparing names is slow
+LONGEST_NAME, MOST_NAMES = 40, 200  # that a suggestion is looked for with: comparing two takes 15 to 40 µs
 CATALOGUE: dict[str, Callable[..., CompileError | Diagnostic]] = {}
 
 
@@ -89,7 +89,8 @@ def _did_you_mean(span: Span, name: str, candidates: Iterable[str]) -> list[Help
     here = ELSEWHERE.get(name.replace("_", "").lower().removesuffix("2d"), "")
     if here in candidates:
         return [Help(f"here it is `{here}`", span, here)]
-    near = sorted({c for c in candidates if abs(len(c) - len(name)) <= len(name)})
+    alike = {c for c in candidates if abs(len(c) - len(name)) <= len(name)}
+    near = sorted(alike, key=lambda c: (c[:1] != name[:1], abs(len(c) - len(name)), c))
     close = get_close_matches(name, near[:MOST_NAMES], n=1, cutoff=0.6)
     return [Help(f"did you mean `{close[0]}`?", span, close[0])] if close else []
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from archdsl.environment import File
     from archdsl.source import Span
 
-MAX_STEPS = 150_000  # expressions evaluated and pipelines applied, 1 s; published networks need under 3,500
+MAX_STEPS = 150_000  # expressions evaluated and pipelines applied, 1 s; published networks need under 7,000
 MAX_PARTS = 200_000  # of one value, each counted as often as it occurs
 MAX_NESTED = 100  # values inside one another
 MAX_CALLS = 48  # functions, blocks and nets inside one another
@@ -57,6 +57,13 @@ COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "split")
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
 RESERVED = {"x"}
 NO_PART = "a branch of `split` cannot be left out by a condition", "add an `else`"
+
+
+class Spent:
+    """What has been worked through so far, for several nets together."""
+
+    def __init__(self) -> None:
+        self.steps = self.nodes = 0
 
 
 class Evaluator:

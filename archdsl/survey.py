@@ -7,14 +7,19 @@ through for those. A file that is right is never looked through.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from archdsl import errors, syntax
 from archdsl.compiler import compiled, mistakes_of
 from archdsl.diagnostics import CompileError, Note
-from archdsl.evaluate import Evaluator, signature
+from archdsl.evaluate import MAX_STEPS, Evaluator, Spent, signature
 from archdsl.mentions import Bound, parts
 from archdsl.values import Callee, Located
 
 UNKNOWN_NAME = "E0201"
+DEFINITIONS = (syntax.Block, syntax.Net, syntax.Fn, syntax.Alias)
+MAX_NODES = 12_000  # steps of all nets of a file that are checked together; EfficientNet's have 6,400
+MOST = 50  # mistakes that are looked for; each may take 10 ms, for a suggestion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +34,17 @@ if TYPE_CHECKING:
 
 def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Iterator[Compiled | Diagnostic]:
     """Yield the checked nets of a file that is meant by a name, and behind them its mistakes."""
-    mistakes = []
+    mistakes: list[tuple[str, Diagnostic]] = []
+    spent = Spent()
     for net in nets:
+        if spent.steps > MAX_STEPS or spent.nodes > MAX_NODES or len(mistakes) > MOST:
+            if not mistakes:
+                place = file.definitions[net].span if net in file.definitions else file.module.span
+                reason = "the nets of this file take too long together", f"{spent.nodes:,} steps before this one"
+                mistakes.append((net or name, errors.limit_exceeded(place, *reason, MAX_NODES).diagnostic))
+            break
         try:
-            yield compiled(name, net=net, file=file, **given)
+            yield compiled(name, net=net, file=file, spent=spent, **given)
         except CompileError as mistake:
             mistakes += [(net or name, found) for found in mistakes_of(mistake, name, net=net, file=file, **given)]
     if mistakes:
@@ -62,11 +74,9 @@ def together(mistakes: list[tuple[str, Diagnostic]], file: File) -> list[Diagnos
 
 def survey(file: File) -> list[Diagnostic]:
     """Return the unknown names and arguments of a file, in the order of its text."""
-    found = []
-    for item in file.module.items:
-        if isinstance(item, (syntax.Block, syntax.Net, syntax.Fn, syntax.Alias)):
-            found += [mistake.diagnostic for mistake in _mistakes(item, Bound(item), file)]
-    return found
+    items = [item for item in file.module.items if isinstance(item, DEFINITIONS)]
+    every = (mistake.diagnostic for item in items for mistake in _mistakes(item, Bound(item), file))
+    return list(islice(every, MOST))
 
 
 def _mistakes(node: Any, bound: Bound, file: File) -> Iterator[CompileError]:

@@ -217,26 +217,26 @@ def each(pattern: str, count: int) -> list[str]:
     return [pattern.replace("#", str(number)) for number in range(count)]
 
 
-STEPS = steps.MAX_NODES - 10
+STEPS = steps.MAX_NODES - 10  # which a check takes; `compile` and `cost --memory` take half of them
 # Valid, each near a limit: the larger the number, the larger the text.
 LARGE: dict[str, Callable[[int], str]] = {
     "numbered steps": lambda n: body(["conv(3, 3) -> relu"] * (n // 2)),
     "labelled steps": lambda n: body(each("a#: conv(3, 3) -> b#: relu", n // 2)),
     "one chain": lambda n: body([" -> ".join(["conv(3, 3)"] * n)]),
     "additions": lambda n: body(["add(identity, conv(3, 3))"] * (n // 3)),
-    "steps that differ": lambda n: body(each("conv(3 + # % 7, 1 + # % 3 * 2) -> maxpool(3, 1, pad=1)", n // 2)),
+    "steps that differ": lambda n: body(each("conv(3 + # % 7, 1 + # % 3 * 2) -> maxpool(3, 1, pad=1)", n // 4)),
     "kept values": lambda n: body([*each("a# = x\n    bn", n // 2), f"cat({', '.join(each('a#', n // 2))})"]),
     "outputs": lambda n: body(each("conv(3, 3)\n    output o# = x", n // 2)),
     "block of many arguments": lambda n: body(each("b(#) -> bn", n // 4), "block b(i):\n    conv(3 + i % 7, 3) -> relu\n"),
     "wider and wider": lambda n: body(each("cat(identity, conv(#+1, 1)) -> conv(3, 1)", n // 4)),
     "branches": lambda n: body([f"cat({', '.join(['identity'] * n)})"]),
-    "split": lambda n: body(["conv(6000, 1)", f"split({', '.join(['bn'] * (n // 4))})"]),
-    "bindings": lambda n: body([*each("a# = #", n), "conv(a0, 3)"]),
+    "split": lambda n: body([f"conv({n // 4 * 2}, 1)", f"split({', '.join(['bn'] * (n // 4))})"]),
+    "bindings": lambda n: body([*each("a# = #", n), "conv(a1, 3)"]),
     "loop": lambda n: body([f"for i in range({5 * n}):", "    k = i", "relu"]),
-    "repetition": lambda n: body([f"[conv(3, 3), relu] * {16 * n}"]),
+    "repetition": lambda n: body([f"[conv(3, 3), relu] * {9 * n}"]),
     "parameters": lambda n: f"net n({', '.join(each('p#=#', n))}):\n    input i: [N, 3, H=8, W=8]\n    conv(p1 + 1, 3)\n",
     "blocks": lambda n: "".join(each("block b#:\n    conv(3, 3)\n", n // 2)) + body(each("b#", n // 4)),
-    "functions": lambda n: "".join(each("fn f#(a) = a + #\n", n)) + body(["conv(f1(3), 3)"]),
+    "functions": lambda n: "".join(each("fn f#(a) = a + #\n", n // 2)) + body(["conv(f1(3), 3)"]),
     "nets": lambda n: "".join(each("net n#:\n    input i: [N, 3, H=8, W=8]\n    relu\n", n // 4)),
     "nets of one block": lambda n: f"block b:\n{'    conv(3, 3) -> bn' * 1}\n" + "".join(
         each("net n#:\n    input i: [N, 3, H=8, W=8]\n    b -> b\n", n // 8)
@@ -245,18 +245,18 @@ LARGE: dict[str, Callable[[int], str]] = {
     "list": lambda n: body([f"a = [{', '.join(each('#', 4 * n))}]", "conv(a[3], 3)"]),
     "sum": lambda n: body([f"conv({' + '.join(['1'] * (4 * n))}, 1)"]),
     "comments": lambda n: body(["# " + "word " * 20, "relu"] * (n // 2)),
-    "docstring": lambda n: f'"""{"word " * 30 * n}"""\n{body(["relu"])}',
+    "docstring": lambda n: f'"""{"word " * 18 * n}"""\n{body(["relu"])}',
     "requirements": lambda n: body([*each('require # >= 0, "no"', n), "relu"]),
-    "nested": lambda n: body(["    " * i + "if true:" for i in range(n // 100)] + ["    " * (n // 100) + "relu"]),
-    "sequences": lambda n: body(["[" * (n // 150) + "relu" + "]" * (n // 150)]),
-    "periods": lambda n: body(["maxpool(2)"] * 13 + ["maxpool(3, 1, pad=1)"] * (n // 256), size=99999),
+    "nested": lambda n: body(["    " * i + "if true:" for i in range(n // 400)] + ["    " * (n // 400) + "relu"]),
+    "sequences": lambda n: body(["[" * (n // 270) + "relu" + "]" * (n // 270)]),
+    "periods": lambda n: body(["maxpool(2)"] * 13 + ["maxpool(3, 1, pad=1)"] * (n // 290), size=99999),
     "periods with overhang": lambda n: body(
         ["maxpool(3, 7, ceil=true) -> maxpool(4, 11, ceil=true) -> maxpool(5, 13, ceil=true)"]
-        + ["maxpool(3, 1, pad=1)"] * (n // 64), size=99999,
+        + ["maxpool(3, 1, pad=1)"] * (n // 300), size=99999,
     ),
     "sums of periods": lambda n: body(each("maxpool(3, 1, pad=1)\n    h# = x.height // 127 + x.height // 64 + #", n // 256), size=9999),
-    "sizes that must agree": lambda n: body(each("add(maxpool(# % 120 + 2) -> upsample(# % 120 + 2), identity)", n // 64), size=720720),
-    "resampling": lambda n: body(["add(maxpool(128) -> upsample(128), identity)"] * (n // 8), size=1280),
+    "sizes that must agree": lambda n: body(each("add(maxpool(# % 6 * 2 + 2) -> upsample(# % 6 * 2 + 2), identity)", n // 30), size=720720),
+    "resampling": lambda n: body(["add(maxpool(128) -> upsample(128), identity)"] * (n // 13), size=1280),
     "square input": lambda n: "net n:\n    input i: [N, 3, H=20000, H]\n    " + "maxpool(2) -> " * 6 + "flatten -> linear(2)\n",
     "densely connected": lambda n: body(["cat(identity, bn -> relu -> conv(3, 3))"] * (n // 5)),
 }  # fmt: skip

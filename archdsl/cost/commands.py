@@ -158,11 +158,12 @@ def _peaks(network: Network, options: Namespace) -> dict[str, Peak]:
     """Return the peak memory of inference and of training, by what it is called in reports."""
     from archdsl.cost.memory import inference, training
     from archdsl.cost.table import SIZES
+    from archdsl.emit import lifetimes
 
-    size = SIZES[options.dtype]
+    size, names = SIZES[options.dtype], lifetimes(network)
     return {
-        "inference": inference(network, size, options.batch),
-        f"training with {options.optimizer}": training(network, size, options.batch, options.optimizer),
+        "inference": inference(network, size, options.batch, names),
+        f"training with {options.optimizer}": training(network, size, options.batch, options.optimizer, names),
     }
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from archdsl.ops.wrap import Wrapper
     from archdsl.sizes import Shape
 
+    Lifetimes = dict[int, dict[int, int | None]]
+
 SUM: Op = Add()
 STATES = {"sgd": 0, "momentum": 1, "adam": 2}  # numbers that an optimizer keeps for each weight
 TEMPORARY = {"sgd": 0, "momentum": 0, "adam": 2}  # copies of one weight tensor during its update, one after another
@@ -396,22 +398,24 @@ class Training(Inference):
         return Storage(size)
 
 
-def inference(network: Network, size: int = 4, batch: int = 1) -> Peak:
+def inference(network: Network, size: int = 4, batch: int = 1, names: Lifetimes | None = None) -> Peak:
     """Return the peak of running a network without gradients, in evaluation mode.
 
-    `size` is that of an element in bytes: 4 for float32, 2 for float16.
+    `size` is that of an element in bytes: 4 for float32, 2 for float16; `names` are `lifetimes` that are known already.
     """
-    run = Inference(size, batch, lifetimes(network))
+    run = Inference(size, batch, names or lifetimes(network))
     given = _start(run, network)
     return Peak(run.peak - given, _weights(network.scope, size), given, at=run.at)
 
 
-def training(network: Network, size: int = 4, batch: int = 1, optimizer: str = "sgd") -> Peak:
+def training(
+    network: Network, size: int = 4, batch: int = 1, optimizer: str = "sgd", names: Lifetimes | None = None
+) -> Peak:
     """Return the peak of a step of training: forward, backward from a sum of the outputs, update.
 
     Gradients are those of this step (`zero_grad` sets them to None); the optimizer's state is that of later steps.
     """
-    run = Training(size, batch, lifetimes(network))
+    run = Training(size, batch, names or lifetimes(network))
     given = _start(run, network)
     static, params = _weights(network.scope, size), _parameters(network.scope, size)
     state = STATES[optimizer] * sum(params)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     pass
 
 MAX_LAYERS = 1_000_000
+MAX_STEPS = 5_000  # in distinct instances of blocks, 1.2 s; published networks have under 1,300
 # Names that generated code uses otherwise, those of the classes that operators bring along among them.
 SUPPORT = "".join(str(op.support) for op in (*OPS.values(), *WRAPPERS.values()))
 RESERVED = {"F", "OrderedDict", "NamedTuple", "DepthwiseConv2d", *re.findall(r"^class (\w+)", SUPPORT, re.MULTILINE)}
@@ -102,6 +103,10 @@ class Writer:
     def __init__(self, network: ir.Network) -> None:
         self.network = network
         groups = Groups(network.scope)
+        steps = sum(len(scope.nodes) for scope in groups.scopes)
+        if steps > MAX_STEPS:
+            what = "this network has too many distinct steps for its code to be written"
+            raise errors.limit_exceeded(network.scope.span, what, f"{steps:,}", MAX_STEPS)
         self.plans: list[ClassPlan] = []
         self.by_scope: dict[int, ClassPlan] = {}
         self.variables: dict[int, list[tuple[str, int]]] = {}
