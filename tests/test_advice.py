@@ -64,6 +64,14 @@ CASES = {  # the body of a net, and what is said of it: line and code
     # W0505: a result that nothing uses
     "output y = x -> relu\n    conv(8, 3)": [(4, "W0505")],
     "output y = x -> relu when training\n    conv(8, 3)": [],
+    # W0509: windows, W0510: combinators
+    "conv(8, 64, 3)": [(3, "W0509")],
+    "conv(8, 31)": [],
+    "conv(8, (1, 64))": [],
+    "add(conv(8, 3) -> relu)": [(3, "W0510")],
+    "cat()": [(3, "W0510")],
+    "cat([conv(8, 3) for i in range(1)])": [],
+    "f = [relu, silu]\n    add(f)": [],
     # W0507: groups that are no whole vectors
     "conv(24, 3, groups=2)": [(3, "W0507")],
     "conv(32, 3, groups=2)": [(3, "W0507")],
