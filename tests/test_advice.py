@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from archdsl import project
@@ -152,6 +154,19 @@ def test_strict_is_for_scripts(tmp_path, capsys):
     assert out.startswith("n: ") and err.startswith("warning[W0503]: ")
     assert main(["check", "--strict", str(path), "--format", "short"]) == 1
     assert "warning[W0503]: " in capsys.readouterr().out
+
+
+def test_warnings_in_the_forms_for_machines(tmp_path, capsys):
+    path = tmp_path / "n.arch"
+    path.write_text(HEAD + "    conv(8, 3) -> bn\n")
+    assert main(["check", str(path), "--format", "json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [(d["level"], d["code"]) for d in data["diagnostics"]] == [("warning", "W0503")] and data["networks"]
+    assert main(["check", str(path), "--format", "sarif"]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert [result["level"] for result in run["results"]] == ["warning"]
+    (rule,) = run["tool"]["driver"]["rules"]
+    assert "Wrong:" in rule["fullDescription"]["text"] and "Wrong:" not in rule["shortDescription"]["text"]
 
 
 def test_the_edit_for_a_bias_mends_it():
