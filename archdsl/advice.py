@@ -11,7 +11,7 @@ from math import gcd, lcm
 
 from archdsl import errors, syntax
 from archdsl.diagnostics import CompileError, Note
-from archdsl.evaluate import Evaluator
+from archdsl.evaluate import COMBINATORS, Evaluator
 from archdsl.ir import Scope
 from archdsl.mentions import form, parts
 
@@ -34,6 +34,7 @@ MOST = 10  # of one code in one file
 ALLOW = re.compile(r"#\s*allow\b([^#:]*)")
 VECTOR = 8  # 16-bit values in a load of 16 bytes, the widest one
 WINDOWS = ("conv", "depthwise", "maxpool", "avgpool")
+LARGEST = 31  # window of a published network (RepLKNet)
 MAX_PERIOD = 64  # of the strides on one tensor
 EVERY: Axis = frozenset([0]), 1
 
@@ -97,6 +98,8 @@ def _text(file: File) -> Iterator[Diagnostic]:
                 yield errors.unused(bound.name.span, f"the name `{bound.name.span.text}` is never used")
         for choice in mentions.choices:
             yield from _choice(file, choice)
+        for call in mentions.lonely:
+            yield errors.lonely_branch(call.span, call.target.span.text)
 
 
 CHOICES = {syntax.OnlyIf, syntax.Either, syntax.If}
@@ -114,6 +117,7 @@ class Mentions:
         self.computed: list[syntax.Name] = []
         self.bindings: list[syntax.Bind] = []
         self.choices: list[syntax.OnlyIf | syntax.Either | syntax.If] = []
+        self.lonely: list[syntax.Call] = []
         self._collect(node)
 
     def __contains__(self, name: str) -> bool:
@@ -132,6 +136,8 @@ class Mentions:
             self.bindings.append(node)
         elif kind in CHOICES:
             self.choices.append(node)
+        elif kind is syntax.Call and _is_lonely(node):
+            self.lonely.append(node)
         named = node.name if kind in NAMING else None
         for part in parts(node):
             if type(part) is not syntax.Name:
@@ -142,6 +148,14 @@ class Mentions:
                     self.computed.append(part)
             elif part is not named:
                 self.names.add(part.plain)
+
+
+def _is_lonely(call: syntax.Call) -> bool:
+    """Say whether a call is of a combinator with less than two branches; a list may hold any number."""
+    name = call.target.plain if isinstance(call.target, syntax.Name) else None
+    if name not in COMBINATORS or len(call.arguments) > 1:
+        return False
+    return not call.arguments or isinstance(call.arguments[0], (syntax.Chain, syntax.Labelled))
 
 
 def _choice(file: File, choice: syntax.OnlyIf | syntax.Either | syntax.If) -> Iterator[Diagnostic]:
@@ -217,6 +231,7 @@ class Networks:
         yield from _biases(scope, users, returned)
         yield from self._skipped(scope, users, returned)
         yield from _groups(scope)
+        yield from _huge(scope)
         if id(scope) in self.nets:
             for value, name in zip(scope.inputs, scope.input_names):
                 if value not in users and value not in returned:
@@ -372,3 +387,12 @@ def _groups(scope: Scope) -> Iterator[Diagnostic]:
         odd = sorted(width for width in widths if width % VECTOR)
         if odd:
             yield errors.odd_groups(node.span, odd[0], groups == channels, VECTOR)
+
+
+def _huge(scope: Scope) -> Iterator[Diagnostic]:
+    """Yield the convolutions whose windows are larger than any that is published."""
+    for node in scope.nodes:
+        if not isinstance(node.what, Scope) and node.what.name in ("conv", "depthwise"):
+            height, width = getattr(node.what, "kernel", (1, 1))
+            if min(height, width) > LARGEST:
+                yield errors.huge_window(node.span, height, width)

@@ -69,7 +69,7 @@ def elaborate(file: File, name: str, settings: Settings | None = None, spent: Sp
         raise errors.too_deep(file.definitions[name].span, "expressions and blocks", MAX_CALLS) from None
     finally:
         if spent is not None:
-            spent.steps, spent.nodes = spent.steps + elaborator.steps, spent.nodes + elaborator.count
+            spent.add(elaborator.steps, elaborator.count)
 
 
 class Elaborator(Applier):

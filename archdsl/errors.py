@@ -76,7 +76,11 @@ ELSEWHERE = {
     "globalaveragepooling": "global_avgpool", "groupnorm": "gn", "hsigmoid": "hardsigmoid", "hswish": "hardswish",
     "innerproduct": "linear", "interpolate": "upsample", "layernorm": "ln", "leakyrelu": "leaky_relu",
     "localresponsenorm": "lrn", "lrelu": "leaky_relu", "maxpooling": "maxpool", "multiply": "mul", "resize": "upsample",
-    "sum": "add", "swish": "silu", "upsampling": "upsample", "zeropad": "pad", "zeropadding": "pad",
+    "pass": "identity", "sum": "add", "swish": "silu", "upsampling": "upsample", "zeropad": "pad", "zeropadding": "pad",
+    # and arguments
+    "dilationrate": "dilation", "filters": "out", "kernelsize": "kernel", "negativeslope": "slope",
+    "numgroups": "groups", "outchannels": "out", "outfeatures": "out", "padding": "pad",
+    "units": "out", "usebias": "bias",
 }  # fmt: skip
 
 
@@ -86,13 +90,16 @@ def _did_you_mean(span: Span, name: str, candidates: Iterable[str]) -> list[Help
     if len(name) > LONGEST_NAME:
         return []
     candidates = set(candidates)
-    here = ELSEWHERE.get(name.replace("_", "").lower().removesuffix("2d"), "")
+    plain = name.replace("_", "").lower().removesuffix("2d")
+    here = ELSEWHERE.get(plain, plain)
     if here in candidates:
         return [Help(f"here it is `{here}`", span, here)]
     alike = {c for c in candidates if abs(len(c) - len(name)) <= len(name)}
     near = sorted(alike, key=lambda c: (c[:1] != name[:1], abs(len(c) - len(name)), c))
-    close = get_close_matches(name, near[:MOST_NAMES], n=1, cutoff=0.6)
-    return [Help(f"did you mean `{close[0]}`?", span, close[0])] if close else []
+    close = get_close_matches(name, near[:MOST_NAMES], n=1, cutoff=0.6 if len(name) > 2 else 1)
+    if not close or (close[0][0] != name[0] and not get_close_matches(name, close, cutoff=0.8)):
+        return []  # no suggestion is better than a wrong one
+    return [Help(f"did you mean `{close[0]}`?", span, close[0])]
 
 
 # -------------------------------------------------------------------------------------------------- E01: the text
@@ -121,7 +128,7 @@ INSTEAD = {
     ";": "each step has its own line, or is chained to the one before by `->`",
     "!": "`not` negates a condition, `!=` compares",
     "&": "conditions are joined by `and`",
-    "|": "conditions are joined by `or`",
+    "|": "conditions are joined by `or`, steps by `->`",
     "^": "`**` is the power",
 }
 
@@ -284,6 +291,9 @@ def unknown_name(span: Span, name: str, candidates: Iterable[str], label: Span |
         first = Label(label, "this labels a step, and binds no name")
         bind = Help(f"bind the tensor behind it: `{name} = x`")
         return _simple(f"unknown name `{name}`", span, "no tensor has this name", first, bind)
+    if name in ("nn", "torch", "F", "keras", "layers", "tf", "self"):
+        alone = Help("operators stand alone: `conv(64, 3) -> bn -> relu`")
+        return _simple(f"unknown name `{name}`", span, "nothing here has this name", alone)
     return _simple(f"unknown name `{name}`", span, "nothing here has this name", *_did_you_mean(span, name, candidates))
 
 
@@ -388,14 +398,16 @@ def not_callable(span: Span, got: str, hides: str = "") -> Diagnostic:
 
 
 @error("E0209")
-def bad_operands(span: Span, sign: str, left: str, right: str) -> Diagnostic:
+def bad_operands(span: Span, sign: str, left: str, right: str, tensors: bool = False) -> Diagnostic:
     """An arithmetic sign or a comparison stands between values that it is not defined for.
 
     Wrong:
 
         conv(8 * "a", 3)
     """
-    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}")
+    word = {"+": "add", "*": "mul"}.get(sign) if tensors else None
+    more = [Help(f"`{word}(a, b)` joins what two branches make")] if word else []
+    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}", *more)
 
 
 @error("E0210")
@@ -672,6 +684,18 @@ def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str]) ->
         *([Note("it has " + ", ".join(f"`{c}`" for c in have[:12]))] if have else []),
         *[Help(h.text) for h in _did_you_mean(span, name, have)],
     )
+
+
+@error("E0230")
+def x_is_bound(span: Span) -> Diagnostic:
+    """`x` is the tensor that reaches a step: every step gives it a new meaning, so no line has to bind it.
+
+    Wrong:
+
+        x = conv(8, 3)
+    """
+    write = Help("write the step alone; `skip = x` keeps a tensor under a name")
+    return _simple("`x` is the tensor that reaches a step, and cannot be bound", span, "leave it out", write)
 
 
 # -------------------------------------------------------------------------------------------------- E03: shapes
@@ -969,3 +993,32 @@ def repeated_condition(span: Span, first: Span) -> Diagnostic:
             silu
     """
     return _simple("this arm is never taken", span, "the same condition again", Label(first, "taken here"))
+
+
+@advice("W0509")
+def huge_window(span: Span, height: int, width: int) -> Diagnostic:
+    """A convolution has a window far larger than those of published networks. Often its first value was meant to be
+    the number of input channels, as PyTorch has it; here that number is known, and not written.
+
+    Wrong:
+
+        conv(3, 64, 3)
+    """
+    return _simple(
+        f"a window of {height}x{width}",
+        span,
+        "its values are `out, kernel, stride`",
+        Help("input channels are not written: `conv(64, 3)`"),
+    )
+
+
+@advice("W0510")
+def lonely_branch(span: Span, combinator: str) -> Diagnostic:
+    """A combinator has no second branch, so it combines nothing. Every branch is a value in its parentheses, or a line
+    under it; the tensor itself is the branch `identity`.
+
+    Wrong:
+
+        add(conv(3, 3) -> relu)
+    """
+    return _simple(f"this `{combinator}` combines nothing", span, "one branch", Help("`identity` is the input itself"))

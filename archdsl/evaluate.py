@@ -53,6 +53,7 @@ MAX_PARTS = 200_000  # of one value, each counted as often as it occurs
 MAX_NESTED = 100  # values inside one another
 MAX_CALLS = 48  # functions, blocks and nets inside one another
 MAX_BITS = 63
+NET = 8  # what checking one takes by itself, in steps of a network
 COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "split")}
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
 RESERVED = {"x"}
@@ -64,6 +65,10 @@ class Spent:
 
     def __init__(self) -> None:
         self.steps = self.nodes = 0
+
+    def add(self, steps: int, nodes: int) -> None:
+        """Count one net more: what it is made of, and that it is one."""
+        self.steps, self.nodes = self.steps + steps, self.nodes + nodes + NET
 
 
 class Evaluator:
@@ -242,7 +247,7 @@ class Evaluator:
     def bind(self, name: str, value: Any, env: Env, span: Span) -> None:
         """Bind a name in a scope, once."""
         if name in RESERVED:
-            raise errors.bad_value(span, f"`{name}` is the tensor that reaches a step and cannot be bound")
+            raise errors.x_is_bound(span)
         if name in env.names:
             raise errors.bound_twice(span, name, env.places.get(name))
         env.names[name] = value
@@ -505,7 +510,8 @@ class Evaluator:
                 bounded(len(left) + len(right), "a text is too long")
                 return left + right
             if not _is_number(left) or not _is_number(right):
-                raise errors.bad_operands(span, sign, describe(left), describe(right))
+                tensors = any(isinstance(side, Tensor) or is_pipeline(side) for side in (left, right))
+                raise errors.bad_operands(span, sign, describe(left), describe(right), tensors)
             return _checked(_ARITHMETIC[sign](left, right), span)
         except ZeroDivisionError:
             raise errors.bad_value(span, "division by zero") from None

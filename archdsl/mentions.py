@@ -20,11 +20,11 @@ class Bound:
 
     def __init__(self, item: syntax.Node) -> None:
         self.names = {"x"}
-        self.forms: list[str] = []
+        self.forms = Forms()
         self._collect(item)
 
     def __contains__(self, name: str) -> bool:
-        return name in self.names or any(re.fullmatch(form, name) for form in self.forms)
+        return name in self.names or name in self.forms
 
     def _collect(self, node: Any) -> None:
         for part in parts(node):
@@ -37,7 +37,7 @@ class Bound:
             if node.name.plain is not None:
                 self.names.add(node.name.plain)
             else:
-                self.forms.append(form(node.name))
+                self.forms.add(node.name)
         if isinstance(node, syntax.Signature):
             self._dims(node.inputs)
         elif isinstance(node, syntax.Input):
@@ -47,9 +47,44 @@ class Bound:
         self.names.update(dim.plain for dim in dims if isinstance(dim, syntax.Name) and dim.plain)
 
 
+class Forms:
+    """The names that some computed names can be."""
+
+    def __init__(self) -> None:
+        self.patterns: dict[str, set[str]] = {}  # by how they begin, since a file may have thousands
+
+    def add(self, name: syntax.Name) -> None:
+        """Add the names that a computed name can be."""
+        first = name.parts[0]
+        self.patterns.setdefault(first if isinstance(first, str) else "", set()).add(form(name))
+
+    def update(self, other: Forms) -> None:
+        """Add those of other computed names."""
+        for first, patterns in other.patterns.items():
+            self.patterns.setdefault(first, set()).update(patterns)
+
+    def __contains__(self, name: str) -> bool:
+        starts = (name[:length] for length in range(len(name) + 1))
+        return any(re.fullmatch(pattern, name) for start in starts for pattern in self.patterns.get(start, ()))
+
+
 def form(name: syntax.Name) -> str:
-    """Return the pattern of the names that a computed name can be: `skip{i}` is `skip` and anything."""
-    return "".join(re.escape(part) if isinstance(part, str) else r"\w+" for part in name.parts)
+    """Return the pattern of the names that a computed name can be: `skip{i}` is `skip` and anything.
+
+    What stands for a part is the shortest text that goes on as the name does: a group that is not tried again, or
+    thirty parts would take years.
+    """
+    texts = [""]
+    for part in name.parts:
+        if isinstance(part, str):
+            texts[-1] += re.escape(part)
+        else:
+            texts.append("")
+    first, *middle = texts
+    if not middle:
+        return first
+    groups = "".join(rf"(?=(\w+?{text}))\{number}" for number, text in enumerate(middle[:-1], 1))
+    return rf"{first}{groups}\w+{middle[-1]}"
 
 
 def parts(node: Any) -> Iterator[Any]:

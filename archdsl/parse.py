@@ -229,15 +229,21 @@ def _wanted(terminals: list[str]) -> list[str]:
     return words
 
 
-NAMED = r"^\s*(if|for|in|else|elif|and|or|not|when|true|false|net|block|fn|from|import|input|output)\s*"
+NAMED = r"^\s*(if|for|in|else|elif|and|or|not|when|true|false|net|block|fn|from|import|input)\s*"
 HINTS = (  # what stands before a token on its line, how it starts, and what helps
     (r"^\s*(if|elif|require)\b.*", "=", "`==` compares; `=` binds a name, on a line of its own"),
     (r"[-+*/%]", "=", "each name has one meaning: bind a new name to the result"),
     (r"->\s*", "$", "a chain goes on in the next line if that starts with `->`"),
     (r"^block\b.*:\s*", r"\[", "a signature stands before the colon: `block b(c) [N, C, H, W] -> [N, c, H, W]:`"),
     (r"^from\s+", r"[./]", "an import names a file beside this one, or of the gallery, without its folder and suffix"),
+    (r"^\s*output\s*", "=", "a result has a name: `output features = x`"),
+    (r"^\s*require\b.*", "$", 'a requirement has a message: `require width % 8 == 0, "odd width"`'),
     (NAMED, "=", "this is a word of the language; choose another name"),
-    (r"[(\[,][^)\]]*[\w)\]\"]\s+", r"[\w\"\[(]", "values are separated by commas"),
+    (r"^\s*(return|yield)\s+", "", "a body returns what its last line makes; `output name = x` adds results"),
+    (r"^\s*(while|try|with|def|class|import)\b.*", "", "this is not Python: see `for`, `block`, `net`, `fn`, `from`"),
+    (r"^\s*[a-z_]\w*\s+", r"[\d\"\[]", "a call has its values in parentheses: `conv(64, 3)`"),
+    (r"\bin\s+\d+\.?", r"\.", "`range(3)` counts from 0 to 2"),
+    (r"[(\[,][^()\[\]]*[\w\"]\s+", r"[\w\"\[(]", "values are separated by commas"),
 )
 
 

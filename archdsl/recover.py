@@ -8,13 +8,12 @@ A net that is right never comes here.
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 
 from archdsl import syntax
 from archdsl.diagnostics import CompileError, Note
 from archdsl.elaborate import Elaborator
-from archdsl.mentions import Bound
+from archdsl.mentions import Bound, Forms
 from archdsl.values import Tensor
 
 TYPE_CHECKING = False
@@ -75,7 +74,7 @@ class Recovering(Elaborator):
         self.guesses: set[tuple[Builder, int]] = set()
         self.bodies = [0]  # how many guesses there were when each body under way began
         self.doubt = False  # a number was read from a guess: whatever follows may depend on it
-        self.lost: list[str] = []  # forms of computed names that are lost
+        self.lost = Forms()  # computed names that are lost
         self.entering = False
 
     # ------------------------------------------------------------ mistakes
@@ -138,7 +137,7 @@ class Recovering(Elaborator):
     def _lose(self, statement: syntax.Statement, env: Env) -> None:
         """Remember the names that a statement would have bound, so that nothing is said of their uses."""
         bound = Bound(statement)
-        self.lost += bound.forms
+        self.lost.update(bound.forms)
         for name in bound.names - {"x"}:
             env.names.setdefault(name, LOST)
 
@@ -149,7 +148,7 @@ class Recovering(Elaborator):
         except CompileError as mistake:
             if mistake.diagnostic.code == UNKNOWN_NAME and isinstance(expr, syntax.Name):
                 name = expr.plain or self.text_of(expr, env, x)
-                if any(re.fullmatch(form, name) for form in self.lost):
+                if name in self.lost:
                     raise Consequence from None
             raise
         if value is LOST:

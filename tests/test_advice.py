@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from archdsl import project
@@ -64,6 +66,14 @@ CASES = {  # the body of a net, and what is said of it: line and code
     # W0505: a result that nothing uses
     "output y = x -> relu\n    conv(8, 3)": [(4, "W0505")],
     "output y = x -> relu when training\n    conv(8, 3)": [],
+    # W0509: windows, W0510: combinators
+    "conv(8, 64, 3)": [(3, "W0509")],
+    "conv(8, 31)": [],
+    "conv(8, (1, 64))": [],
+    "add(conv(8, 3) -> relu)": [(3, "W0510")],
+    "cat()": [(3, "W0510")],
+    "cat([conv(8, 3) for i in range(1)])": [],
+    "f = [relu, silu]\n    add(f)": [],
     # W0507: groups that are no whole vectors
     "conv(24, 3, groups=2)": [(3, "W0507")],
     "conv(32, 3, groups=2)": [(3, "W0507")],
@@ -144,6 +154,19 @@ def test_strict_is_for_scripts(tmp_path, capsys):
     assert out.startswith("n: ") and err.startswith("warning[W0503]: ")
     assert main(["check", "--strict", str(path), "--format", "short"]) == 1
     assert "warning[W0503]: " in capsys.readouterr().out
+
+
+def test_warnings_in_the_forms_for_machines(tmp_path, capsys):
+    path = tmp_path / "n.arch"
+    path.write_text(HEAD + "    conv(8, 3) -> bn\n")
+    assert main(["check", str(path), "--format", "json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [(d["level"], d["code"]) for d in data["diagnostics"]] == [("warning", "W0503")] and data["networks"]
+    assert main(["check", str(path), "--format", "sarif"]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert [result["level"] for result in run["results"]] == ["warning"]
+    (rule,) = run["tool"]["driver"]["rules"]
+    assert "Wrong:" in rule["fullDescription"]["text"] and "Wrong:" not in rule["shortDescription"]["text"]
 
 
 def test_the_edit_for_a_bias_mends_it():

@@ -663,7 +663,7 @@ BROKEN = {
     "targets that do not match": ("E0224", "", "for a, b in [(1, 2, 3)]:  # <-\n    relu"),
     "lists of two lengths": ("E0224", "", "for a, b in zip([1], [1, 2]):  # <-\n    relu"),
     "division by zero": ("E0224", "", "c = 1 // 0  # <-"),
-    "x bound": ("E0224", "", "relu\nx = 3  # <-"),
+    "x bound": ("E0230", "", "relu\nx = 3  # <-"),
     "a tensor in a name": ("E0224", "", "a{x}: relu  # <-"),
     "an argument left out by a condition": ("E0224", "", "conv(4 if false, 1)  # <-"),
     "a binding left out by a condition": ("E0224", "", "c = 3 if false  # <-"),
