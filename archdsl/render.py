@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from archdsl.source import one_line, visible
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +22,7 @@ def text(diagnostic: Diagnostic) -> str:
     primary = diagnostic.primary
     shown = [primary, *[label for label in diagnostic.secondary if label.span.source == primary.span.source]]
     gutter = " " * len(str(max(label.span.line for label in shown)))
-    lines = [f"{diagnostic.level}[{diagnostic.code}]: {diagnostic.title}", *_snippet(*shown)]
+    lines = [f"{diagnostic.level}[{diagnostic.code}]: {one_line(diagnostic.title)}", *_snippet(*shown)]
     facts = [("note", note.text) for note in diagnostic.notes if note.span is None]
     facts += [("help", proposal.text) for proposal in diagnostic.help if proposal.span is None]
     if facts:
@@ -34,7 +36,7 @@ def text(diagnostic: Diagnostic) -> str:
     for proposal in diagnostic.help:
         if proposal.span is not None:
             lines += _help(proposal, proposal.span)
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 RED, YELLOW, GREEN, BLUE, PLAIN = "\033[1;31m", "\033[1;33m", "\033[32m", "\033[34m", "\033[0m"
@@ -64,7 +66,7 @@ def _coloured(line: str) -> str:
 def short(diagnostic: Diagnostic) -> str:
     """Draw a diagnostic as one line: `path:line:col: error[E0301]: title: what is wrong there`."""
     label = f": {diagnostic.primary.text}" if diagnostic.primary.text else ""
-    return f"{diagnostic.primary.span}: {diagnostic.level}[{diagnostic.code}]: {diagnostic.title}{label}"
+    return one_line(f"{diagnostic.primary.span}: {diagnostic.level}[{diagnostic.code}]: {diagnostic.title}{label}")
 
 
 def as_json(diagnostic: Diagnostic) -> dict[str, Any]:
@@ -122,7 +124,10 @@ def _result(diagnostic: Diagnostic) -> dict[str, Any]:
 def _location(span: Span) -> dict[str, Any]:
     region = {"startLine": span.line, "startColumn": span.column, "charOffset": span.start}
     region |= {"charLength": max(0, span.end - span.start)}
-    artifact = {"uri": span.source.name.replace("\\", "/")}
+    from urllib.parse import quote
+
+    name = span.source.name.replace("\\", "/").encode("utf-8", "surrogateescape")
+    artifact = {"uri": quote(name, safe="/:<>-~")}
     return {"physicalLocation": {"artifactLocation": artifact, "region": region}}
 
 
@@ -147,7 +152,7 @@ def _snippet(primary: Label, *secondary: Label) -> list[str]:
     marks.sort(key=lambda mark: (mark[0], mark[2].span.start))
     width = len(str(marks[-1][0]))
     if not span.source.text:  # a name that was given, or a file that cannot be read
-        return [f"{' ' * width}--> {span.source.name}"]
+        return [f"{' ' * width}--> {one_line(span.source.name)}"]
     lines = [f"{' ' * width}--> {span}", f"{' ' * width} |"]
     shown = 0
     for number, sign, label in marks:
@@ -156,9 +161,10 @@ def _snippet(primary: Label, *secondary: Label) -> list[str]:
                 lines.append("...")
             lines.append(f"{number:>{width}} | {_window(span.source, number, label.span)[0]}".rstrip())
             shown = number
-        _, column = _window(span.source, number, label.span)
+        line, column = _window(span.source, number, label.span)
         length = max(1, min(label.span.end, _line_end(label.span)) - label.span.start)
-        lines.append(f"{' ' * width} | {' ' * column}{sign * min(length, WIDEST_LINE - column)} {label.text}".rstrip())
+        before, under = _columns(line[:column]), max(1, _columns(line[column : column + length].ljust(length)))
+        lines.append(f"{' ' * width} | {' ' * before}{sign * min(under, WIDEST_LINE - column)} {label.text}".rstrip())
     return lines
 
 
@@ -170,12 +176,25 @@ def _snippet_plain(span: Span, label: str) -> list[str]:
 
 def _window(source: Source, number: int, span: Span) -> tuple[str, int]:
     """Return a source line, cut around the span where it is very long, and the column of the span in it, from 0."""
-    line, column = source.line(number), span.column - 1
-    shown = "".join(c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line)
+    shown, column = _shown(source.line(number)), span.column - 1
     if len(shown) <= WIDEST_LINE:
         return shown, column
     start = max(0, column - WIDEST_LINE // 2)
     return shown[start : start + WIDEST_LINE], column - start
+
+
+def _shown(line: str) -> str:
+    """Return a source line with a stand-in for each character that a terminal would obey or hide."""
+    return "".join(c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import category, east_asian_width
+
+    return sum(0 if category(c) in ("Mn", "Me") else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _line_end(span: Span) -> int:
@@ -188,6 +207,6 @@ def _help(proposal: Help, span: Span) -> list[str]:
     line, column = source.line(number), span.column - 1
     if len(line) > WIDEST_LINE:
         return [f"help: {proposal.text}"]
-    mended = line[:column] + proposal.replacement + line[column + span.end - span.start :]
+    mended = _shown(line[:column] + proposal.replacement + line[column + span.end - span.start :])
     width = len(str(number))
-    return [f"help: {proposal.text}", f"{' ' * width} |", f"{number} - {line}", f"{number} + {mended}"]
+    return [f"help: {proposal.text}", f"{' ' * width} |", f"{number} - {_shown(line)}", f"{number} + {mended}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from archdsl.ir import Scope
 from archdsl.ops._op import REQUIRED
+from archdsl.source import visible
 from archdsl.values import show as show_value
 
 TYPE_CHECKING = False
@@ -46,7 +47,7 @@ def title(scope: Scope) -> str:
     params = scope.definition.params if scope.definition is not None else ()
     defaults = {p.name: " ".join(p.default.span.text.split()) for p in params if p.default is not None}
     args = [(k, show_value(v)) for k, v in scope.args]
-    return f"{scope.title}({', '.join(f'{k}={v}' for k, v in args if v != defaults.get(k))})"
+    return visible(f"{scope.title}({', '.join(f'{k}={v}' for k, v in args if v != defaults.get(k))})")
 
 
 def operation(op: Op) -> str:

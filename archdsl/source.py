@@ -70,7 +70,22 @@ class Span(Record):
         return Span(self.source, self.start, other.end)
 
     def __str__(self) -> str:
-        return f"{self.source.name}:{self.line}:{self.column}"
+        return f"{one_line(self.source.name)}:{self.line}:{self.column}"
+
+
+def visible(text: str) -> str:
+    r"""Return a text with every character that a terminal would obey or hide as its escape: `\x1b`, `\u202e`.
+
+    Texts of a file and its name are shown in messages; a stranger's must not move the cursor or turn a line around.
+    """
+    if text.isprintable():
+        return text
+    return "".join([c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text])
+
+
+def one_line(text: str) -> str:
+    """Return a text as `visible` does, on one line."""
+    return visible(text).replace("\n", "\\n")
 
 
 def folder_of(package: str) -> str:

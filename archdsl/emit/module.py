@@ -354,14 +354,17 @@ def _module_doc(network: ir.Network) -> list[str]:
 
 def docstring(text: str, indent: int) -> list[str]:
     """Return a text as the lines of a docstring: the one place where texts of a file reach generated code."""
-    safe = text.replace("\\", "\\\\").replace('"""', "'''").strip()
-    safe = "".join(c for c in safe if c.isprintable() or c == "\n")
-    if safe.endswith('"'):
-        safe += " "
-    if "\n" not in safe and len(safe) + indent + 6 <= WIDTH:
-        return [f'"""{safe}"""']
-    lines = [piece for line in safe.split("\n") for piece in wrap(line, WIDTH - 3 - indent) or [""]]
-    return [f'"""{lines[0]}', *lines[1:], '"""']
+    plain = "".join(c for c in text if c.isprintable() or c == "\n").strip()
+    if "\n" not in plain and len(_quoted(plain)) + indent + 6 <= WIDTH:
+        return [f'"""{_quoted(plain)}{" " if plain.endswith(chr(34)) else ""}"""']
+    lines = [piece for line in plain.split("\n") for piece in wrap(line, WIDTH - 3 - indent) or [""]]
+    first, *rest = map(_quoted, lines)
+    return [f'"""{first}', *rest, '"""']
+
+
+def _quoted(line: str) -> str:
+    """Return one line as it stands in a docstring: the last thing that is done to it, so that nothing undoes it."""
+    return line.replace("\\", "\\\\").replace('"""', "'''")
 
 
 def _imports(body: str) -> list[str]:
