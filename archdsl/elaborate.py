@@ -336,6 +336,8 @@ class Elaborator(Applier):
         places[name] = statement.span
         if keyword.iskeyword(name):
             raise errors.bad_label(statement.span, name, "it is a Python keyword")
+        if name.startswith("_"):
+            raise errors.bad_label(statement.span, name, "a field of a named tuple starts with a letter")
         result = main(self.apply(statement.value, env, x, x))
         self.builder.outputs.append((name, result, statement.training))
         return x

@@ -1,13 +1,13 @@
 """Texts that nobody would write, for tests and for `benchmarks/fuzz.py`: at random, but so that many get far.
 
-    Writer      nets put together from operators, blocks and conditions that mostly know their names
-    sentences   whatever the grammar allows, from Lark's own grammar, with names that mean something
-    modules     syntax trees (`trees.py`), printed
-    sized       chains of windows, strides and crops: which sizes are legal?
-    large       valid and near a limit
-    shuffled    a file of the gallery, a few tokens out of order
-    changed     a file of the gallery, a few bytes changed
-    mutated     a file of the gallery, a character or word changed
+Writer      nets put together from operators, blocks and conditions that mostly know their names
+sentences   whatever the grammar allows, from Lark's own grammar, with names that mean something
+modules     syntax trees (`trees.py`), printed
+sized       chains of windows, strides and crops: which sizes are legal?
+large       valid and near a limit
+shuffled    a file of the gallery, a few tokens out of order
+changed     a file of the gallery, a few bytes changed
+mutated     a file of the gallery, a character or word changed
 """
 
 from __future__ import annotations
@@ -157,7 +157,9 @@ def _words(terminal) -> SearchStrategy[str]:
     chosen = {
         "NAME": st.sampled_from(NAMES),
         "INTEGER": st.integers(0, 9).map(str) | st.integers(0, 10**20).map(str),
-        "STRING": st.text(st.characters(exclude_characters='"\n', exclude_categories=["Cs"]), max_size=5).map('"{}"'.format),
+        "STRING": st.text(st.characters(exclude_characters='"\n', exclude_categories=["Cs"]), max_size=5).map(
+            '"{}"'.format
+        ),
         "LONG_STRING": st.text(max_size=9).map('"""{}"""'.format),
     }
     if terminal.name in chosen:
@@ -202,7 +204,17 @@ def sized(rng: random.Random) -> str:
             [a], [a], [f"output o{number} = i -> {b}"], [f"cat({a} -> upsample(like=x), identity)"], [f"cat({a}, {b})"],
             [f"k{number} = i -> {a}", f"crop(like=k{number})"], [f"output o{number} = i -> cat({a}, identity)"],
         ])  # fmt: skip
-    dims = rng.choice(["H=64, W=60", "H=64, H", "H=97, 97", "H=3000, W=2000", "H=16777216, W=720", "H=16002, W=16129", "H=720720, W=55440"])
+    dims = rng.choice(
+        [
+            "H=64, W=60",
+            "H=64, H",
+            "H=97, 97",
+            "H=3000, W=2000",
+            "H=16777216, W=720",
+            "H=16002, W=16129",
+            "H=720720, W=55440",
+        ]
+    )
     return f"net n:\n    input i: [N, 3, {dims}]\n" + "".join(f"    {line}\n" for line in lines)
 
 
@@ -324,5 +336,3 @@ def mutated(generator: random.Random) -> str:
     at = generator.randrange(len(words))
     words[at] = "" if kind == 2 else generator.choice(words)
     return " ".join(words)
-
-

@@ -97,17 +97,14 @@ class ClassPlan:
             names["in_channels"] = _variable("in_channels", tuple(int(s.shapes[s.inputs[0]][1]) for s in self.scopes))
         for number, (name, _) in enumerate(self.first.args):
             column = tuple(s.args[number][1] for s in self.scopes)
-            if (
-                all(type(v) in PLAIN for v in column)
-                and not keyword.iskeyword(name)
-                and name not in ("self", *self.without)
-            ):
+            if all(type(v) in PLAIN for v in column) and not keyword.iskeyword(name) and name not in self.without:
                 names.setdefault(name, _variable(name, column))
         for number, (name, expr, _) in enumerate(self.first.bindings):
             column = tuple(s.bindings[number][2] for s in self.scopes if number < len(s.bindings))
             here = names.get("in_channels")
             term = translate(expr, names | ({"x.channels": here} if here is not None else {}))
-            if term is not None and term.column == column and not term.literal and name not in names:
+            allowed = name not in names and name not in self.without and not keyword.iskeyword(name)
+            if term is not None and term.column == column and not term.literal and allowed:
                 self.locals[name] = term
                 names[name] = _variable(name, column)
         return names

@@ -16,6 +16,7 @@ from archdsl.emit.layout import WIDTH, label
 from archdsl.emit.terms import python
 from archdsl.ir import Scope
 from archdsl.ops._op import Leaf, Op, Operand
+from archdsl.steps import MODULE_NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 LETTERS = ("y", "z", "u", "v", "w")
 DEEPEST = 4  # calls inside one another in one expression
 JOINS = ("add", "mul", "cat")
-WORDS = frozenset({"self", "torch", "nn", "F", "OrderedDict", "NamedTuple", "channel_shuffle"})
+# What generated methods mention beside names of the text, so that no variable or parameter may hide it.
+WORDS = frozenset(
+    """F NamedTuple OrderedDict None True False __class__ _ channel_shuffle getattr i isinstance m nn optimize range
+    self super torch""".split()
+)
 
 
 class Forward:
@@ -37,6 +42,7 @@ class Forward:
     def __init__(self, plan: ClassPlan, context: Context, result: str, loops: dict[int, int]) -> None:
         self.plan, self.context, self.result, self.loops = plan, context, result, loops
         self.scope = context.first
+        self.taken = WORDS | {result}
         self.numbers = {id(node): number for number, node in enumerate(self.scope.nodes)}
         self.alias: dict[int, int] = {}
         self.nodes = [n for i, n in enumerate(self.scope.nodes) if not self._skipped(i, n)]
@@ -178,7 +184,7 @@ class Forward:
         main = ["x", root] if not branch and len(node.outputs) == 1 else []
         reusable = [n for n in main if n in self.owner and (n == "x" or n in LETTERS)]
         candidates = itertools.chain(outputs, reusable, branch, LETTERS, (f"t{i}" for i in itertools.count(1)))
-        name = next(c for c in candidates if self._free(c) and c not in WORDS and not keyword.iskeyword(c))
+        name = next(c for c in candidates if self._free(c) and c not in self.taken and not keyword.iskeyword(c))
         self.owner[name] = value
         self.text[value] = self.root[value] = name
         self.variables.append((name, value))
@@ -222,7 +228,8 @@ class Forward:
         if len(always) == 1:
             self._emit(f"return {always[0]}")
         elif self.result:
-            self._emit(f"return {self.result}({', '.join(f'{o.name}={v}' for o, v in zip(outputs, values))})")
+            given = [f"{o.name}={'None' if o.training else v}" for o, v in zip(outputs, values)]
+            self._emit(f"return {self.result}({', '.join(given)})")
         else:
             self._emit(f"return {', '.join(values)}")
 
@@ -277,7 +284,8 @@ class Forward:
         if term.literal:
             return python(term.column[0])
         attribute = term.text if term.text.isidentifier() else f"{node.what.name}_{leaf.formula.strip('{}')}"  # type: ignore[union-attr]
-        attribute = attribute if attribute.isidentifier() else f"argument{number}"
+        names = {other.name for other in self.nodes} | MODULE_NAMES
+        attribute = attribute if attribute.isidentifier() and attribute not in names else f"argument{number}"
         self.plan.stored[attribute] = term
         return f"self.{attribute}"
 

@@ -11,7 +11,7 @@ from archdsl import errors, ir
 from archdsl.eager import is_module, is_plain_sequence
 from archdsl.emit import start
 from archdsl.emit.classes import ClassPlan, file_name
-from archdsl.emit.forward import Forward
+from archdsl.emit.forward import WORDS, Forward
 from archdsl.emit.groups import Groups
 from archdsl.emit.layout import WIDTH, Child, Piece, label, labelled_runs, looped, sequence
 from archdsl.ir import Scope
@@ -28,7 +28,13 @@ MAX_LAYERS = 1_000_000
 MAX_STEPS = 5_000  # in distinct instances of blocks, 1.2 s; published networks have under 1,300
 # Names that generated code uses otherwise, those of the classes that operators bring along among them.
 SUPPORT = "".join(str(op.support) for op in (*OPS.values(), *WRAPPERS.values()))
-RESERVED = {"F", "OrderedDict", "NamedTuple", "DepthwiseConv2d", *re.findall(r"^class (\w+)", SUPPORT, re.MULTILINE)}
+RESERVED = {
+    "F",
+    "OrderedDict",
+    "NamedTuple",
+    "DepthwiseConv2d",
+    *re.findall(r"^(?:class|def) (\w+)", SUPPORT, re.MULTILINE),
+}
 
 
 class Emitted(Record):
@@ -111,13 +117,14 @@ class Writer:
         self.by_scope: dict[int, ClassPlan] = {}
         self.variables: dict[int, list[tuple[str, int]]] = {}
         names = _class_names(groups, network)
+        taken = WORDS | RESERVED | frozenset(names.values())
         self.texts: list[ClassText] = []
         self.result: ResultText | None = _result(network.scope, names[groups.key(network.scope)])
         for key, scopes in groups.classes.items():
-            plan = ClassPlan(names[key], scopes, self.by_scope)
+            plan = ClassPlan(names[key], scopes, self.by_scope, taken)
             text = self._class(plan)
             if scopes[0].kind == "net" and plan.unsafe():
-                plan = ClassPlan(names[key], scopes, self.by_scope, plan.unsafe())
+                plan = ClassPlan(names[key], scopes, self.by_scope, taken | plan.unsafe())
                 text = self._class(plan)
             self.plans.append(plan)
             self.texts.append(text)
@@ -172,7 +179,7 @@ class Writer:
         result = self.result.name if self.result is not None and first is self.network.scope else ""
         flow = Forward(plan, plan.context, result, {children[r.first][0]: r.count for r in loops if r.count > 1})
         arguments = list(first.input_names) if len(first.inputs) > 1 else ["x"]
-        arguments = [a if a.isidentifier() and not keyword.iskeyword(a) else f"x{i}" for i, a in enumerate(arguments)]
+        arguments = [f"x{i}" if keyword.iskeyword(a) or a in flow.taken else a for i, a in enumerate(arguments)]
         forward = flow.body(arguments)
         self.variables |= {id(scope): flow.variables for scope in plan.context.scopes}
         stored = [f"self.{name} = {plan.use(term).text}" for name, term in sorted(plan.stored.items())]
