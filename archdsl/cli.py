@@ -181,6 +181,7 @@ def _wanted(name: str, options: Namespace) -> Iterator[Compiled | Diagnostic]:
 
 def _compile(options: Namespace) -> int:
     from archdsl.compiler import compiled
+    from archdsl.project import write
     from archdsl.report import human, report
 
     found = compiled(options.name, net=options.net, **_given(options))
@@ -190,7 +191,7 @@ def _compile(options: Namespace) -> int:
         print(text, end="")
         return 0
     path = options.output or f"{found.network.name}{suffix}"
-    _write(path, text)
+    write(path, text)
     print(f"wrote {path}: {human(figures.params)} parameters, {human(figures.macs)} MACs, {text.count(chr(10))} lines")
     return 0
 
@@ -243,35 +244,6 @@ def _emitted(found: Compiled, options: Namespace) -> tuple[str, str]:
     from archdsl.emit import emit
 
     return emit(found.network, kernels=options.kernels, inference=options.inference).text, ".py"
-
-
-def _write(path: str, text: str) -> None:
-    """Write a file whole or not at all: an existing one is replaced only when the new one is complete."""
-    import os
-    import tempfile
-
-    from archdsl.errors import unwritable
-
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".archdsl-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as problem:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise unwritable(path, problem.strerror or "") from None
-
-
-def _umask() -> int:
-    import os
-
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _list(options: Namespace) -> int:

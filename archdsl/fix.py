@@ -67,6 +67,5 @@ def fix_file(path: str) -> list[str]:
     source = project.read(path)
     text, done = fixed(source)
     if done:
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        project.write(path, text)
     return done

@@ -16,11 +16,13 @@ from __future__ import annotations
 import os
 import re
 from configparser import ConfigParser
+from configparser import Error as ConfigError
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from archdsl.record import Record
+from archdsl.source import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 State = dict[str, torch.Tensor]
+HOLE = re.compile(r"\{(\w+)([+-]\d+)?\}")
+MAX_RULES = 1 << 20  # characters of a file of rules that are read
 COUNTER = "num_batches_tracked"  # absent from checkpoints older than PyTorch 0.4.1, and used in training only
 
 
@@ -48,7 +52,7 @@ class Rule(Record):
         def number(hole: re.Match[str]) -> str:
             return str(int(found.group(hole.group(1))) + int(hole.group(2) or 0))
 
-        return re.sub(r"\{(\w+)([+-]\d+)?\}", number, self.replacement)
+        return HOLE.sub(number, self.replacement)
 
 
 def rule(left: str, right: str) -> Rule:
@@ -57,21 +61,36 @@ def rule(left: str, right: str) -> Rule:
 
     def hole(found: re.Match[str]) -> str:
         name = found.group(1)
+        if not name.isidentifier():
+            raise WeightsError(f"`{{{name}}}` in the rule `{left}` is not a name")
         if name in seen:
             return f"(?P={name})"
         seen.add(name)
         return rf"(?P<{name}>\d+)"
 
     pattern = re.sub(r"\\\{(\w+)\\\}", hole, re.escape(left))
+    if any(name not in seen for name, _ in HOLE.findall(right)):
+        raise WeightsError(f"the right side of the rule `{left} = {right}` has a number that the left side has not")
     return Rule(re.compile(rf"(?:^|(?<=\.)){pattern}(?=\.|$)"), right)
 
 
 def rules(path: str) -> dict[str, list[Rule]]:
-    """Return the rules that stand beside an `.arch` file, by library; none where there is no `.keys` file."""
+    """Return the rules that stand beside an `.arch` file, by library; none where there is no `.keys` file.
+
+    Raises `WeightsError` where the file cannot be read as rules.
+    """
+    beside = os.path.splitext(path)[0] + ".keys"
+    if not os.path.isfile(beside):
+        return {}
     parser = ConfigParser(delimiters=("=",), comment_prefixes=("#",), interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read(os.path.splitext(path)[0] + ".keys", encoding="utf-8")
-    return {section: [rule(*line) for line in parser.items(section)] for section in parser.sections()}
+    try:
+        with open(beside, encoding="utf-8") as file:
+            parser.read_string(file.read(MAX_RULES))
+        return {section: [rule(*line) for line in parser.items(section)] for section in parser.sections()}
+    except (ConfigError, UnicodeDecodeError, re.error) as problem:
+        reason = " ".join(str(problem).split())
+        raise WeightsError(visible(f"{beside} holds no rules for names: {reason[:200]}")) from None
 
 
 def renamed(state: State, library: Iterable[Rule]) -> State:
