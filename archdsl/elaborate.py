@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from archdsl.source import Span
 
 
+MAX_SIZE = 1 << 24  # of an input
 INPUT_FORMS = "images are `[N, C, H, W]`, flat features are `[N, F]`"
 
 
@@ -308,7 +309,7 @@ class Elaborator(Applier):
                 value = 1
             if value is None:
                 raise errors.bad_input(expr.span, f"`{name}` needs a default size", f"write `{name}=224`")
-            if type(value) is not int or not 1 <= value <= 1 << 24:
+            if type(value) is not int or not 1 <= value <= MAX_SIZE:
                 raise errors.bad_input(
                     (default or expr).span, f"a size is an integer from 1 to 2**24, not {show(value)}"
                 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from archdsl.lexer import Token
 
 MAX_DEPTH = 100  # of an expression or of statements inside one another
+OUTERMOST = ("body", "block", "net", "start")  # whose place would be a whole definition or file
 MAX_DIGITS = 20
 MAX_TOKENS = 100_000  # words, numbers and signs in one text, 0.8 s; the largest file of the gallery has under 1,000
 COMBINATORS = ("cat", "add", "mul", "split")
@@ -122,7 +123,7 @@ class Parser:
                     value = children[0]
                 else:
                     depth += 1
-                    if depth > MAX_DEPTH:
+                    if depth > MAX_DEPTH and rule.name not in OUTERMOST:
                         raise errors.too_deep(Span(source, *place), "expressions", MAX_DEPTH)
                     value = build(Span(source, *place), *children)
                 states.append(row_of(states[-1])[rule.origin])

@@ -12,7 +12,7 @@ from archdsl.builder import Builder, shared_weights, tap
 from archdsl.diagnostics import Help, Label, Note
 from archdsl.evaluate import Evaluator, signature
 from archdsl.ir import Node, Scope
-from archdsl.ops._op import REQUIRED, ArgFault, ShapeFault
+from archdsl.ops._op import MAX_INT, REQUIRED, ArgFault, ShapeFault
 from archdsl.ops._op import show as show_shape
 from archdsl.sizes import Size, SizeFault, symbols, window
 from archdsl.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe
@@ -106,7 +106,9 @@ class Steps(Evaluator):
         except ArgFault as fault:
             place = places.get(fault.name, span)
             got = describe(given[fault.name]) if fault.name in given else "left open"
-            raise errors.bad_argument(place, value.label, fault.name, fault.reason, got) from None
+            large = type(given.get(fault.name)) is int and given[fault.name] > MAX_INT
+            reason = f"{fault.reason}, at most {MAX_INT:,}" if large else fault.reason
+            raise errors.bad_argument(place, value.label, fault.name, reason, got) from None
 
     def _accepts(self, kind: Kind, given: Any) -> bool:
         """Say whether an argument is a tensor where one is needed, the right result of the right operator."""

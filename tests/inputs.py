@@ -245,7 +245,7 @@ LARGE: dict[str, Callable[[int], str]] = {
     "split": lambda n: body([f"conv({n // 4 * 2}, 1)", f"split({', '.join(['bn'] * (n // 4))})"]),
     "bindings": lambda n: body([*each("a# = #", n), "conv(a1, 3)"]),
     "loop": lambda n: body([f"for i in range({5 * n}):", "    k = i", "relu"]),
-    "repetition": lambda n: body([f"[conv(3, 3), relu] * {9 * n}"]),
+    "repetition": lambda n: body([f"[conv(3, 3), relu] * {STEPS // 3}"]),
     "parameters": lambda n: f"net n({', '.join(each('p#=#', n))}):\n    input i: [N, 3, H=8, W=8]\n    conv(p1 + 1, 3)\n",
     "blocks": lambda n: "".join(each("block b#:\n    conv(3, 3)\n", n // 2)) + body(each("b#", n // 4)),
     "functions": lambda n: "".join(each("fn f#(a) = a + #\n", n // 2)) + body(["conv(f1(3), 3)"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import random
 import resource
 import time
 
@@ -13,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import modules
 
-from archdsl import project, render, steps
+from archdsl import render, steps
 from archdsl.compiler import nets_of
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate import elaborate
@@ -169,38 +168,6 @@ def test_any_bytes(tmp_path_factory, data):
         Project().open(str(path))
     except CompileError as mistake:
         render.text(mistake.diagnostic)
-
-
-def mutated(text: str, generator: random.Random) -> str:
-    """Change one word, sign or character of a text."""
-    kind = generator.randrange(4)
-    at = generator.randrange(len(text))
-    if kind == 0:
-        return text[:at] + text[at + 1 :]
-    if kind == 1:
-        return text[:at] + generator.choice('()[]{}:,.=-+*/%<>#"\n\t x0') + text[at:]
-    words = text.split(" ")
-    at = generator.randrange(len(words))
-    words[at] = "" if kind == 2 else generator.choice(words)
-    return " ".join(words)
-
-
-def mutations(count: int, seed: int) -> None:
-    generator = random.Random(seed)
-    texts = [project.read(project.path_of(name)).text for name in project.bundled()]
-    verdicts = set()
-    for _ in range(count):
-        verdicts.add(outcome(mutated(generator.choice(texts), generator)) is None)
-    assert verdicts == {True, False}
-
-
-def test_mutations_of_the_gallery():
-    mutations(150, seed=1)
-
-
-@pytest.mark.slow
-def test_many_mutations_of_the_gallery():
-    mutations(20_000, seed=2)
 
 
 def test_diagnostics_point_at_what_was_changed():

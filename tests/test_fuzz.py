@@ -1,36 +1,35 @@
-"""Texts that nobody would write: values that share their parts, nets put together at random, tokens out of order.
+"""Texts that nobody would write: values that share their parts, texts near every limit, texts at random.
 
-`test_bad_input.py` holds single mistakes and large numbers; here are small texts whose meaning is large, and random
-texts that get past the parser. Whatever is read ends in a network or in a mistake with a place, within bounded time.
+`test_bad_input.py` holds single mistakes and large numbers; here are small texts whose meaning is large, and what
+`inputs.py` makes, a few of each kind: `benchmarks/fuzz.py` tries 200,000. Whatever is read ends in a network or in a
+mistake with a place, within bounded time.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections import Counter
 from math import prod
-from pathlib import Path
 from typing import Any
 
+import inputs
 import pytest
 import torch
-from test_bad_input import HEAD, outcome
-from trees import KNOWN
+from hypothesis import HealthCheck, Phase, given, settings
+from inputs import HEAD, LARGE, STEPS, Writer
+from test_bad_input import outcome
 
-from archdsl import grammar, project, render
+from archdsl.cli import main
+from archdsl.compiler import compile_text
 from archdsl.cost import weights
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate import elaborate
 from archdsl.emit import emit
-from archdsl.lexer import Lexer
-from archdsl.ops import OPS
 from archdsl.project import Project
 from archdsl.report import report
-from archdsl.source import Source
-
-GALLERY = [project.read(project.path_of(name)).text for name in project.bundled()]
+from archdsl.survey import MOST
+from benchmarks import fuzz
 
 
 def growing(first: str, further: str, times: int = 60, last: str = "relu") -> str:
@@ -58,7 +57,7 @@ def doubling(bottom: str, top: str) -> str:
 
 
 HALF = " -> ".join(["maxpool(2)"] * 14)
-LARGE = "b = [0] * 90000"
+ZEROS = "b = [0] * 90000"
 TEXT = 's0 = "aaaaaaaa"; ' + "; ".join(f"s{i + 1} = s{i} + s{i}" for i in range(12))
 
 # A short text, or a long one, that means more than can be worked through. The code is that of the mistake.
@@ -78,12 +77,12 @@ BOMBS = {
         "block u(f=relu):\n    f\nnet a0 = u\n" + "".join(f"net a{i + 1} = u(a{i})\n" for i in range(3000)),
         None,
     ),
-    "lists joined again and again": (looped(LARGE, "c = b + [i]"), "E0212"),
-    "lists kept": (looped(LARGE, "c{i} = b + [i]"), "E0212"),
+    "lists joined again and again": (looped(ZEROS, "c = b + [i]"), "E0212"),
+    "lists kept": (looped(ZEROS, "c{i} = b + [i]"), "E0212"),
     "ranges kept": (looped("b = 1", "c{i} = range(99999)"), "E0212"),
-    "a long list read again and again": (looped(LARGE, "c = max(b)"), "E0212"),
-    "a long list searched": (looped(LARGE, 'require not 1 in b, "no"'), "E0212"),
-    "long lists compared": (looped(f"{LARGE}; c = [0] * 90000", 'require b == c, "no"'), "E0212"),
+    "a long list read again and again": (looped(ZEROS, "c = max(b)"), "E0212"),
+    "a long list searched": (looped(ZEROS, 'require not 1 in b, "no"'), "E0212"),
+    "long lists compared": (looped(f"{ZEROS}; c = [0] * 90000", 'require b == c, "no"'), "E0212"),
     "long texts kept": (looped(TEXT, "t{i} = s12 + s12"), "E0212"),
     "long names": (looped(TEXT, "t{s12}{i} = 1"), "E0212"),
     "long periods": (looped(f"{HALF}; h = x.height", "y{i} = h + i").replace("32", "99999"), "E0212"),
@@ -144,105 +143,111 @@ def test_what_is_shared_is_worked_through_once(name):
     assert outcome(LARGE_BUT_FINE[name]) is None
 
 
-# -------------------------------------------------------------------------------------------------- nets at random
-class Writer:
-    """Writes nets that parse, and whose steps mostly know their names and take their arguments."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.names: list[str] = []
-        self.words = [word for word in KNOWN if word not in ("N", "H", "W", "range", "len", "max")]
-
-    def pick(self, *choices: str) -> str:
-        return self.random.choice(choices)
-
-    def name(self, prefix: str) -> str:
-        name = f"{prefix}{self.random.randrange(30)}"
-        if prefix in "vn":  # a binding; the others are labels
-            self.names.append(name)
-        return name
-
-    def known(self) -> str:
-        return self.random.choice(self.names) if self.names and self.random.random() < 0.8 else self.pick(*self.words)
-
-    def number(self, depth: int = 2) -> str:
-        leaf = self.pick("1", "2", "3", "4", "8", "x.channels", "x.height", "i", self.known(), "-1", "0", "2.5")
-        if depth == 0 or self.random.random() < 0.5:
-            return leaf
-        a, b = self.number(depth - 1), self.number(depth - 1)
-        return self.pick(
-            f"{a} + {b}", f"{a} * {b}", f"{a} // {b}", f"({a} - {b})", f"{a} / {b}", f"{a}**{b}", f"{a} % {b}",
-            f"max({a}, {b})", f"ceil({a} / {b})", f"len(range({a}))", f"({a} if {self.test()} else {b})", f"[{a}, {b}][0]",
-        )  # fmt: skip
-
-    def test(self) -> str:
-        return self.pick("true", "i == 0", "x.channels > 4", "x.channels != 8", "i in [0, 2]", "not false and i < 2")
-
-    def operator(self) -> str:
-        name = self.random.choice([*OPS, "conv", "bn", "relu", "conv", "maxpool"])
-        values = [self.number(1) if self.random.random() < 0.4 else self.pick("1", "2", "4") for _ in OPS[name].args]
-        given = [value for value, spec in zip(values, OPS[name].args.values()) if repr(spec.default) == "required"]
-        for extra, spec in OPS[name].args.items():
-            if repr(spec.default) != "required" and self.random.random() < 0.15:
-                example = self.random.choice([*spec.kind.examples, 1])
-                given.append(f"{extra}={json.dumps(example).replace('null', '2')}")
-        return f"{name}({', '.join(given)})" if given else name
-
-    def pipeline(self, depth: int) -> str:
-        if depth == 0 or self.random.random() < 0.2:
-            return self.random.choice([self.operator(), self.operator(), self.known(), "identity", "x"])
-        a, b = self.pipeline(depth - 1), self.pipeline(depth - 1)
-        same = f"conv(x.channels, 3) -> ({a})"
-        return self.random.choice([
-            f"({a} -> {b})", f"[{a}, {b}]", f"cat({a}, {b})", f"add(identity, {same})", f"({a}) * {self.number(0)}",
-            f"({self.name('l')}: {a})", f"({a} if {self.test()})", f"({a} if {self.test()} else {b})", f"split({a}, {b})",
-            f"mul(identity, [{a}, conv(x.channels, 1), sigmoid])", f"(x -> {a})", f"{self.pick('cat', 'add')}([{a} for i in range({self.pick('0', '1', '3')})])",
-            f"block{self.random.randrange(3)}({a}, {self.number(0)}).{self.name('l')}", f"block{self.random.randrange(3)}({a})",
-        ])  # fmt: skip
-
-    def statements(self, depth: int, indent: str) -> list[str]:
-        lines: list[str] = []
-        for _ in range(self.random.randint(1, 3)):
-            kind = self.random.randrange(10 if depth else 5)
-            inner = self.statements(depth - 1, indent + "    ") if kind >= 5 else []
-            lines += {
-                0: [f"{indent}{self.pipeline(2)}"],
-                1: [f"{indent}{self.pipeline(2)} -> {self.pipeline(1)}"],
-                2: [f"{indent}{self.name('v')} = {self.pipeline(2)}"],
-                3: [f"{indent}{self.name('n')} = {self.number()}"],
-                4: [f"{indent}{self.name('l')}: {self.pipeline(2)}"],
-                5: [f"{indent}for i in range({self.pick('2', '3')}):", *inner],
-                6: [f"{indent}if {self.test()}:", *inner, f"{indent}else:", f"{indent}    relu"],
-                7: [f"{indent}{self.name('s')}{{i}}:", *inner],
-                9: [
-                    f"{indent}for i in range(2):",
-                    f"{indent}    t{{i}} = x",
-                    *inner,
-                    f"{indent}t{{1}} -> {self.pipeline(1)}",
-                ],
-                8: [f"{indent}{self.pick('cat', 'add', 'mul', 'split')}:", *inner, f"{indent}    identity"],
-            }[kind]
-        return lines
-
-    def file(self) -> str:
-        lines = []
-        for number in range(3):
-            self.names = ["f", "i"]
-            lines += [f"block block{number}(f=relu, i={number}):", *self.statements(1, "    ")]
-        self.names = ["i"]
-        lines += ["net n(i=1):", "    input image: [N, 8, H=32, W=48]", *self.statements(2, "    ")]
-        for number in range(self.random.randint(-3, 3)):
-            lines.append(f"    output o{number} = {self.known()}{self.pick('', '', ' when training')}")
-        return "\n".join(lines) + "\n"
+# -------------------------------------------------------------------------------------------------- near a limit
+@pytest.mark.parametrize("kind", LARGE)
+def test_valid_and_large(kind):
+    """A fifth of the limit; `benchmarks/fuzz.py` goes up to it."""
+    assert outcome(LARGE[kind](STEPS // 5)) is None
 
 
-def write_nets(count: int, seed: int) -> Counter[str]:
-    """Check nets at random; count how they end."""
-    ends: Counter[str] = Counter()
-    for number in range(count):
-        mistake = outcome(Writer(seed + number).file())
+MANY = {  # many mistakes in one file, each of which may take a suggestion
+    "unknown names": lambda n: HEAD + numbered("    abcdefgh#x(3)\n", n),
+    "unknown arguments": lambda n: HEAD + numbered("    conv(8, 3, strid#=2)\n", n),
+    "names beside similar ones": lambda n: HEAD + numbered("    vv# = 3\n", n) + numbered("    conv(vw#, 3)\n", n),
+    "names beside computed ones": lambda n: HEAD + numbered("    vv#{3} = 3\n", n) + numbered("    conv(vw#, 3)\n", n),
+    "a computed name of many parts": lambda n: HEAD + f"    {'a{1}' * 30} = 1\n    conv({'a' * 60}b, 3)\n",
+    "wrong nets": lambda n: numbered("net n#:\n    input image: [N, 3, H=32, W=32]\n    rely#\n", n),
+    "nets of a wrong block": lambda n: "block b:\n    rely\n" + numbered("net n#:\n    input i: [N, 3, H=8, W=8]\n    b\n", n),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_many_mistakes_are_answered_in_time(kind, tmp_path, capsys):
+    path = tmp_path / "many.arch"
+    path.write_text(MANY[kind](2000))
+    start = time.process_time()
+    assert main(["check", "--format", "short", str(path)]) == 1
+    assert time.process_time() - start < 4  # 0.3 to 0.9 s; doubled twice for a slow machine
+    assert 1 <= len(capsys.readouterr().out.splitlines()) <= 3 * MOST + 100
+
+
+def test_nets_that_take_too_long_together_are_one_mistake(tmp_path, capsys):
+    path = tmp_path / "nets.arch"
+    path.write_text(
+        "block b:\n" + "    conv(3, 3)\n" * 500 + numbered("net n#:\n    input i: [N, 3, H=8, W=8]\n    b\n", 40)
+    )
+    assert main(["check", "--format", "short", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert 20 < len(lines) < 40 and "E0212" in lines[-1] and "take too long together" in lines[-1]
+    assert sum("E0212" in line for line in lines) == 1
+
+
+# -------------------------------------------------------------------------------------------------- at random
+relaxed = settings(
+    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+)
+
+
+@relaxed
+@given(inputs.sentences())
+def test_sentences_of_the_grammar(text):
+    outcome(text)
+
+
+WRITTEN = {
+    "nets": lambda rng: Writer(rng.getrandbits(48)).file(),
+    "sizes": inputs.sized,
+    "tokens out of order": inputs.shuffled,
+    "changed words": inputs.mutated,
+    "changed bytes": lambda rng: inputs.changed(rng).decode("utf-8", "replace"),
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_texts_at_random(kind):
+    rng, ends = random.Random(kind), Counter()
+    for _ in range(120):
+        mistake = outcome(WRITTEN[kind](rng))
         ends[mistake.diagnostic.code if mistake else "fine"] += 1
-    return ends
+    assert ends["fine"], "some texts must survive, or only the parser is tested"
+    assert len(ends) > 2, ends
+
+
+def test_the_generators_of_texts_reach_what_they_are_for():
+    """A text of the grammar gets past the parser, and sizes give more than one kind of answer."""
+    rng = random.Random(0)
+    answers = set()
+    for _ in range(150):
+        try:
+            found = report(compile_text(inputs.sized(rng)).network)
+        except CompileError as mistake:
+            assert mistake.diagnostic.code.startswith("E03"), mistake
+            continue
+        answers |= {one.rule()[:4] for one in found.legal}
+    assert len(answers) > 4, answers
+
+
+@pytest.mark.parametrize("kind", fuzz.SHARES)
+def test_a_part_of_the_fuzzing(kind, tmp_path, monkeypatch):
+    """The command that tries 200,000 inputs, on a few of each kind, in this process."""
+    monkeypatch.setattr(fuzz, "PARTS", tmp_path)
+    monkeypatch.setitem(inputs.LARGE, "numbered steps", lambda n: LARGE["branches"](n // 20))
+    found = fuzz.part(kind, 1, 8 if kind != "large" else 1)
+    assert found["inputs"] >= 1 and found["failures"] == [] and sum(found["codes"].values()) >= found["inputs"]
+
+
+def test_fuzzing_notices_what_it_is_there_for(tmp_path, monkeypatch):
+    """A traceback, a slow command, a control character and a text that is no JSON are failures."""
+    faults = {
+        "status 2": lambda command: 2,
+        "took": lambda command: time.sleep(0) or sum(range(10**8)) * 0,
+        "prints": lambda command: print("\x1b[31m") or 0,
+        "JSONDecodeError": lambda command: print("{") or 0,
+    }
+    monkeypatch.setattr(fuzz, "MAX_SECONDS", 0.5)
+    for words, fault in faults.items():
+        monkeypatch.setattr(fuzz.cli, "main", fault)
+        assert words in fuzz._guarded(b"", str(tmp_path / "n.arch"), ["--format", "json"]).failure
 
 
 def run_nets(count: int, seed: int) -> int:
@@ -279,98 +284,3 @@ def test_nets_at_random_run():
 @pytest.mark.slow
 def test_many_nets_at_random_run():
     run_nets(20_000, seed=2_000_000)
-
-
-def test_nets_at_random():
-    ends = write_nets(300, seed=0)
-    assert ends["fine"] > 5
-    assert len(ends) > 10, ends
-
-
-@pytest.mark.slow
-def test_many_nets_at_random():
-    write_nets(50_000, seed=1_000_000)
-
-
-# -------------------------------------------------------------------------------------------------- tokens at random
-def tokens(text: str) -> list[str]:
-    """Split a text into its tokens, each with the space before it."""
-    found, end = [], 0
-    for _, word, start, stop in Lexer(grammar.load()).tokens(Source("text", text)):
-        if word:
-            found.append(text[end : start + len(word)])
-            end = stop
-    return [*found, text[end:]]
-
-
-def shuffled(words: list[str], others: list[str], generator: random.Random) -> str:
-    """Drop, double, swap or replace a few tokens."""
-    words = list(words)
-    for _ in range(generator.randint(1, 3)):
-        at, other = generator.randrange(len(words)), generator.randrange(len(words))
-        words[at : at + 1] = generator.choice(
-            [[], [words[at]] * 2, [words[other]], [generator.choice(others)], [words[at], words[other]]]
-        )
-    return "".join(words)
-
-
-def shuffle_tokens(count: int, seed: int) -> Counter[str]:
-    generator = random.Random(seed)
-    files = [tokens(text) for text in GALLERY]
-    others = sorted({word.strip() for words in files for word in words} | set(KNOWN))
-    ends: Counter[str] = Counter()
-    for _ in range(count):
-        mistake = outcome(shuffled(generator.choice(files), others, generator))
-        ends[mistake.diagnostic.code if mistake else "fine"] += 1
-    return ends
-
-
-def test_tokens_out_of_order():
-    ends = shuffle_tokens(150, seed=3)
-    assert ends["fine"], "some texts must survive, or only the parser is tested"
-    assert len(ends) > 5, ends
-
-
-@pytest.mark.slow
-def test_many_tokens_out_of_order():
-    shuffle_tokens(30_000, seed=4)
-
-
-# -------------------------------------------------------------------------------------------------- files
-def changed(data: bytes, generator: random.Random) -> bytes:
-    """Change a few bytes of a file, or move a piece of it."""
-    for _ in range(generator.randint(1, 4)):
-        at, end = sorted(generator.randrange(len(data)) for _ in range(2))
-        data = generator.choice([
-            data[:at] + bytes([generator.randrange(256)]) + data[at + 1 :],
-            data[:at] + data[end:],
-            data[:end] + data[at:],
-            data[:at] + generator.randbytes(3) + data[at:],
-        ])[:20000] or b" "  # fmt: skip
-    return data
-
-
-def change_bytes(folder: Path, count: int, seed: int) -> None:
-    generator = random.Random(seed)
-    verdicts = set()
-    for _ in range(count):
-        path = folder / "changed.arch"
-        path.write_bytes(changed(generator.choice(GALLERY).encode(), generator))
-        start = time.perf_counter()
-        try:
-            Project().open(str(path))
-            verdicts.add("fine")
-        except CompileError as mistake:
-            render.text(mistake.diagnostic), render.short(mistake.diagnostic), render.as_json(mistake.diagnostic)
-            verdicts.add(mistake.diagnostic.code)
-        assert time.perf_counter() - start < 2
-    assert len(verdicts) > 3
-
-
-def test_changed_bytes(tmp_path):
-    change_bytes(tmp_path, 150, seed=5)
-
-
-@pytest.mark.slow
-def test_many_changed_bytes(tmp_path):
-    change_bytes(tmp_path, 30_000, seed=6)

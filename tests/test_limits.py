@@ -1,0 +1,139 @@
+"""Every documented limit: what is at it is fine, and one more is a mistake with its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from archdsl import elaborate, evaluate, functions, legal, lexer, parse, project, sizes, steps, survey
+from archdsl.cli import main
+from archdsl.compiler import compile_text
+from archdsl.cost.memory import inference
+from archdsl.diagnostics import CompileError
+from archdsl.emit import emit, module
+from archdsl.manual import LIMITS
+from archdsl.ops import _op
+from archdsl.report import report
+
+HEAD = "net n:\n    input image: [N, 3, H=32, W=32]\n"
+
+
+# For each limit: a text of that number, the number that is just fine, and what one more is: a code, a line, a word there.
+CASES = {
+    ("archdsl.project", "MAX_BYTES"): (
+        lambda n: f"{HEAD}    relu  #" + "#" * (n - len(HEAD) - 11), project.MAX_BYTES, "E0108", 1, ""),
+    ("archdsl.lexer", "MAX_BRACKETS"): (
+        lambda n: f"{HEAD}    {'(' * n}relu{')' * n}\n", lexer.MAX_BRACKETS, "E0106", 3, "("),
+    ("archdsl.parse", "MAX_DEPTH"): (
+        lambda n: f"{HEAD}    v = {'-' * n}1\n    relu\n", parse.MAX_DEPTH - 2, "E0106", 3, "v = ---"),
+    ("archdsl.parse", "MAX_TOKENS"): (
+        lambda n: f"{HEAD}    v = [{'1,' * (n // 2)}]\n    relu\n", parse.MAX_TOKENS - 30, "E0212", 3, "1"),
+    ("archdsl.parse", "MAX_DIGITS"): (
+        lambda n: f"{HEAD}    v = {'0' * n}\n    relu\n", parse.MAX_DIGITS, "E0211", 3, "000"),
+    ("archdsl.evaluate", "MAX_STEPS"): (
+        lambda n: f"{HEAD}    for i in range({n * 16 // 49}):\n        v = i + 1\n    relu\n", evaluate.MAX_STEPS - 60, "E0212", 4, ""),
+    ("archdsl.evaluate", "MAX_PARTS"): (
+        lambda n: f"{HEAD}    a = [0] * {n // 2}\n    v = [a, a]\n    relu\n", evaluate.MAX_PARTS - 6, "E0212", 4, "[a, a]"),
+    ("archdsl.evaluate", "MAX_NESTED"): (
+        lambda n: f"{HEAD}    v0 = [1]\n" + "".join(f"    v{i + 1} = [v{i}]\n" for i in range(n)) + "    relu\n",
+        evaluate.MAX_NESTED, "E0106", evaluate.MAX_NESTED + 4, "[v100]"),
+    ("archdsl.evaluate", "MAX_CALLS"): (
+        lambda n: f"block b(n):\n    if n > 1:\n        b(n - 1)\n    relu\n{HEAD}    b({n})\n", evaluate.MAX_CALLS, "E0218", 3, "b(n - 1)"),
+    ("archdsl.evaluate", "MAX_BITS"): (
+        lambda n: f"{HEAD}    v = 2**{n - 1} - 1 + 2**{n - 1}\n    relu\n", evaluate.MAX_BITS, "E0211", 3, "2**63"),
+    ("archdsl.functions", "MAX_ITEMS"): (
+        lambda n: f"{HEAD}    v = [0] * {n}\n    relu\n", functions.MAX_ITEMS, "E0212", 3, "[0] *"),
+    ("archdsl.steps", "MAX_NODES"): (
+        lambda n: HEAD + "    relu\n" * n, steps.MAX_NODES, "E0212", steps.MAX_NODES + 3, "relu"),
+    ("archdsl.elaborate", "MAX_SIZE"): (
+        lambda n: f"net n:\n    input image: [N, 3, H={n}, W=1]\n    relu\n", elaborate.MAX_SIZE, "E0226", 2, "16777217"),
+    ("archdsl.sizes", "MAX_PERIOD"): (
+        lambda n: f"net n:\n    input image: [N, 3, H=99999, W=1]\n    maxpool(({n}, 1))\n", sizes.MAX_PERIOD, "E0304", 3, "maxpool"),
+    ("archdsl.ops._op", "MAX_INT"): (
+        lambda n: f"{HEAD}    flatten -> linear({n})\n", _op.MAX_INT, "E0205", 3, "2147483649"),
+    ("archdsl.ops._op", "MAX_REAL"): (
+        lambda n: f"{HEAD}    scale({'1e38' if n == _op.MAX_REAL else '1.1e38'})\n", _op.MAX_REAL, "E0205", 3, "1.1e38"),
+}  # fmt: skip
+OTHERS = {  # each with a test of its own
+    ("archdsl.project", "MAX_IMPORTS"), ("archdsl.survey", "MAX_NODES"), ("archdsl.emit.module", "MAX_STEPS"),
+    ("archdsl.emit.module", "MAX_LAYERS"), ("archdsl.legal", "MAX_PIECES"),
+}  # fmt: skip
+
+
+def test_every_limit_has_a_test():
+    assert {(module, constant) for module, constant, _ in LIMITS} == {*CASES, *OTHERS}
+
+
+@pytest.mark.parametrize("limit", CASES, ids=lambda limit: limit[1])
+def test_at_the_limit_and_one_over(limit):
+    text, most, code, line, word = CASES[limit]
+    report(compile_text(text(most)).network)
+    over = (
+        most + 1 if isinstance(most, int) and limit[1] not in ("MAX_TOKENS", "MAX_STEPS", "MAX_PARTS") else most * 1.01
+    )
+    with pytest.raises(CompileError) as caught:
+        compile_text(text(over if over == most + 1 else int(over)))
+    diagnostic = caught.value.diagnostic
+    assert (diagnostic.code, diagnostic.primary.span.line) == (code, line)
+    assert diagnostic.primary.span.text.startswith(word)
+
+
+def test_files_that_import_one_another(tmp_path, capsys):
+    most = project.MAX_IMPORTS
+    (tmp_path / f"f{most}.arch").write_text(f"block c{most}:\n    relu\n")
+    for number in range(most):
+        text = f"from f{number + 1} import c{number + 1}\nblock c{number}:\n    relu\n"
+        (tmp_path / f"f{number}.arch").write_text(text)
+    (tmp_path / "n.arch").write_text(f"from f1 import c1\n{HEAD}    c1\n")
+    assert main(["check", str(tmp_path / "n.arch")]) == 0
+    (tmp_path / "n.arch").write_text(f"from f0 import c0\n{HEAD}    c0\n")
+    assert main(["check", "--format", "short", str(tmp_path / "n.arch")]) == 1
+    out = capsys.readouterr().out
+    assert f"f{most - 1}.arch:1:1: error[E0212]: files import one another too deeply" in out
+
+
+def test_networks_of_a_file_together(tmp_path, capsys):
+    nets = survey.MAX_NODES // (1000 + evaluate.NET)
+    block = "block b:\n" + "    relu\n" * 999
+    one = "net n{}:\n    input i: [N, 3, H=8, W=8]\n    b\n"
+    path = tmp_path / "n.arch"
+    path.write_text(block + "".join(map(one.format, range(nets + 1))))
+    assert main(["check", str(path)]) == 0
+    path.write_text(block + "".join(map(one.format, range(nets + 2))))
+    assert main(["check", "--format", "short", str(path)]) == 1
+    assert f"n.arch:{1001 + 3 * (nets + 1)}:1: error[E0212]" in capsys.readouterr().out
+
+
+def test_steps_of_a_network_that_is_compiled():
+    text = HEAD + "    relu\n" * module.MAX_STEPS
+    emit(compile_text(text).network)
+    network = compile_text(text + "    relu\n").network
+    for what in (emit, inference):
+        with pytest.raises(CompileError, match="too many distinct steps") as caught:
+            what(network)
+        assert (caught.value.diagnostic.code, caught.value.diagnostic.primary.span.line) == ("E0212", 1)
+
+
+def test_layers_of_a_network_that_is_compiled():
+    block = "block a:\n    relu * 1000\nblock b:\n    a * 100\n"
+    text = f"{block}{HEAD}    b * {module.MAX_LAYERS // 100_000}\n"
+    assert emit(compile_text(text).network).text
+    with pytest.raises(CompileError, match="too many modules") as caught:
+        emit(compile_text(text + "    relu\n").network)
+    assert (caught.value.diagnostic.code, caught.value.diagnostic.primary.span.line) == ("E0212", 5)
+
+
+def test_pieces_of_legal_sizes():
+    def text(*strides: int) -> str:
+        lines = [
+            f"    output o{s} = image -> cat(maxpool(({s}, 1)) -> upsample(({s}, 1)), identity)\n" for s in strides
+        ]
+        return f"net n:\n    input image: [N, 3, H={256 * 255 * 257}, W=1]\n{''.join(lines)}    relu\n"
+
+    assert 256 * 255 <= legal.MAX_PIECES < 256 * 257
+    assert [str(one) for one in report(compile_text(text(256, 255)).network).legal] == [
+        "H divisible by 65280",
+        "W: any size",
+    ]
+    with pytest.raises(CompileError, match="no short pattern") as caught:
+        report(compile_text(text(256, 257)).network)
+    assert (caught.value.diagnostic.code, caught.value.diagnostic.primary.span.line) == ("E0304", 4)
