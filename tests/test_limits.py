@@ -32,7 +32,7 @@ CASES = {
     ("archdsl.evaluate", "MAX_STEPS"): (
         lambda n: f"{HEAD}    for i in range({n * 16 // 49}):\n        v = i + 1\n    relu\n", evaluate.MAX_STEPS - 60, "E0212", 4, ""),
     ("archdsl.evaluate", "MAX_PARTS"): (
-        lambda n: f"{HEAD}    a = [0] * {n // 2}\n    v = [a, a]\n    relu\n", evaluate.MAX_PARTS - 6, "E0212", 4, "[a, a]"),
+        lambda n: f"{HEAD}    a = [0] * {n // 4}\n    v = [a, a, a, a]\n    relu\n", evaluate.MAX_PARTS - 12, "E0212", 4, "[a, a,"),
     ("archdsl.evaluate", "MAX_NESTED"): (
         lambda n: f"{HEAD}    v0 = [1]\n" + "".join(f"    v{i + 1} = [v{i}]\n" for i in range(n)) + "    relu\n",
         evaluate.MAX_NESTED, "E0106", evaluate.MAX_NESTED + 4, "[v100]"),
@@ -67,11 +67,10 @@ def test_every_limit_has_a_test():
 def test_at_the_limit_and_one_over(limit):
     text, most, code, line, word = CASES[limit]
     report(compile_text(text(most)).network)
-    over = (
-        most + 1 if isinstance(most, int) and limit[1] not in ("MAX_TOKENS", "MAX_STEPS", "MAX_PARTS") else most * 1.01
-    )
+    over = most + {"MAX_TOKENS": 60, "MAX_STEPS": 200, "MAX_PARTS": 16}.get(limit[1], 1)  # several at a time
+    over = 2 * most if isinstance(most, float) else over
     with pytest.raises(CompileError) as caught:
-        compile_text(text(over if over == most + 1 else int(over)))
+        compile_text(text(over))
     diagnostic = caught.value.diagnostic
     assert (diagnostic.code, diagnostic.primary.span.line) == (code, line)
     assert diagnostic.primary.span.text.startswith(word)

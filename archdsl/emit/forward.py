@@ -57,6 +57,7 @@ class Forward:
         self.pending: tuple[int, str] | None = None  # a value not yet named, and its line in the text
         self.lines: list[str] = []
         self.variables: list[tuple[str, int]] = []  # what is assigned, in order: a name, and the value it gets
+        self.first = 1  # `t1` and so on: those before it are taken
         self.training = False
         self.needed = needed(self.scope)
 
@@ -113,7 +114,7 @@ class Forward:
         self._enter(self._only_training(nodes[0]))
         value, result = self._inputs(nodes[0])[0], nodes[-1].outputs[0]
         start = self.text[value]
-        self.left[value] -= 1
+        self._read(value)
         self.root[result] = self.root[value]
         name = self._variable(result, nodes[-1])
         if name != start:
@@ -132,7 +133,7 @@ class Forward:
             code = self.call(node, [self.text[v] for v in inputs])
         self.pending = None
         for value in inputs:
-            self.left[value] -= 1
+            self._read(value)
         if len(node.outputs) > 1:
             used = [o for o in node.outputs if self.left.get(o)]
             names = [self._variable(o, node) if o in used else "_" for o in node.outputs]
@@ -183,8 +184,9 @@ class Forward:
         branch = [node.name] if node.labelled and isinstance(node.what, Scope) and self._joined_later(value) else []
         main = ["x", root] if not branch and len(node.outputs) == 1 else []
         reusable = [n for n in main if n in self.owner and (n == "x" or n in LETTERS)]
-        candidates = itertools.chain(outputs, reusable, branch, LETTERS, (f"t{i}" for i in itertools.count(1)))
+        candidates = itertools.chain(outputs, reusable, branch, LETTERS, (f"t{i}" for i in itertools.count(self.first)))
         name = next(c for c in candidates if self._free(c) and c not in self.taken and not keyword.iskeyword(c))
+        self.first = _number(name) + 1 or self.first
         self.owner[name] = value
         self.text[value] = self.root[value] = name
         self.variables.append((name, value))
@@ -194,6 +196,13 @@ class Forward:
         """Say whether a value is a branch: the next step that reads it joins it with others."""
         reader = self.readers.get(value)
         return reader is not None and isinstance(reader.what, Op) and reader.what.name in JOINS
+
+    def _read(self, value: int) -> None:
+        """Count a read of a value; behind the last one its variable is free."""
+        self.left[value] -= 1
+        number = _number(self.text[value])
+        if not self.left[value] and number >= 0:
+            self.first = min(self.first, number)
 
     def _free(self, name: str) -> bool:
         return name not in self.owner or not self.left.get(self.owner[name])
@@ -288,6 +297,11 @@ class Forward:
         attribute = attribute if attribute.isidentifier() and attribute not in names else f"argument{number}"
         self.plan.stored[attribute] = term
         return f"self.{attribute}"
+
+
+def _number(name: str) -> int:
+    """Return 12 for `t12`, -1 for any other name."""
+    return int(name[1:]) if name[:1] == "t" and name[1:].isdecimal() else -1
 
 
 def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:
