@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from archdsl.source import Source
 
 MOST = 20  # items left out
+MOST_TEXT = 200_000  # characters that are parsed again for them, 1 s
 ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)
 DEFINED = re.compile(r"^(?:net|block|fn)\s+(\w+)|\bimport\s+(.*)|^(default)\b")
 DEFAULT = "default"
@@ -42,7 +43,7 @@ class Salvage(Project):
         if source is not self.source:
             return parse(source)
         rest = source
-        for _ in range(MOST):
+        for _ in range(min(MOST, 1 + MOST_TEXT // (len(rest.text) + 1))):
             try:
                 return parse(rest)
             except CompileError as mistake:

@@ -156,6 +156,8 @@ MANY = {  # many mistakes in one file, each of which may take a suggestion
     "names beside similar ones": lambda n: HEAD + numbered("    vv# = 3\n", n) + numbered("    conv(vw#, 3)\n", n),
     "names beside computed ones": lambda n: HEAD + numbered("    vv#{3} = 3\n", n) + numbered("    conv(vw#, 3)\n", n),
     "a computed name of many parts": lambda n: HEAD + f"    {'a{1}' * 30} = 1\n    conv({'a' * 60}b, 3)\n",
+    "nets that are no sentences": lambda n: numbered("net n#:\n    input image: [N, 3, H=32, W=32]\n    relu relu\n", n),
+    "such nets behind a long one": lambda n: HEAD + "    conv(3, 3) -> relu\n" * 3 * n + numbered("net n#:\n    relu relu\n", n),
     "wrong nets": lambda n: numbered("net n#:\n    input image: [N, 3, H=32, W=32]\n    rely#\n", n),
     "nets of a wrong block": lambda n: "block b:\n    rely\n" + numbered("net n#:\n    input i: [N, 3, H=8, W=8]\n    b\n", n),
 }  # fmt: skip
