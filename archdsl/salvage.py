@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from archdsl.source import Source
 
 MOST = 20  # items left out
-MOST_TEXT = 200_000  # characters that are parsed again for them, 1 s
+MOST_TEXT = 100_000  # characters that are parsed again for them, 0.5 s
 ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)
 DEFINED = re.compile(r"^(?:net|block|fn)\s+(\w+)|\bimport\s+(.*)|^(default)\b")
 DEFAULT = "default"

@@ -14,6 +14,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -53,7 +54,31 @@ def commands() -> dict[str, list[str]]:
     return {"archdsl": ours} | {name: [sys.executable, "-c", PREAMBLE + code] for name, code in PEERS.items()}
 
 
-def measure(command: list[str]) -> tuple[float, float]:
+def wrong_file(folder: str) -> str:
+    """Write DenseNet-121 with a misspelled operator in its inner block; returns the path."""
+    text = (ROOT / "architectures" / "densenet121.arch").read_text(encoding="utf-8")
+    wrong = text.replace("conv1: conv(", "conv1: conw(")
+    assert wrong != text
+    path = os.path.join(folder, "densenet121.arch")
+    Path(path).write_text(wrong, encoding="utf-8")
+    return path
+
+
+def mistakes(runs: int) -> dict:
+    """Measure a file with a mistake beside the right one, interleaved."""
+    with tempfile.TemporaryDirectory() as folder:
+        right = commands()["archdsl"]
+        pair = {"right": (right, 0), "wrong": ([*right[:-1], wrong_file(folder)], 1)}
+        samples: dict[str, list[tuple[float, float]]] = {name: [] for name in pair}
+        for number in range(runs + 1):
+            for name, (command, status) in pair.items():
+                sample = measure(command, status)
+                if number:
+                    samples[name].append(sample)
+    return {"what": "the same check of a file with a misspelled operator", "runs": runs} | rows_of(samples)
+
+
+def measure(command: list[str], status_wanted: int = 0) -> tuple[float, float]:
     """Run a process; returns its wall time in seconds and its peak memory in MiB."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
@@ -61,9 +86,22 @@ def measure(command: list[str]) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     elapsed = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode != status_wanted:
         raise SystemExit(f"{command[0]} failed with status {process.returncode}")
     return elapsed, usage.ru_maxrss / 1024
+
+
+def rows_of(samples: dict[str, list[tuple[float, float]]]) -> dict:
+    """Return the figures of each."""
+    return {
+        name: {
+            "seconds_median": round(statistics.median(s for s, _ in found), 4),
+            "seconds_min": round(min(s for s, _ in found), 4),
+            "seconds_max": round(max(s for s, _ in found), 4),
+            "peak_mib": round(statistics.median(m for _, m in found), 1),
+        }
+        for name, found in samples.items()
+    }
 
 
 def run(runs: int) -> dict:
@@ -74,15 +112,7 @@ def run(runs: int) -> dict:
             sample = measure(command)
             if number:
                 samples[name].append(sample)
-    rows = {
-        name: {
-            "seconds_median": round(statistics.median(s for s, _ in found), 4),
-            "seconds_min": round(min(s for s, _ in found), 4),
-            "seconds_max": round(max(s for s, _ in found), 4),
-            "peak_mib": round(statistics.median(m for _, m in found), 1),
-        }
-        for name, found in samples.items()
-    }
+    rows = rows_of(samples)
     fastest = min(row["seconds_median"] for name, row in rows.items() if name != "archdsl")
     return {
         "what": "one whole process: layer table, parameters and MACs of DenseNet-121 at 224x224",
@@ -92,6 +122,7 @@ def run(runs: int) -> dict:
         "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
         "rows": rows,
         "times_faster_than_the_fastest_peer": round(fastest / rows["archdsl"]["seconds_median"], 1),
+        "a_mistake": mistakes(3 * runs),
     }
 
 
@@ -102,16 +133,24 @@ def table(result: dict) -> str:
         spread = f"{row['seconds_median']:.3f} ({row['seconds_min']:.3f} to {row['seconds_max']:.3f})"
         lines.append(f"| {name} | {spread} | {row['peak_mib']:.0f} MiB |")
     factor = result["times_faster_than_the_fastest_peer"]
+    wrong = result["a_mistake"]
+    factor_wrong = wrong["wrong"]["seconds_median"] / wrong["right"]["seconds_median"]
     lines += ["", f"{factor:.0f} times faster than the fastest peer, medians of {result['runs']} interleaved runs."]
+    lines += [f"A file with a mistake takes {factor_wrong:.2f} times the right one, medians of {wrong['runs']} runs."]
     return "\n".join(lines)
 
 
 def main() -> None:
-    from benchmarks.measure import table as put  # imports torch, which the processes that are measured must not
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=7)
-    result = run(parser.parse_args().runs)
+    parser.add_argument("--mistake", action="store_true", help="measure the wrong file beside the right one only")
+    options = parser.parse_args()
+    if options.mistake:
+        result = json.loads(RESULTS.read_text()) | {"a_mistake": mistakes(3 * options.runs)}
+    else:
+        result = run(options.runs)
+    from benchmarks.measure import table as put  # imports torch: the memory of a new process starts from its parent's
+
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     put(PAGE, "check", table(result).split("\n"))
