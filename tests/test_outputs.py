@@ -111,3 +111,14 @@ def test_names_of_outputs_may_be_computed():
     text = "net n:\n    input i: [N, 3, H=8, W=8]\n    for i in range(2):\n        conv(4, 3)\n        output level{i} = x\n"
     assert [o.name for o in compile_text(text).network.scope.outputs] == ["level0", "level1"]
     assert archdsl.loads(text)(torch.zeros(1, 3, 8, 8)).level1.shape == (1, 4, 8, 8)
+
+
+def test_a_result_when_training_beside_several_others_is_none_in_evaluation():
+    text = (
+        "net n:\n    input i: [N, 3, H=8, W=8]\n    conv(4, 3)\n    output a = x\n    output b = x -> relu\n"
+        "    output c = x -> gelu when training\n"
+    )
+    model = archdsl.loads(text)
+    assert model.train()(torch.zeros(2, 3, 8, 8)).c.shape == (2, 4, 8, 8)
+    found = model.eval()(torch.zeros(2, 3, 8, 8))
+    assert found.c is None and found.a.shape == found.b.shape == (2, 4, 8, 8)

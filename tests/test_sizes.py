@@ -261,3 +261,28 @@ def test_text_is_a_formula(chain: list[tuple[str, int]]) -> None:
 def test_text_of_products_is_a_formula(one: list[tuple[str, int]], other: list[tuple[str, int]]) -> None:
     area = follow(one, H) * follow(other, W)
     assert eval(str(area), {"H": 224, "W": 160, "ceil": ceil}) == int(area), str(area)
+
+
+def test_what_is_remembered_is_bounded():
+    """Long periods take 0.5 MB each, so that only a few are kept."""
+    from archdsl import sizes
+
+    @sizes.remembered
+    def made(dim, number):
+        return object()
+
+    def kept(dim, count: int) -> int:
+        first = [made(dim, number) for number in range(count)]
+        return sum(made(dim, number) is old for number, old in reversed(list(enumerate(first))))
+
+    size = Size.of(Symbol("H", 99999))
+    long, short = size // 4096, size // 2
+    assert kept(long, 2 * sizes.MOST_LONG) <= sizes.MOST_LONG
+    assert kept(short, 2 * sizes.MOST_SHORT) <= sizes.MOST_SHORT
+    assert made(short, -1) is made(short, -1) and made(long, -1) is made(long, -1)
+
+
+def test_a_long_table_is_printed_short():
+    size = Size.of(Symbol("H", 99999))
+    assert len(str(size // 127 + size // 64)) < 200
+    assert str(size // 2 + size // 3) == "5*(H//6) + [0, 0, 1, 2, 3, 3][H % 6]"

@@ -60,7 +60,7 @@ class ResultText(Record):
     """A named tuple that a net with several outputs returns."""
 
     name: str
-    outputs: list[str]
+    outputs: list[str]  # with their types
 
 
 def emit(network: ir.Network, *, kernels: str = "none", inference: bool = False) -> Emitted:
@@ -351,7 +351,9 @@ def _title(scope: Scope) -> str:
 def _result(scope: Scope, name: str) -> ResultText | None:
     if len(scope.outputs) == 1:
         return None
-    return ResultText(f"{name}Output", [o.name for o in scope.outputs])
+    several = sum(not o.training for o in scope.outputs) > 1  # then it is returned in evaluation too
+    types = ["torch.Tensor | None" if o.training and several else "torch.Tensor" for o in scope.outputs]
+    return ResultText(f"{name}Output", [f"{o.name}: {kind}" for o, kind in zip(scope.outputs, types)])
 
 
 def _module_doc(network: ir.Network) -> list[str]:
