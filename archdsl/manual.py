@@ -45,7 +45,7 @@ LIMITS = (
     ("archdsl.parse", "MAX_DIGITS", "digits of an integer"),
     ("archdsl.functions", "MAX_ITEMS", "items of a list, passes of a loop, repetitions"),
     ("archdsl.steps", "MAX_NODES", "steps of a network, in distinct instances of blocks"),
-    ("archdsl.survey", "MAX_NODES", "steps of all networks of a file that are checked together, each network 12 more"),
+    ("archdsl.survey", "MAX_NODES", "steps of all networks of a file that are checked together, each network 20 more"),
     ("archdsl.emit.module", "MAX_STEPS", "steps in distinct instances of blocks, where it is compiled or loaded"),
     ("archdsl.emit.module", "MAX_LAYERS", "layers of a network that is compiled or loaded"),
     ("archdsl.elaborate", "MAX_SIZE", "height or width of an input"),

@@ -89,7 +89,7 @@ def mistakes_in(source: Source, first: Diagnostic) -> list[Diagnostic]:
         file = project.link(source)
     except CompileError:
         return project.mistakes or [first]
-    found = {diagnostic.primary.span: diagnostic for diagnostic in project.mistakes}
+    found = {diagnostic.primary.span: diagnostic for diagnostic in project.mistakes or [first]}
     for diagnostic in each(source.name, file, nets_of(file)):
         if isinstance(diagnostic, Diagnostic) and not project.follows(diagnostic):
             found.setdefault(diagnostic.primary.span, diagnostic)

@@ -145,6 +145,14 @@ def test_of_an_imported_file_the_first_mistake_is_told(tmp_path, capsys):
     assert [line.split(":")[:2] for line in lines] == [["parts.arch", "2"], ["whole.arch", "5"]]
 
 
+@pytest.mark.parametrize("form", ["text", "short", "json", "sarif"])
+def test_a_file_of_blocks_has_no_net(form, tmp_path, capsys):
+    path = tmp_path / "blocks.arch"
+    path.write_text("block b(c):\n    conv(c, 3)\n")
+    assert main(["check", "--format", form, str(path)]) == 1
+    assert "E0220" in "".join(capsys.readouterr())
+
+
 def test_a_mistake_that_nets_share_is_one(tmp_path, capsys):
     path = tmp_path / "shared.arch"
     nets = "".join(f"net n{i}:\n    input i: [N, 3, H=8, W=8]\n    b\n" for i in range(6))
