@@ -66,14 +66,14 @@ def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
     lines: dict[object, list[int]] = {}
     for diagnostic in sorted(found, key=lambda d: (d.primary.span.source.name, d.primary.span.start)):
         place = diagnostic.primary.span
-        key = (place.source.name, diagnostic.title) if diagnostic.code == UNKNOWN_NAME else id(diagnostic)
+        key: object = (place.source.name, diagnostic.title) if diagnostic.code == UNKNOWN_NAME else id(diagnostic)
         kept.setdefault(key, diagnostic)
         lines.setdefault(key, []).append(place.line)
-    for key, (_, *others) in lines.items():
+    for same, (_, *others) in lines.items():
         if others:
             listed = ", ".join(map(str, sorted(set(others))[:8])) + (", ..." if len(set(others)) > 8 else "")
             more = Note(f"and {len(others)} more use{'s' * (len(others) > 1)}, on line {listed}")
-            kept[key] = kept[key].replace(notes=(*kept[key].notes, more))
+            kept[same] = kept[same].replace(notes=(*kept[same].notes, more))
     return list(kept.values())
 
 
