@@ -14,7 +14,7 @@ from archdsl.compiler import nets_of
 from archdsl.diagnostics import CompileError, Diagnostic
 from archdsl.parse import parse
 from archdsl.project import Project
-from archdsl.survey import UNKNOWN_NAME, each
+from archdsl.survey import UNKNOWN_NAME, each, in_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST = 20  # items left out
 MOST_TEXT = 100_000  # characters that are parsed again for them, 0.5 s
 ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)
-DEFINED = re.compile(r"^(?:net|block|fn)\s+(\w+)|\bimport\s+(.*)|^(default)\b")
+HEAD = re.compile(r"^(?:net|block|fn|default)\b[^(:=\n]*|\bimport\b.*")  # the words of an item that it may define
 DEFAULT = "default"
 
 
@@ -57,8 +57,8 @@ class Salvage(Project):
         starts = [0, *(found.start() for found in ITEM.finditer(text))]
         start = max(start for start in starts if start < max(at, 1))  # at its first word, the item before is to blame
         end = min([other for other in starts if other > start], default=len(text))
-        for defined in DEFINED.findall(text[start:end]):
-            self.lost.update(re.findall(r"\w+", " ".join(defined)))
+        for head in HEAD.findall(text[start:end]):
+            self.lost.update(re.findall(r"\w+", head))
         return source.replace(text=text[:start] + re.sub(r"[^\r\n]", " ", text[start:end]) + text[end:])
 
     def attempt(self, item: syntax.Node, step: Callable[..., None], *arguments: Any) -> None:
@@ -79,7 +79,8 @@ class Salvage(Project):
         """Say whether a mistake may follow from what is lost."""
         if diagnostic.code.startswith("E03"):
             return DEFAULT in self.lost
-        return diagnostic.code == UNKNOWN_NAME and diagnostic.primary.span.text in self.lost
+        name = diagnostic.primary.span.text
+        return diagnostic.code == UNKNOWN_NAME and any(lost.startswith(name) for lost in self.lost)
 
 
 def mistakes_in(source: Source, first: Diagnostic) -> list[Diagnostic]:
@@ -93,4 +94,4 @@ def mistakes_in(source: Source, first: Diagnostic) -> list[Diagnostic]:
     for diagnostic in each(source.name, file, nets_of(file)):
         if isinstance(diagnostic, Diagnostic) and not project.follows(diagnostic):
             found.setdefault(diagnostic.primary.span, diagnostic)
-    return sorted(found.values(), key=lambda d: (d.primary.span.source.name, d.primary.span.start))
+    return in_order(found.values())

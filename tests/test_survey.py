@@ -135,6 +135,12 @@ def test_a_file_is_looked_at_behind_its_syntax_errors(text, places):
     assert found == places
 
 
+def test_a_name_that_does_not_exist_is_one_mistake_with_its_uses():
+    text = "net n:\n    input i: [N, 3, H=8, W=8]\n    conv(wide, 3)\n    conv(wide, 3) -> conv(wide, 1)\n    conv(8, wide)\n"
+    (found,) = diagnose(Source("n.arch", text))
+    assert found.primary.span.line == 3 and [n.text for n in found.notes] == ["and 3 more uses, on line 4, 5"]
+
+
 def test_of_an_imported_file_the_first_mistake_is_told(tmp_path, capsys):
     (tmp_path / "parts.arch").write_text("block a:\n    relu relu\nblock b:\n    silu silu\n")
     (tmp_path / "whole.arch").write_text(
