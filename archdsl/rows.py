@@ -21,7 +21,8 @@ def repeats(scope: Scope, at: int) -> int:
     count = 1
     if first.labelled or not first.name:
         return 1
-    for node in scope.nodes[at + 1 :]:
+    for number in range(at + 1, len(scope.nodes)):
+        node = scope.nodes[number]
         same = node.what is first.what if isinstance(first.what, Scope) else node.what == first.what
         if (
             not same
