@@ -230,9 +230,14 @@ def _limits() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
+def kept(kind: str, seed: int, count: int) -> Path:
+    """Return the file that keeps what a part has found."""
+    return PARTS / f"{kind.replace(' ', '-')}-{seed}-{count}.json"
+
+
 def in_process(kind: str, seed: int, count: int) -> dict[str, Any]:
     """Run a part in a process of its own, unless it is done."""
-    path = PARTS / f"{kind.replace(' ', '-')}-{seed}-{count}.json"
+    path = kept(kind, seed, count)
     if not path.exists():
         command = [sys.executable, "-m", "benchmarks.fuzz", "--part", kind, str(seed), str(count)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=_limits)
@@ -309,8 +314,9 @@ def main() -> None:
     parts = []
     began = time.monotonic()
     for kind, seed, count in planned(options.count, options.seed):
-        if options.minutes and time.monotonic() - began > 60 * options.minutes:
-            break
+        late = options.minutes is not None and time.monotonic() - began > 60 * options.minutes
+        if late and not kept(kind, seed, count).exists():
+            continue
         start = time.perf_counter()
         parts.append(in_process(kind, seed, count))
         failed = len(parts[-1]["failures"])
