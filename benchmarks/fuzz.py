@@ -247,8 +247,8 @@ def in_process(kind: str, seed: int, count: int) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def summary(parts: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """Put the parts together."""
+def summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put all parts that are kept together, those of earlier runs too."""
     kinds: dict[str, dict[str, Any]] = {}
     for one in parts:
         row = kinds.setdefault(one["kind"], {"inputs": 0, "seconds": 0.0, "mib": 0.0, "codes": Counter()})
@@ -261,7 +261,7 @@ def summary(parts: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     return {
         "what": "check and compile of inputs at random; seconds of the processor and MiB are those of the worst input",
         "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
-        "seed": seed,
+        "seeds": sorted({one["seed"] // 1000 for one in parts}),
         "inputs": sum(row["inputs"] for row in kinds.values()),
         "failures": [failure for one in parts for failure in one["failures"]],
         "slowest, seconds": max(row["seconds"] for row in kinds.values()),
@@ -311,17 +311,15 @@ def main() -> None:
     if options.coverage:
         search(options.coverage)
         return
-    parts = []
     began = time.monotonic()
     for kind, seed, count in planned(options.count, options.seed):
         late = options.minutes is not None and time.monotonic() - began > 60 * options.minutes
         if late and not kept(kind, seed, count).exists():
             continue
         start = time.perf_counter()
-        parts.append(in_process(kind, seed, count))
-        failed = len(parts[-1]["failures"])
+        failed = len(in_process(kind, seed, count)["failures"])
         print(f"{kind} {seed}: {count} inputs, {failed} failed, {time.perf_counter() - start:.0f} s", flush=True)
-    found = summary(parts, options.seed)
+    found = summary([json.loads(path.read_text()) for path in sorted(PARTS.glob("*.json"))])
     RESULT.write_text(json.dumps(found, indent=2) + "\n")
     print(f"{found['inputs']:,} inputs, {len(found['failures'])} failed", end="; ")
     print(f"slowest {found['slowest, seconds']} s, largest {found['largest, MiB']} MiB")
