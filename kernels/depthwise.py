@@ -553,29 +553,39 @@ def _(dy, x, weight, stride, padding, dilation):
 
 
 # ---------------------------------------------------------------------------------------------------- autograd
-def _keep(ctx, inputs, output):
-    x, weight, scale, shift, residual, ctx.stride, ctx.padding, ctx.dilation, ctx.act, ctx.slope = inputs
-    plain = ctx.act == "none" and scale is None
-    ctx.save_for_backward(x, weight, scale, None if plain else shift, None if plain else residual)
-    ctx.has_shift, ctx.has_residual = shift is not None, residual is not None
-    ctx.shift_type = None if shift is None else shift.dtype
+def gradients(
+    dy: torch.Tensor,
+    tensors: Sequence[torch.Tensor | None],
+    needs: Sequence[bool],
+    where: Sequence[Sequence[int]],
+    act: str,
+    slope: float,
+) -> tuple[torch.Tensor | None, ...]:
+    """Return the gradients at x, weight, scale, shift and residual, as far as each is needed.
 
-
-def _backward(ctx, dy):
-    """Compute the convolution anew where the epilogue's gradient needs it: a pass, instead of a tensor kept."""
-    x, weight, scale, shift, residual = ctx.saved_tensors
-    needs = ctx.needs_input_grad
-    where = (ctx.stride, ctx.padding, ctx.dilation)
+    Where that of the epilogue needs the convolution, it is computed anew: a pass, instead of a tensor kept.
+    """
+    x, weight, scale, shift, residual = tensors
     dz, dscale = dy, None
-    if ctx.act != "none" or (scale is not None and needs[2]):
+    if act != "none" or needs[2]:
         u = _forward(x, weight, None, None, None, *where, "none", 0.0)
-        dz = epilogue.activation_grad(dy, epilogue.combine(u, scale, shift, residual), ctx.act, ctx.slope)
-        dscale = epilogue.channel_sum(dz * u).to(scale.dtype) if scale is not None else None
-    dshift = epilogue.channel_sum(dz).to(ctx.shift_type) if ctx.has_shift and needs[3] else None
+        dz = epilogue.activation_grad(dy, epilogue.combine(u, scale, shift, residual), act, slope)
+        dscale = epilogue.channel_sum(dz * u).to(scale.dtype) if needs[2] else None
+    dshift = epilogue.channel_sum(dz).to(shift.dtype) if needs[3] else None
     du = dz if scale is None else dz * epilogue.by_channel(scale).to(dz.dtype)
     dx = _input_grad(du, weight, x, *where) if needs[0] else None
     dw = _weight_grad(du, x, weight, *where) if needs[1] else None
-    return dx, dw, dscale if needs[2] else None, dshift, dz if ctx.has_residual else None, *[None] * 5
+    return dx, dw, dscale, dshift, dz if needs[4] else None
+
+
+def _keep(ctx, inputs, output):
+    x, weight, scale, shift, residual, *ctx.where, ctx.act, ctx.slope = inputs
+    ctx.save_for_backward(x, weight, scale, shift, residual if ctx.act != "none" else None)
+
+
+def _backward(ctx, dy):
+    needs = ctx.needs_input_grad[:5]
+    return *gradients(dy, ctx.saved_tensors, needs, ctx.where, ctx.act, ctx.slope), *[None] * 5
 
 
 _forward.register_autograd(_backward, setup_context=_keep)
