@@ -7,7 +7,8 @@
 epilogue   what follows a convolution in the same pass
 layout     memory formats
 available  whether the kernels can run here
-depthwise, pointwise, separable, shuffle   one operation each: reference, kernels, launchers, operator, autograd, function
+depthwise, pointwise, separable (both), shuffle
+           one operation each: reference, kernels, launchers, operator, autograd, function
 layers     modules with the parameters of PyTorch's
 
 Importing this package imports torch, and Triton where it is installed. Without it, and on a CPU, ATen runs instead.

@@ -18,7 +18,7 @@ def is_last(x: torch.Tensor) -> bool:
 
 
 def pitch(x: torch.Tensor) -> int:
-    """Return the distance from a pixel to the next of a map in channels_last or of some channels of one; 0 of others."""
+    """Return the distance from a pixel to the next, of a map in channels_last or some channels of one; else 0."""
     apart, wide = x.stride(1), x.stride(3)
     rows = x.stride(2) == x.shape[3] * wide and x.stride(0) == x.shape[2] * x.stride(2)
     return wide if apart == 1 and wide >= x.shape[1] and rows else 0

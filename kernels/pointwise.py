@@ -239,12 +239,12 @@ def launch(
     tile = tile or tile_for(out, depth)
     pointwise_fwd_kernel[(-(-pixels // tile.pixels) * -(-out // tile.channels),)](
         x, weight.reshape(out, depth).contiguous(), scale, shift, residual, scale_in, shift_in, low, high, gate,
-        channels, places, y, pixels, C=c, PITCH=pitch(x) or c, K=depth, N_OUT=out, H=h, W=w, OH=oh, OW=ow, SH=stride[0], SW=stride[1], LAST=last,
-        SCALE=scale is not None, SHIFT=shift is not None, RESIDUAL=residual is not None,
-        SCALE_IN=scale_in is not None, SHIFT_IN=shift_in is not None,
+        channels, places, y, pixels, C=c, PITCH=pitch(x) or c, K=depth, N_OUT=out, H=h, W=w, OH=oh, OW=ow,
+        SH=stride[0], SW=stride[1], LAST=last, SCALE=scale is not None, SHIFT=shift is not None,
+        RESIDUAL=residual is not None, SCALE_IN=scale_in is not None, SHIFT_IN=shift_in is not None,
         LOW=low is not None, HIGH=high is not None, GATE=gate is not None, CHANNELS=channels is not None,
-        SCATTER=places is not None, ACT=act, ACT_IN=act_in, SLOPE=slope, PRECISION=precision(x.dtype), UPCAST=interpreted(), BM=tile.pixels, BN=tile.channels, BK=tile.depth,
-        num_warps=tile.warps,
+        SCATTER=places is not None, ACT=act, ACT_IN=act_in, SLOPE=slope, PRECISION=precision(x.dtype),
+        UPCAST=interpreted(), BM=tile.pixels, BN=tile.channels, BK=tile.depth, num_warps=tile.warps,
     )  # fmt: skip
     return y
 
@@ -395,8 +395,8 @@ def pointwise_conv2d(
     Here a = clamp(act_in(x * scale_in + shift_in), low, high) * gate. x is [N, C, H, W], weight [OUT, K, 1, 1]. K is C,
     or with `channels`, integers [K], the k-th input channel is channel `channels[k]` of x. scale_in, shift_in, low and
     high are [K], gate [N, K], scale and shift [OUT], the residual as the result [N, OUT, H', W'], which has the memory
-    format of x; channels of a wider channels_last map are read where they lie. Sums are in float32; float32 inputs are multiplied as
-    `torch.backends.cuda.matmul.allow_tf32` says.
+    format of x; channels of a wider channels_last map are read where they lie. Sums are in float32; float32 inputs are
+    multiplied as `torch.backends.cuda.matmul.allow_tf32` says.
 
     Raises `ValueError` for shapes that do not fit and unknown activations.
     """

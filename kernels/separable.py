@@ -8,8 +8,8 @@ convolution of a block in registers, streaming rows as `depthwise` does, and giv
 operand. In a MobileNet v2 the widest maps are those between the two, so a third of all bytes stays unmoved.
 
 Further output channels are further programs, which compute the same depthwise convolution anew and read the input once
-more. That saves no bytes beyond 256 channels and costs instructions at once, so `archdsl.optimize` takes this kernel for
-up to 128 output channels, where nothing is computed twice.
+more. That saves no bytes beyond 256 channels and costs instructions at once, so `archdsl.optimize` takes this kernel
+for up to 128 output channels, where nothing is computed twice.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ trace     a module as a graph of calls
 fold      norms into weights, activations and additions into the pass of a convolution
 channels  concatenations, splits and shuffles as the order of channels
 scatter   what has to be gathered is written where it is read
+before    what computes the input of a 1x1 convolution, in its pass
 layers    what the optimized network consists of
 traffic   the bytes that it moves
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from archdsl.inference.before import join
 from archdsl.inference.channels import arrange
 from archdsl.inference.fold import Notes, fold, overwrite
 from archdsl.inference.layers import ChannelsLast, Conv2d
@@ -77,6 +79,8 @@ def optimize(model: nn.Module, *, kernels: str = "auto", verbose: bool = False) 
     arrange(graph, fused)
     if kernels == "all":
         scatter(graph, fused)
+    if kernels != "none":
+        join(graph, fused, kernels)
     overwrite(graph, fused)
     _finish(graph, kernels, {t.data_ptr() for t in chain(model.parameters(), model.buffers())})
     if verbose:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from archdsl.inference.layers import Append, Conv2d, Gather, Grow, Maps, Scatter, Take
+from archdsl.inference.layers import Append, Conv2d, Gather, Grow, Joined, Maps, Scatter, Take
 from archdsl.record import Record
 
 
@@ -50,6 +50,10 @@ class _Counter(fx.Interpreter):
             return xs[0].numel() // xs[0].shape[1] * sum(called.weight.shape[:2])
         if isinstance(called, (Maps, Take)):
             return 0
+        if isinstance(called, Joined):
+            between = 0 if called.fused(xs[0]) else 2 * called.between(xs[0], result)
+            read = sum(self.env[v].numel() for v in n.args)  # a residual that is also the input is read twice
+            return read + between + result.numel()
         own = isinstance(called, Conv2d)  # one that writes over its residual looks like a view
         if not in_place and not own and any(_memory(result) == _memory(x) for x in xs):
             return 0  # a view
