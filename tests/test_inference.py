@@ -20,6 +20,8 @@ from archdsl.inference.layers import Append, Clamp, Conv2d, Gather, Grow, Joined
 from archdsl.inference.trace import trace
 from archdsl.inference.traffic import traffic
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # one image at a time
+
 QUICK = {"resnet18", "resnet50", "resnext50_32x4d", "densenet121", "googlenet", "squeezenet1_0", "squeezenet1_1"}
 QUICK |= {"alexnet", "lenet5", "mobilenet_v1", "mobilenet_v2", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "vgg11_bn"}
 ADAPTIVE = {"odenet"}  # its solver chooses its steps by values, which no graph can follow
@@ -93,7 +95,7 @@ def test_every_net_computes_the_same(name):
 BYTES = {
     # Megabytes of activations of one image in bf16: PyTorch's own steps, one by one; at most, optimized; with kernels.
     "mobilenet_v2": (79.5, 28.1, 19.6),
-    "mobilenet_v3_large": (57.0, 23.0, 17.1),
+    "mobilenet_v3_large": (57.0, 23.0, 17.5),
     "shufflenet_v2_x1_0": (30.5, 11.4, 9.5),
     "efficientnet_b0": (94.1, 42.2, 33.0),
     "resnet50": (161.8, 57.5, 57.5),
