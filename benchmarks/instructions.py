@@ -130,6 +130,13 @@ def weight_grad(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90) -> 
     return compiled(depthwise.depthwise_weight_grad_kernel, types, constants, tile.warps, arch)
 
 
+def grads(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90) -> Code:
+    """Compile the kernel of both gradients; its loop over tiles counts."""
+    types = dict.fromkeys(("dy_ptr", "x_ptr", "w_ptr", "dx_ptr"), "*bf16") | {"part_ptr": "*fp32", "tiles": "i32"}
+    constants = g.constants() | tile_of(tile) | {"SPLITS": 64}
+    return compiled(depthwise.depthwise_grads_kernel, types, constants, tile.warps, arch)
+
+
 def both(g: depthwise.Geometry, out: int, tile: separable.Tile, arch: int = 90) -> Code:
     """Compile the kernel of a depthwise convolution and a 1x1 one, with folded batch norms and ReLU6 between."""
     types = dict.fromkeys(("x_ptr", "taps_ptr", "w_ptr", "y_ptr"), "*bf16") | {"lanes": "i32"}
@@ -187,6 +194,10 @@ def record() -> list[dict]:
         tile = depthwise.weight_grad_tile(g)
         code = weight_grad(g, tile)
         rows.append(row(layer_, "weight_grad", code, an_output(loop(code), oh, ow, c, tile), moved))
+        tile = depthwise.grads_tile(g)
+        code = grads(g, tile)
+        per = an_output(loop(code), -(-h // g.stride[0]), -(-w // g.stride[1]), c, tile)
+        rows.append(row(layer_, "grads", code, per, moved + 2 * h * w / (oh * ow)))
     for *layer_, out in SEPARABLE:
         g = layer(*layer_)
         tile = separable.tile_for(g, out)

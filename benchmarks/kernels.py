@@ -140,20 +140,20 @@ def fused(layer: tuple[int, int, int, int], batch: int, dtype: torch.dtype, rate
 
 
 def backward(layer: tuple[int, int, int, int], batch: int, dtype: torch.dtype, rate: float, rounds: int) -> dict:
-    """Measure both gradients."""
+    """Measure both gradients: x and dy read once, dx written once."""
     t = Layer(layer, batch, dtype)
 
     def theirs(x: torch.Tensor) -> torch.Tensor:
         return t.gradients(t.other, x, t.weight)[1]
 
     def ours(x: torch.Tensor) -> torch.Tensor:
-        torch.ops.archdsl.depthwise_conv2d_input_grad(t.other, t.weight, x, *t.where)
-        return torch.ops.archdsl.depthwise_conv2d_weight_grad(t.other, x, t.weight, *t.where)
+        return torch.ops.archdsl.depthwise_conv2d_grads(t.other, x, t.weight, *t.where)[1]
 
     dx, dw = t.gradients(t.other.float(), t.xs[0].float(), t.weight.float())
-    found = torch.ops.archdsl.depthwise_conv2d_input_grad(t.other, t.weight, t.xs[0], *t.where)
+    found, _ = torch.ops.archdsl.depthwise_conv2d_grads(t.other, t.xs[0], t.weight, *t.where)
+    moved = t.moved + t.xs[0].numel() * t.xs[0].element_size()
     check(found, dx, TOLERANCE[dtype], f"input gradient {layer}")
-    return measured(all_ways(theirs, ours), t.xs, dw, 2 * t.moved / rate, rounds, f"depthwise backward {layer}")
+    return measured(all_ways(theirs, ours), t.xs, dw, moved / rate, rounds, f"depthwise backward {layer}")
 
 
 def pointwise(layer: tuple[int, int, int], batch: int, dtype: torch.dtype, rate: float, rounds: int) -> dict:

@@ -90,6 +90,19 @@ def test_depthwise(case, format):
     close(depthwise.launch_weight_grad(dy, x, weight, g), dw, x.dtype, terms=4)
 
 
+@pytest.mark.parametrize("format", FORMATS, ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize("case", [case for case in CASES if CASES[case][2] == 1])
+def test_both_depthwise_gradients(case, format):
+    n, c, _, h, w, kernel, *where = CASES[case]
+    x, weight = random(n, c, h, w, format=format), random(c, 1, *kernel)
+    g = depthwise.geometry_of(x.shape, weight.shape, *where, is_last(x))
+    assert depthwise.one_pass(g)
+    dy, dx = random(n, c, *g.out, format=format), like_format(x, x.shape, g.last).fill_(torch.nan)
+    expected = depthwise.reference_grads(dy.double(), x.double(), weight.double(), g, (True, True))
+    for found, exact in zip(depthwise.launch_grads(dy, x, weight, g, dx=dx), expected):
+        close(found, exact, x.dtype, terms=4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_depthwise_in_half_precision(dtype):
     x, weight = random(2, 24, 9, 10, dtype=dtype, format=torch.channels_last), random(24, 1, 3, 3, dtype=dtype)
@@ -100,6 +113,8 @@ def test_depthwise_in_half_precision(dtype):
     dx, dw = depthwise.reference_grads(dy.double(), x.double(), weight.double(), g, (True, True))
     close(depthwise.launch_input_grad(dy, weight, g), dx, dtype)
     close(depthwise.launch_weight_grad(dy, x, weight, g), dw, dtype)
+    for found, exact in zip(depthwise.launch_grads(dy, x, weight, g), (dx, dw)):
+        close(found, exact, dtype)
 
 
 def test_a_weight_gradient_is_the_same_bits_in_every_run():
@@ -108,6 +123,18 @@ def test_a_weight_gradient_is_the_same_bits_in_every_run():
     g = depthwise.geometry_of(x.shape, weight.shape, ONE, ONE, ONE, True)
     first, second = (depthwise.launch_weight_grad(dy, x, weight, g) for _ in range(2))
     assert torch.equal(first, second)
+    first, second = (depthwise.launch_grads(dy, x, weight, g) for _ in range(2))
+    assert all(torch.equal(left, right) for left, right in zip(first, second))
+
+
+def test_programs_of_both_gradients_take_several_tiles(monkeypatch):
+    monkeypatch.setattr(depthwise, "WARPS", 6)
+    x, dy = random(3, 8, 12, 12, format=torch.channels_last), random(3, 8, 12, 12, format=torch.channels_last)
+    weight = random(8, 1, 3, 3)
+    g = depthwise.geometry_of(x.shape, weight.shape, ONE, ONE, ONE, True)
+    expected = depthwise.reference_grads(dy.double(), x.double(), weight.double(), g, (True, True))
+    for found, exact in zip(depthwise.launch_grads(dy, x, weight, g), expected):
+        close(found, exact, x.dtype, terms=4)
 
 
 @pytest.mark.parametrize("act", ACTIVATIONS)

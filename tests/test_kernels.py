@@ -51,6 +51,10 @@ OPCHECKS = {
         OPS.depthwise_conv2d_weight_grad,
         (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE),
     ),
+    "both gradients": lambda: (
+        OPS.depthwise_conv2d_grads,
+        (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE),
+    ),
     "shuffle": lambda: (OPS.channel_shuffle, (leaf(2, 6, 3, 4, format=LAST), 2)),
     "pointwise into maps": lambda: (
         OPS.pointwise_conv2d_scatter,

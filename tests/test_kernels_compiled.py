@@ -10,7 +10,17 @@ from archdsl.kernels import depthwise, separable
 from archdsl.kernels.depthwise import Tile
 
 from benchmarks import instructions
-from benchmarks.instructions import a_value_between, an_output, both, forward, input_grad, layer, loop, weight_grad
+from benchmarks.instructions import (
+    a_value_between,
+    an_output,
+    both,
+    forward,
+    grads,
+    input_grad,
+    layer,
+    loop,
+    weight_grad,
+)
 
 BUDGET = 33  # thread instructions for a bf16 output; at 31 an H200 issues them as fast as it moves the bytes
 
@@ -48,6 +58,23 @@ def test_the_gradients_of_a_3x3_layer():
     code = weight_grad(g, tile)
     assert code.spilled == 0
     assert an_output(loop(code), *g.out, g.channels, tile) <= BUDGET
+
+
+@pytest.mark.parametrize("arch", [80, 90])
+def test_both_gradients_of_a_3x3_layer(arch):
+    """Three maps in one pass leave 46 instructions for an element; two kernels take 51 and move four."""
+    g = layer(192, 28, 3, 1)
+    tile = depthwise.grads_tile(g)
+    code = grads(g, tile, arch)
+    assert code.spilled == 0
+    assert code.widest("LDG") == 64
+    assert an_output(loop(code), *g.size, g.channels, tile) <= BUDGET
+
+
+def test_both_gradients_of_a_5x5_layer():
+    g = layer(240, 28, 5, 1)
+    tile = depthwise.grads_tile(g)
+    assert grads(g, tile).spilled == 0
 
 
 @pytest.mark.parametrize("arch", [80, 90])
