@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import random
+import time
 
 import pytest
 import torch
@@ -121,6 +123,22 @@ def test_the_report_says_what_was_fused(capsys):
     report = optimized.report(model, image(1, 3, 224, 224))
     assert report.startswith(printed.rstrip())
     assert "151 steps that move 79.5 MB before\n55 steps that move 28.1 MB after" in report
+
+
+@pytest.mark.parametrize("name", ["densenet121", "resnet50"])
+def test_preparation_is_short(name):
+    """Two seconds are what is allowed; processor time, for other programs may share the machine."""
+    model, x = archdsl.load(name).eval(), image(1, 3, 224, 224)
+    start = time.process_time()
+    with torch.no_grad():
+        archdsl.optimize(model)(x)
+    assert time.process_time() - start < 2
+
+
+def test_garbage_is_collected_again_after_a_mistake():
+    with pytest.raises(TypeError):
+        archdsl.optimize(Deciding())
+    assert gc.isenabled()
 
 
 # -------------------------------------------------------------------------------------------------- channels
@@ -446,11 +464,12 @@ def test_a_solver_that_chooses_its_steps_is_a_mistake(name):
         archdsl.optimize(net(name))
 
 
-def test_what_cannot_be_followed_is_a_mistake():
-    class Deciding(nn.Module):
-        def forward(self, x):
-            return x if x.sum() > 0 else -x
+class Deciding(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
 
+
+def test_what_cannot_be_followed_is_a_mistake():
     with pytest.raises(TypeError, match="Deciding cannot be optimized"):
         archdsl.optimize(Deciding())
     with pytest.raises(ValueError, match='"auto", "all" or "none"'):

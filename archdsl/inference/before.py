@@ -27,12 +27,13 @@ PRODUCTS = (operator.mul, operator.imul, torch.mul)
 
 def join(graph: fx.GraphModule, notes: Notes, kernels: str) -> None:
     """Join 1x1 convolutions with what they alone read; kernels as `optimize` takes them."""
-    for node in list(graph.graph.nodes):
+    taken = {what for what in ("pointwise", "separable") if kernels == "all" or measured.known(what)}
+    for node in list(graph.graph.nodes) if taken else ():
         conv = convolution(graph, node)
         if conv is None or not conv.pointwise or len(node.args[0].users) > 1:
             continue
-        what, operation, before, inputs = _before(graph, node.args[0], conv)
-        if before is None or not (kernels == "all" or measured.known(operation)):
+        what, before, inputs = _before(graph, node.args[0], conv, taken)
+        if before is None:
             continue
         name = add(graph, f"joined_{node.name}", Joined(before, conv, len(inputs)))
         with graph.graph.inserting_before(node):
@@ -44,18 +45,18 @@ def join(graph: fx.GraphModule, notes: Notes, kernels: str) -> None:
 
 
 def _before(
-    graph: fx.GraphModule, node: fx.Node, conv: Conv2d
-) -> tuple[str, str, nn.Module | None, tuple[fx.Node, ...]]:
-    """Return what to call it, which kernel takes it, the layer, and what it reads; no layer where none does."""
+    graph: fx.GraphModule, node: fx.Node, conv: Conv2d, taken: set[str]
+) -> tuple[str, nn.Module | None, tuple[fx.Node, ...]]:
+    """Return what to call it, the layer that goes before a convolution, and what it reads; no layer where none does."""
     called = module(graph, node)
-    if isinstance(called, Clamp):
-        return "clamps put before a 1x1 convolution, in its pass", "pointwise", called, node.args
-    if isinstance(called, Conv2d) and len(node.args) == 1 and _fits(called, conv):
-        return "depthwise and 1x1 convolutions joined", "separable", called, node.args
+    if isinstance(called, Conv2d) and "separable" in taken and len(node.args) == 1 and _fits(called, conv):
+        return "depthwise and 1x1 convolutions joined", called, node.args
+    if isinstance(called, Clamp) and "pointwise" in taken:
+        return "clamps put before a 1x1 convolution, in its pass", called, node.args
     pair = _gated(graph, node)
-    if pair is not None:
-        return "gates put before a 1x1 convolution, in its pass", "pointwise", Gate(), pair
-    return "", "", None, ()
+    if pair is not None and "pointwise" in taken:
+        return "gates put before a 1x1 convolution, in its pass", Gate(), pair
+    return "", None, ()
 
 
 def _fits(first: Conv2d, conv: Conv2d) -> bool:
