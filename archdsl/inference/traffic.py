@@ -68,7 +68,7 @@ def traffic(graph: fx.GraphModule, *inputs: Any, element: int = 2) -> Traffic:
     """Return what one run of a traced graph moves, with `element` bytes to a number.
 
     In-place steps read and write, views move nothing, and weights are left out: at a batch of some size they are
-    little beside the activations.
+    little beside the activations. So is what a block moves inside that the graph has as one step.
     """
     counter = _Counter(graph)
     with torch.inference_mode(False), torch.no_grad():  # inference tensors do not say whether they were written
