@@ -91,7 +91,10 @@ def test_every_net_computes_the_same(name):
     if "unpool" in trace(model).code:
         # Which element is the largest can turn on the last bit of a sum, and the result with it: in float64 none does.
         model, optimized, x = model.double(), archdsl.optimize(model.double()), x.double()
+        agree(model, optimized, x)
+        return
     agree(model, optimized, x)
+    agree(model.bfloat16(), optimized.bfloat16(), x.bfloat16(), tolerance=1e-2)
 
 
 BYTES = {
