@@ -24,9 +24,12 @@ from archdsl.inference.traffic import traffic
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # one image at a time
 
-QUICK = {"resnet18", "resnet50", "resnext50_32x4d", "densenet121", "googlenet", "squeezenet1_0", "squeezenet1_1"}
-QUICK |= {"alexnet", "lenet5", "mobilenet_v1", "mobilenet_v2", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "vgg11_bn"}
-QUICK |= {"odenet"}
+SMALL = {"resnet18", "resnet50", "resnext50_32x4d", "densenet121", "googlenet", "squeezenet1_0", "squeezenet1_1"}
+SMALL |= {"alexnet", "lenet5", "mobilenet_v1", "mobilenet_v2", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "vgg11_bn"}
+# one of each further family whose default input takes a second
+QUICK = SMALL | {"efficientnet_b0", "fpn_resnet18", "inception_v3", "mobilenet_v3_small", "nin", "odenet", "plain34"}
+QUICK |= {"preresnet18", "shufflenet_v1_g3", "xception", "zfnet"}
+WITHOUT_BF16 = {"alexnet_2012", "googlenet_paper", "zfnet", "zfnet_wide"}  # PyTorch has no such local normalization
 NETS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in archdsl.nets()]
 
 
@@ -74,19 +77,26 @@ def agree(model: nn.Module, optimized: nn.Module, *inputs: torch.Tensor, toleran
         assert (found - expected).abs().max() <= tolerance * expected.abs().max()
 
 
+def distance(found: object, exact: object) -> float:
+    """The largest error of all results, relative to the largest value."""
+    pairs = zip(results(found), results(exact), strict=True)
+    return max(float((left.float() - right).abs().max() / right.abs().max()) for left, right in pairs)
+
+
 def results(found: object) -> list[torch.Tensor]:
     return [found] if isinstance(found, torch.Tensor) else [y for y in found if y is not None]
 
 
 # -------------------------------------------------------------------------------------------------- the gallery
 @pytest.mark.parametrize("name", NETS)
+@torch.no_grad()
 def test_every_net_computes_the_same(name):
     model = net(name)
     state = {k: v.clone() for k, v in model.state_dict().items()}
     optimized = archdsl.optimize(model)
-    assert name not in QUICK - {"densenet121"} or nn.BatchNorm2d not in kinds(optimized)
+    assert name not in SMALL - {"densenet121"} or nn.BatchNorm2d not in kinds(optimized)
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items()), "the model was changed"
-    small = name in QUICK - {"lenet5", "odenet"}
+    small = name in SMALL - {"lenet5"}
     x = image(2, 3, 64, 64) if small else image(*default_input(name))
     if "unpool" in trace(model).code:
         # Which element is the largest can turn on the last bit of a sum, and the result with it: in float64 none does.
@@ -94,7 +104,11 @@ def test_every_net_computes_the_same(name):
         agree(model, optimized, x)
         return
     agree(model, optimized, x)
-    agree(model.bfloat16(), optimized.bfloat16(), x.bfloat16(), tolerance=1e-2)
+    if name not in WITHOUT_BF16:
+        exact = model(x)
+        errors = [distance(m.bfloat16()(x.bfloat16()), exact) for m in (model, optimized)]
+        # The deepest maps (fcn, fpn, preresnet110) are 1.0e-2 to 1.8e-2 off in PyTorch's own steps.
+        assert errors[1] <= max(1e-2, 1.5 * errors[0])
 
 
 BYTES = {
