@@ -90,8 +90,7 @@ def test_depthwise(case, format):
     close(depthwise.launch_weight_grad(dy, x, weight, g), dw, x.dtype, terms=4)
 
 
-@pytest.mark.parametrize("format", FORMATS, ids=["contiguous", "channels_last"])
-@pytest.mark.parametrize("case", [case for case in CASES if CASES[case][2] == 1])
+@pytest.mark.parametrize(("case", "format"), [both for both in BOTH if CASES[both[0]][2] == 1], ids=str)
 def test_both_depthwise_gradients(case, format):
     n, c, _, h, w, kernel, *where = CASES[case]
     x, weight = random(n, c, h, w, format=format), random(c, 1, *kernel)

@@ -411,6 +411,28 @@ def test_what_a_kernel_computes_in_one_pass_is_joined(monkeypatch):
     agree(model, optimized, x)
 
 
+ON_KERNELS = {"mobilenet_v2", "mobilenet_v3_small", "densenet121", "efficientnet_b0", "shufflenet_v2_x0_5"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in ON_KERNELS else pytest.mark.slow) for n in archdsl.nets()]
+)
+def test_every_net_computes_the_same_on_kernels(name, monkeypatch):
+    """The calls of a GPU, computed by ATen."""
+    model = net(name)
+    if "unpool" in trace(model).code:
+        model = model.double()
+    optimized = archdsl.optimize(model, kernels="all")
+    assert name not in ON_KERNELS - {"shufflenet_v2_x0_5"} or Joined in kinds(optimized)
+    small = image(2, 3, 64, 64) if name in SMALL - {"lenet5"} else image(*default_input(name))
+    monkeypatch.setattr(Joined, "forward", lambda layer, *xs: kernel(layer, xs))
+    plain = Conv2d.forward
+    monkeypatch.setattr(
+        Conv2d, "forward", lambda conv, x, y=None: plain(conv, x, y) if (z := conv._triton(x, y)) is None else z
+    )
+    agree(model, optimized, small.to(next(model.parameters()).dtype))
+
+
 def kernel(layer: Joined, xs: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """What runs on a GPU, and what ATen computes for it here."""
     return layer._triton(xs[: layer.inputs], xs[layer.inputs] if len(xs) > layer.inputs else None)
