@@ -145,7 +145,8 @@ def both(g: depthwise.Geometry, out: int, tile: separable.Tile, arch: int = 90) 
     constants |= {"SCALE": False, "SHIFT": True, "SCALE_OUT": False, "SHIFT_OUT": True, "RESIDUAL": False}
     constants |= {"ACT": "relu6", "ACT_OUT": "none", "SLOPE": 0.0, "PRECISION": "ieee", "UPCAST": False, "N_OUT": out}
     constants |= {"ROWS": tile.rows, "BM": tile.lanes, "BN": tile.channels, "BK": tile.depth}
-    return compiled(separable.separable_fwd_kernel, types, constants, tile.warps, arch)
+    stages = separable.stages(torch.bfloat16)
+    return compiled(separable.separable_fwd_kernel, types, constants, tile.warps, arch, stages)
 
 
 def a_value_between(g: depthwise.Geometry, out: int, tile: separable.Tile, code: Code, images: int = 128) -> float:

@@ -610,7 +610,7 @@ def launch_weight_grad(
     parts = torch.empty(splits, *g.kernel, g.channels, dtype=torch.float32, device=dy.device)
     depthwise_weight_grad_kernel[(blocks * splits,)](
         dy, x, parts, tiles, **g.constants(), SPLITS=splits,
-        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps,
+        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps, num_stages=2,
     )  # fmt: skip
     return summed(parts, weight)
 
@@ -636,7 +636,7 @@ def launch_grads(
     parts = torch.empty(splits, *g.kernel, g.channels, dtype=torch.float32, device=dy.device)
     depthwise_grads_kernel[(blocks * splits,)](
         dy, x, tap_major(weight), dx, parts, tiles, **g.constants(), SPLITS=splits,
-        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps,
+        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps, num_stages=2,
     )  # fmt: skip
     return dx, summed(parts, weight)
 

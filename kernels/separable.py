@@ -27,6 +27,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 Maybe = torch.Tensor | None
 
+TAPS = 9  # of the depthwise part; with 25 one kernel takes more instructions than two
 WIDEST = 128  # output channels of a program; further ones compute the depthwise part anew
 
 
@@ -182,6 +183,11 @@ def tile_for(g: Geometry, out: int) -> Tile:
     return Tile(rows, 128, channels, warps=8) if channels == WIDEST else Tile(rows, 64, channels)
 
 
+def stages(dtype: torch.dtype) -> int:
+    """Return 2, which loads a block while the last one is computed; of float32, 115 KiB, a small GPU has no room."""
+    return 2 if dtype.itemsize == 2 else 1
+
+
 def launch(
     x: torch.Tensor,
     taps: torch.Tensor,
@@ -212,6 +218,7 @@ def launch(
         SCALE_OUT=scale_out is not None, SHIFT_OUT=shift_out is not None, RESIDUAL=residual is not None,
         ACT=act, ACT_OUT=act_out, SLOPE=slope, PRECISION=pointwise.precision(x.dtype), UPCAST=interpreted(),
         ROWS=tile.rows, BM=tile.lanes, BN=tile.channels, BK=tile.depth, num_warps=tile.warps,
+        num_stages=stages(x.dtype),
     )  # fmt: skip
     return y
 

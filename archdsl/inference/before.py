@@ -18,11 +18,10 @@ from torch import fx, nn
 
 from archdsl import measured
 from archdsl.inference.fold import Notes, convolution
-from archdsl.inference.layers import Clamp, Conv2d, Gate, Joined
+from archdsl.inference.layers import Clamp, Conv2d, Gate, Joined, at_once
 from archdsl.inference.trace import activation, add, is_call, module
 
-TAPS = 9
-PRODUCTS = (operator.mul, operator.imul, torch.mul)
+PRODUCTS = (operator.mul, torch.mul)
 
 
 def join(graph: fx.GraphModule, notes: Notes, kernels: str) -> None:
@@ -49,7 +48,7 @@ def _before(
 ) -> tuple[str, nn.Module | None, tuple[fx.Node, ...]]:
     """Return what to call it, the layer that goes before a convolution, and what it reads; no layer where none does."""
     called = module(graph, node)
-    if isinstance(called, Conv2d) and "separable" in taken and len(node.args) == 1 and _fits(called, conv):
+    if isinstance(called, Conv2d) and "separable" in taken and len(node.args) == 1 and at_once(called, conv):
         return "depthwise and 1x1 convolutions joined", called, node.args
     if isinstance(called, Clamp) and "pointwise" in taken:
         return "clamps put before a 1x1 convolution, in its pass", called, node.args
@@ -57,16 +56,6 @@ def _before(
     if pair is not None and "pointwise" in taken:
         return "gates put before a 1x1 convolution, in its pass", Gate(), pair
     return "", None, ()
-
-
-def _fits(first: Conv2d, conv: Conv2d) -> bool:
-    """Say whether one kernel computes both convolutions, and nothing twice."""
-    from archdsl.kernels.separable import WIDEST
-
-    taps = first.weight.shape[2] * first.weight.shape[3]
-    slopes = {layer.slope for layer in (first, conv) if layer.act == "leaky_relu"}
-    small = taps <= TAPS and conv.weight.shape[0] <= WIDEST
-    return first.depthwise and small and conv.stride == (1, 1) and len(slopes) <= 1
 
 
 def _gated(graph: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, fx.Node] | None:

@@ -205,6 +205,16 @@ class Conv2d(nn.Module):
         return text + (f", act={self.act}" if self.act != "none" else "")
 
 
+def at_once(first: Conv2d, conv: Conv2d) -> bool:
+    """Say whether one kernel computes a depthwise convolution and the 1x1 one behind it, and nothing twice."""
+    from archdsl.kernels.separable import TAPS, WIDEST
+
+    taps = first.weight.shape[2] * first.weight.shape[3]
+    slopes = {layer.slope for layer in (first, conv) if layer.act == "leaky_relu"}
+    small = taps <= TAPS and conv.weight.shape[0] <= WIDEST
+    return first.depthwise and small and conv.stride == (1, 1) and len(slopes) <= 1
+
+
 class Clamp(nn.Module):
     """max(min(x, high), low) by channel: all that is left of a norm and a ReLU before a 1x1 convolution.
 
