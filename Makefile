@@ -28,7 +28,7 @@ golden:  ## rewrite the golden files; then read the difference
 grammar:  ## rebuild the parse tables after a change of the grammar
 	$(PYTHON) -c 'from archdsl.grammar import write; print("wrote", write())'
 
-manual:  ## rewrite the generated sections of the language reference
+manual:  ## rewrite the generated sections of the docs
 	$(PYTHON) -m archdsl.manual
 
 mutations:  ## break gallery files one token at a time: where do diagnostics point?

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.compiler import Compiled
+    from archdsl.report import Report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(_COMMANDS[options.command](options))
     except CompileError as mistake:
-        _show(mistake.diagnostic, getattr(options, "format", "text"))
+        form = getattr(options, "format", "text")
+        if form in ("json", "sarif"):
+            _print_data([], [mistake.diagnostic], form)
+        else:
+            _show(mistake.diagnostic, form)
         return 1
     except BrokenPipeError:
         sys.stderr.close()
@@ -56,6 +61,7 @@ def _parser() -> ArgumentParser:
     forms = ("text", "short", "json", "sarif")
     check.add_argument("--format", choices=forms, default="text", help="how results and mistakes are printed")
     check.add_argument("--fix", action="store_true", help="apply the proposed edits that mend a mistake")
+    check.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     check.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     _net_options(check)
     compile = commands.add_parser("compile", help="write a network as Python that needs only torch")
@@ -71,7 +77,7 @@ def _parser() -> ArgumentParser:
     listing = commands.add_parser("list", help="list the bundled networks")
     listing.add_argument("pattern", nargs="?", default="*", help="a name with the wildcards * and ?")
     explain = commands.add_parser("explain", help="explain a diagnostic by its code")
-    explain.add_argument("code", metavar="CODE", help="such as E0301")
+    explain.add_argument("code", nargs="?", metavar="CODE", help="such as E0301; without it, all codes in a line each")
     return parser
 
 
@@ -96,32 +102,54 @@ def _checked(options: Namespace) -> int:
 
     if options.fix:
         _fix([name for name in options.names if name.endswith(".arch")])
-    reports, mistakes = [], []
+    reports: list[Report] = []
+    diagnostics: list[Diagnostic] = []
     for name in options.names:
-        wrong = []
+        checked: list[Compiled] = []
+        wrong: list[Diagnostic] = []
         for found in _wanted(name, options):
             if isinstance(found, Diagnostic):
                 wrong.append(found)
                 continue
+            checked.append(found)
             reports.append(report(found.network))
             if options.format in ("text", "short"):
                 print(reports[-1].text() if options.shapes else reports[-1].summary())
-        mistakes += wrong
-        for number, diagnostic in enumerate(wrong):
-            if number and options.format == "text":
+        for diagnostic in wrong or _advice(checked, options):
+            if diagnostics and options.format == "text":
                 print(file=sys.stderr)
-            _show(diagnostic, options.format)
-    if options.format == "json" and reports:
-        import json
+            diagnostics.append(diagnostic)
+            if options.format in ("text", "short"):
+                _show(diagnostic, options.format)
+    if options.format in ("json", "sarif"):
+        _print_data(reports, diagnostics, options.format)
+    return int(any(options.strict or diagnostic.level == "error" for diagnostic in diagnostics))
 
-        print(json.dumps([r.as_json() for r in reports], indent=2))
-    if options.format == "sarif":
-        import json
 
-        from archdsl import render
+def _advice(checked: Sequence[Compiled], options: Namespace) -> list[Diagnostic]:
+    """Return the advice on the networks of one file that has no mistakes."""
+    from archdsl.advice import advise
+    from archdsl.compiler import nets_of
 
-        print(json.dumps(render.sarif(mistakes, _explanation), indent=2))
-    return 1 if mistakes else 0
+    file = checked[0].file
+    whole = len(checked) == len(nets_of(file)) and not options.outputs and not options.set
+    return advise(file, [one.network for one in checked], whole)
+
+
+def _print_data(reports: Sequence[Report], diagnostics: Sequence[Diagnostic], form: str) -> None:
+    """Print one document with everything that a check has found."""
+    import json
+
+    from archdsl import render
+
+    if form == "sarif":
+        data = render.sarif(diagnostics, _explanation)
+    else:
+        data = {
+            "networks": [report.as_json() for report in reports],
+            "diagnostics": [render.as_json(diagnostic) for diagnostic in diagnostics],
+        }
+    print(json.dumps(data, indent=2))
 
 
 def _fix(paths: list[str]) -> None:
@@ -271,6 +299,12 @@ def _list(options: Namespace) -> int:
 def _explain(options: Namespace) -> int:
     from archdsl.errors import CATALOGUE
 
+    if options.code is None:
+        for code in CATALOGUE:
+            print(
+                f"{code}  {_explanation(code).split('. ')[0].split(chr(10) * 2)[0].replace(chr(10), ' ').rstrip('.')}"
+            )
+        return 0
     code = options.code.upper()
     if code not in CATALOGUE:
         print(f"no diagnostic has the code `{options.code}`; the codes are {', '.join(CATALOGUE)}", file=sys.stderr)
@@ -280,7 +314,7 @@ def _explain(options: Namespace) -> int:
 
 
 def _explanation(code: str) -> str:
-    """Return what the catalogue says of a code."""
+    """Return what the catalogue says of a code: what is wrong, why, and an example."""
     import inspect
 
     from archdsl.errors import CATALOGUE
@@ -336,13 +370,9 @@ def _sizes(inputs: list[str]) -> tuple[tuple[int, ...], ...]:
 def _show(diagnostic: Diagnostic, form: str) -> None:
     from archdsl import render
 
-    if form == "json":
-        import json
-
-        print(json.dumps(render.as_json(diagnostic), indent=2))
-    elif form == "short":
+    if form == "short":
         print(render.short(diagnostic))
-    elif form == "text":
+    else:
         drawn = render.text(diagnostic)
         print(render.coloured(drawn) if _colours() else drawn, file=sys.stderr)
 

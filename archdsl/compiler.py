@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from archdsl.diagnostics import Diagnostic
     from archdsl.environment import File
     from archdsl.ir import Network
 
@@ -48,6 +49,28 @@ def compiled(
         file, chosen = find(name)
     settings = _settings(file, params, in_channels, sizes, outputs)
     return _checked(file, net or chosen, os.path.basename(name), settings)
+
+
+def mistakes_of(
+    mistake: CompileError,
+    name: str,
+    *,
+    file: File,
+    net: str | None = None,
+    params: dict[str, Any] | None = None,
+    in_channels: int | None = None,
+    sizes: tuple[tuple[int, ...], ...] = (),
+    outputs: Sequence[str] = (),
+) -> list[Diagnostic]:
+    """Return the mistake that checking a net has found, and those behind it that do not follow from another."""
+    from archdsl.recover import mistakes
+
+    try:
+        settings = _settings(file, params, in_channels, sizes, outputs)
+        chosen = choose(file, net, os.path.basename(name))
+    except CompileError:
+        return [mistake.diagnostic]
+    return mistakes(file, chosen, settings, mistake.diagnostic)
 
 
 def compile_text(
@@ -118,18 +141,12 @@ def _checked(file: File, net: str | None, name: str, settings: Settings) -> Comp
 
 
 def _with_legal_sizes(mistake: CompileError, file: File, net: str, settings: Settings) -> CompileError:
-    """Return a mistake that asking for other input sizes has made, with the nearest sizes that are legal."""
-    if not settings.sizes:
+    """Return a mistake that an input size has made, with the nearest sizes that are legal."""
+    fitting = _fitting(file, net, settings) if mistake.diagnostic.code in SHAPES else None
+    if fitting is None:
         return mistake
-    try:
-        network = elaborate(file, net, settings.replace(sizes=()))
-    except CompileError:
-        return mistake
-    asked: dict[str, int] = {}
-    for value, sizes in zip(network.scope.inputs, settings.sizes):
-        for dim, size in zip(network.scope.shapes[value], sizes):
-            asked.update({symbol.name: size for symbol in symbols(dim)})
-    wrong = [legal for legal in legal_sizes(network) if asked.get(legal.name, 0) not in legal and legal.name in asked]
+    network, asked = fitting
+    wrong = [legal for legal in legal_sizes(network) if legal.name in asked and asked[legal.name] not in legal]
     if not wrong:
         return mistake
     notes = [Note(f"{one}{one.because()}") for one in wrong]
@@ -137,6 +154,31 @@ def _with_legal_sizes(mistake: CompileError, file: File, net: str, settings: Set
     diagnostic = mistake.diagnostic
     help = (*diagnostic.help, Help(f"the nearest legal size is {near}"))
     return CompileError(diagnostic.replace(notes=(*diagnostic.notes, *notes), help=help))
+
+
+SHAPES = ("E0301", "E0302")
+LARGER = (4, 16)  # times its default size, a net may fit that does not fit now
+
+
+def _fitting(file: File, net: str, settings: Settings) -> tuple[Network, dict[str, int]] | None:
+    """Return a network at sizes that it accepts, and the sizes at which it was asked for."""
+    others = [settings.replace(sizes=())] if settings.sizes else [settings.replace(larger=n) for n in LARGER]
+    for other in others:
+        try:
+            network = elaborate(file, net, other)
+        except CompileError:
+            continue
+        return network, _asked(network, settings, other)
+    return None
+
+
+def _asked(network: Network, settings: Settings, other: Settings) -> dict[str, int]:
+    """Return the input sizes that were asked for where other ones have made the network."""
+    asked = {symbol.name: symbol.default // other.larger for symbol in network.symbols}
+    for value, sizes in zip(network.scope.inputs, settings.sizes):
+        for dim, size in zip(network.scope.shapes[value], sizes):
+            asked.update({symbol.name: size for symbol in symbols(dim)})
+    return asked
 
 
 def choose(file: File, net: str | None, name: str) -> str:

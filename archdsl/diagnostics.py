@@ -46,6 +46,11 @@ class Diagnostic(Record):
     notes: tuple[Note, ...] = ()
     help: tuple[Help, ...] = ()
 
+    @property
+    def level(self) -> str:
+        """`error`, or `warning` for advice."""
+        return "warning" if self.code.startswith("W") else "error"
+
 
 class CompileError(Exception):
     """A mistake in a text, with its diagnostic. Printing the exception draws the diagnostic."""

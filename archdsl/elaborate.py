@@ -28,7 +28,7 @@ from archdsl.record import Record
 from archdsl.select import Pruner, selected
 from archdsl.sizes import Area, Size, Symbol, symbols
 from archdsl.steps import axis_name
-from archdsl.values import OMITTED, BlockValue, Located, Tensor, describe, show
+from archdsl.values import OMITTED, BlockValue, Located, Quotient, Tensor, describe, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,13 +46,14 @@ INPUT_FORMS = "images are `[N, C, H, W]`, flat features are `[N, F]`"
 
 class Settings(Record):
     """What a caller changes about a net: its parameters by name, the sizes of its inputs, the channels of its first
-    input, and the names of the steps that it returns.
+    input, and the names of the steps that it returns. `larger` multiplies the default sizes.
     """
 
     params: tuple[tuple[str, Any], ...] = ()
     sizes: tuple[tuple[int, ...], ...] = ()
     in_channels: int | None = None
     outputs: tuple[str, ...] = ()
+    larger: int = 1
 
 
 def elaborate(file: File, name: str, settings: Settings | None = None) -> Network:
@@ -155,17 +156,17 @@ class Elaborator(Applier):
     def _check_signature(self, declared: syntax.Signature, block: str, shape: Shape, env: Env) -> None:
         wanted = []
         for expr in declared.outputs:
-            value = self.whole(expr, env, None)
-            if type(value) is not int and not isinstance(value, (Size, Area)):
+            value = self.eval(expr, env, None)
+            if type(value) is not int and not isinstance(value, (Size, Area, Quotient)):
                 raise errors.bad_value(expr.span, "a dim is an integer or a size", f"this is {describe(value)}")
             wanted.append(value)
         if tuple(wanted) == shape:
             return
-        where = [i for i, (a, b) in enumerate(zip(wanted, shape)) if a != b]
+        where = [i for i, (a, b) in enumerate(zip(wanted, shape)) if a != b] if len(wanted) == len(shape) else []
         axes = ("axis differs: " if len(where) == 1 else "axes differ: ") + ", ".join(axis_name(i) for i in where)
         span = declared.outputs[where[0]].span if where else declared.span
         notes = [axes, *_counterexample(wanted[where[0]], shape[where[0]])] if where else ["the ranks differ"]
-        shapes = show_shape(tuple(wanted)), show_shape(shape)
+        shapes = f"[{', '.join(map(show, wanted))}]", show_shape(shape)
         raise errors.signature_broken(span, block, *shapes, "\n".join(notes), self.trail())
 
     def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
@@ -293,6 +294,8 @@ class Elaborator(Applier):
             value = asked
             if value is None and default is not None:
                 value = self.whole(default, env, None)
+                if self.settings.larger > 1 and type(value) is int and axis > 1:
+                    value *= self.settings.larger
             if value is None and axis == 0:
                 value = 1
             if value is None:
@@ -352,16 +355,18 @@ def _some(x: Tensor | None) -> Tensor:
     return x
 
 
-def _counterexample(declared: Dim, returned: Dim) -> Iterator[str]:
+def _counterexample(declared: Dim | Quotient, returned: Dim) -> Iterator[str]:
     """Yield an input size at which a block does not return the size that it declares: the first from the default on."""
-    symbol = next((symbols(dim)[0] for dim in (declared, returned) if symbols(dim)), None)
-    if symbol is None or isinstance(declared, Area) or isinstance(returned, Area):
+    top, bottom = (declared.top, declared.bottom) if isinstance(declared, Quotient) else (declared, 1)
+    symbol = next((symbols(dim)[0] for dim in (top, returned) if symbols(dim)), None)
+    if symbol is None or isinstance(top, Area) or isinstance(returned, Area):
         return
-    repeats = prod(dim.period for dim in (declared, returned) if isinstance(dim, Size))
+    repeats = bottom * prod(dim.period for dim in (top, returned) if isinstance(dim, Size))
     for n in range(symbol.default, symbol.default + repeats + 1):
-        left, right = [dim.at(n) if isinstance(dim, Size) else dim for dim in (declared, returned)]
-        if left != right:
-            yield f"at {symbol.name} = {n} it declares {left} and returns {right}"
+        left, right = [dim.at(n) if isinstance(dim, Size) else dim for dim in (top, returned)]
+        if left != right * bottom:
+            exact = str(left // bottom) if left % bottom == 0 else f"{left}/{bottom}"
+            yield f"at {symbol.name} = {n} it declares {exact} and returns {right}"
             return
 
 

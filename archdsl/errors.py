@@ -2,7 +2,8 @@
 
     raise errors.unknown_name(span, "bottlneck", candidates)
 
-A function's docstring is its long explanation. Codes: E01 text, E02 names and values, E03 shapes; none is used twice.
+A function's docstring is its long explanation. Codes: E01 text, E02 names and values, E03 shapes, E04 sweeps, W05
+advice; none is used twice.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 
 LONGEST_NAME, MOST_NAMES = 60, 2000  # that a suggestion is looked for with: comparing names is slow
-CATALOGUE: dict[str, Callable[..., CompileError]] = {}
+CATALOGUE: dict[str, Callable[..., CompileError | Diagnostic]] = {}
 
 
 def error(code: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, CompileError]]:
@@ -29,12 +30,30 @@ def error(code: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, CompileE
             return CompileError(describe(*args, **kwargs).replace(code=code))
 
         build.__doc__, build.__name__ = describe.__doc__, describe.__name__
-        if code in CATALOGUE:
-            raise ValueError(f"two diagnostics have the code {code}")
-        CATALOGUE[code] = build
+        _enter(code, build)
         return build
 
     return register
+
+
+def advice(code: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, Diagnostic]]:
+    """Register a warning under its code; calling the result gives the diagnostic, which stops nothing."""
+
+    def register(describe: Callable[P, Diagnostic]) -> Callable[P, Diagnostic]:
+        def build(*args: P.args, **kwargs: P.kwargs) -> Diagnostic:
+            return describe(*args, **kwargs).replace(code=code)
+
+        build.__doc__, build.__name__ = describe.__doc__, describe.__name__
+        _enter(code, build)
+        return build
+
+    return register
+
+
+def _enter(code: str, build: Callable[..., CompileError | Diagnostic]) -> None:
+    if code in CATALOGUE:
+        raise ValueError(f"two diagnostics have the code {code}")
+    CATALOGUE[code] = build
 
 
 def _simple(title: str, span: Span, label: str = "", *more: Note | Help | Label) -> Diagnostic:
@@ -48,14 +67,38 @@ def _simple(title: str, span: Span, label: str = "", *more: Note | Help | Label)
     )
 
 
+# Operators by the names that they have elsewhere, without `_`, a number of dimensions at the end, and capitals.
+ELSEWHERE = {
+    "avgpooling": "avgpool", "averagepooling": "avgpool", "batchnorm": "bn", "batchnormalization": "bn",
+    "channelshuffle": "shuffle", "concat": "cat", "concatenate": "cat", "convolution": "conv", "convolutional": "conv",
+    "convtranspose": "conv_transpose", "deconv": "conv_transpose", "deconvolution": "conv_transpose", "dense": "linear",
+    "depthwiseconv": "depthwise", "fc": "linear", "fullyconnected": "linear", "gap": "global_avgpool",
+    "globalaveragepooling": "global_avgpool", "groupnorm": "gn", "hsigmoid": "hardsigmoid", "hswish": "hardswish",
+    "innerproduct": "linear", "interpolate": "upsample", "layernorm": "ln", "leakyrelu": "leaky_relu",
+    "localresponsenorm": "lrn", "lrelu": "leaky_relu", "maxpooling": "maxpool", "multiply": "mul", "resize": "upsample",
+    "pass": "identity", "sum": "add", "swish": "silu", "upsampling": "upsample", "zeropad": "pad", "zeropadding": "pad",
+    # and arguments
+    "dilationrate": "dilation", "filters": "out", "kernelsize": "kernel", "negativeslope": "slope",
+    "numgroups": "groups", "outchannels": "out", "outfeatures": "out", "padding": "pad",
+    "units": "out", "usebias": "bias",
+}  # fmt: skip
+
+
 def _did_you_mean(span: Span, name: str, candidates: Iterable[str]) -> list[Help]:
     from difflib import get_close_matches
 
     if len(name) > LONGEST_NAME:
         return []
+    candidates = set(candidates)
+    plain = name.replace("_", "").lower().removesuffix("2d")
+    here = ELSEWHERE.get(plain, plain)
+    if here in candidates:
+        return [Help(f"here it is `{here}`", span, here)]
     near = sorted({c for c in candidates if abs(len(c) - len(name)) <= len(name)})
-    close = get_close_matches(name, near[:MOST_NAMES], n=1, cutoff=0.6)
-    return [Help(f"did you mean `{close[0]}`?", span, close[0])] if close else []
+    close = get_close_matches(name, near[:MOST_NAMES], n=1, cutoff=0.6 if len(name) > 2 else 1)
+    if not close or (close[0][0] != name[0] and not get_close_matches(name, close, cutoff=0.8)):
+        return []  # no suggestion is better than a wrong one
+    return [Help(f"did you mean `{close[0]}`?", span, close[0])]
 
 
 # -------------------------------------------------------------------------------------------------- E01: the text
@@ -64,12 +107,41 @@ def strange_character(span: Span) -> Diagnostic:
     """A character stands where a word, a number or a sign was expected, and no word of the language starts with it.
 
     Strings are written in double quotes: `"same"`, never `'same'`.
+
+    Wrong:
+
+        conv(8, 3, mode='same')
     """
-    character = span.text
-    help = [Help('strings are written in double quotes: "text"')] if character == "'" else []
+    character, text = span.text, span.source.text
+    if character == '"""' or text[max(0, span.start - 2) : span.end] == '"""':
+        quotes = span.replace(start=span.end - 3)
+        return _simple("unclosed docstring", quotes, "these quotes are never closed")
     if character == '"':
         return _simple("unclosed string", span, "this quote is not closed on its line")
-    return _simple(f"unexpected character {character!r}", span, "no word of the language starts with it", *help)
+    title = f"unexpected character {character!r}"
+    return _simple(title, span, "no word of the language starts with it", *_instead(span, character))
+
+
+INSTEAD = {
+    "'": 'strings are written in double quotes: "text"',
+    ";": "each step has its own line, or is chained to the one before by `->`",
+    "!": "`not` negates a condition, `!=` compares",
+    "&": "conditions are joined by `and`",
+    "|": "conditions are joined by `or`, steps by `->`",
+    "^": "`**` is the power",
+}
+
+
+def _instead(span: Span, character: str) -> list[Help]:
+    """Say how something is written that another notation has a character for."""
+    from unicodedata import normalize
+
+    plain = normalize("NFKC", character)
+    if plain != character and plain.isascii() and plain.isprintable():
+        return [Help("write it in ASCII", span, plain)]
+    if character.isalpha():
+        return [Help("names are made of ASCII letters, digits and `_`")]
+    return [Help(INSTEAD[character])] if character in INSTEAD else []
 
 
 @error("E0102")
@@ -77,6 +149,10 @@ def unclosed(span: Span, closing: str, further: Span | None = None) -> Diagnosti
     """A bracket is opened and the text ends before it is closed.
 
     Inside brackets a line continues on the next one, so the mistake can lie far above the end of the file.
+
+    Wrong:
+
+        conv(8, 3 -> relu
     """
     more = [Label(further, "this does not belong inside it")] if further is not None else []
     return _simple(
@@ -86,7 +162,12 @@ def unclosed(span: Span, closing: str, further: Span | None = None) -> Diagnosti
 
 @error("E0103")
 def unbalanced(span: Span, opened: Sequence[tuple[str, int]]) -> Diagnostic:
-    """A closing bracket has no opening one, or closes a bracket of another kind."""
+    """A closing bracket has no opening one, or closes a bracket of another kind.
+
+    Wrong:
+
+        conv(8, 3)) -> relu
+    """
     more: list[Label | Note] = []
     if opened:
         word, start = opened[-1]
@@ -96,16 +177,28 @@ def unbalanced(span: Span, opened: Sequence[tuple[str, int]]) -> Diagnostic:
 
 @error("E0104")
 def mixed_tabs(span: Span) -> Diagnostic:
-    """Tabs and spaces are mixed in indentation, so that what a reader sees is not what the line structure is.
+    r"""Tabs and spaces are mixed in indentation, so that what a reader sees is not what the line structure is.
 
     Indent with spaces, or with tabs, throughout a file.
+
+    Wrong:
+
+        conv(8, 3)
+        \trelu
     """
     return _simple("tabs and spaces are mixed in indentation", span, "", Help("indent every line with spaces"))
 
 
 @error("E0105")
 def odd_dedent(span: Span, columns: list[int]) -> Diagnostic:
-    """A line is indented less than the line before it, but does not line up with any line that opened a body."""
+    """A line is indented less than the line before it, but does not line up with any line that opened a body.
+
+    Wrong:
+
+        if image.channels == 3:
+            relu
+          silu
+    """
     at = " or ".join(str(c + 1) for c in columns)
     return _simple("indentation matches no body", span, f"a line here starts at column {at}")
 
@@ -115,13 +208,22 @@ def too_deep(span: Span, what: str, limit: int) -> Diagnostic:
     """Brackets, bodies or expressions are nested deeper than the language allows.
 
     The limits keep the time and memory of a check bounded, so that a stranger's file is safe to check.
+
+    Wrong:
+
+        conv(-----------------------------------------------------------------------------------------------------8, 3)
     """
     return _simple(f"too many {what} inside one another", span, f"the limit is {limit}")
 
 
 @error("E0107")
 def unexpected(span: Span, found: str, expected: list[str], hint: str = "") -> Diagnostic:
-    """The text is not a sentence of the language: something else was expected at this place."""
+    """The text is not a sentence of the language: something else was expected at this place.
+
+    Wrong:
+
+        conv(8 3)
+    """
     wanted = ", ".join(expected[:-1]) + (" or " if len(expected) > 1 else "") + expected[-1] if expected else ""
     notes = [Help(hint)] if hint else []
     return _simple(f"unexpected {found}", span, f"expected {wanted}" if wanted and len(expected) <= 8 else "", *notes)
@@ -129,13 +231,23 @@ def unexpected(span: Span, found: str, expected: list[str], hint: str = "") -> D
 
 @error("E0108")
 def unreadable(span: Span, reason: str, hint: str = "") -> Diagnostic:
-    """A file cannot be used: it is missing, a directory, not text in UTF-8, too large, or holds no definition."""
+    """A file cannot be used: it is missing, a directory, not text in UTF-8, too large, or holds no definition.
+
+    Wrong:
+
+        $ archdsl check missing.arch
+    """
     return _simple(reason, span, "", *([Help(hint)] if hint else []))
 
 
 @error("E0109")
 def no_network(span: Span, name: str, candidates: Sequence[str]) -> Diagnostic:
-    """A name is neither a bundled network nor the path of a file."""
+    """A name is neither a bundled network nor the path of a file.
+
+    Wrong:
+
+        $ archdsl check resnet5O
+    """
     close = [Help(h.text) for h in _did_you_mean(span, name, candidates)]
     listing = Help("`archdsl list` shows the bundled networks")
     return _simple(f"no network or file `{name}`", span, "", *(close or [listing]))
@@ -143,26 +255,55 @@ def no_network(span: Span, name: str, candidates: Sequence[str]) -> Diagnostic:
 
 @error("E0110")
 def unwritable(path: str, reason: str) -> Diagnostic:
-    """The output cannot be written. Nothing that was there before is touched."""
+    """The output cannot be written. Nothing that was there before is touched.
+
+    Wrong:
+
+        $ archdsl compile lenet5 -o no/such/folder/lenet5.py
+    """
     return _simple(f"cannot write `{path}`: {reason}", Span(Source(path, ""), 0, 0))
 
 
 @error("E0111")
 def bad_option(option: str, text: str, expected: str) -> Diagnostic:
-    """An option of the command line cannot be read."""
+    """An option of the command line cannot be read.
+
+    Wrong:
+
+        $ archdsl check lenet5 --input 28x28x?
+    """
     return _simple(f"`{option} {text}` cannot be read", Span(Source(option, text), 0, len(text)), expected)
 
 
 # -------------------------------------------------------------------------------------------------- E02: names, values
 @error("E0201")
-def unknown_name(span: Span, name: str, candidates: Iterable[str]) -> Diagnostic:
-    """A name is used that nothing defines: no operator, block, parameter or binding, here or above."""
+def unknown_name(span: Span, name: str, candidates: Iterable[str], label: Span | None = None) -> Diagnostic:
+    """A name is used that nothing defines: no operator, block, parameter or binding, here or above.
+
+    A label is no such name: `stem: conv(64, 7)` names the module, `stem = x` behind it names the tensor.
+
+    Wrong:
+
+        conv(8, 3) -> rely
+    """
+    if label is not None:
+        first = Label(label, "this labels a step, and binds no name")
+        bind = Help(f"bind the tensor behind it: `{name} = x`")
+        return _simple(f"unknown name `{name}`", span, "no tensor has this name", first, bind)
+    if name in ("nn", "torch", "F", "keras", "layers", "tf", "self"):
+        alone = Help("operators stand alone: `conv(64, 3) -> bn -> relu`")
+        return _simple(f"unknown name `{name}`", span, "nothing here has this name", alone)
     return _simple(f"unknown name `{name}`", span, "nothing here has this name", *_did_you_mean(span, name, candidates))
 
 
 @error("E0202")
 def unknown_argument(span: Span, callee: str, name: str, signature: str, candidates: Iterable[str]) -> Diagnostic:
-    """A call names a parameter that the operator, block or function does not have."""
+    """A call names a parameter that the operator, block or function does not have.
+
+    Wrong:
+
+        conv(8, 3, strid=2)
+    """
     return _simple(
         f"`{callee}` has no argument `{name}`",
         span,
@@ -177,6 +318,10 @@ def missing_argument(span: Span, callee: str, name: str, signature: str) -> Diag
     """A call that leaves a required parameter open is a partial application: a value to be completed by a later call.
 
     It cannot be used as a step, because it is not yet known what it does.
+
+    Wrong:
+
+        conv(8)
     """
     return _simple(
         f"`{callee}` needs `{name}`",
@@ -188,14 +333,27 @@ def missing_argument(span: Span, callee: str, name: str, signature: str) -> Diag
 
 @error("E0204")
 def too_many_arguments(span: Span, callee: str, signature: str) -> Diagnostic:
-    """A call gives more values than there are parameters left to take them."""
+    """A call gives more values than there are parameters left to take them.
+
+    Wrong:
+
+        relu(1)
+    """
     return _simple(f"too many arguments for `{callee}`", span, "nothing takes this", Note(f"`{callee}({signature})`"))
 
 
 @error("E0205")
 def bad_argument(span: Span, callee: str, name: str, reason: str, got: str) -> Diagnostic:
-    """An argument is of the wrong kind, or out of its range."""
-    return _simple(f"`{name}` of `{callee}` {reason}", span, f"this is {got}")
+    """An argument is of the wrong kind, or out of its range.
+
+    Wrong:
+
+        conv(0, 3)
+    """
+    words = reason.split('"')[1::2]  # those that may be chosen from
+    close = _did_you_mean(span, span.text.strip('"'), words) if span.text.startswith('"') else []
+    edits = [h.replace(text=f'did you mean "{h.replacement}"?', replacement=f'"{h.replacement}"') for h in close]
+    return _simple(f"`{name}` of `{callee}` {reason}", span, f"this is {got}", *edits)
 
 
 @error("E0206")
@@ -203,6 +361,11 @@ def bound_twice(span: Span, name: str, first: Span | None) -> Diagnostic:
     """A name is bound twice in one scope. There is no mutation: each name has one meaning.
 
     In a loop, interpolate the name: `skip{i} = x`.
+
+    Wrong:
+
+        skip = x
+        skip = x -> relu
     """
     more = [Label(first, "first bound here")] if first else []
     return _simple(f"`{name}` is bound twice", span, "bound again here", *more)
@@ -210,21 +373,40 @@ def bound_twice(span: Span, name: str, first: Span | None) -> Diagnostic:
 
 @error("E0207")
 def not_a_pipeline(span: Span, got: str) -> Diagnostic:
-    """A step must be a pipeline (an operator, a block, a chain, a sequence) or a tensor; a plain value does nothing."""
-    return _simple("a step must be a pipeline", span, f"this is {got}")
+    """A step must be a pipeline (an operator, a block, a chain, a sequence) or a tensor; a plain value does nothing.
+
+    Wrong:
+
+        2 + 2
+    """
+    more = [Help('a docstring stands in three quotes: """text"""')] if span.text.startswith('"') else []
+    return _simple("a step must be a pipeline", span, f"this is {got}", *more)
 
 
 @error("E0208")
 def not_callable(span: Span, got: str, hides: str = "") -> Diagnostic:
-    """Only operators, blocks, nets and functions can be called; a parameter hides an operator of its name."""
+    """Only operators, blocks, nets and functions can be called; a parameter hides an operator of its name.
+
+    Wrong:
+
+        width = 8
+        width(3)
+    """
     more = [Note(f"the name that is bound here hides the operator `{hides}`")] if hides else []
     return _simple("this cannot be called", span, f"this is {got}", *more)
 
 
 @error("E0209")
-def bad_operands(span: Span, sign: str, left: str, right: str) -> Diagnostic:
-    """An arithmetic sign or a comparison stands between values that it is not defined for."""
-    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}")
+def bad_operands(span: Span, sign: str, left: str, right: str, tensors: bool = False) -> Diagnostic:
+    """An arithmetic sign or a comparison stands between values that it is not defined for.
+
+    Wrong:
+
+        conv(8 * "a", 3)
+    """
+    word = {"+": "add", "*": "mul"}.get(sign) if tensors else None
+    more = [Help(f"`{word}(a, b)` joins what two branches make")] if word else []
+    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}", *more)
 
 
 @error("E0210")
@@ -232,13 +414,22 @@ def not_whole(span: Span, value: str) -> Diagnostic:
     """A quotient is used where an integer is needed, and it is not one: `/` is exact.
 
     Use `//` to round down, or `ceil`, `round`, `floor` around the quotient.
+
+    Wrong:
+
+        conv(7 / 2, 3)
     """
     return _simple(f"{value} is not a whole number", span, "", Help("`//` rounds down; `ceil(a / b)` rounds up"))
 
 
 @error("E0211")
 def number_too_large(span: Span) -> Diagnostic:
-    """A number leaves the range of 64-bit integers, far beyond any size, count or cost of a network."""
+    """A number leaves the range of 64-bit integers, far beyond any size, count or cost of a network.
+
+    Wrong:
+
+        conv(10**30, 3)
+    """
     return _simple("number too large", span, "beyond 64 bits")
 
 
@@ -247,6 +438,10 @@ def limit_exceeded(span: Span, what: str, count: str, limit: int) -> Diagnostic:
     """A loop, list or network is larger than the compiler expands.
 
     The limits are far above published networks and keep a check bounded in time and memory.
+
+    Wrong:
+
+        relu * 10**9
     """
     return _simple(f"{what}: {count}", span, f"the limit is {limit}")
 
@@ -255,6 +450,10 @@ def limit_exceeded(span: Span, what: str, count: str, limit: int) -> Diagnostic:
 def bad_label(span: Span, name: str, why: str) -> Diagnostic:
     """A label becomes an attribute of the generated `nn.Module`, so it can be neither a Python keyword nor a name
     that every module already uses, such as `train` or `forward`.
+
+    Wrong:
+
+        class: conv(8, 3)
     """
     return _simple(f"`{name}` cannot be a label", span, why, Help(f"call it `{name}_`"))
 
@@ -265,19 +464,37 @@ def label_twice(span: Span, name: str, first: Span) -> Diagnostic:
 
     To share the weights of one step, bind it to a name once and use that name twice; to name several, interpolate:
     `conv{i}: ...`.
+
+    Wrong:
+
+        stem: conv(8, 3)
+        stem: conv(8, 3)
     """
+    if span == first:
+        number = Help(f"number them: `{name}{{i}}: ...`, where `i` counts the passes")
+        return _simple(f"two steps are labelled `{name}`", span, "a different step in each pass of a loop", number)
     return _simple(f"two steps are labelled `{name}`", span, "a different step", Label(first, "the first one"))
 
 
 @error("E0215")
 def requirement(span: Span, message: str) -> Diagnostic:
-    """A `require` statement of the text does not hold; the message is its author's."""
+    """A `require` statement of the text does not hold; the message is its author's.
+
+    Wrong:
+
+        require x.channels == 1, "expects grey images"
+    """
     return _simple(message, span, "this requirement does not hold")
 
 
 @error("E0216")
 def no_module(span: Span, name: str, candidates: Iterable[str]) -> Diagnostic:
-    """An import names a file that is neither beside the importing one nor in the bundled gallery."""
+    """An import names a file that is neither beside the importing one nor in the bundled gallery.
+
+    Wrong:
+
+        from resnet5O import bottleneck
+    """
     return _simple(
         f"no architecture file `{name}`", span, "neither a sibling nor bundled", *_did_you_mean(span, name, candidates)
     )
@@ -285,25 +502,54 @@ def no_module(span: Span, name: str, candidates: Iterable[str]) -> Diagnostic:
 
 @error("E0217")
 def import_circle(span: Span, chain: list[str]) -> Diagnostic:
-    """Files import one another in a circle."""
+    """Files import one another in a circle.
+
+    Wrong:
+
+        from example import stem
+
+        block stem:
+            relu
+    """
     return _simple("files import one another in a circle", span, "", Note(" -> ".join(chain)))
 
 
 @error("E0218")
 def endless(span: Span, name: str, limit: int) -> Diagnostic:
-    """A block, function or net calls itself without an end. Recursion must be ended by a condition, within a depth."""
+    """A block, function or net calls itself without an end. Recursion must be ended by a condition, within a depth.
+
+    Wrong:
+
+        block endless:
+            relu -> endless
+
+        net example:
+            input image: [N, 3, H=32, W=32]
+            endless
+    """
     return _simple(f"`{name}` calls itself without an end", span, f"{limit} calls deep", Help("end it with an `if`"))
 
 
 @error("E0219")
 def symbolic_condition(span: Span, text: str) -> Diagnostic:
-    """A condition depends on an input size that is still symbolic, so it is neither true nor false for all sizes."""
+    """A condition depends on an input size that is still symbolic, so it is neither true nor false for all sizes.
+
+    Wrong:
+
+        if x.height > 100:
+            maxpool(2)
+    """
     return _simple("this condition depends on the input size", span, f"`{text}` is not the same for every input size")
 
 
 @error("E0220")
 def which_net(span: Span, asked: str, candidates: Sequence[str]) -> Diagnostic:
-    """A file has no net, or not the net that was asked for."""
+    """A file has no net, or not the net that was asked for.
+
+    Wrong:
+
+        $ archdsl check lenet5 --net lenet
+    """
     if not candidates:
         return _simple("this file defines no net", span, "", Help("add one: `net name(classes=10):`"))
     have = ", ".join(f"`{c}`" for c in candidates[:20])
@@ -313,7 +559,13 @@ def which_net(span: Span, asked: str, candidates: Sequence[str]) -> Diagnostic:
 
 @error("E0221")
 def no_tensor(span: Span, what: str) -> Diagnostic:
-    """A step stands where no tensor has arrived: a net must declare its `input` first."""
+    """A step stands where no tensor has arrived: a net must declare its `input` first.
+
+    Wrong:
+
+        net example:
+            conv(8, 3)
+    """
     return _simple(what, span, "no tensor reaches this", Help("declare `input image: [N, 3, H=224, W=224]` first"))
 
 
@@ -321,6 +573,10 @@ def no_tensor(span: Span, what: str) -> Diagnostic:
 def unknown_attribute(span: Span, what: str, name: str, candidates: Iterable[str]) -> Diagnostic:
     """A value has no attribute of this name: tensors have `channels height width` and the labels of the net or block
     that made them, records have the names of their outputs.
+
+    Wrong:
+
+        conv(x.chanels, 3)
     """
     have = sorted(set(candidates))
     return _simple(
@@ -334,19 +590,37 @@ def unknown_attribute(span: Span, what: str, name: str, candidates: Iterable[str
 
 @error("E0223")
 def bad_index(span: Span, reason: str) -> Diagnostic:
-    """An index lies outside its list, or is not an integer."""
+    """An index lies outside its list, or is not an integer.
+
+    Wrong:
+
+        widths = [8, 16]
+        conv(widths[2], 3)
+    """
     return _simple(reason, span)
 
 
 @error("E0224")
 def bad_value(span: Span, reason: str, label: str = "") -> Diagnostic:
-    """A value is not of the kind that is needed here."""
+    """A value is not of the kind that is needed here.
+
+    Wrong:
+
+        for c in 3:
+            conv(c, 3)
+    """
     return _simple(reason, span, label)
 
 
 @error("E0225")
 def misplaced(span: Span, what: str, where: str) -> Diagnostic:
-    """A statement stands where it has no meaning."""
+    """A statement stands where it has no meaning.
+
+    Wrong:
+
+        relu
+        input mask: [N, 1, H, W]
+    """
     return _simple(f"{what} cannot stand here", span, where)
 
 
@@ -354,26 +628,53 @@ def misplaced(span: Span, what: str, where: str) -> Diagnostic:
 def bad_input(span: Span, reason: str, hint: str = "") -> Diagnostic:
     """An input declaration, or the input size that was asked for, does not fit: `[N, 3, H=224, W=224]` has a batch,
     a number of channels, and two sizes with their defaults.
+
+    Wrong:
+
+        net example:
+            input image: [N, 3, H, W]
+            relu
     """
     return _simple(reason, span, "", *([Help(hint)] if hint else []))
 
 
 @error("E0227")
 def unknown_parameter(span: Span, net: str, name: str, signature: str, candidates: Iterable[str]) -> Diagnostic:
-    """A net is given a parameter that it does not declare."""
+    """A net is given a parameter that it does not declare.
+
+    Wrong:
+
+        $ archdsl check lenet5 --set clases=10
+    """
     close = [Help(h.text) for h in _did_you_mean(span, name, candidates)]
+    if not close and name in ("in_channels", "in_chans", "channels"):
+        close = [Help("`--input 1x1x224x224` has one channel, and `in_channels=1` in Python")]
     return _simple(f"`{net}` has no parameter `{name}`", span, "", Note(f"`{net}({signature})`"), *close)
 
 
 @error("E0228")
 def duplicate_definition(span: Span, name: str, first: Span) -> Diagnostic:
-    """Two definitions of one file have the same name."""
+    """Two definitions of one file have the same name.
+
+    Wrong:
+
+        block a:
+            relu
+
+        block a:
+            silu
+    """
     return _simple(f"`{name}` is defined twice", span, "defined again here", Label(first, "first defined here"))
 
 
 @error("E0229")
 def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str]) -> Diagnostic:
-    """A result that was asked for by name, with `outputs=` or `--outputs`, is no labelled step of the net."""
+    """A result that was asked for by name, with `outputs=` or `--outputs`, is no labelled step of the net.
+
+    Wrong:
+
+        $ archdsl check lenet5 --outputs conv9
+    """
     have = list(dict.fromkeys(candidates))
     return _simple(
         f"the net cannot return `{name}`",
@@ -384,6 +685,18 @@ def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str]) ->
     )
 
 
+@error("E0230")
+def x_is_bound(span: Span) -> Diagnostic:
+    """`x` is the tensor that reaches a step: every step gives it a new meaning, so no line has to bind it.
+
+    Wrong:
+
+        x = conv(8, 3)
+    """
+    write = Help("write the step alone; `skip = x` keeps a tensor under a name")
+    return _simple("`x` is the tensor that reaches a step, and cannot be bound", span, "leave it out", write)
+
+
 # -------------------------------------------------------------------------------------------------- E03: shapes
 @error("E0301")
 def shape_fault(
@@ -392,6 +705,10 @@ def shape_fault(
     """An operator cannot be applied to the tensors that reach it: the sizes do not fit.
 
     The labels show what arrives, the notes from which block it was called, and with which arguments.
+
+    Wrong:
+
+        conv(8, 3, groups=2)
     """
     return _simple(title, span, label, *labels, *notes, *help)
 
@@ -400,7 +717,12 @@ def shape_fault(
 def shapes_differ(
     span: Span, title: str, label: str, labels: Sequence[Label], notes: Sequence[Note], help: Sequence[Help]
 ) -> Diagnostic:
-    """The operands of `add`, `mul` or `cat` have sizes that do not agree."""
+    """The operands of `add`, `mul` or `cat` have sizes that do not agree.
+
+    Wrong:
+
+        add(conv(8, 3), identity)
+    """
     return _simple(title, span, label, *labels, *notes, *help)
 
 
@@ -409,26 +731,45 @@ def signature_broken(span: Span, block: str, expected: str, got: str, axes: str,
     """A block declares the shape of its result, and its body gives another.
 
     The signature is checked as a formula: it must hold for every input size, not only for the default one.
+
+    Wrong:
+
+        block half(c) [N, C, H, W] -> [N, c, H / 2, W / 2]:
+            conv(c, 3, stride=2)
+
+        net example:
+            input image: [N, 3, H=32, W=32]
+            half(8)
     """
-    width = max(len(expected), len(got))
     return _simple(
         f"`{block}` does not return what its signature says",
         span,
         "declared here",
-        Note(f"declared  {expected:>{width}}\nreturned  {got:>{width}}\n{axes}"),
+        Note(f"declared  {expected}\nreturned  {got}\n{axes}"),
         *notes,
     )
 
 
 @error("E0304")
 def size_limits(span: Span, reason: str, notes: Sequence[Note]) -> Diagnostic:
-    """A size cannot be expressed exactly as a function of one input size."""
+    """A size cannot be expressed exactly as a function of one input size.
+
+    Wrong:
+
+        maxpool(2, 32768)
+    """
     return _simple(reason, span, "", *notes)
 
 
 @error("E0305")
 def shared_weights(span: Span, name: str, first: Span) -> Diagnostic:
-    """One labelled step is used on two inputs, so its weights are shared, but the inputs need different weights."""
+    """One labelled step is used on two inputs, so its weights are shared, but the inputs need different weights.
+
+    Wrong:
+
+        shared = stem: conv(8, 3)
+        shared -> shared
+    """
     return _simple(
         f"`{name}` cannot share its weights here",
         span,
@@ -446,19 +787,34 @@ def place_of(name: str) -> Span:
 
 @error("E0401")
 def empty_grid(option: str, text: str, reason: str) -> Diagnostic:
-    """A sweep or a search has nothing to try: a parameter without values, or a sample of none."""
+    """A sweep or a search has nothing to try: a parameter without values, or a sample of none.
+
+    Wrong:
+
+        $ archdsl sweep lenet5 --set classes=1..10
+    """
     return _simple(f"nothing to try: {reason}", Span(Source(option, text), 0, len(text)), "no value here")
 
 
 @error("E0402")
 def nothing_legal(place: Span, count: int, first: str) -> Diagnostic:
-    """Every setting of a sweep or a search is illegal: the network cannot be built with any of them."""
+    """Every setting of a sweep or a search is illegal: the network cannot be built with any of them.
+
+    Wrong:
+
+        $ archdsl search lenet5 --set classes=0,-1 --budget "params <= 1M"
+    """
     return _simple(f"none of the {count} settings is legal", place, "", Note(f"the first one: {first}"))
 
 
 @error("E0403")
 def unmet_budget(budget: str, tried: int, limits: Sequence[str], settings: str) -> Diagnostic:
-    """No setting of a search meets its budget. The note shows the one that misses it by the least factor."""
+    """No setting of a search meets its budget. The note shows the one that misses it by the least factor.
+
+    Wrong:
+
+        $ archdsl search lenet5 --set classes=10,20 --budget "params <= 1k"
+    """
     place = Span(Source("--budget", budget), 0, len(budget))
     notes = [Note("\n".join([f"closest: {settings}", *limits]))]
     return _simple(f"none of {tried:,} settings meets the budget", place, "", *notes)
@@ -468,6 +824,10 @@ def unmet_budget(budget: str, tried: int, limits: Sequence[str], settings: str) 
 def bad_expression(option: str, text: str, reason: str, names: Sequence[str]) -> Diagnostic:
     """A budget or a goal cannot be read: `macs <= 400M, memory <= 60MB`, or any arithmetic over figures and
     parameters.
+
+    Wrong:
+
+        $ archdsl search lenet5 --set classes=10,20 --budget "parms <= 1M"
     """
     return _simple(
         f"`{option}` cannot be read: {reason}",
@@ -479,13 +839,185 @@ def bad_expression(option: str, text: str, reason: str, names: Sequence[str]) ->
 
 @error("E0405")
 def other_search(path: str) -> Diagnostic:
-    """A state file belongs to a search with other settings, so it cannot be continued with these."""
+    """A state file belongs to a search with other settings, so it cannot be continued with these.
+
+    Wrong:
+
+        $ archdsl search lenet5 --set classes=10,20 --budget "params <= 1M" --state lenet5.arch
+    """
     place = Span(Source(path, ""), 0, 0)
     return _simple(f"`{path}` is the state of another search", place, "", Help("name another file, or remove this one"))
 
 
 @error("E0406")
 def missing_extra(package: str, extra: str) -> Diagnostic:
-    """A command needs a package that is not installed."""
+    """A command needs a package that is not installed.
+
+    Wrong:
+
+        $ archdsl sweep lenet5 --set classes=10,20 --figures params,macs --plot sweep.svg
+    """
     place = Span(Source(package, ""), 0, 0)
     return _simple(f"this needs {package}", place, "", Help(f"`pip install 'archdsl[{extra}]'`"))
+
+
+# -------------------------------------------------------------------------------------------------- W05: advice
+@advice("W0501")
+def unused(span: Span, title: str) -> Diagnostic:
+    """An import, a parameter, a name that is bound, or an input of a net is mentioned nowhere.
+
+    Often the name that should stand somewhere else: a width that is written as a number after all.
+
+    Wrong:
+
+        width = 8
+        conv(16, 3)
+    """
+    return _simple(title, span, "nothing mentions it", Help("use it, or leave it out"))
+
+
+@advice("W0502")
+def constant_condition(span: Span, value: bool) -> Diagnostic:
+    """A condition is decided by the text alone: one arm of it can never be taken, or it changes nothing.
+
+    Wrong:
+
+        if 1 > 2:
+            relu
+    """
+    label = "it can be left out, with any `else`" if value else "what it guards is never built"
+    return _simple(f"this condition is always {str(value).lower()}", span, label)
+
+
+@advice("W0503")
+def bias_before_norm(span: Span, operator: str, norm: Span) -> Diagnostic:
+    """A bias is added right before a norm that subtracts the mean of each channel: it has no effect, and is trained,
+    stored and added all the same (Ioffe & Szegedy 2015, section 3.2).
+
+    `default conv(bias=false)` at the top of a file says so for all its convolutions. Published weights may have the
+    bias, and then a text that loads them needs it: `# allow W0503` on the line, or above it, says so.
+
+    Wrong:
+
+        conv(8, 3) -> bn
+    """
+    edit = []
+    text = span.text
+    if "bias=true" in text:
+        edit = [Help("leave the bias out", span, text.replace("bias=true", "bias=false"))]
+    elif text.endswith(")") and text.startswith(operator):
+        edit = [Help("leave the bias out", span, f"{text[:-1]}, bias=false)")]
+    return _simple(
+        f"the bias of this `{operator}` has no effect",
+        span,
+        "adds a constant to each channel",
+        Label(norm, "subtracts the mean of each channel"),
+        *edit,
+    )
+
+
+@advice("W0504")
+def skipped_pixels(span: Span, read: int, of: int, others: Sequence[Span]) -> Diagnostic:
+    """A window steps further than it reaches, and nothing else reads what it steps over: the pixels between are
+    computed and thrown away.
+
+    A projection `conv(c, 1, stride=2)` beside a branch that reads every pixel is no such case.
+
+    Wrong:
+
+        conv(8, 1, stride=2)
+    """
+    more = [Label(other, "reads the same ones") for other in others[:3] if other.source is span.source]
+    title = f"only {read} of {of} pixels are read here"
+    return _simple(title, span, "the stride is larger than the window", *more, Help("let the window cover its stride"))
+
+
+@advice("W0505")
+def unused_result(span: Span) -> Diagnostic:
+    """A step computes what no result of the network depends on. Its weights are never trained.
+
+    Wrong:
+
+        output features = x -> relu
+        conv(8, 3)
+    """
+    return _simple("nothing uses the result of this step", span, "no output depends on it")
+
+
+@advice("W0506")
+def untaken_output(span: Span, block: str, name: str) -> Diagnostic:
+    """A block has an output that nothing takes, in any of the networks of the file: `y = b` and then `y.aux` does.
+
+    Wrong:
+
+        block b:
+            output main = x -> relu
+            output extra = x -> conv(8, 3)
+
+        net example:
+            input image: [N, 3, H=32, W=32]
+            b
+    """
+    return _simple(f"nothing takes the output `{name}` of `{block}`", span, f"no `.{name}` reads it")
+
+
+@advice("W0507")
+def odd_groups(span: Span, channels: int, depthwise: bool, vector: int) -> Diagnostic:
+    """The channels of a group, or of a depthwise convolution, are no whole vectors of 16 bytes, so that 16-bit values
+    are loaded in smaller pieces: up to 8 times as many loads, for the same bytes.
+
+    Wrong:
+
+        conv(12, 3) -> depthwise(3)
+    """
+    near = channels - channels % vector, channels + vector - channels % vector
+    count = f"{channels} channels" if depthwise else f"{channels} channels in a group"
+    return _simple(
+        f"{count}, not a multiple of {vector}",
+        span,
+        "16-bit values are loaded in pieces of less than 16 bytes",
+        Help(f"the nearest multiples are {near[0]} and {near[1]}" if near[0] else f"{near[1]} would be whole vectors"),
+    )
+
+
+@advice("W0508")
+def repeated_condition(span: Span, first: Span) -> Diagnostic:
+    """A condition stands a second time in one `if`: its arm is never taken, since the first one was.
+
+    Wrong:
+
+        if x.channels == 3:
+            relu
+        elif x.channels == 3:
+            silu
+    """
+    return _simple("this arm is never taken", span, "the same condition again", Label(first, "taken here"))
+
+
+@advice("W0509")
+def huge_window(span: Span, height: int, width: int) -> Diagnostic:
+    """A convolution has a window far larger than those of published networks. Often its first value was meant to be
+    the number of input channels, as PyTorch has it; here that number is known, and not written.
+
+    Wrong:
+
+        conv(3, 64, 3)
+    """
+    return _simple(
+        f"a window of {height}x{width}",
+        span,
+        "its values are `out, kernel, stride`",
+        Help("input channels are not written: `conv(64, 3)`"),
+    )
+
+
+@advice("W0510")
+def lonely_branch(span: Span, combinator: str) -> Diagnostic:
+    """A combinator has no second branch, so it combines nothing. Every branch is a value in its parentheses, or a line
+    under it; the tensor itself is the branch `identity`.
+
+    Wrong:
+
+        add(conv(3, 3) -> relu)
+    """
+    return _simple(f"this `{combinator}` combines nothing", span, "one branch", Help("`identity` is the input itself"))

@@ -158,7 +158,11 @@ class Evaluator:
             if name in words:
                 return words[name]
         names = (env.visible() if env else []) + [*OPS, *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
-        raise errors.unknown_name(span, name, names)
+        raise errors.unknown_name(span, name, names, self.labelled_at(name) if env else None)
+
+    def labelled_at(self, name: str) -> Span | None:
+        """Return where a step of the body under way has this label; see `archdsl.steps`."""
+        return None
 
     def definition(self, file: File, name: str, span: Span) -> Any:
         """Return the value of a definition of a file."""
@@ -231,7 +235,7 @@ class Evaluator:
     def bind(self, name: str, value: Any, env: Env, span: Span) -> None:
         """Bind a name in a scope, once."""
         if name in RESERVED:
-            raise errors.bad_value(span, f"`{name}` is the tensor that reaches a step and cannot be bound")
+            raise errors.x_is_bound(span)
         if name in env.names:
             raise errors.bound_twice(span, name, env.places.get(name))
         env.names[name] = value
@@ -494,7 +498,8 @@ class Evaluator:
                 bounded(len(left) + len(right), "a text is too long")
                 return left + right
             if not _is_number(left) or not _is_number(right):
-                raise errors.bad_operands(span, sign, describe(left), describe(right))
+                tensors = any(isinstance(side, Tensor) or is_pipeline(side) for side in (left, right))
+                raise errors.bad_operands(span, sign, describe(left), describe(right), tensors)
             return _checked(_ARITHMETIC[sign](left, right), span)
         except ZeroDivisionError:
             raise errors.bad_value(span, "division by zero") from None

@@ -1,4 +1,4 @@
-"""The generated sections of `docs/language.md`: operators, functions, initializers, limits and the grammar.
+"""The generated sections of the docs: operators, functions, initializers, limits, the grammar and diagnostics.
 
 `make manual`, or `python -m archdsl.manual`, rewrites them, and a test holds them current, so the reference cannot say
 what the compiler does not do.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import re
 from importlib import import_module
+from inspect import getdoc
 
+from archdsl.errors import CATALOGUE
 from archdsl.functions import FUNCTIONS
 from archdsl.grammar import GRAMMAR
 from archdsl.initializers import ROWS
@@ -53,8 +55,12 @@ NUMBERS = {
 }  # fmt: skip
 
 
-def sections() -> dict[str, str]:
-    """Return the generated sections by name."""
+def sections() -> dict[str, dict[str, str]]:
+    """Return the generated sections of each page by name."""
+    return {"language.md": _language(), "diagnostics.md": {"codes": "\n".join(map(_code, CATALOGUE))}}
+
+
+def _language() -> dict[str, str]:
     return {
         "operators": "\n\n".join(
             operator(cls) for name, cls in {**OPS, **WRAPPERS}.items() if name not in WITHIN_COMBINATORS
@@ -66,13 +72,13 @@ def sections() -> dict[str, str]:
     }
 
 
-def updated(page: str) -> str:
-    """Return a page with its generated sections rewritten."""
-    for name, text in sections().items():
-        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
+def updated(name: str, page: str) -> str:
+    """Return the text of a page with its generated sections rewritten."""
+    for section, text in sections()[name].items():
+        pattern = rf"(<!-- generated: {section} -->\n).*?(<!-- end -->)"
         page, count = re.subn(pattern, lambda m, t=text: f"{m[1]}{t}\n{m[2]}", page, flags=re.DOTALL)  # type: ignore[misc]
         if count != 1:
-            raise ValueError(f"the page must have one section `{name}`")
+            raise ValueError(f"the page must have one section `{section}`")
     return page
 
 
@@ -128,13 +134,21 @@ def _grammar() -> str:
         return file.read()
 
 
-def write(path: str) -> None:
-    """Rewrite the generated sections of a page."""
-    with open(path, encoding="utf-8") as file:
-        page = file.read()
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(updated(page))
+def _code(code: str) -> str:
+    """Return one line of the list of codes: the first sentence of what `archdsl explain` says."""
+    first = " ".join((getdoc(CATALOGUE[code]) or "").split("\n\n")[0].split())
+    return f"- **{code}** {first}"
+
+
+def write(folder: str) -> None:
+    """Rewrite the generated sections of the pages in a folder."""
+    for name in sections():
+        path = os.path.join(folder, name)
+        with open(path, encoding="utf-8") as file:
+            page = file.read()
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(updated(name, page))
 
 
 if __name__ == "__main__":
-    write(os.path.join(os.path.dirname(folder_of("archdsl.grammars")), "docs", "language.md"))
+    write(os.path.join(os.path.dirname(folder_of("archdsl.grammars")), "docs"))

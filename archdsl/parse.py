@@ -6,6 +6,8 @@ The driver is the textbook one; `Tables` come from Lark (`archdsl.grammar`). Kee
 
 from __future__ import annotations
 
+import re
+
 from archdsl import errors, grammar, syntax
 from archdsl.lexer import CLOSING, OPENING, Lexer
 from archdsl.source import Source, Span
@@ -177,6 +179,8 @@ SIGNS = frozenset("COMPARE ADDITIVE MULTIPLICATIVE MINUS IF AND OR IN __ANON_0 _
 
 def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
     kind, word, start, end = token
+    if source.text.startswith('"""', start):
+        return errors.strange_character(Span(source, start, start + 3))
     found = WORDS.get(kind, "") if not word else f"`{word}`" if len(word) < 30 else WORDS.get(kind, "text")
     if kind in ("_NL", "$END", "_DEDENT"):
         start = end = max(0, len(source.text[:start].rstrip()))
@@ -186,7 +190,7 @@ def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
     if opened is not None and _starts_statement(place, opened):
         return errors.unclosed(opened, OPENING[opened.text], place)
     still = f"the `{opened.text}` of line {opened.line} is still open here" if opened is not None else ""
-    return errors.unexpected(place, found, _wanted(terminals), _hint(kind, word, row) or still)
+    return errors.unexpected(place, found, _wanted(terminals), _hint(place, kind, word, row) or still)
 
 
 def _starts_statement(place: Span, opened: Span) -> bool:
@@ -225,9 +229,25 @@ def _wanted(terminals: list[str]) -> list[str]:
     return words
 
 
-def _hint(kind: str, word: str, row: dict[str, int]) -> str:
-    if kind == "EQUAL" and "COMPARE" in row:
-        return "`==` compares; `=` binds a name, on a line of its own"
+NAMED = r"^\s*(if|for|in|else|elif|and|or|not|when|true|false|net|block|fn|from|import|input)\s*"
+HINTS = (  # what stands before a token on its line, how it starts, and what helps
+    (r"^\s*(if|elif|require)\b.*", "=", "`==` compares; `=` binds a name, on a line of its own"),
+    (r"[-+*/%]", "=", "each name has one meaning: bind a new name to the result"),
+    (r"->\s*", "$", "a chain goes on in the next line if that starts with `->`"),
+    (r"^block\b.*:\s*", r"\[", "a signature stands before the colon: `block b(c) [N, C, H, W] -> [N, c, H, W]:`"),
+    (r"^from\s+", r"[./]", "an import names a file beside this one, or of the gallery, without its folder and suffix"),
+    (r"^\s*output\s*", "=", "a result has a name: `output features = x`"),
+    (r"^\s*require\b.*", "$", 'a requirement has a message: `require width % 8 == 0, "odd width"`'),
+    (NAMED, "=", "this is a word of the language; choose another name"),
+    (r"^\s*(return|yield)\s+", "", "a body returns what its last line makes; `output name = x` adds results"),
+    (r"^\s*(while|try|with|def|class|import)\b.*", "", "this is not Python: see `for`, `block`, `net`, `fn`, `from`"),
+    (r"^\s*[a-z_]\w*\s+", r"[\d\"\[]", "a call has its values in parentheses: `conv(64, 3)`"),
+    (r"\bin\s+\d+\.?", r"\.", "`range(3)` counts from 0 to 2"),
+    (r"[(\[,][^()\[\]]*[\w\"]\s+", r"[\w\"\[(]", "values are separated by commas"),
+)
+
+
+def _hint(place: Span, kind: str, word: str, row: dict[str, int]) -> str:
     if kind == "_INDENT":
         return "only the lines of a body, after `:`, are indented"
     if word in ("def", "class", "lambda", "import", "while", "return"):
@@ -236,7 +256,10 @@ def _hint(kind: str, word: str, row: dict[str, int]) -> str:
         return "a body starts with `:` at the end of this line"
     if (kind == "_NL" and "_INDENT" in row) or (kind != "_INDENT" and list(row) == ["_INDENT"]):
         return "indent the lines of the body"
-    return ""
+    line = place.source.line(place.line)
+    before, rest = line[: place.column - 1], line[place.column - 1 :]
+    found = (hint for seen, start, hint in HINTS if re.match(start, rest) and re.search(f"{seen}$", before))
+    return next(found, "")
 
 
 # -------------------------------------------------------------------------------------------------- building the tree

@@ -20,7 +20,7 @@ def text(diagnostic: Diagnostic) -> str:
     primary = diagnostic.primary
     shown = [primary, *[label for label in diagnostic.secondary if label.span.source == primary.span.source]]
     gutter = " " * len(str(max(label.span.line for label in shown)))
-    lines = [f"error[{diagnostic.code}]: {diagnostic.title}", *_snippet(*shown)]
+    lines = [f"{diagnostic.level}[{diagnostic.code}]: {diagnostic.title}", *_snippet(*shown)]
     facts = [("note", note.text) for note in diagnostic.notes if note.span is None]
     facts += [("help", proposal.text) for proposal in diagnostic.help if proposal.span is None]
     if facts:
@@ -37,9 +37,10 @@ def text(diagnostic: Diagnostic) -> str:
     return "\n".join(lines)
 
 
-RED, GREEN, BLUE, PLAIN = "\033[1;31m", "\033[32m", "\033[34m", "\033[0m"
+RED, YELLOW, GREEN, BLUE, PLAIN = "\033[1;31m", "\033[1;33m", "\033[32m", "\033[34m", "\033[0m"
 COLOURS = (  # the part of a line, and its colour
     (r"^error\[E\d+\]", RED),
+    (r"^warning\[W\d+\]", YELLOW),
     (r"(?<= \| ) *\^+.*$", RED),
     (r"(?<= \| ) *-+(?= |$)", BLUE),
     (r"^ *-->|^ *\d* \||^\.\.\.$", BLUE),
@@ -63,12 +64,13 @@ def _coloured(line: str) -> str:
 def short(diagnostic: Diagnostic) -> str:
     """Draw a diagnostic as one line: `path:line:col: error[E0301]: title: what is wrong there`."""
     label = f": {diagnostic.primary.text}" if diagnostic.primary.text else ""
-    return f"{diagnostic.primary.span}: error[{diagnostic.code}]: {diagnostic.title}{label}"
+    return f"{diagnostic.primary.span}: {diagnostic.level}[{diagnostic.code}]: {diagnostic.title}{label}"
 
 
 def as_json(diagnostic: Diagnostic) -> dict[str, Any]:
     """Return a diagnostic as plain data, for editors and scripts."""
     return {
+        "level": diagnostic.level,
         "code": diagnostic.code,
         "title": diagnostic.title,
         "primary": _label_json(diagnostic.primary),
@@ -89,7 +91,7 @@ def sarif(diagnostics: Sequence[Diagnostic], explain: Callable[[str], str]) -> d
     from importlib.metadata import version
 
     codes = sorted({diagnostic.code for diagnostic in diagnostics})
-    rules = [{"id": code, "shortDescription": {"text": explain(code)}} for code in codes]
+    rules = [_rule(code, explain(code)) for code in codes]
     driver = {"name": "archdsl", "version": version("archdsl"), "rules": rules}
     results = [_result(diagnostic) for diagnostic in diagnostics]
     return {
@@ -99,11 +101,16 @@ def sarif(diagnostics: Sequence[Diagnostic], explain: Callable[[str], str]) -> d
     }
 
 
+def _rule(code: str, explanation: str) -> dict[str, Any]:
+    first = " ".join(explanation.split("\n\n")[0].split())
+    return {"id": code, "shortDescription": {"text": first}, "fullDescription": {"text": explanation}}
+
+
 def _result(diagnostic: Diagnostic) -> dict[str, Any]:
     facts = [diagnostic.primary.text, *(note.text for note in diagnostic.notes), *(h.text for h in diagnostic.help)]
     return {
         "ruleId": diagnostic.code,
-        "level": "error",
+        "level": diagnostic.level,
         "message": {"text": "\n".join([diagnostic.title, *(fact for fact in facts if fact)])},
         "locations": [_location(diagnostic.primary.span)],
         "relatedLocations": [
@@ -139,6 +146,8 @@ def _snippet(primary: Label, *secondary: Label) -> list[str]:
     marks = [(primary.span.line, "^", primary)] + [(label.span.line, "-", label) for label in secondary]
     marks.sort(key=lambda mark: (mark[0], mark[2].span.start))
     width = len(str(marks[-1][0]))
+    if not span.source.text:  # a name that was given, or a file that cannot be read
+        return [f"{' ' * width}--> {span.source.name}"]
     lines = [f"{' ' * width}--> {span}", f"{' ' * width} |"]
     shown = 0
     for number, sign, label in marks:

@@ -14,16 +14,17 @@ from archdsl.evaluate import Evaluator, signature
 from archdsl.ir import Node, Scope
 from archdsl.ops._op import REQUIRED, ArgFault, ShapeFault
 from archdsl.ops._op import show as show_shape
-from archdsl.sizes import Size, SizeFault
+from archdsl.sizes import Size, SizeFault, symbols, window
 from archdsl.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from archdsl.builder import Tag
     from archdsl.diagnostics import CompileError
-    from archdsl.ops._op import Op, Relation
+    from archdsl.ops._op import Kind, Op, Relation
     from archdsl.sizes import Shape
     from archdsl.source import Span
     from archdsl.values import BlockValue, Callee, OpValue
@@ -99,15 +100,22 @@ class Steps(Evaluator):
             given.pop(name, None)
         try:
             for name, spec in value.op.args.items():
-                if spec.kind.text == "a tensor" and name in given and not isinstance(given[name], (Tensor, Results)):
-                    raise ArgFault(name, "expects a tensor")
-                if spec.kind.text != "a tensor" and isinstance(given.get(name), (Tensor, Results)):
+                if name in given and not self._accepts(spec.kind, given[name]):
                     raise ArgFault(name, f"expects {spec.kind.text}")
             return value.op.build(given), tensors
         except ArgFault as fault:
             place = places.get(fault.name, span)
             got = describe(given[fault.name]) if fault.name in given else "left open"
             raise errors.bad_argument(place, value.label, fault.name, fault.reason, got) from None
+
+    def _accepts(self, kind: Kind, given: Any) -> bool:
+        """Say whether an argument is a tensor where one is needed, the right result of the right operator."""
+        if not isinstance(given, (Tensor, Results)):
+            return not kind.tensor
+        if kind.tensor in ("", "any"):
+            return bool(kind.tensor)
+        tensor = given.main if isinstance(given, Results) else given
+        return tensor.node >= 0 and _result_of(tensor.builder.nodes[tensor.node], tensor.id) == kind.tensor
 
     def _init(self, value: OpValue, span: Span) -> tuple[tuple[str, Any], ...]:
         if not value.op.stateful:
@@ -184,6 +192,8 @@ class Steps(Evaluator):
             notes.append(Note(f"the input of `{op.name}` is {show_shape(shapes[0])}{_default_sizes(shapes[0])}"))
             make = errors.shape_fault
         helps = [Help(fault.help)] if fault.help else []
+        if op.name in ("add", "mul") and isinstance(fault.at, int):
+            helps += [Help(text) for text in _projection(shapes[0], shapes[fault.at])]
         return make(place, fault.title, label, labels[:3], [*notes, *self.trail()], helps)
 
     def fault(self, span: Span, title: str, label: str) -> CompileError:
@@ -200,7 +210,7 @@ class Steps(Evaluator):
             )
             frame = frame.outer
         if len(notes) > 4:
-            notes = [*notes[:2], Note(f"... {len(notes) - 3} more"), notes[-1]]
+            notes = [*notes[:2], notes[-1].replace(text=f"... {len(notes) - 3} more, the first {notes[-1].text}")]
         return notes
 
     # ------------------------------------------------------------ nodes
@@ -272,6 +282,10 @@ class Steps(Evaluator):
     def relate(self, relations: list[Relation]) -> None:
         self.builder.relations += [(relation, self.builder.nodes[-1]) for relation in relations]
 
+    def labelled_at(self, name: str) -> Span | None:
+        tag = self.builder.tags.get(name)
+        return tag[0].span if tag else None
+
     # ------------------------------------------------------------ attributes of tensors
     def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
         """Return a size of a tensor, or a labelled step inside the block or net that made it."""
@@ -299,6 +313,15 @@ class Steps(Evaluator):
         raise errors.unknown_attribute(span, describe(tensor), name, ("channels", "height", "width"))
 
 
+def _result_of(node: Node, value: int) -> str:
+    """Return which result of which operator a value is, inside the blocks that return it: `maxpool.indices`."""
+    what, place = node.what, node.outputs.index(value)
+    if isinstance(what, Scope):
+        inner = what.outputs[place].value
+        return next((_result_of(one, inner) for one in what.nodes if inner in one.outputs), "")
+    return f"{what.name}.{what.results[place]}" if len(what.results) > place else what.name
+
+
 def as_initializer(given: Any) -> Any:
     """Return an initializer, a name such as `zeros` completed to one; None for anything else."""
     if isinstance(given, InitializerName):
@@ -316,10 +339,11 @@ def _sizes(shape: Shape) -> str:
 
 
 def _default_sizes(shape: Shape) -> str:
-    """Return `, 64x56x56 at the default size` where a shape is symbolic beyond its batch."""
-    if all(isinstance(d, int) for d in shape[1:]):
+    """Return `, 64x56x56 at H = 224, W = 224` where a shape is symbolic beyond its batch."""
+    found = dict.fromkeys(symbol for dim in shape[1:] for symbol in symbols(dim))
+    if not found:
         return ""
-    return f", {_sizes(shape)} at the default size"
+    return f", {_sizes(shape)} at {', '.join(f'{symbol.name} = {symbol.default}' for symbol in found)}"
 
 
 def _stacked(shapes: tuple[Shape, ...], free: int | None = None) -> str:
@@ -333,6 +357,19 @@ def _stacked(shapes: tuple[Shape, ...], free: int | None = None) -> str:
         words = ", ".join(differ[:-1]) + (" and " if len(differ) > 1 else "") + differ[-1]
         lines = [*lines, f"{words} differ{'s' if len(differ) == 1 and differ != ['channels'] else ''}"]
     return "\n".join(lines)
+
+
+def _projection(first: Shape, other: Shape) -> Iterator[str]:
+    """Yield the 1x1 convolution that would bring one map to the shape of another, where there is one."""
+    if len(first) != 4 or len(other) != 4:
+        return
+    ways = (other, first, "this to the shape of the first operand"), (first, other, "the first operand to this shape")
+    for source, target, what in ways:
+        for stride in (1, 2, 4, 8):
+            if all(window(source[axis], 1, stride) == target[axis] for axis in (2, 3)):
+                step = f", stride={stride}" if stride > 1 else ""
+                yield f"`conv({target[1]}, 1{step})` would bring {what}"
+                return
 
 
 def _first_line(span: Span) -> int:

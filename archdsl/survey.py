@@ -1,24 +1,24 @@
 """What else is wrong in a file that has a mistake: names and arguments that do not exist, wherever they stand.
 
-Elaboration stops at the first mistake of a net, since what follows may be its consequence. Whether a name exists is
-not: so after a mistake the whole file is looked through for those, and a file that is right is never looked through.
+Of each net, `archdsl.recover` finds the mistakes that are no consequence of another. Behind a mistake, in blocks that
+no net uses and in arms that no condition takes, whether a name exists can still be told: the whole file is looked
+through for those. A file that is right is never looked through.
 """
 
 from __future__ import annotations
 
-import re
-
 from archdsl import errors, syntax
-from archdsl.compiler import compiled
+from archdsl.compiler import compiled, mistakes_of
 from archdsl.diagnostics import CompileError, Note
 from archdsl.evaluate import Evaluator, signature
+from archdsl.mentions import Bound, parts
 from archdsl.values import Callee, Located
 
 UNKNOWN_NAME = "E0201"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from archdsl.compiler import Compiled
@@ -34,7 +34,7 @@ def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Ite
         try:
             yield compiled(name, net=net, file=file, **given)
         except CompileError as mistake:
-            mistakes.append((net or name, mistake.diagnostic))
+            mistakes += [(net or name, found) for found in mistakes_of(mistake, name, net=net, file=file, **given)]
     if mistakes:
         yield from together(mistakes, file)
 
@@ -69,38 +69,6 @@ def survey(file: File) -> list[Diagnostic]:
     return found
 
 
-class Bound:
-    """The names that a definition binds anywhere in it: more than are visible at any one place.
-
-    A computed name, `skip{i}`, stands for every name of its form.
-    """
-
-    def __init__(self, item: syntax.Node) -> None:
-        self.names = {"x"}
-        self.forms: list[str] = []
-        self._collect(item)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.names or any(re.fullmatch(form, name) for form in self.forms)
-
-    def _collect(self, node: Any) -> None:
-        for part in _parts(node):
-            self._collect(part)
-        if isinstance(node, (syntax.Param, syntax.Input)):
-            self.names.add(node.name)
-        elif isinstance(node, syntax.Targets):
-            self.names.update(name for name in node.names if isinstance(name, str))
-        elif isinstance(node, syntax.Bind):
-            self.forms.append("".join(re.escape(p) if isinstance(p, str) else r"\w+" for p in node.name.parts))
-        if isinstance(node, syntax.Signature):
-            self._dims(node.inputs)
-        elif isinstance(node, syntax.Input):
-            self._dims([dim for dim, _ in node.dims])
-
-    def _dims(self, dims: Iterable[syntax.Expr]) -> None:
-        self.names.update(dim.plain for dim in dims if isinstance(dim, syntax.Name) and dim.plain)
-
-
 def _mistakes(node: Any, bound: Bound, file: File) -> Iterator[CompileError]:
     if isinstance(node, syntax.Name):
         for part in node.parts:
@@ -112,7 +80,7 @@ def _mistakes(node: Any, bound: Bound, file: File) -> Iterator[CompileError]:
     if isinstance(node, syntax.Call):
         yield from _arguments(node, bound, file)
     labels = (syntax.Labelled, syntax.Bind, syntax.Scope, syntax.Output)
-    for part in _parts(node):
+    for part in parts(node):
         if isinstance(node, labels) and part is node.name:
             continue  # names what it is given, and is no mention of anything
         yield from _mistakes(part, bound, file)
@@ -149,13 +117,3 @@ def _arguments(call: syntax.Call, bound: Bound, file: File) -> Iterator[CompileE
 def _meaning(name: syntax.Name, file: File) -> Any:
     value = Evaluator().global_name(name.plain or "", file, name.span)
     return value.item if isinstance(value, Located) else value
-
-
-def _parts(node: Any) -> Iterator[Any]:
-    """Yield the nodes directly inside a node, those inside its tuples too."""
-    values = node if isinstance(node, tuple) else [getattr(node, field) for field in node.fields if field != "span"]
-    for value in values:
-        if isinstance(value, syntax.Node):
-            yield value
-        elif isinstance(value, tuple):
-            yield from _parts(value)

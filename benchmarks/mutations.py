@@ -51,15 +51,16 @@ def mutated(text: str, chosen: tuple[str, int, int], every: list[tuple[str, int,
     return text[:start] + new + text[end:]
 
 
-def outcome(before: str, after: str, line: int, name: str, word: str) -> str:
-    """Say what became of a mutation of a word: same, valid, on the line, mentioned, broken use or elsewhere."""
-    if before == after:
-        return "same"
+def diagnostics(name: str, text: str) -> list[Diagnostic]:
+    """Return the mistakes of a changed gallery file."""
     try:
-        source = project.source_of(name, after, project.path_of(name))
-        found = diagnose(source)
+        return diagnose(project.source_of(name, text, project.path_of(name)))
     except CompileError as mistake:
-        found = [mistake.diagnostic]
+        return [mistake.diagnostic]
+
+
+def outcome(found: list[Diagnostic], line: int, word: str) -> str:
+    """Say what became of a mutation of a word: valid, on the line, mentioned, broken use or elsewhere."""
     if not found:
         return "valid"
     if any(diagnostic.primary.span.line == line for diagnostic in found):
@@ -77,19 +78,24 @@ def mentioned(diagnostic: Diagnostic) -> set[int]:
 
 
 def run(count: int, seed: int) -> Counter[str]:
-    """Make mutations and count what became of them."""
+    """Make mutations and count what became of them, and those with a diagnostic more that points elsewhere."""
     rng = random.Random(seed)
     files = [project.read(project.path_of(stem)) for stem in project.bundled()]
-    found: Counter[str] = Counter()
-    while found.total() - found["same"] < count:
+    counts: Counter[str] = Counter()
+    done = 0
+    while done < count:
         source = rng.choice(files)
         every = tokens(source)
         chosen = rng.choice(every)
-        line = source.text.count("\n", 0, chosen[1]) + 1
         text = mutated(source.text, chosen, every, rng)
-        found[outcome(source.text, text, line, source.name, source.text[chosen[1] : chosen[2]])] += 1
-    del found["same"]
-    return found
+        if text == source.text:
+            continue
+        line, word = source.text.count("\n", 0, chosen[1]) + 1, source.text[chosen[1] : chosen[2]]
+        found = diagnostics(source.name, text)
+        counts[outcome(found, line, word)] += 1
+        counts["strays"] += len(found) > 1 and any(outcome([one], line, word) == "elsewhere" for one in found)
+        done += 1
+    return counts
 
 
 def main() -> None:
@@ -99,12 +105,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     found = run(options.count, options.seed)
-    broken = found.total() - found["valid"]
+    broken = options.count - found["valid"]
     placed = broken - found["elsewhere"]
-    print(f"{found.total()} mutations: {found['valid']} still valid, {broken} with a diagnostic")
+    print(f"{options.count} mutations: {found['valid']} still valid, {broken} with diagnostics")
     print(
         f"{found['on the line'] / broken:.1%} on the changed line, "
-        f"{placed / broken:.1%} there, with a label there, or on a use of what is gone"
+        f"{placed / broken:.1%} there, with a label there, or on a use of what is gone; "
+        f"{found['strays'] / broken:.1%} with a further one elsewhere"
     )
     RESULT.write_text(json.dumps(dict(found), indent=2) + "\n", encoding="utf-8")
 

@@ -60,7 +60,9 @@ def test_set_and_input_and_net(capsys):
 
 def test_json_of_shapes(capsys):
     status, out, _ = run(capsys, "check", "--format", "json", "resnet18")
-    (found,) = json.loads(out)
+    data = json.loads(out)
+    (found,) = data["networks"]
+    assert data["diagnostics"] == []
     assert status == 0 and found["parameters"] == 11689512 and found["macs"] == 1814073344
     assert found["layers"][0]["shape"] == ["N", 64, "ceil(H/2)", "ceil(W/2)"]
     assert found["layers"][0]["at_default"] == [1, 64, 112, 112]
@@ -73,7 +75,10 @@ def test_three_forms_of_a_mistake(tiny, capsys):
     status, out, _ = run(capsys, "check", "--format", "short", "broken.arch")
     assert status == 1 and out.count("\n") == 1 and out.startswith("broken.arch:3:")
     status, out, _ = run(capsys, "check", "--format", "json", "broken.arch")
-    assert status == 1 and json.loads(out)["primary"]["place"]["line"] == 3
+    (found,) = json.loads(out)["diagnostics"]
+    assert status == 1 and found["primary"]["place"]["line"] == 3 and found["level"] == "error"
+    status, out, _ = run(capsys, "check", "--format", "json", "--set", "depth", "broken.arch")
+    assert status == 1 and json.loads(out)["diagnostics"][0]["code"] == "E0111"
 
 
 def test_several_files_report_each(tiny, capsys):

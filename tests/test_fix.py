@@ -47,3 +47,26 @@ def test_on_the_command_line(tmp_path, capsys):
     assert "fixed" in out and "`conw` is now `conv`" in out and path.read_text() == NET + "conv(8, 3)\n"
     assert main(["check", "--fix", str(path)]) == 0
     assert "fixed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("main", "rest"),
+    [
+        ("conv(16, 3, stride=2)", "silu"),
+        ("conv(3, 3, stride=4, pad=1)", "identity"),
+        ("conv(8, 1)", "gelu"),
+        ("conv(8, 3, stride=2) -> conv(8, 3)", "relu -> maxpool(3, pad=1, stride=1)"),
+    ],
+)
+def test_the_projection_that_is_proposed_fits(main, rest):
+    """`add` of two shapes names the 1x1 convolution that makes them equal; put behind the operand, it does."""
+    (mistake,) = diagnose(Source("n.arch", NET + f"add({main}, {rest})\n"))
+    (proposal,) = mistake.help
+    projection = proposal.text.split("`")[1]
+    assert "bring this to the shape of the first" in proposal.text
+    assert diagnose(Source("n.arch", NET + f"add({main}, {rest} -> {projection})\n")) == []
+
+
+def test_no_projection_is_proposed_where_none_fits():
+    (mistake,) = diagnose(Source("n.arch", NET + "add(conv(3, 3, pad=0), identity)\n"))
+    assert mistake.help == ()

@@ -148,7 +148,7 @@ def test_check_states_what_a_net_accepts(capsys):
     assert main(["check", "alexnet", "--shapes"]) == 0
     assert "\nH ≥ 63, because of `maxpool` on line" in capsys.readouterr().out
     assert main(["check", "alexnet", "--format", "json"]) == 0
-    height, _ = json.loads(capsys.readouterr().out)[0]["legal"]
+    height, _ = json.loads(capsys.readouterr().out)["networks"][0]["legal"]
     assert (height["name"], height["from"], height["period"], height["residues"]) == ("H", 63, 1, [0])
 
 

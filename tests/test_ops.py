@@ -130,7 +130,7 @@ class Case:
 
 def is_tensor(cls: type[Op], field: str) -> bool:
     """Say whether an argument is a tensor of the network, and so a further operand."""
-    return cls.args[field].kind.text == "a tensor"
+    return cls.args[field].kind.tensor != ""
 
 
 def evaluate(shape: tuple[Any, ...], ns: dict[Symbol, int]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import pytest
 from archdsl import project
 from archdsl.cli import main
 from archdsl.project import Project
-from archdsl.survey import survey
+from archdsl.survey import each, survey
 
 MANY = """\
 block b(c):
@@ -25,6 +25,30 @@ net three:
     input i: [N, 3, H=64, W=64]
     add(conv(4, 3), identity)
     relu(slope=3)
+"""
+
+
+BEHIND = """\
+block res(c):
+    main = conv(c, 3, pad=0) -> bn
+    add(main, x)
+    relu
+
+net n(classes=10):
+    input image: [N, 3, H=64, W=64]
+    conv(64, 3) -> relu
+    stem = x
+    a = stem -> conv(32, 99, pad=0)
+    b = stem -> conv(32, 3, groups=7)
+    res(64)
+    res(64) * 3
+    for i in range(4):
+        res(64)
+    cat(a, b)
+    conv(x.channels // 3, 3, stride=0)
+    skip{classes} = rely
+    skip10
+    linear(5)
 """
 
 
@@ -54,6 +78,36 @@ def test_independent_mistakes_come_together(tmp_path, capsys):
     assert places == [
         (2, "error[E0202]"), (3, "error[E0201]"), (8, "error[E0201]"), (14, "error[E0302]"), (15, "error[E0202]")
     ]  # fmt: skip
+
+
+def test_one_net_is_looked_at_behind_its_mistakes(tmp_path, capsys):
+    """Uses of what is lost, or of what a guess has made, say nothing; the block's mistake is one, with its count."""
+    path = tmp_path / "behind.arch"
+    path.write_text(BEHIND)
+    assert main(["check", str(path), "--format", "short"]) == 1
+    lines = [line.split("behind.arch:")[1].split(": ")[:2] for line in capsys.readouterr().out.splitlines()]
+    assert [(int(place.split(":")[0]), code) for place, code in lines] == [
+        (3, "error[E0302]"), (10, "error[E0301]"), (11, "error[E0301]"), (18, "error[E0201]")
+    ]  # fmt: skip
+    assert main(["check", str(path)]) == 1
+    assert "and 7 more where this is used again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        ("y = conv(8, 99, pad=0)\n    add(y, y) -> relu\n    z = y\n    z -> conv(4, 1)", [3]),
+        ("if rely:\n        y = x\n    else:\n        y = relu\n    y", [3]),
+        ("for i in range(3):\n        t{i} = conv(8, 99, pad=0)\n    t0\n    t2", [4]),
+        ("conv(8, 99, pad=0)\n    c = x.channels\n    maxpool(c)\n    conv(8, c, pad=0)", [3]),
+        ("cat(conv(8, 99, pad=0), conv(8, 77, pad=0), conv(8, 3))\n    flatten -> maxpool(2)", [3, 3]),
+        ("conv(8, 3)\n    c: relu\n    add(c, x)\n    maxpool(99, pad=0)", [5]),
+        ("cat:\n        conv(8, 99, pad=0)\n        nothing(3)\n    relu\n    conv(8, 3, bias=7)", [4, 5, 7]),
+    ],
+)
+def test_no_mistake_follows_from_another(tmp_path, body, lines):
+    file = Project().text(f"net n:\n    input i: [N, 3, H=32, W=32]\n    {body}\n")
+    assert [found.primary.span.line for found in each("n", file, ["n"])] == lines
 
 
 def test_a_mistake_that_nets_share_is_one(tmp_path, capsys):

@@ -248,7 +248,7 @@ class Entry:
         name: str,
     ) -> None:
         self.passes = op.gradient == "same"
-        taken = any(spec.kind.text == "a tensor" for spec in op.args.values())  # an argument has no gradient
+        taken = any(spec.kind.tensor for spec in op.args.values())  # an argument has no gradient
         self.operands = [(v.slot, v.storage.size) for v in (operands[:1] if taken else operands)]
         self.results = [v.slot for v in results]
         self.scratch = op.scratch * operands[0].storage.size

@@ -47,6 +47,7 @@ class Kind(Record):
     text: str
     accept: Callable[[object], object]
     examples: tuple[object, ...] = ()  # legal values, for generated tests and the manual
+    tensor: str = ""  # `any` tensor of the network, or one that is the result of this name of an operator
 
     def __repr__(self) -> str:
         return self.text
@@ -145,9 +146,13 @@ def optional(kind: Kind) -> Kind:
     return Kind(kind.text, lambda value: None if value is None else kind.accept(value), (None, *kind.examples))
 
 
-def tensor() -> Kind:
-    """A tensor of the network: it becomes a further operand, and the field says whether it was given."""
-    return Kind("a tensor", lambda value: value is not None)
+def tensor(result: str = "any") -> Kind:
+    """A tensor of the network, or one result of an operator only: `maxpool.indices`.
+
+    It becomes a further operand, and the field says whether it was given.
+    """
+    text = "a tensor" if result == "any" else f"the result `{result.split('.')[1]}` of `{result.split('.')[0]}`"
+    return Kind(text, lambda value: value is not None, (), result)
 
 
 # -------------------------------------------------------------------------------------------------- lowering
@@ -386,7 +391,8 @@ def divides(divisor: int, count: int, which: str, at: str = "groups") -> None:
             f"{at} must divide the {which} channels",
             label=f"{count} {which} channels are not a multiple of {divisor}",
             at=at,
-            help=f"the nearest multiples of {divisor} are {' and '.join(map(str, near))}",
+            help=f"the nearest multiple{'s' * (len(near) - 1)} of {divisor} {'are' if len(near) > 1 else 'is'} "
+            + " and ".join(map(str, near)),
         )
 
 

@@ -53,6 +53,9 @@ class Affine(Op):
         return volume(xs[0]) * (7 if self.affine else 5)  # mean, difference, square, sum, product; scale and shift
 
 
+EPSILON = number(0, 0.5)  # so that `bn(64)`, a habit from PyTorch, is no epsilon of 64
+
+
 @op("bn")
 class BatchNorm(Affine):
     """Batch normalisation (Ioffe and Szegedy, 2015): keeps the shape, [N, C, H, W] or [N, F].
@@ -60,7 +63,7 @@ class BatchNorm(Affine):
     `nn.BatchNorm2d` on feature maps, `nn.BatchNorm1d` on flat features.
     """
 
-    eps: float = arg(number(0), 1e-5, doc="added to the variance")
+    eps: float = arg(EPSILON, 1e-5, doc="added to the variance")
     momentum: float = arg(number(0, 1), 0.1, doc="weight of the newest batch in the running statistics")
     affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
     track: bool = arg(boolean(), True, doc="keep running statistics, which evaluation uses")
@@ -98,7 +101,7 @@ class GroupNorm(Affine):
     """
 
     groups: int = arg(integer(1, examples=(1, 2, 3, 4)), doc="groups of channels, each normalised by itself")
-    eps: float = arg(number(0), 1e-5, doc="added to the variance")
+    eps: float = arg(EPSILON, 1e-5, doc="added to the variance")
     affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
@@ -129,7 +132,7 @@ class LayerNorm(Affine):
     `nn.LayerNorm` on flat features. On a map every position is normalised by itself, as in ConvNeXt.
     """
 
-    eps: float = arg(number(0), 1e-5, doc="added to the variance")
+    eps: float = arg(EPSILON, 1e-5, doc="added to the variance")
     affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
 
     support = '''\

@@ -158,7 +158,7 @@ class MaxUnpool(Pool):
 
     saves = ("indices",)
 
-    indices: bool = arg(tensor(), doc="the second result of `maxpool(…, indices=true)`")
+    indices: bool = arg(tensor("maxpool.indices"), doc="the second result of `maxpool(…, indices=true)`")
     kernel: tuple[int, int] = Pool.args["kernel"]  # type: ignore[assignment]
     stride: tuple[int, int] | None = Pool.args["stride"]  # type: ignore[assignment]
     pad: tuple[int, int] = Pool.args["pad"]  # type: ignore[assignment]

@@ -1,0 +1,246 @@
+"""All independent mistakes of one net: it is elaborated once more, and goes on behind each statement that fails.
+
+A statement that fails leaves the tensor as it was before it, as a guess, and the names that it binds are lost. What is
+computed from a guess is a guess; a mistake there may be a consequence of an earlier one, so it is only counted where
+the same place has been found wrong before: a block that is used eight times is wrong once, and then seven times more.
+A net that is right never comes here.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+from archdsl import syntax
+from archdsl.diagnostics import CompileError, Note
+from archdsl.elaborate import Elaborator
+from archdsl.mentions import Bound
+from archdsl.values import Tensor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from archdsl.builder import Builder, Tag
+    from archdsl.diagnostics import Diagnostic
+    from archdsl.elaborate import Settings
+    from archdsl.environment import Env, File
+    from archdsl.ir import Scope
+    from archdsl.ops._op import Op, Relation
+    from archdsl.sizes import Shape
+    from archdsl.source import Span
+    from archdsl.values import BlockValue, Results
+
+MOST = 100  # mistakes of one net that are looked at, each in every use of its block
+ENDS = {"E0106", "E0211", "E0212", "E0218"}  # limits: nothing is gained behind them, and time is lost
+KEEPING = (syntax.Bind, syntax.Output, syntax.Require)  # statements that leave the tensor as it is
+UNKNOWN_NAME = "E0201"
+LOST: Any = object()  # the value of a name whose statement has failed
+
+
+class Consequence(Exception):
+    """What failed needs a value that an earlier mistake has lost."""
+
+
+class Enough(Exception):
+    """Nothing more is to be found."""
+
+
+def mistakes(file: File, net: str, settings: Settings, first: Diagnostic) -> list[Diagnostic]:
+    """Return the independent mistakes of a net, of which the first is known."""
+    elaborator = Recovering(settings, first)
+    with suppress(CompileError, Consequence, Enough, RecursionError):
+        elaborator.network(file, net)
+    return [_counted(diagnostic, count) for diagnostic, count in elaborator.found.values()]
+
+
+def _counted(diagnostic: Diagnostic, count: int) -> Diagnostic:
+    if count < 2:
+        return diagnostic
+    return diagnostic.replace(notes=(*diagnostic.notes, Note(f"and {count - 1} more where this is used again")))
+
+
+def _place(diagnostic: Diagnostic) -> tuple[str, Span]:
+    return diagnostic.code, diagnostic.primary.span
+
+
+class Recovering(Elaborator):
+    """Elaborates a net behind its mistakes and collects them in `found`, each with how often it was met."""
+
+    def __init__(self, settings: Settings, first: Diagnostic) -> None:
+        super().__init__(settings)
+        self.found = {_place(first): (first, 0)}
+        self.met = 0
+        self.guesses: set[tuple[Builder, int]] = set()
+        self.bodies = [0]  # how many guesses there were when each body under way began
+        self.doubt = False  # a number was read from a guess: whatever follows may depend on it
+        self.lost: list[str] = []  # forms of computed names that are lost
+        self.entering = False
+
+    # ------------------------------------------------------------ mistakes
+    def record(self, mistake: CompileError, sure: bool = True) -> None:
+        """Keep a mistake that is no consequence of another; count it where it is known."""
+        diagnostic = self._placed(mistake).diagnostic
+        self.met += 1
+        if diagnostic.code in ENDS or self.met > MOST:
+            raise Enough
+        place = _place(diagnostic)
+        if place in self.found:
+            known, count = self.found[place]
+            self.found[place] = known, count + 1
+        elif sure and not self.doubt and not isinstance(mistake, Doubtful):
+            self.found[place] = diagnostic, 1
+
+    def guess(self, x: Tensor) -> Tensor:
+        """Return a stand-in for a tensor that a failed statement should have made."""
+        builder = self.builder
+        builder.shapes.append(x.shape)
+        made = Tensor(builder, len(builder.shapes) - 1, x.shape)
+        self.guesses.add((builder, made.id))
+        return made
+
+    def guessed(self, *tensors: Tensor) -> bool:
+        """Say whether one of these tensors is a guess."""
+        return any((tensor.builder, tensor.id) in self.guesses for tensor in tensors)
+
+    # ------------------------------------------------------------ where it goes on
+    def run(self, body: tuple[syntax.Statement, ...], env: Env, x: Tensor | None) -> Tensor | None:
+        for statement in body:
+            builder = self.builder
+            try:
+                x = super().run((statement,), env, x)
+            except (CompileError, Consequence) as stop:
+                if isinstance(stop, CompileError):
+                    self.record(stop)
+                self.builder = builder
+                self._lose(statement, env)
+                if x is None:
+                    raise Consequence from None
+                x = x if isinstance(statement, KEEPING) else self.guess(x)
+        return x
+
+    def combine(
+        self, kind: str, branches: list[Any], apply: Callable[[Any, Tensor], Tensor | None], current: Tensor, span: Span
+    ) -> Tensor:
+        def attempt(branch: Any, part: Tensor) -> Tensor | None:
+            builder = self.builder
+            try:
+                return apply(branch, part)
+            except (CompileError, Consequence) as stop:
+                if isinstance(stop, CompileError):
+                    self.record(stop)
+                self.builder = builder
+                return self.guess(part)
+
+        return super().combine(kind, branches, attempt, current, span)
+
+    def _lose(self, statement: syntax.Statement, env: Env) -> None:
+        """Remember the names that a statement would have bound, so that nothing is said of their uses."""
+        bound = Bound(statement)
+        self.lost += bound.forms
+        for name in bound.names - {"x"}:
+            env.names.setdefault(name, LOST)
+
+    # ------------------------------------------------------------ what is lost
+    def eval(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
+        try:
+            value = super().eval(expr, env, x)
+        except CompileError as mistake:
+            if mistake.diagnostic.code == UNKNOWN_NAME and isinstance(expr, syntax.Name):
+                name = expr.plain or self.text_of(expr, env, x)
+                if any(re.fullmatch(form, name) for form in self.lost):
+                    raise Consequence from None
+            raise
+        if value is LOST:
+            raise Consequence
+        return value
+
+    def bind(self, name: str, value: Any, env: Env, span: Span) -> None:
+        if env.names.get(name) is LOST:
+            del env.names[name]
+        super().bind(name, value, env, span)
+
+    # ------------------------------------------------------------ what is a guess
+    def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
+        self.doubt = self.doubt or self.guessed(tensor)
+        return super().attribute_of(tensor, name, span)
+
+    def infer(
+        self, op: Op, operands: list[Tensor], span: Span, spans: dict[int, Span], places: dict[str, Span] | None = None
+    ) -> tuple[tuple[Shape, ...], list[Relation]]:
+        try:
+            return super().infer(op, operands, span, spans, places)
+        except CompileError as mistake:
+            raise Doubtful(mistake.diagnostic) if self.guessed(*operands) else mistake from None
+
+    def node(
+        self,
+        what: Op | Scope,
+        operands: list[Tensor],
+        shapes: tuple[Shape, ...],
+        span: Span,
+        tag: Tag | None,
+        **more: Any,
+    ) -> Tensor | Results:
+        result = super().node(what, operands, shapes, span, tag, **more)
+        if self.guessed(*operands):
+            self._mark(result)
+        return result
+
+    def enclosed(
+        self, body: Callable[[Tensor], Tensor | Results], current: Tensor | None, tag: Tag | None, span: Span
+    ) -> Tensor:
+        before = len(self.guesses)
+
+        def entered(inner: Tensor) -> Tensor | Results:
+            if current is not None and self.guessed(current):
+                self._mark(inner)
+            return body(inner)
+
+        result = super().enclosed(entered, current, tag, span)
+        if len(self.guesses) > before:
+            self._mark(result)
+        return result
+
+    def block(self, value: BlockValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+        before = len(self.guesses)
+        result = super().block(value, current, span, tag)
+        if len(self.guesses) > before:
+            self._mark(result)
+        return result
+
+    def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
+        """Elaborate a block; one with a mistake is elaborated in each use, to count it."""
+        before, self.entering = len(self.guesses), self.guessed(x)
+        found = super().instance(value, x, span)
+        if len(self.guesses) > before:
+            del self.instances[value, x.shape]
+        return found
+
+    def _body(self, value: BlockValue, current: Tensor | None, span: Span) -> Scope:
+        self.bodies.append(len(self.guesses))
+        if current is not None and self.entering:
+            self._mark(current)
+        try:
+            scope = super()._body(value, current, span)
+        finally:
+            self.bodies.pop()
+        if current is None:
+            raise Enough  # the net's own body: its scope is of no use
+        return scope
+
+    def _bind_signature(self, declared: syntax.Signature, x: Tensor, env: Env) -> None:
+        self.doubt = self.doubt or self.guessed(x)
+        super()._bind_signature(declared, x, env)
+
+    def _check_signature(self, declared: syntax.Signature, block: str, shape: Shape, env: Env) -> None:
+        if len(self.guesses) == self.bodies[-1]:
+            super()._check_signature(declared, block, shape, env)
+
+    def _mark(self, result: Tensor | Results) -> None:
+        self.guesses |= {(tensor.builder, tensor.id) for tensor in self.tensors(result)}
+
+
+class Doubtful(CompileError):
+    """A mistake where a guess arrives."""
