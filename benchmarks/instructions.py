@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 import triton
-from archdsl.kernels import depthwise, separable
+from archdsl.kernels import depthwise, pointwise, separable
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -39,6 +39,8 @@ SEPARABLE = (
     (32, 112, 3, 1, 16), (96, 112, 3, 2, 24), (144, 56, 3, 1, 24), (144, 56, 3, 2, 32), (192, 28, 3, 1, 32),
     (192, 28, 3, 2, 64), (384, 14, 3, 1, 64), (384, 14, 3, 1, 96), (576, 14, 3, 1, 96), (58, 28, 3, 1, 58),
 )  # fmt: skip
+# input channels, output channels, height and width of 1x1 convolutions in the same networks
+POINTWISE = ((16, 96, 112), (144, 24, 56), (32, 192, 28), (192, 32, 28), (576, 96, 14), (960, 160, 7), (58, 58, 28))
 
 
 class Code(NamedTuple):
@@ -149,6 +151,25 @@ def both(g: depthwise.Geometry, out: int, tile: separable.Tile, arch: int = 90) 
     return compiled(separable.separable_fwd_kernel, types, constants, tile.warps, arch, stages)
 
 
+def product(channels: int, out: int, size: int, tile: pointwise.Tile, arch: int = 90, before: str = "") -> Code:
+    """Compile the kernel of a 1x1 convolution with a folded batch norm and ReLU6; `before` is "", "gate" or "clamp"."""
+    types = dict.fromkeys(("x_ptr", "w_ptr", "y_ptr"), "*bf16") | {"shift_ptr": "*fp32", "pixels": "i32"}
+    types |= {"gate": {"gate_ptr": "*bf16"}, "clamp": {"low_ptr": "*bf16"}}.get(before, {})
+    pointers = [name for name in pointwise.pointwise_fwd_kernel.arg_names if name.endswith("_ptr")]
+    constants = {name: None for name in pointers if name not in types}
+    parts = ("SCALE", "SHIFT", "RESIDUAL", "SCALE_IN", "SHIFT_IN", "LOW", "HIGH", "GATE", "CHANNELS", "SCATTER")
+    constants |= {part: f"{part.lower()}_ptr" in types for part in parts}
+    constants |= {"C": channels, "PITCH": channels, "K": channels, "N_OUT": out, "H": size, "W": size, "OH": size}
+    constants |= {"OW": size, "SH": 1, "SW": 1, "LAST": True, "ACT": "relu6", "ACT_IN": "none", "SLOPE": 0.0}
+    constants |= {"PRECISION": "ieee", "UPCAST": False, "BM": tile.pixels, "BN": tile.channels, "BK": tile.depth}
+    return compiled(pointwise.pointwise_fwd_kernel, types, constants, tile.warps, arch)
+
+
+def a_value_read(channels: int, out: int, tile: pointwise.Tile, code: Code) -> float:
+    """Return the thread instructions that fall to one element of the input of a 1x1 convolution."""
+    return len(code.instructions) * math.ceil(out / tile.channels) * tile.warps * 32 / (tile.pixels * channels)
+
+
 def a_value_between(g: depthwise.Geometry, out: int, tile: separable.Tile, code: Code, images: int = 128) -> float:
     """Return the thread instructions that fall to one element of what lies between the two convolutions."""
     once, again = len(code.instructions) - loop(code), loop(code) * math.ceil(g.channels / tile.depth)
@@ -206,6 +227,13 @@ def record() -> list[dict]:
         moved = 2 * (g.size[0] * g.size[1] / (g.out[0] * g.out[1]) + out / g.channels)
         found = row(tuple(layer_), "separable", code, a_value_between(g, out, tile, code), moved)
         rows.append(found | {"layer": found["layer"] | {"out": out}})
+    for channels, out, size in POINTWISE:
+        tile = pointwise.tile_for(out, channels)
+        for before in ("", "gate", "clamp"):
+            code = product(channels, out, size, tile, before=before)
+            layer_, per = (channels, size, 1, 1), a_value_read(channels, out, tile, code)
+            found = row(layer_, " ".join(filter(None, ("pointwise", before))), code, per, 2 * (1 + out / channels))
+            rows.append(found | {"layer": found["layer"] | {"out": out}})
     return rows
 
 

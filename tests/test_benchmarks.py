@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from archdsl.measured import wins
 from benchmarks import kernels, measure, networks
 from benchmarks.measure import Wrong, check, interleaved, table
 from benchmarks.plot import bars
@@ -81,3 +82,16 @@ def test_kernels_have_a_table_and_a_plot(tmp_path, monkeypatch):
     )
     assert "| depthwise (8, 7, 3, 1) | 8.0 | 5.0 | 2.0 | 1.5 |" in kernels.PAGE.read_text()
     assert "(8, 7, 3, 1)" in (tmp_path / "kernels-cuda.svg").read_text()
+
+
+def test_measurements_become_rows_of_the_table_that_decides():
+    results = {
+        "separable": [{"times_the_best_other": 1.0 + number / 10} for number in range(len(kernels.SEPARABLE))],
+        "pointwise": [{"times_the_best_other": 0.9}] * len(kernels.POINTWISE),
+    }
+    found = kernels.rows(results, "bfloat16", "a GPU", "0123456789abcdef")
+    assert len(found) == len(kernels.SEPARABLE) + len(kernels.POINTWISE)
+    row = next(row for row in found if row.operation == "separable" and row.channels == 144 and row.stride == 1)
+    assert (row.kernel, row.size, row.times, row.commit) == (3, 56, 1.2, "0123456789ab")
+    assert wins("separable", 3, 1, 144, 56, "bfloat16", tuple(found))
+    assert not wins("pointwise", 1, 1, 24, 28, "bfloat16", tuple(found))

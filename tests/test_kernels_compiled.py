@@ -6,12 +6,13 @@ import pytest
 
 pytest.importorskip("triton")
 
-from archdsl.kernels import depthwise, separable
+from archdsl.kernels import depthwise, pointwise, separable
 from archdsl.kernels.depthwise import Tile
 
 from benchmarks import instructions
 from benchmarks.instructions import (
     a_value_between,
+    a_value_read,
     an_output,
     both,
     forward,
@@ -19,6 +20,7 @@ from benchmarks.instructions import (
     input_grad,
     layer,
     loop,
+    product,
     weight_grad,
 )
 
@@ -89,6 +91,16 @@ def test_both_convolutions_of_a_block(out, arch):
     assert code.widest("LDG") == 128
     assert code.shared <= 64 << 10
     assert a_value_between(g, out, tile, code) <= 31 + 18
+
+
+@pytest.mark.parametrize("before", ["", "gate", "clamp"])
+def test_a_1x1_convolution_and_what_is_before_it(before):
+    """18 instructions for a value read are what moving it and its share of the result takes."""
+    tile = pointwise.tile_for(24, 144)
+    code = product(144, 24, 56, tile, before=before)
+    assert code.spilled == 0
+    assert code.widest("LDG") == 128
+    assert a_value_read(144, 24, tile, code) <= 18 / 2
 
 
 def test_the_counts_tell_a_depthwise_part_that_every_warp_computes():
