@@ -153,9 +153,17 @@ def test_preparation_is_short(name):
 
 
 def test_garbage_is_collected_again_after_a_mistake():
-    with pytest.raises(TypeError):
-        archdsl.optimize(Deciding())
-    assert gc.isenabled()
+    before = gc.isenabled()  # the command line does without
+    try:
+        gc.enable()
+        with pytest.raises(TypeError):
+            archdsl.optimize(Deciding())
+        assert gc.isenabled()
+        gc.disable()
+        archdsl.optimize(nn.Identity())
+        assert not gc.isenabled()
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 # -------------------------------------------------------------------------------------------------- channels
