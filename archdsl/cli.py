@@ -174,9 +174,21 @@ def _wanted(name: str, options: Namespace) -> Iterator[Compiled | Diagnostic]:
         if not nets:
             raise which_net(start_of(file), "", [])
     except CompileError as mistake:
-        yield mistake.diagnostic
+        yield from _behind(mistake.diagnostic, name)
         return
     yield from each(name, file, [net or chosen for net in nets], **given)
+
+
+def _behind(mistake: Diagnostic, name: str) -> list[Diagnostic]:
+    """Return a mistake that keeps a file from being linked, with those behind it."""
+    from archdsl import project
+    from archdsl.salvage import mistakes_in
+
+    try:
+        source = project.read(project.path_of(name) or name)
+    except CompileError:
+        return [mistake]
+    return mistakes_in(source, mistake)
 
 
 def _compile(options: Namespace) -> int:

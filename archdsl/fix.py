@@ -6,6 +6,7 @@ from archdsl import project
 from archdsl.compiler import nets_of
 from archdsl.diagnostics import CompileError, Diagnostic
 from archdsl.project import Project
+from archdsl.salvage import mistakes_in
 from archdsl.survey import each
 
 TYPE_CHECKING = False
@@ -37,7 +38,7 @@ def diagnose(source: Source) -> list[Diagnostic]:
         file = Project().link(source)
         nets = nets_of(file)
     except CompileError as mistake:
-        return [mistake.diagnostic]
+        return mistakes_in(source, mistake.diagnostic)
     return [found for found in each(source.name, file, nets) if isinstance(found, Diagnostic)]
 
 

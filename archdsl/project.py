@@ -19,6 +19,7 @@ from archdsl.values import Located, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 MAX_BYTES = 1 << 20
@@ -93,21 +94,28 @@ class Project:
         return self._link(source, [])
 
     def _link(self, source: Source, chain: list[tuple[str, str]]) -> File:
-        module = parse(source)
+        module = self.parse(source)
         file = File(module)
         if not module.items and not module.doc:
             raise errors.unreadable(module.span, f"`{source.name}` is empty", "a file holds `net`, `block` and `fn`")
         for item in module.items:
             if isinstance(item, syntax.Import):
-                self._import(file, item, chain)
+                self.attempt(item, self._import, file, item, chain)
         for item in module.items:
             if isinstance(item, (syntax.Block, syntax.Net, syntax.Fn, syntax.Alias)):
-                _define(file, item)
-        try:
-            _settings(file)
-        except RecursionError:
-            raise errors.too_deep(module.span, "expressions and functions", MAX_CALLS) from None
+                self.attempt(item, _define, file, item)
+        for item in module.items:
+            if isinstance(item, (syntax.Default, syntax.Init)):
+                self.attempt(item, _settings, file, item)
         return file
+
+    def parse(self, source: Source) -> syntax.Module:
+        """Return the tree of a text."""
+        return parse(source)
+
+    def attempt(self, item: syntax.Node, step: Callable[..., None], *arguments: Any) -> None:
+        """Take one step of linking an item; `archdsl.salvage` goes on behind one that fails."""
+        step(*arguments)
 
     def _import(self, file: File, item: syntax.Import, chain: list[tuple[str, str]]) -> None:
         path = _beside(file.source, item.module)
@@ -160,19 +168,19 @@ def _define(file: File, item: syntax.Block | syntax.Net | syntax.Fn | syntax.Ali
     file.definitions[item.name] = item
 
 
-def _settings(file: File) -> None:
-    """Evaluate the `default` and `init` clauses of a file."""
+def _settings(file: File, item: syntax.Default | syntax.Init) -> None:
+    """Evaluate a `default` or `init` clause of a file."""
     evaluator = Evaluator()
-    for item in file.module.items:
-        if not isinstance(item, (syntax.Default, syntax.Init)):
-            continue
-        for setting in item.settings:
-            if setting.name not in OPS:
-                raise errors.unknown_name(setting.span, setting.name, OPS)
+    for setting in item.settings:
+        if setting.name not in OPS:
+            raise errors.unknown_name(setting.span, setting.name, OPS)
+        try:
             if isinstance(item, syntax.Default):
                 file.defaults[setting.name] = _default(evaluator, file, setting)
             else:
                 file.inits[setting.name] = _init(evaluator, file, setting)
+        except RecursionError:
+            raise errors.too_deep(setting.span, "expressions and functions", MAX_CALLS) from None
 
 
 def _default(evaluator: Evaluator, file: File, setting: syntax.Setting) -> tuple[tuple[str, Any], ...]:

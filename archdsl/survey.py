@@ -18,7 +18,7 @@ UNKNOWN_NAME = "E0201"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from archdsl.compiler import Compiled
@@ -57,7 +57,24 @@ def together(mistakes: list[tuple[str, Diagnostic]], file: File) -> list[Diagnos
             found[place] = found[place].replace(notes=(*found[place].notes, more))
     for diagnostic in survey(file):
         found.setdefault(diagnostic.primary.span, diagnostic)
-    return sorted(found.values(), key=lambda d: (d.primary.span.source.name, d.primary.span.start))
+    return in_order(found.values())
+
+
+def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return diagnostics in the order of their texts; of a missing name the first use, with the lines of the others."""
+    kept: dict[object, Diagnostic] = {}
+    lines: dict[object, list[int]] = {}
+    for diagnostic in sorted(found, key=lambda d: (d.primary.span.source.name, d.primary.span.start)):
+        place = diagnostic.primary.span
+        key: object = (place.source.name, diagnostic.title) if diagnostic.code == UNKNOWN_NAME else id(diagnostic)
+        kept.setdefault(key, diagnostic)
+        lines.setdefault(key, []).append(place.line)
+    for same, (_, *others) in lines.items():
+        if others:
+            listed = ", ".join(map(str, sorted(set(others))[:8])) + (", ..." if len(set(others)) > 8 else "")
+            more = Note(f"and {len(others)} more use{'s' * (len(others) > 1)}, on line {listed}")
+            kept[same] = kept[same].replace(notes=(*kept[same].notes, more))
+    return list(kept.values())
 
 
 def survey(file: File) -> list[Diagnostic]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from bisect import bisect
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from archdsl import project
@@ -19,6 +21,7 @@ from archdsl.diagnostics import CompileError, Diagnostic
 from archdsl.fix import diagnose
 from archdsl.grammar import load
 from archdsl.lexer import Lexer
+from archdsl.salvage import ITEM
 from archdsl.source import Source
 
 RESULT = Path(__file__).parent / "results" / "mutations.json"
@@ -31,24 +34,22 @@ def tokens(source: Source) -> list[tuple[str, int, int]]:
     return [t for t in found if t[2] > t[1] and not t[0].startswith("_") and t[0] != "LONG_STRING"]
 
 
-def mutated(text: str, chosen: tuple[str, int, int], every: list[tuple[str, int, int]], rng: random.Random) -> str:
-    """Return a text with one token changed."""
+def mutation(text: str, chosen: tuple[str, int, int], every: list[tuple[str, int, int]], rng: random.Random) -> str:
+    """Return what a token is changed to."""
     kind, start, end = chosen
     word = text[start:end]
     way = rng.choice(WAYS)
     if way == "delete":
-        new = ""
-    elif way == "double":
-        new = f"{word} {word}"
-    elif way == "misspell" and word.isidentifier() and len(word) > 2:
+        return ""
+    if way == "double":
+        return f"{word} {word}"
+    if way == "misspell" and word.isidentifier() and len(word) > 2:
         at = rng.randrange(1, len(word))
-        new = word[:at] + word[at + 1 :]
-    elif way == "number" and word.isdigit():
-        new = str(int(word) + rng.choice((-1, 1, 7)))
-    else:
-        _, a, b = rng.choice([t for t in every if t[0] == kind] if rng.random() < 0.5 else every)
-        new = text[a:b]
-    return text[:start] + new + text[end:]
+        return word[:at] + word[at + 1 :]
+    if way == "number" and word.isdigit():
+        return str(int(word) + rng.choice((-1, 1, 7)))
+    _, a, b = rng.choice([t for t in every if t[0] == kind] if rng.random() < 0.5 else every)
+    return text[a:b]
 
 
 def diagnostics(name: str, text: str) -> list[Diagnostic]:
@@ -77,24 +78,52 @@ def mentioned(diagnostic: Diagnostic) -> set[int]:
     return {line for span in spans for line in range(span.line, span.line + span.text.count("\n") + 1)}
 
 
+def changed(text: str, edits: list[tuple[int, int, str]]) -> str:
+    """Return a text with pieces of it replaced."""
+    for start, end, new in sorted(edits, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
 def run(count: int, seed: int) -> Counter[str]:
-    """Make mutations and count what became of them, and those with a diagnostic more that points elsewhere."""
+    """Make mutations and count what became of them, and those with a diagnostic more that points elsewhere.
+
+    Of those that are found on their line, two of a file on different lines are then made together.
+    """
     rng = random.Random(seed)
     files = [project.read(project.path_of(stem)) for stem in project.bundled()]
     counts: Counter[str] = Counter()
+    placed: dict[Source, dict[int, tuple[int, int, str]]] = {}
     done = 0
     while done < count:
         source = rng.choice(files)
         every = tokens(source)
         chosen = rng.choice(every)
-        text = mutated(source.text, chosen, every, rng)
-        if text == source.text:
+        start, end, new = edit = (*chosen[1:], mutation(source.text, chosen, every, rng))
+        word = source.text[start:end]
+        if new == word:
             continue
-        line, word = source.text.count("\n", 0, chosen[1]) + 1, source.text[chosen[1] : chosen[2]]
-        found = diagnostics(source.name, text)
+        line = source.line_of(start)
+        found = diagnostics(source.name, changed(source.text, [edit]))
         counts[outcome(found, line, word)] += 1
         counts["strays"] += len(found) > 1 and any(outcome([one], line, word) == "elsewhere" for one in found)
+        if any(diagnostic.primary.span.line == line for diagnostic in found):
+            placed.setdefault(source, {})[line] = edit
         done += 1
+    return counts + pairs(placed)
+
+
+def pairs(placed: dict[Source, dict[int, tuple[int, int, str]]]) -> Counter[str]:
+    """Make mutations of different definitions two at a time and count how often both are found on their lines."""
+    counts: Counter[str] = Counter()
+    for source, edits in placed.items():
+        starts = [source.line_of(found.start()) for found in ITEM.finditer(source.text)]
+        last = {bisect(starts, line): line for line in sorted(edits)}  # the last one of each definition
+        for first, second in pairwise(last.values()):
+            found = diagnostics(source.name, changed(source.text, [edits[first], edits[second]]))
+            both = {first, second} <= {diagnostic.primary.span.line for diagnostic in found}
+            counts["pairs"] += 1
+            counts["both of a pair"] += both
     return counts
 
 
@@ -113,6 +142,7 @@ def main() -> None:
         f"{placed / broken:.1%} there, with a label there, or on a use of what is gone; "
         f"{found['strays'] / broken:.1%} with a further one elsewhere"
     )
+    print(f"two at a time, in different definitions: both found in {found['both of a pair'] / found['pairs']:.1%}")
     RESULT.write_text(json.dumps(dict(found), indent=2) + "\n", encoding="utf-8")
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from archdsl import project
 from archdsl.cli import main
+from archdsl.fix import diagnose
 from archdsl.project import Project
+from archdsl.source import Source
 from archdsl.survey import each, survey
 
 MANY = """\
@@ -108,6 +110,45 @@ def test_one_net_is_looked_at_behind_its_mistakes(tmp_path, capsys):
 def test_no_mistake_follows_from_another(tmp_path, body, lines):
     file = Project().text(f"net n:\n    input i: [N, 3, H=32, W=32]\n    {body}\n")
     assert [found.primary.span.line for found in each("n", file, ["n"])] == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("block a:\n    conv(8, 3 3)\nblock b:\n    relu relu\nnet n:\n    input i: [N, 3, H=8, W=8]\n    a -> b -> rely\n",
+         [(2, "E0107"), (4, "E0107"), (7, "E0201")]),
+        ("block a:\n\nnet n:\n    input i: [N, 3, H=8, W=8]\n    a -> cnv(8, 3)\n", [(3, "E0107"), (5, "E0201")]),
+        ("default conv(bias=0)\nnet n:\n    input i: [N, 3, H=8, W=8]\n    conv(8, 99, pad=0) -> rely\n",
+         [(1, "E0205"), (4, "E0201")]),
+        ("from nowhere import a, b\nnet n:\n    input i: [N, 3, H=8, W=8]\n    a -> b(3)\n    conv(8, 99, pad=0)\n",
+         [(1, "E0216")]),
+        ("from nowhere import a\nnet n:\n    input i: [N, 3, H=8, W=8]\n    maxpool(99)\n    a\n",
+         [(1, "E0216"), (4, "E0301")]),
+        ("\"\"\"no end\nnet n:\n    input i: [N, 3, H=8, W=8]\n    rely\n", [(1, "E0101"), (4, "E0201")]),
+        ("net n:\n    rely]\n", [(2, "E0103")]),
+        ("?\n", [(1, "E0101")]),
+        ("# nothing\n", [(1, "E0108")]),
+    ],
+)  # fmt: skip
+def test_a_file_is_looked_at_behind_its_syntax_errors(text, places):
+    found = [(d.primary.span.line, d.code) for d in diagnose(Source("n.arch", text))]
+    assert found == places
+
+
+def test_a_name_that_does_not_exist_is_one_mistake_with_its_uses():
+    text = "net n:\n    input i: [N, 3, H=8, W=8]\n    conv(wide, 3)\n    conv(wide, 3) -> conv(wide, 1)\n    conv(8, wide)\n"
+    (found,) = diagnose(Source("n.arch", text))
+    assert found.primary.span.line == 3 and [n.text for n in found.notes] == ["and 3 more uses, on line 4, 5"]
+
+
+def test_of_an_imported_file_the_first_mistake_is_told(tmp_path, capsys):
+    (tmp_path / "parts.arch").write_text("block a:\n    relu relu\nblock b:\n    silu silu\n")
+    (tmp_path / "whole.arch").write_text(
+        "from parts import a\nnet n:\n    input i: [N, 3, H=8, W=8]\n    a\n    rely\n"
+    )
+    assert main(["check", str(tmp_path / "whole.arch"), "--format", "short"]) == 1
+    lines = [line.split(str(tmp_path) + "/")[1] for line in capsys.readouterr().out.splitlines()]
+    assert [line.split(":")[:2] for line in lines] == [["parts.arch", "2"], ["whole.arch", "5"]]
 
 
 def test_a_mistake_that_nets_share_is_one(tmp_path, capsys):
