@@ -22,13 +22,13 @@ class LeNet5(nn.Module):
 
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
-        self.c1 = nn.Conv2d(1, 6, 5)  # lenet5.arch:12
-        self.s2 = nn.AvgPool2d(2)  # lenet5.arch:12
-        self.c3 = nn.Conv2d(6, 16, 5)  # lenet5.arch:13
-        self.s4 = nn.AvgPool2d(2)  # lenet5.arch:13
-        self.c5 = nn.Conv2d(16, 120, 5)  # lenet5.arch:14
-        self.f6 = nn.Linear(120, 84)  # lenet5.arch:15
-        self.fc = nn.Linear(84, classes)  # lenet5.arch:15
+        self.c1 = nn.Conv2d(1, 6, 5)  # lenet5.arch:13
+        self.s2 = nn.AvgPool2d(2)  # lenet5.arch:13
+        self.c3 = nn.Conv2d(6, 16, 5)  # lenet5.arch:14
+        self.s4 = nn.AvgPool2d(2)  # lenet5.arch:14
+        self.c5 = nn.Conv2d(16, 120, 5)  # lenet5.arch:15
+        self.f6 = nn.Linear(120, 84)  # lenet5.arch:16
+        self.fc = nn.Linear(84, classes)  # lenet5.arch:16
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.s2(torch.tanh(self.c1(x)))
