@@ -15,7 +15,7 @@ LEAST = 1.05  # a smaller gain is not told from noise
 class Measurement(Record):
     """One kernel on one layer: `times` is its speed over that of the best alternative."""
 
-    operation: str  # depthwise, pointwise or shuffle
+    operation: str  # depthwise, pointwise, separable (its depthwise part counts) or shuffle
     kernel: int
     stride: int
     channels: int
@@ -27,6 +27,11 @@ class Measurement(Record):
 
 
 TABLE: tuple[Measurement, ...] = ()
+
+
+def known(operation: str) -> bool:
+    """Say whether anything was measured of a kernel."""
+    return any(row.operation == operation for row in TABLE)
 
 
 def wins(

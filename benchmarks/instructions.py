@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 import triton
-from archdsl.kernels import depthwise
+from archdsl.kernels import depthwise, pointwise, separable
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -34,6 +34,13 @@ LAYERS = (
     (960, 7, 3, 1), (58, 28, 3, 1), (116, 14, 3, 1), (232, 7, 3, 1), (240, 28, 5, 1), (672, 14, 5, 1),
     (1152, 7, 5, 1), (96, 56, 7, 1), (192, 28, 7, 1), (384, 14, 7, 1), (768, 7, 7, 1),
 )  # fmt: skip
+# the same and output channels: MobileNet v2's blocks, and a unit of ShuffleNet v2
+SEPARABLE = (
+    (32, 112, 3, 1, 16), (96, 112, 3, 2, 24), (144, 56, 3, 1, 24), (144, 56, 3, 2, 32), (192, 28, 3, 1, 32),
+    (192, 28, 3, 2, 64), (384, 14, 3, 1, 64), (384, 14, 3, 1, 96), (576, 14, 3, 1, 96), (58, 28, 3, 1, 58),
+)  # fmt: skip
+# input channels, output channels, height and width of 1x1 convolutions in the same networks
+POINTWISE = ((16, 96, 112), (144, 24, 56), (32, 192, 28), (192, 32, 28), (576, 96, 14), (960, 160, 7), (58, 58, 28))
 
 
 class Code(NamedTuple):
@@ -42,6 +49,7 @@ class Code(NamedTuple):
     instructions: list[str]
     registers: int
     spilled: int  # bytes of local memory a thread
+    shared: int  # bytes of shared memory a program
     text: str
 
     def widest(self, name: str) -> int:
@@ -50,7 +58,7 @@ class Code(NamedTuple):
         return max((int(f.group(1)) if f else 32 for f in found), default=0)
 
 
-def compiled(kernel, types: dict[str, str], constants: dict, warps: int, arch: int = 90) -> Code:
+def compiled(kernel, types: dict[str, str], constants: dict, warps: int, arch: int = 90, stages: int = 2) -> Code:
     """Compile a kernel for a compute capability, all pointers aligned to 16 bytes as PyTorch's are."""
     names = kernel.arg_names
     signature = {name: types.get(name, "constexpr") for name in names}
@@ -58,11 +66,11 @@ def compiled(kernel, types: dict[str, str], constants: dict, warps: int, arch: i
     aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if signature[n].startswith("*")}
     source = ASTSource(kernel, signature=signature, constexprs=values, attrs=aligned)
     target = GPUTarget("cuda", arch, 32)
-    made = triton.compile(source, target=target, options={"num_warps": warps, "num_stages": 2})
-    return disassembled(made.asm["cubin"])
+    made = triton.compile(source, target=target, options={"num_warps": warps, "num_stages": stages})
+    return disassembled(made.asm["cubin"], made.metadata.shared)
 
 
-def disassembled(cubin: bytes) -> Code:
+def disassembled(cubin: bytes, shared: int) -> Code:
     """Read the machine code, without the padding behind its end."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
@@ -75,7 +83,7 @@ def disassembled(cubin: bytes) -> Code:
     while found[-1] == "NOP":
         found.pop()
     resources = re.search(r"REG:(\d+) STACK:(\d+)", usage.stdout + usage.stderr)
-    return Code(found, int(resources.group(1)), int(resources.group(2)), text)
+    return Code(found, int(resources.group(1)), int(resources.group(2)), shared, text)
 
 
 def loop(code: Code) -> int:
@@ -124,6 +132,52 @@ def weight_grad(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90) -> 
     return compiled(depthwise.depthwise_weight_grad_kernel, types, constants, tile.warps, arch)
 
 
+def grads(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90) -> Code:
+    """Compile the kernel of both gradients; its loop over tiles counts."""
+    types = dict.fromkeys(("dy_ptr", "x_ptr", "w_ptr", "dx_ptr"), "*bf16") | {"part_ptr": "*fp32", "tiles": "i32"}
+    constants = g.constants() | tile_of(tile) | {"SPLITS": 64}
+    return compiled(depthwise.depthwise_grads_kernel, types, constants, tile.warps, arch)
+
+
+def both(g: depthwise.Geometry, out: int, tile: separable.Tile, arch: int = 90) -> Code:
+    """Compile the kernel of a depthwise convolution and a 1x1 one, with folded batch norms and ReLU6 between."""
+    types = dict.fromkeys(("x_ptr", "taps_ptr", "w_ptr", "y_ptr"), "*bf16") | {"lanes": "i32"}
+    types |= dict.fromkeys(("shift_ptr", "shift_out_ptr"), "*fp32")
+    constants = g.constants() | dict.fromkeys(("scale_ptr", "scale_out_ptr", "residual_ptr"))
+    constants |= {"SCALE": False, "SHIFT": True, "SCALE_OUT": False, "SHIFT_OUT": True, "RESIDUAL": False}
+    constants |= {"ACT": "relu6", "ACT_OUT": "none", "SLOPE": 0.0, "PRECISION": "ieee", "UPCAST": False, "N_OUT": out}
+    constants |= {"ROWS": tile.rows, "BM": tile.lanes, "BN": tile.channels, "BK": tile.depth}
+    stages = separable.stages(torch.bfloat16)
+    return compiled(separable.separable_fwd_kernel, types, constants, tile.warps, arch, stages)
+
+
+def product(channels: int, out: int, size: int, tile: pointwise.Tile, arch: int = 90, before: str = "") -> Code:
+    """Compile the kernel of a 1x1 convolution with a folded batch norm and ReLU6; `before` is "", "gate" or "clamp"."""
+    types = dict.fromkeys(("x_ptr", "w_ptr", "y_ptr"), "*bf16") | {"shift_ptr": "*fp32", "pixels": "i32"}
+    types |= {"gate": {"gate_ptr": "*bf16"}, "clamp": {"low_ptr": "*bf16"}}.get(before, {})
+    pointers = [name for name in pointwise.pointwise_fwd_kernel.arg_names if name.endswith("_ptr")]
+    constants = {name: None for name in pointers if name not in types}
+    parts = ("SCALE", "SHIFT", "RESIDUAL", "SCALE_IN", "SHIFT_IN", "LOW", "HIGH", "GATE", "CHANNELS", "SCATTER")
+    constants |= {part: f"{part.lower()}_ptr" in types for part in parts}
+    constants |= {"C": channels, "PITCH": channels, "K": channels, "N_OUT": out, "H": size, "W": size, "OH": size}
+    constants |= {"OW": size, "SH": 1, "SW": 1, "LAST": True, "ACT": "relu6", "ACT_IN": "none", "SLOPE": 0.0}
+    constants |= {"PRECISION": "ieee", "UPCAST": False, "BM": tile.pixels, "BN": tile.channels, "BK": tile.depth}
+    return compiled(pointwise.pointwise_fwd_kernel, types, constants, tile.warps, arch)
+
+
+def a_value_read(channels: int, out: int, tile: pointwise.Tile, code: Code) -> float:
+    """Return the thread instructions that fall to one element of the input of a 1x1 convolution."""
+    return len(code.instructions) * math.ceil(out / tile.channels) * tile.warps * 32 / (tile.pixels * channels)
+
+
+def a_value_between(g: depthwise.Geometry, out: int, tile: separable.Tile, code: Code, images: int = 128) -> float:
+    """Return the thread instructions that fall to one element of what lies between the two convolutions."""
+    once, again = len(code.instructions) - loop(code), loop(code) * math.ceil(g.channels / tile.depth)
+    lanes = images * math.ceil(g.out[0] / tile.rows) * g.out[1]
+    programs = math.ceil(lanes / tile.lanes) * math.ceil(out / tile.channels)
+    return (once + again) * programs * tile.warps * 32 / (images * g.out[0] * g.out[1] * g.channels)
+
+
 def an_output(count: int, height: int, width: int, channels: int, tile: depthwise.Tile) -> float:
     """Return the thread instructions that fall to one element of a map, where a program takes `count`."""
     programs = math.ceil(height / tile.rows) * math.ceil(width / tile.columns) * math.ceil(channels / tile.channels)
@@ -137,6 +191,7 @@ def row(layer_: tuple[int, int, int, int], name: str, code: Code, per: float, by
         "layer": dict(zip(("channels", "size", "kernel", "stride"), layer_)),
         "registers": code.registers,
         "spilled_bytes": code.spilled,
+        "shared_bytes": code.shared,
         "load_bits": code.widest("LDG"),
         "instructions_an_output": round(per, 1),
         "budget": round(ISSUE * bytes_ / BANDWIDTH, 1),
@@ -161,6 +216,24 @@ def record() -> list[dict]:
         tile = depthwise.weight_grad_tile(g)
         code = weight_grad(g, tile)
         rows.append(row(layer_, "weight_grad", code, an_output(loop(code), oh, ow, c, tile), moved))
+        tile = depthwise.grads_tile(g)
+        code = grads(g, tile)
+        per = an_output(loop(code), -(-h // g.stride[0]), -(-w // g.stride[1]), c, tile)
+        rows.append(row(layer_, "grads", code, per, moved + 2 * h * w / (oh * ow)))
+    for *layer_, out in SEPARABLE:
+        g = layer(*layer_)
+        tile = separable.tile_for(g, out)
+        code = both(g, out, tile)
+        moved = 2 * (g.size[0] * g.size[1] / (g.out[0] * g.out[1]) + out / g.channels)
+        found = row(tuple(layer_), "separable", code, a_value_between(g, out, tile, code), moved)
+        rows.append(found | {"layer": found["layer"] | {"out": out}})
+    for channels, out, size in POINTWISE:
+        tile = pointwise.tile_for(out, channels)
+        for before in ("", "gate", "clamp"):
+            code = product(channels, out, size, tile, before=before)
+            layer_, per = (channels, size, 1, 1), a_value_read(channels, out, tile, code)
+            found = row(layer_, " ".join(filter(None, ("pointwise", before))), code, per, 2 * (1 + out / channels))
+            rows.append(found | {"layer": found["layer"] | {"out": out}})
     return rows
 
 

@@ -6,8 +6,8 @@
 Random data, inputs that rotate through more memory than the cache holds, calls recorded as CUDA graphs, ways that take
 turns, medians. Each result is checked against float32 first; a wrong one ends the run. Baselines: eager contiguous and
 channels_last, with cuDNN choosing its algorithm, and torch.compile, default and max-autotune; beside them the floor,
-the bytes of each tensor once over the bandwidth of a copy on this machine. Writes `results/kernels.json` and the table
-of `docs/kernels.md`, and prints the rows for `archdsl/measured.py`, which decides where a kernel is taken.
+the bytes of each tensor once over the bandwidth of a copy on this machine. Writes `results/kernels.json`, the table
+and the plot of `docs/kernels.md`, and prints the rows for `archdsl/measured.py`, which decides where a kernel is taken.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from archdsl.kernels import channel_shuffle, depthwise_conv2d, pointwise_conv2d
+from archdsl.kernels import channel_shuffle, depthwise_conv2d, pointwise_conv2d, separable_conv2d
 
 from archdsl.measured import Measurement
-from benchmarks.instructions import LAYERS
+from benchmarks.instructions import LAYERS, SEPARABLE
 from benchmarks.measure import ROOT, about, check, copies, interleaved, table, write
+from benchmarks.plot import bars
 
+PAGE = ROOT / "docs" / "kernels.md"
 LAST = torch.channels_last
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 POINTWISE = ((32, 192, 28), (192, 32, 28), (96, 576, 14), (576, 96, 14), (960, 320, 7), (58, 58, 28), (232, 232, 7))
@@ -140,20 +142,20 @@ def fused(layer: tuple[int, int, int, int], batch: int, dtype: torch.dtype, rate
 
 
 def backward(layer: tuple[int, int, int, int], batch: int, dtype: torch.dtype, rate: float, rounds: int) -> dict:
-    """Measure both gradients."""
+    """Measure both gradients: x and dy read once, dx written once."""
     t = Layer(layer, batch, dtype)
 
     def theirs(x: torch.Tensor) -> torch.Tensor:
         return t.gradients(t.other, x, t.weight)[1]
 
     def ours(x: torch.Tensor) -> torch.Tensor:
-        torch.ops.archdsl.depthwise_conv2d_input_grad(t.other, t.weight, x, *t.where)
-        return torch.ops.archdsl.depthwise_conv2d_weight_grad(t.other, x, t.weight, *t.where)
+        return torch.ops.archdsl.depthwise_conv2d_grads(t.other, x, t.weight, *t.where)[1]
 
     dx, dw = t.gradients(t.other.float(), t.xs[0].float(), t.weight.float())
-    found = torch.ops.archdsl.depthwise_conv2d_input_grad(t.other, t.weight, t.xs[0], *t.where)
+    found, _ = torch.ops.archdsl.depthwise_conv2d_grads(t.other, t.xs[0], t.weight, *t.where)
+    moved = t.moved + t.xs[0].numel() * t.xs[0].element_size()
     check(found, dx, TOLERANCE[dtype], f"input gradient {layer}")
-    return measured(all_ways(theirs, ours), t.xs, dw, 2 * t.moved / rate, rounds, f"depthwise backward {layer}")
+    return measured(all_ways(theirs, ours), t.xs, dw, moved / rate, rounds, f"depthwise backward {layer}")
 
 
 def pointwise(layer: tuple[int, int, int], batch: int, dtype: torch.dtype, rate: float, rounds: int) -> dict:
@@ -172,6 +174,30 @@ def pointwise(layer: tuple[int, int, int], batch: int, dtype: torch.dtype, rate:
     return measured(ways, xs, exact, moved / rate, rounds, f"pointwise {layer}")
 
 
+def separable(layer: tuple[int, int, int, int, int], batch: int, dtype: torch.dtype, rate: float, rounds: int) -> dict:
+    """Measure a depthwise convolution and a 1x1 one, each with a folded batch norm, ReLU6 between."""
+    *first, out = layer
+    t = Layer(tuple(first), batch, dtype)
+    weight = torch.randn(out, t.channels, 1, 1, device="cuda").to(dtype) / math.sqrt(t.channels)
+    shift, shift_out = (torch.randn(count, device="cuda") for count in (t.channels, out))
+
+    def theirs(x: torch.Tensor) -> torch.Tensor:
+        a = F.relu6(t.convolve(x) + shift.view(-1, 1, 1).to(dtype))
+        return F.conv2d(a, weight, shift_out.to(dtype))
+
+    def apart(x: torch.Tensor) -> torch.Tensor:
+        a = depthwise_conv2d(x, t.weight, None, shift, **t.options, act="relu6")
+        return pointwise_conv2d(a, weight, None, shift_out)
+
+    def ours(x: torch.Tensor) -> torch.Tensor:
+        return separable_conv2d(x, t.weight, weight, None, shift, None, shift_out, **t.options, act="relu6")
+
+    exact = F.conv2d(F.relu6(t.exact + shift.view(-1, 1, 1)), weight.float(), shift_out)
+    moved = (t.xs[0].numel() + exact.numel()) * t.xs[0].element_size()
+    ways = all_ways(theirs, ours) | {"two kernels": apart}
+    return measured(ways, t.xs, exact, moved / rate, rounds, f"separable {layer}")
+
+
 def shuffle(layer: tuple[int, int], batch: int, dtype: torch.dtype, rate: float, rounds: int) -> dict:
     """Measure a channel shuffle of two groups."""
     xs = inputs(batch, *layer, dtype)
@@ -188,10 +214,12 @@ def geometric_mean(values: list[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-# What decides where a kernel is taken: part, operation, and layers as (channels of the result, size, window, stride)
+# What decides where a kernel is taken: part, operation, and layers as (channels of the result, of the depthwise one if
+# there are two; size, window, stride)
 DECISIVE = (
     ("alone", "depthwise", LAYERS),
     ("pointwise", "pointwise", tuple((out, size, 1, 1) for _, out, size in POINTWISE)),
+    ("separable", "separable", tuple(layer[:4] for layer in SEPARABLE)),
     ("shuffle", "shuffle", tuple((channels, size, 1, 1) for channels, size in SHUFFLES)),
 )
 
@@ -206,11 +234,27 @@ def rows(results: dict[str, list[dict]], dtype: str, device: str, commit: str) -
     return made
 
 
+def page(results: dict[str, list[dict]]) -> None:
+    """Write the table and the plot of the results into the page."""
+    lines = ["| layer | eager, channels_last, µs | best other | archdsl | floor |", "| --- | --- | --- | --- | --- |"]
+    for r in [result for part in results.values() for result in part]:
+        times = dict(r["microseconds"])
+        ours = times.pop("archdsl")
+        lines.append(
+            f"| {r['what']} | {times['eager, channels_last']} | {min(times.values())} | {ours} | {r['floor']} |"
+        )
+    shares = {part: {r["what"]: r["share_of_floor"] for r in found} for part, found in results.items()}
+    bars(PAGE.parent / "kernels-cuda.svg", shares, "share of the bandwidth floor")
+    picture = "![Share of the bandwidth floor that each kernel reaches](kernels-cuda.svg)"
+    table(PAGE, "kernels-cuda", [picture, "", *lines])
+
+
 PARTS: dict[str, tuple[Callable[..., dict], tuple]] = {
     "alone": (alone, LAYERS),
     "fused": (fused, LAYERS),
     "backward": (backward, LAYERS),
     "pointwise": (pointwise, POINTWISE),
+    "separable": (separable, SEPARABLE),
     "shuffle": (shuffle, SHUFFLES),
 }
 
@@ -241,15 +285,7 @@ def main() -> None:
     where = about("cuda")
     record = where | {"batch": options.batch, "dtype": options.dtype, "bandwidth": rate, "results": results}
     print("wrote", write("kernels", record))
-    lines = ["| layer | eager, channels_last, µs | best other | archdsl | floor |", "| --- | --- | --- | --- | --- |"]
-    for found in results.values():
-        for r in found:
-            times = dict(r["microseconds"])
-            ours = times.pop("archdsl")
-            lines.append(
-                f"| {r['what']} | {times['eager, channels_last']} | {min(times.values())} | {ours} | {r['floor']} |"
-            )
-    table(ROOT / "docs" / "kernels.md", "kernels-cuda", lines)
+    page(results)
     for row in rows(results, options.dtype, where["device"], where["commit"]):
         print(f"    {row},")
 

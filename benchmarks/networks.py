@@ -3,19 +3,24 @@
     python -m benchmarks.networks                                   # on a CPU: one image, float32
     python -m benchmarks.networks --device cuda                     # on a GPU: 256 images, bfloat16
     python -m benchmarks.networks --device cuda --train             # steps of training instead of inference
+    python -m benchmarks.networks --train --batch 2 --size 32 --eager    # a try on a CPU, without inductor
+    python -m benchmarks.networks --page                            # table and plot again, from the last results
 
 Random weights and images, statistics as after training. Every way is checked against float32 eager first; a wrong
 result ends the run. Ways take turns, and medians are compared; on a machine that others use too, `--threads 1
 --clock process` counts the processor time of this process alone. Preparation is everything before the second call.
-Writes `results/networks-DEVICE.json` and the table of `docs/kernels.md`.
+Writes `results/networks-DEVICE.json`, and the table and the plot of `docs/kernels.md` unless batch or size are others.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -24,12 +29,25 @@ from torch.fx.experimental import optimization
 import archdsl
 from archdsl.inference.trace import trace
 from archdsl.inference.traffic import traffic
-from benchmarks.measure import ROOT, Clock, Run, about, check, copies, interleaved, table, write
+from benchmarks.measure import RESULTS, ROOT, Clock, Run, about, check, copies, interleaved, table, write
+from benchmarks.plot import bars
 
 NETS = ("mobilenet_v2", "shufflenet_v2_x1_0", "resnet50", "densenet121")
 PAGE = ROOT / "docs" / "kernels.md"
 LAST = torch.channels_last
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+
+
+class Setting(NamedTuple):
+    """What is the same for all networks of a run."""
+
+    batch: int
+    size: int  # height and width of an image
+    device: str
+    dtype: torch.dtype
+    rounds: int
+    clock: Clock
+    eager: bool  # without inductor
 
 
 def network(name: str) -> nn.Module:
@@ -114,11 +132,13 @@ def prepared(make: Callable[[], Callable[..., torch.Tensor]], x: torch.Tensor) -
 
 
 @torch.inference_mode()
-def inference(name: str, batch: int, device: str, dtype: torch.dtype, rounds: int, clock: Clock) -> dict:
+def inference(name: str, setting: Setting) -> dict:
     """Measure all ways of one network."""
+    batch, size, device, dtype = setting.batch, setting.size, setting.device, setting.dtype
     with torch.inference_mode(False), torch.no_grad():
         model = network(name).to(device)
-        images = [torch.randn(batch, 3, 224, 224, device=device) for _ in range(copies(batch * 602112, device))]
+        shape = (batch, 3, size, size)
+        images = [torch.randn(shape, device=device) for _ in range(copies(4 * math.prod(shape), device))]
         expected = model(images[0])
         model = model.to(dtype)
     xs = [image.to(dtype) for image in images]
@@ -126,12 +146,14 @@ def inference(name: str, batch: int, device: str, dtype: torch.dtype, rounds: in
     runs: dict[str, Run] = {}
     rows: dict[str, dict] = {}
     for way, make in ways(model, xs[0], device).items():
+        if setting.eager and "inductor" in way:
+            continue
         mine = last if "channels_last" in way or "max-autotune" in way or (device == "cuda" and "arch" in way) else xs
         with torch.inference_mode(False), torch.no_grad():
             run, y, seconds = prepared(make, mine[0])
         rows[way] = {"preparation": round(seconds, 2), "error": check(y, expected, TOLERANCE[dtype], f"{name}, {way}")}
         runs[way] = lambda number, run=run, mine=mine: run(mine[number % len(mine)])
-    for way, times in interleaved(runs, device, rounds, clock=clock).items():
+    for way, times in interleaved(runs, device, setting.rounds, clock=setting.clock).items():
         rows[way] |= {k: round(v * 1e3, 3) for k, v in times.items()}
         rows[way]["images_a_second"] = round(batch / times["median"])
     others = [row for way, row in rows.items() if not way.startswith("archdsl")]
@@ -151,9 +173,13 @@ def inference(name: str, batch: int, device: str, dtype: torch.dtype, rounds: in
     }
 
 
-def training(name: str, batch: int, device: str, dtype: torch.dtype, rounds: int, clock: Clock) -> dict:
-    """Measure one step of training, forward and backward under autocast, eager, compiled and with the kernels."""
-    x = torch.randn(batch, 3, 224, 224, device=device).contiguous(memory_format=LAST)
+def training(name: str, setting: Setting) -> dict:
+    """Measure one step of training, forward and backward, eager, compiled and with the kernels.
+
+    In float32, or under autocast to a smaller type.
+    """
+    batch, size, device, dtype = setting.batch, setting.size, setting.device, setting.dtype
+    x = torch.randn(batch, 3, size, size, device=device).contiguous(memory_format=LAST)
     target = torch.randint(1000, (batch,), device=device)
     state = network(name).state_dict()
 
@@ -164,25 +190,23 @@ def training(name: str, batch: int, device: str, dtype: torch.dtype, rounds: int
         run = torch.compile(model) if compile else model
 
         def step(number: int) -> torch.Tensor:
-            with torch.autocast(device, dtype):
+            with torch.autocast(device, dtype, enabled=dtype != torch.float32):
                 loss = nn.functional.cross_entropy(run(x), target)
             loss.backward()
             return loss.detach()
 
         return step
 
-    runs = {
-        "eager, channels_last": step_of("none"),
-        "inductor": step_of("none", compile=True),
-        "archdsl kernels": step_of("all"),
-        "archdsl kernels, inductor": step_of("all", compile=True),
-    }
+    runs = {"eager, channels_last": step_of("none"), "archdsl kernels": step_of("all")}
+    if not setting.eager:
+        runs["inductor"] = step_of("none", compile=True)
+        runs["archdsl kernels, inductor"] = step_of("all", compile=True)
     torch.manual_seed(1)  # the same dropout masks
     expected = runs["eager, channels_last"](0)
     for way, run in runs.items():
         torch.manual_seed(1)
         check(run(0).view(1), expected.view(1), 0.1, f"{name}, loss, {way}")
-    times = interleaved(runs, device, rounds, clock=clock)
+    times = interleaved(runs, device, setting.rounds, clock=setting.clock)
     rows = {way: {k: round(v * 1e3, 3) for k, v in found.items()} for way, found in times.items()}
     return {"network": name, "batch": batch, "step": True, "milliseconds": rows}
 
@@ -204,30 +228,55 @@ def lines(results: list[dict]) -> list[str]:
     return found
 
 
-def main() -> None:
+def page(kind: str, record: dict) -> None:
+    """Write the table and the plot of a record into the page."""
+    medians = {
+        result["network"]: {way: row["median"] for way, row in result["milliseconds"].items()}
+        for result in record["results"]
+    }
+    bars(PAGE.parent / f"{kind}.svg", medians, "milliseconds, median")
+    picture = f"![Milliseconds of each way, network by network]({kind}.svg)"
+    table(PAGE, kind, [*caption(record), picture, "", *lines(record["results"])])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nets", nargs="*", default=NETS)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch", type=int, default=0, help="images at a time: 1 on a CPU, 256 on a GPU")
+    parser.add_argument("--size", type=int, default=224, help="height and width of an image")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--train", action="store_true")
+    parser.add_argument("--eager", action="store_true", help="without inductor, which compiles for minutes on a CPU")
+    parser.add_argument("--page", action="store_true", help="only write the table and the plot again")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", choices=("wall", "process"), default="wall", help="process: on a shared machine")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    kind = f"{'training' if options.train else 'networks'}-{options.device}"
+    if options.page:
+        page(kind, json.loads((RESULTS / f"{kind}.json").read_text()))
+        return
     torch.set_num_threads(options.threads)
-    clock = time.perf_counter if options.clock == "wall" else time.process_time
-    batch = options.batch or (1 if options.device == "cpu" else 256)
-    dtype = torch.float32 if options.device == "cpu" else torch.bfloat16
     torch.backends.cudnn.benchmark = True
+    usual = not options.batch and options.size == 224
+    kind += "" if usual else f"-{options.batch}x{options.size}"
+    setting = Setting(
+        batch=options.batch or (1 if options.device == "cpu" else 256),
+        size=options.size,
+        device=options.device,
+        dtype=torch.float32 if options.device == "cpu" else torch.bfloat16,
+        rounds=options.rounds,
+        clock=time.perf_counter if options.clock == "wall" else time.process_time,
+        eager=options.eager,
+    )
     measure = training if options.train else inference
-    kind = f"{'training' if options.train else 'networks'}-{options.device}" + (f"-{batch}" if options.batch else "")
     record = about(options.device) | {"clock": options.clock, "results": []}
     for name in options.nets:
-        record["results"].append(measure(name, batch, options.device, dtype, options.rounds, clock))
+        record["results"].append(measure(name, setting))
         print("\n".join(lines(record["results"][-1:])[2:]), record["results"][-1].get("times_the_best_other", ""))
         print("wrote", write(kind, record), flush=True)
-    if not options.batch:
-        table(PAGE, kind, caption(record) + lines(record["results"]))
+    if usual:
+        page(kind, record)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@
 epilogue   what follows a convolution in the same pass
 layout     memory formats
 available  whether the kernels can run here
-depthwise, pointwise, shuffle   one operation each: reference, kernels, launchers, operator, autograd, function
+depthwise, pointwise, separable (both), shuffle
+           one operation each: reference, kernels, launchers, operator, autograd, function
 layers     modules with the parameters of PyTorch's
 
 Importing this package imports torch, and Triton where it is installed. Without it, and on a CPU, ATen runs instead.
@@ -16,6 +17,7 @@ Importing this package imports torch, and Triton where it is installed. Without 
 from archdsl.kernels.depthwise import depthwise_conv2d
 from archdsl.kernels.layers import ChannelShuffle, DepthwiseConv2d
 from archdsl.kernels.pointwise import pointwise_conv2d, pointwise_conv2d_scatter
+from archdsl.kernels.separable import separable_conv2d
 from archdsl.kernels.shuffle import channel_shuffle
 
 __all__ = [
@@ -25,4 +27,5 @@ __all__ = [
     "depthwise_conv2d",
     "pointwise_conv2d",
     "pointwise_conv2d_scatter",
+    "separable_conv2d",
 ]

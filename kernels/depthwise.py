@@ -304,6 +304,103 @@ def depthwise_weight_grad_kernel(
         tl.store(part_ptr + (split * (KH * KW) + t) * C + c, tl.sum(sums[t], 0), known)
 
 
+@jit
+def depthwise_grads_kernel(
+    dy_ptr,
+    x_ptr,
+    w_ptr,  # [KH * KW, C]
+    dx_ptr,
+    part_ptr,  # [SPLITS, KH * KW, C], float32
+    tiles,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PH: tl.constexpr,
+    PW: tl.constexpr,
+    DH: tl.constexpr,
+    DW: tl.constexpr,
+    LAST: tl.constexpr,
+    SPLITS: tl.constexpr,
+    ROWS: tl.constexpr,
+    BW: tl.constexpr,
+    BC: tl.constexpr,
+):
+    """Write every SPLITS-th tile of dx, as the input gradient does, and sum dy * x over the same tiles; M is 1.
+
+    An element of dy meets an element of x at one tap, whose weight it takes into dx and to whose gradient both give
+    their product: what is loaded for one gradient is all that the other needs.
+    """
+    TC: tl.constexpr = (C + BC - 1) // BC
+    TW: tl.constexpr = (W + BW * SW - 1) // (BW * SW)
+    TH: tl.constexpr = (H + ROWS * SH - 1) // (ROWS * SH)
+    XC: tl.constexpr = 1 if LAST else H * W
+    XW: tl.constexpr = C if LAST else 1
+    YC: tl.constexpr = 1 if LAST else OH * OW
+    YW: tl.constexpr = C if LAST else 1
+    FIRST_H: tl.constexpr = (PH - (KH - 1) * DH) // SH  # as in the input gradient
+    FIRST_W: tl.constexpr = (PW - (KW - 1) * DW) // SW
+    COUNT_H: tl.constexpr = (SH - 1 + PH) // SH - FIRST_H + 1
+    COUNT_W: tl.constexpr = (SW - 1 + PW) // SW - FIRST_W + 1
+    c = tl.program_id(0) % TC * BC + tl.arange(0, BC)
+    split = tl.program_id(0) // TC
+    known = c < C
+    taps = ()
+    for t in tl.static_range(KH * KW):
+        taps = taps + (tl.load(w_ptr + t * C + c, known, 0.0).to(tl.float32)[None, :],)  # noqa: RUF005
+    dws = zeros(KH * KW, BW, BC)
+    for tile in range(split, tiles, SPLITS):
+        gw = tile % TW * BW + tl.arange(0, BW)
+        gh = tile // TW % TH * ROWS
+        n = tl.cast(tile // (TW * TH), tl.int64)
+        x_image = n * (C * H * W)
+        x_tile = (gw * SW)[:, None] * XW + c[None, :] * XC
+        xs = ()
+        for r in tl.static_range(ROWS):
+            for rh in tl.static_range(SH):
+                for rw in tl.static_range(SW):
+                    h = (gh + r) * SH + rh
+                    ok = ((gw * SW + rw < W) & (h < H))[:, None] & known[None, :]
+                    place = x_image + h * (W * XW) + rw * XW + x_tile
+                    xs = xs + (tl.load(x_ptr + place, ok, 0.0).to(tl.float32),)  # noqa: RUF005
+        dxs = zeros(ROWS * SH * SW, BW, BC)
+        dy_image = dy_ptr + n * (C * OH * OW)
+        dy_tile = (gw[:, None] + FIRST_W) * YW + c[None, :] * YC
+        for a in tl.static_range(COUNT_H + ROWS - 1):
+            oh = gh + FIRST_H + a
+            inside = (oh >= 0) & (oh < OH)
+            for b in tl.static_range(COUNT_W):
+                ow = gw + FIRST_W + b
+                ok = (inside & (ow >= 0) & (ow < OW))[:, None] & known[None, :]
+                dy = tl.load(dy_image + oh * (OW * YW) + b * YW + dy_tile, ok, 0.0).to(tl.float32)
+                for r in tl.static_range(ROWS):
+                    for rh in tl.static_range(SH):
+                        for kh in tl.static_range(KH):
+                            if rh + PH - kh * DH == (FIRST_H + a - r) * SH:
+                                for rw in tl.static_range(SW):
+                                    for kw in tl.static_range(KW):
+                                        if rw + PW - kw * DW == (FIRST_W + b) * SW:
+                                            more = dxs[(r * SH + rh) * SW + rw] + dy * taps[kh * KW + kw]
+                                            dxs = replaced(dxs, (r * SH + rh) * SW + rw, more)
+                                            more = dws[kh * KW + kw] + dy * xs[(r * SH + rh) * SW + rw]
+                                            dws = replaced(dws, kh * KW + kw, more)
+        for r in tl.static_range(ROWS):
+            for rh in tl.static_range(SH):
+                for rw in tl.static_range(SW):
+                    h = (gh + r) * SH + rh
+                    ok = ((gw * SW + rw < W) & (h < H))[:, None] & known[None, :]
+                    place = x_image + h * (W * XW) + rw * XW + x_tile
+                    tl.store(dx_ptr + place, dxs[(r * SH + rh) * SW + rw].to(dx_ptr.dtype.element_ty), ok)
+    for t in tl.static_range(KH * KW):
+        tl.store(part_ptr + (split * (KH * KW) + t) * C + c, tl.sum(dws[t], 0), known)
+
+
 # ---------------------------------------------------------------------------------------------------- launchers
 class Geometry(NamedTuple):
     """Everything about a convolution but its batch: the compile-time constants of the kernels."""
@@ -423,6 +520,29 @@ def weight_grad_tile(g: Geometry) -> Tile:
     return Tile(rows, columns, channels, warps_for(columns * channels, 4 if taps <= 9 else 2))
 
 
+MOST_TAPS = 49  # beyond, a thread cannot hold a weight and a sum for each
+
+
+def one_pass(g: Geometry) -> bool:
+    """Say whether one kernel computes both gradients: it moves three maps where two kernels move four.
+
+    And it takes fewer instructions than they do (benchmarks/results/instructions.json): 30 of a thread for an element
+    of a 3x3 layer instead of 51, 81 of a 5x5 one instead of 162. Not measured on a GPU.
+    """
+    return g.multiplier == 1 and g.kernel[0] * g.kernel[1] <= MOST_TAPS
+
+
+def grads_tile(g: Geometry) -> Tile:
+    """Choose the tile of both gradients: a thread keeps a weight and a sum for every tap."""
+    taps = g.kernel[0] * g.kernel[1]
+    if not g.last:
+        return Tile(1, power(-(-g.size[1] // g.stride[1]), 8, 32), power(g.channels, 1, 8))
+    channels = channel_block(g.channels, 64 if taps <= 25 else 32)
+    rows = 2 if max(g.stride) > 1 else rows_for(g.size[0], 7 if taps <= 25 else 4)
+    columns = max(4, 128 // channels)
+    return Tile(rows, columns, channels, warps_for(columns * channels, 4 if taps <= 9 else 2 if taps <= 25 else 1))
+
+
 def strips(height: int, width: int, tile: Tile) -> int:
     """Count the tiles of one image and one block of channels."""
     return -(-height // tile.rows) * -(-width // tile.columns)
@@ -490,8 +610,39 @@ def launch_weight_grad(
     parts = torch.empty(splits, *g.kernel, g.channels, dtype=torch.float32, device=dy.device)
     depthwise_weight_grad_kernel[(blocks * splits,)](
         dy, x, parts, tiles, **g.constants(), SPLITS=splits,
-        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps,
+        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps, num_stages=2,
     )  # fmt: skip
+    return summed(parts, weight)
+
+
+WARPS = 1536  # for both gradients; as many as an H200 holds of 168 registers, and fixed as PROGRAMS is
+
+
+def launch_grads(
+    dy: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    g: Geometry,
+    tile: Tile | None = None,
+    dx: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run the kernel of both gradients and sum the parts of the weight's."""
+    dx = like_format(x, x.shape, g.last) if dx is None else dx
+    tile = tile or grads_tile(g)
+    blocks = -(-g.channels // tile.channels)
+    groups = (-(-g.size[0] // g.stride[0]), -(-g.size[1] // g.stride[1]))
+    tiles = dy.shape[0] * strips(*groups, tile)
+    splits = max(1, min(tiles, WARPS // (tile.warps * blocks)))
+    parts = torch.empty(splits, *g.kernel, g.channels, dtype=torch.float32, device=dy.device)
+    depthwise_grads_kernel[(blocks * splits,)](
+        dy, x, tap_major(weight), dx, parts, tiles, **g.constants(), SPLITS=splits,
+        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps, num_stages=2,
+    )  # fmt: skip
+    return dx, summed(parts, weight)
+
+
+def summed(parts: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Sum parts [SPLITS, KH, KW, C] of a weight's gradient, in a fixed order."""
     return parts.sum(0).permute(2, 0, 1).unsqueeze(1).to(weight.dtype, memory_format=torch.contiguous_format)
 
 
@@ -536,6 +687,22 @@ def _weight_grad(dy, x, weight, stride, padding, dilation):
     return dense(reference_grads(dy, x, weight, g, (False, True))[1], False, fresh=True)
 
 
+@torch.library.custom_op(
+    "archdsl::depthwise_conv2d_grads",
+    mutates_args=(),
+    schema="(Tensor dy, Tensor x, Tensor weight, int[2] stride, int[2] padding, int[2] dilation) -> (Tensor, Tensor)",
+)
+def _grads(dy, x, weight, stride, padding, dilation):
+    g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
+    if runs(dy, x, weight):
+        dy, x = dense(dy, g.last), dense(x, g.last)
+        if one_pass(g):
+            return launch_grads(dy, x, weight, g)
+        return launch_input_grad(dy, weight, g), launch_weight_grad(dy, x, weight, g)
+    dx, dw = reference_grads(dy, x, weight, g, (True, True))
+    return dense(dx, g.last, fresh=True), dense(dw, False, fresh=True)
+
+
 @_forward.register_fake
 def _(x, weight, scale, shift, residual, stride, padding, dilation, act, slope):
     g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
@@ -552,30 +719,50 @@ def _(dy, x, weight, stride, padding, dilation):
     return weight.new_empty(weight.shape)
 
 
+@_grads.register_fake
+def _(dy, x, weight, stride, padding, dilation):
+    return like_format(x, x.shape, is_last(x)), weight.new_empty(weight.shape)
+
+
 # ---------------------------------------------------------------------------------------------------- autograd
+def gradients(
+    dy: torch.Tensor,
+    tensors: Sequence[torch.Tensor | None],
+    needs: Sequence[bool],
+    where: Sequence[Sequence[int]],
+    act: str,
+    slope: float,
+) -> tuple[torch.Tensor | None, ...]:
+    """Return the gradients at x, weight, scale, shift and residual, as far as each is needed.
+
+    Where that of the epilogue needs the convolution, it is computed anew: a pass, instead of a tensor kept.
+    """
+    x, weight, scale, shift, residual = tensors
+    dz, dscale = dy, None
+    if act != "none" or needs[2]:
+        u = _forward(x, weight, None, None, None, *where, "none", 0.0)
+        dz = epilogue.activation_grad(dy, epilogue.combine(u, scale, shift, residual), act, slope)
+        dscale = epilogue.channel_sum(dz * u).to(scale.dtype) if needs[2] else None
+    dshift = epilogue.channel_sum(dz).to(shift.dtype) if needs[3] else None
+    du = dz if scale is None else dz * epilogue.by_channel(scale).to(dz.dtype)
+    dx = dw = None
+    if needs[0] and needs[1]:
+        dx, dw = _grads(du, x, weight, *where)
+    elif needs[0]:
+        dx = _input_grad(du, weight, x, *where)
+    elif needs[1]:
+        dw = _weight_grad(du, x, weight, *where)
+    return dx, dw, dscale, dshift, dz if needs[4] else None
+
+
 def _keep(ctx, inputs, output):
-    x, weight, scale, shift, residual, ctx.stride, ctx.padding, ctx.dilation, ctx.act, ctx.slope = inputs
-    plain = ctx.act == "none" and scale is None
-    ctx.save_for_backward(x, weight, scale, None if plain else shift, None if plain else residual)
-    ctx.has_shift, ctx.has_residual = shift is not None, residual is not None
-    ctx.shift_type = None if shift is None else shift.dtype
+    x, weight, scale, shift, residual, *ctx.where, ctx.act, ctx.slope = inputs
+    ctx.save_for_backward(x, weight, scale, shift, residual if ctx.act != "none" else None)
 
 
 def _backward(ctx, dy):
-    """Compute the convolution anew where the epilogue's gradient needs it: a pass, instead of a tensor kept."""
-    x, weight, scale, shift, residual = ctx.saved_tensors
-    needs = ctx.needs_input_grad
-    where = (ctx.stride, ctx.padding, ctx.dilation)
-    dz, dscale = dy, None
-    if ctx.act != "none" or (scale is not None and needs[2]):
-        u = _forward(x, weight, None, None, None, *where, "none", 0.0)
-        dz = epilogue.activation_grad(dy, epilogue.combine(u, scale, shift, residual), ctx.act, ctx.slope)
-        dscale = epilogue.channel_sum(dz * u).to(scale.dtype) if scale is not None else None
-    dshift = epilogue.channel_sum(dz).to(ctx.shift_type) if ctx.has_shift and needs[3] else None
-    du = dz if scale is None else dz * epilogue.by_channel(scale).to(dz.dtype)
-    dx = _input_grad(du, weight, x, *where) if needs[0] else None
-    dw = _weight_grad(du, x, weight, *where) if needs[1] else None
-    return dx, dw, dscale if needs[2] else None, dshift, dz if ctx.has_residual else None, *[None] * 5
+    needs = ctx.needs_input_grad[:5]
+    return *gradients(dy, ctx.saved_tensors, needs, ctx.where, ctx.act, ctx.slope), *[None] * 5
 
 
 _forward.register_autograd(_backward, setup_context=_keep)
@@ -611,6 +798,28 @@ def _weight_grad_backward(ctx, ddw):
 _weight_grad.register_autograd(_weight_grad_backward, setup_context=_keep_weight_grad)
 
 
+def _keep_grads(ctx, inputs, output):
+    dy, x, weight, *ctx.where = inputs
+    ctx.save_for_backward(dy, x, weight)
+
+
+def _grads_backward(ctx, ddx, ddw):
+    """Add what the two gradients give: dx is of dy and the weight, dw of dy and x."""
+    dy, x, weight = ctx.saved_tensors
+    needs = ctx.needs_input_grad
+    where = ctx.where
+    ddy = None
+    if needs[0]:
+        ddy = _forward(ddx, weight, None, None, None, *where, "none", 0.0)
+        ddy = ddy + _forward(x, ddw, None, None, None, *where, "none", 0.0)
+    dx = _input_grad(dy, ddw, x, *where) if needs[1] else None
+    dw = _weight_grad(dy, ddx, weight, *where) if needs[2] else None
+    return ddy, dx, dw, *[None] * 3
+
+
+_grads.register_autograd(_grads_backward, setup_context=_keep_grads)
+
+
 # ---------------------------------------------------------------------------------------------------- FLOPs
 def _flops(out: Sequence[int], weight: Sequence[int]) -> int:
     n, c, h, w = out
@@ -630,6 +839,11 @@ def _(dy_shape, w_shape, *rest, **named):
 @register_flop_formula(torch.ops.archdsl.depthwise_conv2d_weight_grad)
 def _(dy_shape, x_shape, w_shape, *rest, **named):
     return _flops(dy_shape, w_shape)
+
+
+@register_flop_formula(torch.ops.archdsl.depthwise_conv2d_grads)
+def _(dy_shape, x_shape, w_shape, *rest, **named):
+    return 2 * _flops(dy_shape, w_shape)
 
 
 # ---------------------------------------------------------------------------------------------------- function

@@ -8,8 +8,20 @@ import torch
 
 
 def is_last(x: torch.Tensor) -> bool:
-    """Say whether a feature map is channels_last; one that is both (C = 1, or H = W = 1) counts as contiguous."""
-    return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    """Say whether a feature map is channels_last, or some channels of one that is.
+
+    One that is both (C = 1, or H = W = 1) counts as contiguous.
+    """
+    if x.is_contiguous():
+        return False
+    return x.is_contiguous(memory_format=torch.channels_last) or pitch(x) > 0
+
+
+def pitch(x: torch.Tensor) -> int:
+    """Return the distance from a pixel to the next, of a map in channels_last or some channels of one; else 0."""
+    apart, wide = x.stride(1), x.stride(3)
+    rows = x.stride(2) == x.shape[3] * wide and x.stride(0) == x.shape[2] * x.stride(2)
+    return wide if apart == 1 and wide >= x.shape[1] and rows else 0
 
 
 def format_of(last: bool) -> torch.memory_format:

@@ -1,10 +1,11 @@
 """1x1 convolution as a matrix product over pixels, with what stands before and behind it in the same pass.
 
-    a = act_in(x * scale_in + shift_in) * gate        the prologue; `channels` says where each input channel lies
-    y = act(a @ weight.T * scale + shift + residual)  the epilogue
+    a = clamp(act_in(x * scale_in + shift_in), low, high) * gate
+    y = act(a @ weight.T * scale + shift + residual)
 
-A prologue lets a pre-activation (DenseNet), a squeeze-and-excite gate (EfficientNet) or a channel shuffle cost no
-pass over memory of its own.
+The first line is the prologue, the second the epilogue; `channels` says where each input channel lies. A prologue lets
+a pre-activation (DenseNet), a squeeze-and-excite gate (EfficientNet) or a channel shuffle cost no pass over memory of
+its own. x may be some of the channels of a wider map, as DenseNet's are: it is read where it lies.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from archdsl.kernels import epilogue
 from archdsl.kernels.available import interpreted, jit, runs, tl
 from archdsl.kernels.epilogue import activated
-from archdsl.kernels.layout import cast_for_autocast, dense, is_last, like_format, pair
+from archdsl.kernels.layout import cast_for_autocast, dense, is_last, like_format, pair, pitch
 from torch.utils.flop_counter import register_flop_formula
 
 Maybe = torch.Tensor | None
@@ -25,12 +26,26 @@ Maybe = torch.Tensor | None
 
 # ---------------------------------------------------------------------------------------------------- reference
 def prologue(
-    x: torch.Tensor, scale_in: Maybe, shift_in: Maybe, act_in: str, slope: float, gate: Maybe, channels: Maybe
+    x: torch.Tensor,
+    scale_in: Maybe,
+    shift_in: Maybe,
+    low: Maybe,
+    high: Maybe,
+    act_in: str,
+    slope: float,
+    gate: Maybe,
+    channels: Maybe,
 ) -> torch.Tensor:
     """Compute what the matrix product reads: [N, K, H, W] from x, [N, C, H, W]."""
     a = x if channels is None else x.index_select(1, channels)
-    a = epilogue.activate(epilogue.combine(a, scale_in, shift_in, None), act_in, slope)
+    a = clamped(epilogue.activate(epilogue.combine(a, scale_in, shift_in, None), act_in, slope), low, high)
     return a if gate is None else a * gate[:, :, None, None].to(a.dtype)
+
+
+def clamped(z: torch.Tensor, low: Maybe, high: Maybe) -> torch.Tensor:
+    """Return min(max(z, low), high), limits by channel."""
+    z = z if low is None else torch.maximum(z, epilogue.by_channel(low).to(z.dtype))
+    return z if high is None else torch.minimum(z, epilogue.by_channel(high).to(z.dtype))
 
 
 def reference(
@@ -41,6 +56,8 @@ def reference(
     residual: Maybe = None,
     scale_in: Maybe = None,
     shift_in: Maybe = None,
+    low: Maybe = None,
+    high: Maybe = None,
     gate: Maybe = None,
     channels: Maybe = None,
     stride: Sequence[int] = (1, 1),
@@ -49,7 +66,7 @@ def reference(
     slope: float = 0.01,
 ) -> torch.Tensor:
     """Compute the operation with ATen."""
-    a = prologue(x, scale_in, shift_in, act_in, slope, gate, channels)
+    a = prologue(x, scale_in, shift_in, low, high, act_in, slope, gate, channels)
     u = F.conv2d(a, weight, None, list(stride))
     return epilogue.activate(epilogue.combine(u, scale, shift, residual), act, slope)
 
@@ -64,12 +81,15 @@ def pointwise_fwd_kernel(
     residual_ptr,
     scale_in_ptr,
     shift_in_ptr,
+    low_ptr,
+    high_ptr,
     gate_ptr,  # [N, K]
     channels_ptr,  # [K]
     places_ptr,  # [3, N_OUT]: where each output channel goes, with SCATTER
     y_ptr,
     pixels,
     C: tl.constexpr,
+    PITCH: tl.constexpr,  # from a pixel of x to the next, in channels_last: C, or more
     K: tl.constexpr,
     N_OUT: tl.constexpr,
     H: tl.constexpr,
@@ -84,6 +104,8 @@ def pointwise_fwd_kernel(
     RESIDUAL: tl.constexpr,
     SCALE_IN: tl.constexpr,
     SHIFT_IN: tl.constexpr,
+    LOW: tl.constexpr,
+    HIGH: tl.constexpr,
     GATE: tl.constexpr,
     CHANNELS: tl.constexpr,
     SCATTER: tl.constexpr,
@@ -99,7 +121,8 @@ def pointwise_fwd_kernel(
     """Write BM pixels of BN output channels."""
     TN: tl.constexpr = (N_OUT + BN - 1) // BN
     XC: tl.constexpr = 1 if LAST else H * W
-    XP: tl.constexpr = C if LAST else 1
+    XP: tl.constexpr = PITCH if LAST else 1
+    XN: tl.constexpr = H * W * (PITCH if LAST else C)
     YC: tl.constexpr = 1 if LAST else OH * OW
     YP: tl.constexpr = N_OUT if LAST else 1
     pixel = (tl.program_id(0) // TN).to(tl.int64) * BM + tl.arange(0, BM)
@@ -108,7 +131,7 @@ def pointwise_fwd_kernel(
     at = pixel % (OH * OW)
     pixel_ok = pixel < pixels
     out_ok = out < N_OUT
-    x_pixel = image * (C * H * W) + (at // OW * (SH * W) + at % OW * SW) * XP
+    x_pixel = image * XN + (at // OW * (SH * W) + at % OW * SW) * XP
     sums = tl.zeros((BM, BN), tl.float32)
     for first in tl.static_range(0, K, BK):
         k = first + tl.arange(0, BK)
@@ -117,13 +140,19 @@ def pointwise_fwd_kernel(
         ok = pixel_ok[:, None] & k_ok[None, :]
         a = tl.load(x_ptr + x_pixel[:, None] + source[None, :] * XC, ok, 0.0)
         w = tl.load(w_ptr + out[None, :] * K + k[:, None], out_ok[None, :] & k_ok[:, None], 0.0)
-        if SCALE_IN or SHIFT_IN or GATE or ACT_IN != "none":
+        if SCALE_IN or SHIFT_IN or LOW or HIGH or GATE or ACT_IN != "none":
             z = a.to(tl.float32)
             if SCALE_IN:
                 z = z * tl.load(scale_in_ptr + k, k_ok, 0.0).to(tl.float32)[None, :]
             if SHIFT_IN:
                 z = z + tl.load(shift_in_ptr + k, k_ok, 0.0).to(tl.float32)[None, :]
             z = activated(z, ACT_IN, SLOPE)
+            if LOW:
+                low = tl.load(low_ptr + k, k_ok, 0.0).to(tl.float32)[None, :]
+                z = tl.maximum(z, low, propagate_nan=tl.PropagateNan.ALL)
+            if HIGH:
+                high = tl.load(high_ptr + k, k_ok, 0.0).to(tl.float32)[None, :]
+                z = tl.minimum(z, high, propagate_nan=tl.PropagateNan.ALL)
             if GATE:
                 z = z * tl.load(gate_ptr + image[:, None] * K + k[None, :], ok, 0.0).to(tl.float32)
             a = z.to(a.dtype)
@@ -165,6 +194,11 @@ def tile_for(out: int, depth: int) -> Tile:
     return Tile(64 if channels == 128 else 128, channels, 16 if depth <= 16 else 32)
 
 
+def precision(dtype: torch.dtype) -> str:
+    """Return how a product is computed: in TF32 only where PyTorch's own products of matrices are."""
+    return "tf32" if dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32 else "ieee"
+
+
 def size_after(size: tuple[int, int], stride: Sequence[int]) -> tuple[int, int]:
     """Return the height and width of the result."""
     return (size[0] - 1) // stride[0] + 1, (size[1] - 1) // stride[1] + 1
@@ -178,6 +212,8 @@ def launch(
     residual: Maybe,
     scale_in: Maybe,
     shift_in: Maybe,
+    low: Maybe,
+    high: Maybe,
     gate: Maybe,
     channels: Maybe,
     stride: Sequence[int],
@@ -189,7 +225,7 @@ def launch(
     y: torch.Tensor | None = None,
     places: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Run the kernel; x and the residual are dense in the format that `last` says.
+    """Run the kernel; x and the residual are dense in the format that `last` says, x perhaps part of a wider map.
 
     With `places`, y is the buffer that `pointwise_conv2d_scatter` describes.
     """
@@ -201,15 +237,14 @@ def launch(
     if y.numel() == 0:
         return y
     tile = tile or tile_for(out, depth)
-    precision = "tf32" if x.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32 else "ieee"
     pointwise_fwd_kernel[(-(-pixels // tile.pixels) * -(-out // tile.channels),)](
-        x, weight.reshape(out, depth).contiguous(), scale, shift, residual, scale_in, shift_in, gate, channels, places,
-        y, pixels, C=c, K=depth, N_OUT=out, H=h, W=w, OH=oh, OW=ow, SH=stride[0], SW=stride[1], LAST=last,
-        SCALE=scale is not None, SHIFT=shift is not None, RESIDUAL=residual is not None,
-        SCALE_IN=scale_in is not None, SHIFT_IN=shift_in is not None, GATE=gate is not None,
-        CHANNELS=channels is not None, SCATTER=places is not None, ACT=act, ACT_IN=act_in, SLOPE=slope,
-        PRECISION=precision, UPCAST=interpreted(), BM=tile.pixels, BN=tile.channels, BK=tile.depth,
-        num_warps=tile.warps,
+        x, weight.reshape(out, depth).contiguous(), scale, shift, residual, scale_in, shift_in, low, high, gate,
+        channels, places, y, pixels, C=c, PITCH=pitch(x) or c, K=depth, N_OUT=out, H=h, W=w, OH=oh, OW=ow,
+        SH=stride[0], SW=stride[1], LAST=last, SCALE=scale is not None, SHIFT=shift is not None,
+        RESIDUAL=residual is not None, SCALE_IN=scale_in is not None, SHIFT_IN=shift_in is not None,
+        LOW=low is not None, HIGH=high is not None, GATE=gate is not None, CHANNELS=channels is not None,
+        SCATTER=places is not None, ACT=act, ACT_IN=act_in, SLOPE=slope, PRECISION=precision(x.dtype),
+        UPCAST=interpreted(), BM=tile.pixels, BN=tile.channels, BK=tile.depth, num_warps=tile.warps,
     )  # fmt: skip
     return y
 
@@ -219,23 +254,25 @@ def launch(
     "archdsl::pointwise_conv2d",
     mutates_args=(),
     schema="(Tensor x, Tensor weight, Tensor? scale, Tensor? shift, Tensor? residual, Tensor? scale_in, "
-    "Tensor? shift_in, Tensor? gate, Tensor? channels, int[2] stride, str act, str act_in, float slope) -> Tensor",
+    "Tensor? shift_in, Tensor? low, Tensor? high, Tensor? gate, Tensor? channels, int[2] stride, str act, str act_in, "
+    "float slope) -> Tensor",
 )
-def _forward(x, weight, scale, shift, residual, scale_in, shift_in, gate, channels, stride, act, act_in, slope):
+def _forward(
+    x, weight, scale, shift, residual, scale_in, shift_in, low, high, gate, channels, stride, act, act_in, slope
+):
     last = is_last(x)
+    inside = (scale_in, shift_in, low, high)
     if runs(x, weight, residual):
-        x = dense(x, last)
+        x = x if last and pitch(x) else dense(x, last)
         residual = None if residual is None else dense(residual, last)
         gate = None if gate is None else gate.contiguous()
-        return launch(
-            x, weight, scale, shift, residual, scale_in, shift_in, gate, channels, stride, act, act_in, slope, last
-        )
-    y = reference(x, weight, scale, shift, residual, scale_in, shift_in, gate, channels, stride, act, act_in, slope)
+        return launch(x, weight, scale, shift, residual, *inside, gate, channels, stride, act, act_in, slope, last)
+    y = reference(x, weight, scale, shift, residual, *inside, gate, channels, stride, act, act_in, slope)
     return dense(y, last, fresh=True)
 
 
 @_forward.register_fake
-def _(x, weight, scale, shift, residual, scale_in, shift_in, gate, channels, stride, act, act_in, slope):
+def _(x, weight, scale, shift, residual, scale_in, shift_in, low, high, gate, channels, stride, act, act_in, slope):
     return like_format(x, (x.shape[0], weight.shape[0], *size_after(x.shape[2:], stride)), is_last(x))
 
 
@@ -246,7 +283,7 @@ def _(x, weight, scale, shift, residual, scale_in, shift_in, gate, channels, str
 )
 def _scatter(x, weight, shift, buffer, places, act, slope):
     if runs(x, weight, buffer):
-        tensors = (dense(x, True), weight, None, shift, None, None, None, None, None)
+        tensors = (dense(x, True), weight, None, shift, *[None] * 7)
         launch(*tensors, (1, 1), act, "none", slope, True, y=buffer, places=places)
         return
     rows = reference(x, weight, None, shift, act=act, slope=slope).permute(0, 2, 3, 1).flatten(0, 2)
@@ -262,38 +299,61 @@ def _(x, weight, shift, buffer, places, act, slope):
 
 
 # ---------------------------------------------------------------------------------------------------- autograd
+def gradients(
+    dy: torch.Tensor,
+    tensors: Sequence[Maybe],
+    needs: Sequence[bool],
+    stride: Sequence[int] = (1, 1),
+    act: str = "none",
+    act_in: str = "none",
+    slope: float = 0.0,
+) -> tuple[Maybe, ...]:
+    """Return the gradients at the tensors of the operator, as far as each is needed.
+
+    The sums are computed anew: products are the library's matrix products, which have no rival here.
+    """
+    x, weight, scale, shift, residual, scale_in, shift_in, low, high, gate, channels = tensors
+    chosen = x if channels is None else x.index_select(1, channels)
+    z_in = epilogue.combine(chosen, scale_in, shift_in, None)
+    v = epilogue.activate(z_in, act_in, slope)
+    inner = clamped(v, low, high)
+    a = inner if gate is None else inner * gate[:, :, None, None].to(v.dtype)
+    dz, dscale = dy, None
+    if act != "none" or needs[2]:
+        u = F.conv2d(a, weight, None, stride)
+        dz = epilogue.activation_grad(dy, epilogue.combine(u, scale, shift, residual), act, slope)
+        dscale = epilogue.channel_sum(dz * u).to(scale.dtype) if needs[2] else None
+    du = dz if scale is None else dz * epilogue.by_channel(scale).to(dz.dtype)
+    da, dw, _ = torch.ops.aten.convolution_backward(
+        du, a, weight, None, stride, [0, 0], [1, 1], False, [0, 0], 1, [True, needs[1], False]
+    )
+    dgate = (da * inner).sum((2, 3), dtype=torch.float32).to(gate.dtype) if needs[9] else None
+    dv = da if gate is None else da * gate[:, :, None, None].to(da.dtype)
+    below = None if low is None else v < epilogue.by_channel(low)
+    above = None if high is None else v > epilogue.by_channel(high)
+    dlow = epilogue.channel_sum(dv * below).to(low.dtype) if needs[7] else None
+    dhigh = epilogue.channel_sum(dv * above).to(high.dtype) if needs[8] else None
+    for outside in (below, above):
+        dv = dv if outside is None else dv.masked_fill(outside, 0.0)
+    dz_in = epilogue.activation_grad(dv, z_in, act_in, slope)
+    dscale_in = epilogue.channel_sum(dz_in * chosen).to(scale_in.dtype) if needs[5] else None
+    dshift_in = epilogue.channel_sum(dz_in).to(shift_in.dtype) if needs[6] else None
+    dx = dz_in if scale_in is None else dz_in * epilogue.by_channel(scale_in).to(dz_in.dtype)
+    if channels is not None:
+        dx = torch.zeros_like(x).index_add(1, channels, dx)
+    dshift = epilogue.channel_sum(dz).to(shift.dtype) if needs[3] else None
+    dresidual = dz if needs[4] else None
+    return dx, dw, dscale, dshift, dresidual, dscale_in, dshift_in, dlow, dhigh, dgate, None
+
+
 def _keep(ctx, inputs, output):
     *tensors, ctx.stride, ctx.act, ctx.act_in, ctx.slope = inputs
     ctx.save_for_backward(*tensors)
 
 
 def _backward(ctx, dy):
-    """Compute the sums anew: products are the library's matrix products, which have no rival here."""
-    x, weight, scale, shift, residual, scale_in, shift_in, gate, channels = ctx.saved_tensors
-    needs = ctx.needs_input_grad
-    chosen = x if channels is None else x.index_select(1, channels)
-    z_in = epilogue.combine(chosen, scale_in, shift_in, None)
-    v = epilogue.activate(z_in, ctx.act_in, ctx.slope)
-    a = v if gate is None else v * gate[:, :, None, None].to(v.dtype)
-    dz, dscale = dy, None
-    if ctx.act != "none" or scale is not None:
-        u = F.conv2d(a, weight, None, ctx.stride)
-        dz = epilogue.activation_grad(dy, epilogue.combine(u, scale, shift, residual), ctx.act, ctx.slope)
-        dscale = epilogue.channel_sum(dz * u).to(scale.dtype) if scale is not None else None
-    du = dz if scale is None else dz * epilogue.by_channel(scale).to(dz.dtype)
-    da, dw, _ = torch.ops.aten.convolution_backward(
-        du, a, weight, None, ctx.stride, [0, 0], [1, 1], False, [0, 0], 1, [True, needs[1], False]
-    )
-    dgate = (da * v).sum((2, 3), dtype=torch.float32).to(gate.dtype) if gate is not None else None
-    dv = da if gate is None else da * gate[:, :, None, None].to(da.dtype)
-    dz_in = epilogue.activation_grad(dv, z_in, ctx.act_in, ctx.slope)
-    dscale_in = epilogue.channel_sum(dz_in * chosen).to(scale_in.dtype) if scale_in is not None else None
-    dshift_in = epilogue.channel_sum(dz_in).to(shift_in.dtype) if shift_in is not None else None
-    dx = dz_in if scale_in is None else dz_in * epilogue.by_channel(scale_in).to(dz_in.dtype)
-    if channels is not None:
-        dx = torch.zeros_like(x).index_add(1, channels, dx)
-    dshift = epilogue.channel_sum(dz).to(shift.dtype) if shift is not None else None
-    return dx, dw, dscale, dshift, dz if residual is not None else None, dscale_in, dshift_in, dgate, *[None] * 5
+    needs = ctx.needs_input_grad[:11]
+    return *gradients(dy, ctx.saved_tensors, needs, ctx.stride, ctx.act, ctx.act_in, ctx.slope), *[None] * 4
 
 
 _forward.register_autograd(_backward, setup_context=_keep)
@@ -322,18 +382,21 @@ def pointwise_conv2d(
     scale_in: torch.Tensor | None = None,
     shift_in: torch.Tensor | None = None,
     act_in: str = "none",
+    low: torch.Tensor | None = None,
+    high: torch.Tensor | None = None,
     gate: torch.Tensor | None = None,
     channels: torch.Tensor | None = None,
     stride: int | Sequence[int] = 1,
     act: str = "none",
     slope: float = 0.01,
 ) -> torch.Tensor:
-    """Convolve with a 1x1 window: act(conv(act_in(x * scale_in + shift_in) * gate) * scale + shift + residual).
+    """Convolve with a 1x1 window: act(conv(a) * scale + shift + residual).
 
-    x is [N, C, H, W], weight [OUT, K, 1, 1]. K is C, or with `channels`, integers [K], the k-th input channel is
-    channel `channels[k]` of x. scale_in and shift_in are [K], gate [N, K], scale and shift [OUT], the residual as the
-    result [N, OUT, H', W'], which has the memory format of x. Sums are in float32; float32 inputs are multiplied as
-    `torch.backends.cuda.matmul.allow_tf32` says.
+    Here a = clamp(act_in(x * scale_in + shift_in), low, high) * gate. x is [N, C, H, W], weight [OUT, K, 1, 1]. K is C,
+    or with `channels`, integers [K], the k-th input channel is channel `channels[k]` of x. scale_in, shift_in, low and
+    high are [K], gate [N, K], scale and shift [OUT], the residual as the result [N, OUT, H', W'], which has the memory
+    format of x; channels of a wider channels_last map are read where they lie. Sums are in float32; float32 inputs are
+    multiplied as `torch.backends.cuda.matmul.allow_tf32` says.
 
     Raises `ValueError` for shapes that do not fit and unknown activations.
     """
@@ -343,7 +406,7 @@ def pointwise_conv2d(
     if x.dim() != 4 or tuple(weight.shape[1:]) != (depth, 1, 1):
         raise ValueError(f"needs a weight [OUT, {depth}, 1, 1] for an input {list(x.shape)}, got {list(weight.shape)}")
     x, weight, residual, gate = cast_for_autocast(x, weight, residual, gate)
-    tensors = (x, weight, scale, shift, residual, scale_in, shift_in, gate, channels)
+    tensors = (x, weight, scale, shift, residual, scale_in, shift_in, low, high, gate, channels)
     return _forward(*tensors, pair(stride), act, act_in, slope)
 
 

@@ -15,6 +15,8 @@ from archdsl.kernels import (
     pointwise,
     pointwise_conv2d,
     pointwise_conv2d_scatter,
+    separable,
+    separable_conv2d,
     shuffle,
 )
 from archdsl.kernels.available import interpreted
@@ -88,6 +90,18 @@ def test_depthwise(case, format):
     close(depthwise.launch_weight_grad(dy, x, weight, g), dw, x.dtype, terms=4)
 
 
+@pytest.mark.parametrize(("case", "format"), [both for both in BOTH if CASES[both[0]][2] == 1], ids=str)
+def test_both_depthwise_gradients(case, format):
+    n, c, _, h, w, kernel, *where = CASES[case]
+    x, weight = random(n, c, h, w, format=format), random(c, 1, *kernel)
+    g = depthwise.geometry_of(x.shape, weight.shape, *where, is_last(x))
+    assert depthwise.one_pass(g)
+    dy, dx = random(n, c, *g.out, format=format), like_format(x, x.shape, g.last).fill_(torch.nan)
+    expected = depthwise.reference_grads(dy.double(), x.double(), weight.double(), g, (True, True))
+    for found, exact in zip(depthwise.launch_grads(dy, x, weight, g, dx=dx), expected):
+        close(found, exact, x.dtype, terms=4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_depthwise_in_half_precision(dtype):
     x, weight = random(2, 24, 9, 10, dtype=dtype, format=torch.channels_last), random(24, 1, 3, 3, dtype=dtype)
@@ -98,14 +112,28 @@ def test_depthwise_in_half_precision(dtype):
     dx, dw = depthwise.reference_grads(dy.double(), x.double(), weight.double(), g, (True, True))
     close(depthwise.launch_input_grad(dy, weight, g), dx, dtype)
     close(depthwise.launch_weight_grad(dy, x, weight, g), dw, dtype)
+    for found, exact in zip(depthwise.launch_grads(dy, x, weight, g), (dx, dw)):
+        close(found, exact, dtype)
 
 
 def test_a_weight_gradient_is_the_same_bits_in_every_run():
-    x, dy = random(3, 8, 12, 12, format=torch.channels_last), random(3, 8, 12, 12, format=torch.channels_last)
+    x, dy = random(3, 8, 6, 6, format=torch.channels_last), random(3, 8, 6, 6, format=torch.channels_last)
     weight = random(8, 1, 3, 3)
     g = depthwise.geometry_of(x.shape, weight.shape, ONE, ONE, ONE, True)
     first, second = (depthwise.launch_weight_grad(dy, x, weight, g) for _ in range(2))
     assert torch.equal(first, second)
+    first, second = (depthwise.launch_grads(dy, x, weight, g) for _ in range(2))
+    assert all(torch.equal(left, right) for left, right in zip(first, second))
+
+
+def test_programs_of_both_gradients_take_several_tiles(monkeypatch):
+    monkeypatch.setattr(depthwise, "WARPS", 6)
+    x, dy = random(3, 8, 7, 9, format=torch.channels_last), random(3, 8, 7, 9, format=torch.channels_last)
+    weight = random(8, 1, 3, 3)
+    g = depthwise.geometry_of(x.shape, weight.shape, ONE, ONE, ONE, True)
+    expected = depthwise.reference_grads(dy.double(), x.double(), weight.double(), g, (True, True))
+    for found, exact in zip(depthwise.launch_grads(dy, x, weight, g), expected):
+        close(found, exact, x.dtype, terms=4)
 
 
 @pytest.mark.parametrize("act", ACTIVATIONS)
@@ -161,8 +189,9 @@ POINTWISE = {
     "plain": {},
     "epilogue": {"scale", "shift", "residual"},
     "prologue": {"scale_in", "shift_in", "gate"},
+    "clamp": {"low"},
     "map": {"channels"},
-    "all": {"scale", "shift", "residual", "scale_in", "shift_in", "gate", "channels"},
+    "all": {"scale", "shift", "residual", "scale_in", "shift_in", "low", "high", "gate", "channels"},
 }
 
 
@@ -180,10 +209,13 @@ def test_pointwise_in_half_precision(dtype):
 
 def check_pointwise(parts, format, dtype, terms: int = 2) -> None:
     depth = 12 if "channels" in parts else 20
-    sizes = {"scale": (35,), "shift": (35,), "residual": (2, 35, 4, 3), "scale_in": (depth,), "shift_in": (depth,)}
+    sizes = {"scale": (35,), "shift": (35,), "residual": (2, 35, 4, 3)}
+    sizes |= dict.fromkeys(("scale_in", "shift_in", "low", "high"), (depth,))
     given = {name: random(*size) for name, size in sizes.items() if name in parts}
     if "residual" in parts:
         given["residual"] = given["residual"].to(dtype).contiguous(memory_format=format)
+    if "high" in parts:
+        given["high"] = given["low"] + given["high"].abs()
     if "gate" in parts:
         given["gate"] = random(2, depth, dtype=dtype)
     if "channels" in parts:
@@ -193,6 +225,16 @@ def check_pointwise(parts, format, dtype, terms: int = 2) -> None:
     expected = pointwise.reference(x.double(), weight.double(), **exact, stride=TWO, act="relu6", act_in="relu")
     found = pointwise_conv2d(x, weight, **given, stride=2, act="relu6", act_in="relu")
     close(found, expected, dtype, terms)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_pointwise_of_some_channels_of_a_wider_map(dtype):
+    wide = random(2, 29, 5, 3, dtype=dtype, format=torch.channels_last).index_fill(1, torch.arange(20, 29), torch.nan)
+    wide = wide.contiguous(memory_format=torch.channels_last)
+    x, weight, low = wide[:, :20], random(35, 20, 1, 1, dtype=dtype) / 20**0.5, random(20)
+    found = pointwise_conv2d(x, weight, low=low)
+    assert is_last(found)
+    close(found, pointwise.reference(x.double(), weight.double(), low=low.double()), dtype, terms=2)
 
 
 def test_pointwise_without_images():
@@ -209,3 +251,54 @@ def test_pointwise_into_maps():
     maps = [part.view(2, 4, 3, -1).permute(0, 3, 1, 2) for part in buffer.split([12 * 24, 23 * 24])]
     expected = pointwise.reference(x.double(), weight.double(), None, shift.double(), act="relu6")
     close(torch.cat(maps, 1)[:, order], expected, x.dtype, terms=2)
+
+
+# batch, channels, multiplier, output channels, height, width, kernel, stride, padding, dilation
+SEPARABLE = {
+    "24 channels": (2, 24, 1, 16, 9, 11, (3, 3), ONE, ONE, ONE),
+    "58 channels, stride 2": (1, 58, 1, 58, 7, 8, (3, 3), TWO, ONE, ONE),
+    "64 channels, maps of 7": (3, 64, 1, 24, 7, 7, (3, 3), ONE, ONE, ONE),
+    "116 channels, two programs for the outputs": (1, 116, 1, 130, 4, 5, (3, 3), ONE, ONE, ONE),
+    "5x5, multiplier, dilated, oblong": (1, 5, 2, 33, 13, 9, (5, 3), (1, 2), (4, 0), (2, 1)),
+    "no images": (0, 24, 1, 16, 5, 5, (3, 3), ONE, ONE, ONE),
+}
+
+
+CONTIGUOUS = ("24 channels", "5x5, multiplier, dilated, oblong", "no images")
+
+
+@pytest.mark.parametrize("case", SEPARABLE)
+def test_separable(case):
+    check_separable(SEPARABLE[case], torch.channels_last, torch.float32)
+
+
+@pytest.mark.parametrize("case", CONTIGUOUS)
+def test_separable_contiguous(case):
+    check_separable(SEPARABLE[case], torch.contiguous_format, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("case", ["58 channels, stride 2", "64 channels, maps of 7"])
+def test_separable_in_half_precision(case, dtype):
+    # what lies between is rounded before the product
+    check_separable(SEPARABLE[case], torch.channels_last, dtype, terms=4)
+
+
+def check_separable(case, format, dtype, terms: int = 2) -> None:
+    n, c, m, out, h, w, kernel, stride, padding, dilation = case
+    x, taps = random(n, c, h, w, dtype=dtype, format=format), random(c * m, 1, *kernel, dtype=dtype) / 3
+    weight = random(out, c * m, 1, 1, dtype=dtype) / (c * m) ** 0.5
+    vectors = [random(c * m), random(c * m) + 1, random(out), random(out) - 1]
+    g = depthwise.geometry_of(x.shape, taps.shape, stride, padding, dilation, is_last(x))
+    residual = random(n, out, *g.out, dtype=dtype, format=format)
+    exact = [t.double() for t in (x, taps, weight, *vectors, residual)]
+    expected = separable.reference(*exact, stride, padding, dilation, "relu6", "hardswish")
+    y = like_format(x, expected.shape, g.last).fill_(torch.nan)
+    separable.launch(x, taps, weight, *vectors, residual, g, "relu6", "hardswish", 0.0, y=y)
+    close(y, expected, dtype, terms)
+
+
+def test_separable_alone():
+    x, taps, weight = random(2, 20, 6, 5, format=torch.channels_last), random(20, 1, 3, 3), random(9, 20, 1, 1)
+    found = separable_conv2d(x, taps, weight, padding=1)
+    close(found, separable.reference(x.double(), taps.double(), weight.double(), padding=ONE), x.dtype, terms=2)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import random
+import time
 
 import pytest
 import torch
@@ -16,14 +18,19 @@ import archdsl
 from archdsl import measured
 from archdsl.compiler import compiled
 from archdsl.inference.fold import clamped
-from archdsl.inference.layers import Append, Clamp, Conv2d, Gather, Grow, Maps, Scatter, Take, activated
+from archdsl.inference.layers import Append, Clamp, Conv2d, Gather, Grow, Joined, Maps, Scatter, Take, activated
 from archdsl.inference.trace import trace
 from archdsl.inference.traffic import traffic
 
-QUICK = {"resnet18", "resnet50", "resnext50_32x4d", "densenet121", "googlenet", "squeezenet1_0", "squeezenet1_1"}
-QUICK |= {"alexnet", "lenet5", "mobilenet_v1", "mobilenet_v2", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "vgg11_bn"}
-ADAPTIVE = {"odenet"}  # its solver chooses its steps by values, which no graph can follow
-NETS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in archdsl.nets() if n not in ADAPTIVE]
+pytestmark = pytest.mark.usefixtures("one_thread")  # one image at a time
+
+SMALL = {"resnet18", "resnet50", "resnext50_32x4d", "densenet121", "googlenet", "squeezenet1_0", "squeezenet1_1"}
+SMALL |= {"alexnet", "lenet5", "mobilenet_v1", "mobilenet_v2", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "vgg11_bn"}
+# one of each further family whose default input takes a second
+QUICK = SMALL | {"efficientnet_b0", "fpn_resnet18", "inception_v3", "mobilenet_v3_small", "nin", "odenet", "plain34"}
+QUICK |= {"preresnet18", "shufflenet_v1_g3", "xception", "zfnet"}
+WITHOUT_BF16 = {"alexnet_2012", "googlenet_paper", "zfnet", "zfnet_wide"}  # PyTorch has no such local normalization
+NETS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in archdsl.nets()]
 
 
 def filled(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -70,32 +77,48 @@ def agree(model: nn.Module, optimized: nn.Module, *inputs: torch.Tensor, toleran
         assert (found - expected).abs().max() <= tolerance * expected.abs().max()
 
 
+def distance(found: object, exact: object) -> float:
+    """The largest error of all results, relative to the largest value."""
+    pairs = zip(results(found), results(exact), strict=True)
+    return max(float((left.float() - right).abs().max() / right.abs().max()) for left, right in pairs)
+
+
 def results(found: object) -> list[torch.Tensor]:
     return [found] if isinstance(found, torch.Tensor) else [y for y in found if y is not None]
 
 
 # -------------------------------------------------------------------------------------------------- the gallery
 @pytest.mark.parametrize("name", NETS)
+@torch.no_grad()
 def test_every_net_computes_the_same(name):
     model = net(name)
     state = {k: v.clone() for k, v in model.state_dict().items()}
     optimized = archdsl.optimize(model)
-    assert name not in QUICK - {"densenet121"} or nn.BatchNorm2d not in kinds(optimized)
+    assert name not in SMALL - {"densenet121"} or nn.BatchNorm2d not in kinds(optimized)
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items()), "the model was changed"
-    small = name in QUICK - {"lenet5"}
+    small = name in SMALL - {"lenet5"}
     x = image(2, 3, 64, 64) if small else image(*default_input(name))
     if "unpool" in trace(model).code:
         # Which element is the largest can turn on the last bit of a sum, and the result with it: in float64 none does.
         model, optimized, x = model.double(), archdsl.optimize(model.double()), x.double()
+        agree(model, optimized, x)
+        return
     agree(model, optimized, x)
+    if name not in WITHOUT_BF16:
+        exact = model(x)
+        errors = [distance(m.bfloat16()(x.bfloat16()), exact) for m in (model, optimized)]
+        # The deepest maps (fcn, fpn, preresnet110) are 1.0e-2 to 1.8e-2 off in PyTorch's own steps.
+        assert errors[1] <= max(1e-2, 1.5 * errors[0])
 
 
 BYTES = {
     # Megabytes of activations of one image in bf16: PyTorch's own steps, one by one; at most, optimized; with kernels.
-    "mobilenet_v2": (79.5, 28.1, 28.1),
+    "mobilenet_v2": (79.5, 28.1, 19.6),
+    "mobilenet_v3_large": (57.0, 23.0, 17.5),
     "shufflenet_v2_x1_0": (30.5, 11.4, 9.5),
+    "efficientnet_b0": (94.1, 42.2, 33.0),
     "resnet50": (161.8, 57.5, 57.5),
-    "densenet121": (213.6, 95.1, 95.1),
+    "densenet121": (213.6, 95.1, 58.7),
 }
 
 
@@ -117,6 +140,30 @@ def test_the_report_says_what_was_fused(capsys):
     report = optimized.report(model, image(1, 3, 224, 224))
     assert report.startswith(printed.rstrip())
     assert "151 steps that move 79.5 MB before\n55 steps that move 28.1 MB after" in report
+
+
+@pytest.mark.parametrize("name", ["densenet121", "resnet50"])
+def test_preparation_is_short(name):
+    """Two seconds are what is allowed; processor time, for other programs may share the machine."""
+    model, x = archdsl.load(name).eval(), image(1, 3, 224, 224)
+    start = time.process_time()
+    with torch.no_grad():
+        archdsl.optimize(model)(x)
+    assert time.process_time() - start < 2
+
+
+def test_garbage_is_collected_again_after_a_mistake():
+    before = gc.isenabled()  # the command line does without
+    try:
+        gc.enable()
+        with pytest.raises(TypeError):
+            archdsl.optimize(Deciding())
+        assert gc.isenabled()
+        gc.disable()
+        archdsl.optimize(nn.Identity())
+        assert not gc.isenabled()
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 # -------------------------------------------------------------------------------------------------- channels
@@ -156,7 +203,7 @@ class Steps(nn.Module):
         channels = [8]
         for _ in range(pick.randint(4, 14)):
             kind = pick.choice(
-                "conv1 conv1 conv3 depthwise grouped norm relu act add cat cat chunk shuffle slice pool".split()
+                "conv1 conv1 conv3 depthwise grouped gate norm relu act add cat cat chunk shuffle slice pool".split()
             )
             one, two = (pick.choice(range(max(0, len(channels) - 4), len(channels))) for _ in range(2))
             self.step(kind, one, two, channels, pick)
@@ -170,6 +217,7 @@ class Steps(nn.Module):
             "conv3": lambda: nn.Sequential(nn.Conv2d(c, out, 3, padding=1), *self.behind(out, pick)),
             "depthwise": lambda: nn.Sequential(nn.Conv2d(c, c, 3, padding=1, groups=c), *self.behind(c, pick)),
             "grouped": lambda: nn.Conv2d(c, out, 1, groups=2),
+            "gate": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, c, 1), nn.Sigmoid()),
             "norm": lambda: nn.BatchNorm2d(c),
             "relu": nn.ReLU,
             "act": lambda: pick.choice([nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU, nn.Sigmoid])(),
@@ -211,6 +259,8 @@ class Steps(nn.Module):
                 values += [y, z]
             elif kind == "shuffle":
                 values.append(xs[0].unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2))
+            elif kind == "gate":
+                values.append(xs[0] * self.layers[number](xs[0]))
             elif kind == "slice":
                 values.append(xs[0][:, 1:-1])
             else:
@@ -223,7 +273,7 @@ def made(seed: int) -> nn.Module | None:
         model = filled(Steps(seed), seed)
         with torch.no_grad():
             model(image(1, 8, 6, 6))
-    except (RuntimeError, ValueError):  # an odd number of channels in two, a slice of nothing
+    except (IndexError, RuntimeError, ValueError):  # an odd number of channels in two, a slice of nothing
         return None
     return model
 
@@ -329,6 +379,100 @@ def test_a_residual_that_is_read_later_is_kept():
     assert sorted(m.overwrites for m in layers) == [False, False, True]
 
 
+# -------------------------------------------------------------------------------------------------- joining
+class Blocks(nn.Module):
+    """The three steps that a 1x1 convolution takes into its pass, the last one with an addition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.first = nn.BatchNorm2d(6), nn.Conv2d(6, 8, 1)
+        self.pool, self.squeeze, self.second = (
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(8, 8, 1),
+            nn.Conv2d(8, 10, 1, stride=2),
+        )
+        self.depthwise = nn.Sequential(nn.Conv2d(10, 10, 3, padding=1, groups=10), nn.BatchNorm2d(10), nn.ReLU6())
+        self.third = nn.Conv2d(10, 10, 1)
+
+    def forward(self, x):
+        y = self.first(F.relu6(self.norm(x)))
+        z = self.second(torch.sigmoid(self.squeeze(self.pool(y))) * y)
+        return F.relu(self.third(self.depthwise(z)) + z)
+
+
+JOINED = {
+    "clamps put before a 1x1 convolution, in its pass": 1,
+    "gates put before a 1x1 convolution, in its pass": 1,
+    "depthwise and 1x1 convolutions joined": 1,
+}
+
+
+def test_what_a_kernel_computes_in_one_pass_is_joined(monkeypatch):
+    model, x = filled(Blocks()), image(2, 6, 9, 7)
+    optimized = archdsl.optimize(model, kernels="all")
+    assert JOINED.items() <= optimized.fused.items()
+    agree(model, optimized, x)
+    agree(model, pickle.loads(pickle.dumps(optimized)), x)
+    for layer in optimized.modules():
+        if isinstance(layer, Joined):
+            monkeypatch.setattr(layer, "forward", lambda *xs, layer=layer: kernel(layer, xs))
+    agree(model, optimized, x)
+
+
+ON_KERNELS = {"mobilenet_v2", "mobilenet_v3_small", "densenet121", "efficientnet_b0", "shufflenet_v2_x0_5"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in ON_KERNELS else pytest.mark.slow) for n in archdsl.nets()]
+)
+def test_every_net_computes_the_same_on_kernels(name, monkeypatch):
+    """The calls of a GPU, computed by ATen."""
+    model = net(name)
+    if "unpool" in trace(model).code:
+        model = model.double()
+    optimized = archdsl.optimize(model, kernels="all")
+    assert name not in ON_KERNELS - {"shufflenet_v2_x0_5"} or Joined in kinds(optimized)
+    small = image(2, 3, 64, 64) if name in SMALL - {"lenet5"} else image(*default_input(name))
+    monkeypatch.setattr(Joined, "forward", lambda layer, *xs: kernel(layer, xs))
+    plain = Conv2d.forward
+    monkeypatch.setattr(
+        Conv2d, "forward", lambda conv, x, y=None: plain(conv, x, y) if (z := conv._triton(x, y)) is None else z
+    )
+    agree(model, optimized, small.to(next(model.parameters()).dtype))
+
+
+def kernel(layer: Joined, xs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """What runs on a GPU, and what ATen computes for it here."""
+    return layer._triton(xs[: layer.inputs], xs[layer.inputs] if len(xs) > layer.inputs else None)
+
+
+def test_nothing_is_joined_without_a_measurement(monkeypatch):
+    model, x = filled(Blocks()), image(1, 6, 8, 8)
+    row = measured.Measurement("separable", 3, 1, 10, 4, "float32", 2.0, "a GPU", "a commit")
+    before = traffic(archdsl.optimize(model, kernels="none").network, x).bytes
+    monkeypatch.setattr(measured, "TABLE", ())
+    assert not JOINED.keys() & archdsl.optimize(model).fused.keys()
+    monkeypatch.setattr(measured, "TABLE", (row,))
+    optimized = archdsl.optimize(model)
+    assert JOINED.keys() & optimized.fused.keys() == {"depthwise and 1x1 convolutions joined"}
+    assert traffic(optimized.network, x).bytes == before - 2 * 2 * 10 * 4 * 4, "what lies between is not moved"
+    monkeypatch.setattr(measured, "TABLE", (row.replace(times=0.9),))
+    assert traffic(archdsl.optimize(model).network, x).bytes == before
+
+
+def test_what_one_kernel_cannot_compute_at_once_is_not_joined():
+    def joined(*layers: nn.Module) -> bool:
+        return Joined in kinds(archdsl.optimize(filled(nn.Sequential(*layers)), kernels="all"))
+
+    assert joined(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 128, 1))
+    assert not joined(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 129, 1)), "the depthwise part would be computed twice"
+    assert not joined(nn.Conv2d(8, 8, 5, groups=8), nn.Conv2d(8, 16, 1))
+    assert not joined(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 16, 1, stride=2))
+    assert not joined(nn.Conv2d(8, 8, 3, groups=4), nn.Conv2d(8, 16, 1))
+    slopes = (nn.Conv2d(8, 8, 3, groups=8), nn.LeakyReLU(0.1), nn.Conv2d(8, 16, 1), nn.LeakyReLU(0.2))
+    assert not joined(*slopes), "the kernel knows one slope"
+
+
 # -------------------------------------------------------------------------------------------------- as a module
 def test_an_optimized_network_is_a_module():
     model = net("mobilenet_v2")
@@ -361,17 +505,51 @@ def test_it_compiles():
     agree(model, torch.compile(archdsl.optimize(model), fullgraph=True, backend="aot_eager"), image(1, 3, 6, 6))
 
 
-@pytest.mark.parametrize("name", sorted(ADAPTIVE))
-def test_a_solver_that_chooses_its_steps_is_a_mistake(name):
-    with pytest.raises(TypeError, match="cannot be optimized"):
-        archdsl.optimize(net(name))
+@pytest.mark.parametrize("settings", [{}, {"solver": '"euler"', "steps": 3}, {"adjoint": True}], ids=str)
+def test_what_surrounds_a_solver_is_optimized(settings):
+    """The solver chooses its steps by values, which no graph can follow."""
+    model = archdsl.load("odenet", norm="bn", **settings)
+    filled(model.net.downsampling)
+    optimized = archdsl.optimize(model.eval(), verbose=True)
+    assert optimized.fused["blocks left as they are, for they decide by values"] == 1
+    assert optimized.fused["batch norms folded into the convolution before"] == 2
+    x = image(2, 1, 28, 28)
+    agree(model, optimized, x)
+    agree(model, pickle.loads(pickle.dumps(optimized)), x)
+    agree(model, copy.deepcopy(optimized), x)
+
+
+class Scaled(nn.Module):
+    """A block that decides by values and one that does not read a tensor of the same module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.choice, self.norm = (
+            nn.Parameter(torch.ones(4, 1, 1)),
+            Deciding(),
+            nn.BatchNorm2d(4, affine=False),
+        )
+
+    def forward(self, x):
+        return self.norm(self.choice(x * self.scale) * self.scale)
+
+
+def test_the_weights_are_its_own():
+    model = Scaled().eval()
+    optimized = archdsl.optimize(model)
+    agree(model, optimized, image(1, 4, 3, 3))
+    theirs = {t.data_ptr() for t in [*model.parameters(), *model.buffers()]}
+    ours = [*optimized.parameters(), *optimized.buffers()]
+    assert len(ours) >= 3
+    assert not any(t.data_ptr() in theirs or t.requires_grad for t in ours)
+
+
+class Deciding(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
 
 
 def test_what_cannot_be_followed_is_a_mistake():
-    class Deciding(nn.Module):
-        def forward(self, x):
-            return x if x.sum() > 0 else -x
-
     with pytest.raises(TypeError, match="Deciding cannot be optimized"):
         archdsl.optimize(Deciding())
     with pytest.raises(ValueError, match='"auto", "all" or "none"'):

@@ -16,6 +16,7 @@ from archdsl.kernels import (
     depthwise_conv2d,
     pointwise_conv2d,
     pointwise_conv2d_scatter,
+    separable_conv2d,
 )
 from archdsl.kernels.epilogue import ACTIVATIONS
 from torch.library import opcheck
@@ -50,6 +51,10 @@ OPCHECKS = {
         OPS.depthwise_conv2d_weight_grad,
         (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE),
     ),
+    "both gradients": lambda: (
+        OPS.depthwise_conv2d_grads,
+        (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE),
+    ),
     "shuffle": lambda: (OPS.channel_shuffle, (leaf(2, 6, 3, 4, format=LAST), 2)),
     "pointwise into maps": lambda: (
         OPS.pointwise_conv2d_scatter,
@@ -67,8 +72,25 @@ OPCHECKS = {
         OPS.pointwise_conv2d,
         (
             *(leaf(2, 6, 7, 8, format=LAST), leaf(5, 4, 1, 1), leaf(5), leaf(5), leaf(2, 5, 4, 4)),
-            *(leaf(4), leaf(4), leaf(2, 4), torch.tensor([3, 1, 0, 5]), [2, 2], "gelu", "relu", 0.0),
+            *(leaf(4), leaf(4), leaf(4), leaf(4), leaf(2, 4)),
+            *(torch.tensor([3, 1, 0, 5]), [2, 2], "gelu", "relu", 0.0),
         ),
+    ),
+    "pointwise of some channels": lambda: (
+        OPS.pointwise_conv2d,
+        (torch.randn(2, 9, 7, 8).contiguous(memory_format=LAST)[:, :6], torch.randn(5, 6, 1, 1), *[None] * 9)
+        + ([1, 1], "none", "relu", 0.0),
+    ),
+    "separable": lambda: (
+        OPS.separable_conv2d,
+        (
+            *(leaf(2, 3, 7, 8, format=LAST), leaf(6, 1, 3, 3), leaf(5, 6, 1, 1), leaf(6), leaf(6), leaf(5), leaf(5)),
+            *(leaf(2, 5, 4, 4), *WHERE, "silu", "gelu", 0.0),
+        ),
+    ),
+    "separable alone": lambda: (
+        OPS.separable_conv2d,
+        (leaf(2, 6, 7, 8), leaf(6, 1, 3, 3), leaf(5, 6, 1, 1), *[None] * 5, *WHERE, "none", "none", 0.0),
     ),
 }
 
@@ -98,10 +120,21 @@ def test_second_derivatives():
 
 
 def test_pointwise_gradients():
-    def run(x, weight, scale, shift, residual, scale_in, shift_in, gate):
+    def run(x, weight, scale, shift, residual, scale_in, shift_in, low, width, gate):
         options = {"channels": torch.tensor([2, 0, 0, 1]), "act_in": "silu", "act": "gelu", "stride": 2}
+        high = low + width.abs()
         return pointwise_conv2d(
-            x, weight, scale, shift, residual, scale_in=scale_in, shift_in=shift_in, gate=gate, **options
+            x,
+            weight,
+            scale,
+            shift,
+            residual,
+            scale_in=scale_in,
+            shift_in=shift_in,
+            low=low,
+            high=high,
+            gate=gate,
+            **options,
         )
 
     tensors = (
@@ -112,8 +145,22 @@ def test_pointwise_gradients():
         exact(1, 2, 2, 1),
         exact(4),
         exact(4),
+        exact(4) - 1,
+        exact(4) * 3,
         exact(1, 4),
     )
+    assert torch.autograd.gradcheck(run, tensors)
+
+
+def test_separable_gradients():
+    def run(x, taps, weight, scale, shift, scale_out, shift_out, residual):
+        vectors = (scale, shift, scale_out, shift_out)
+        return separable_conv2d(
+            x, taps, weight, *vectors, residual, stride=2, padding=(1, 0), act="silu", act_out="gelu"
+        )
+
+    vectors = (exact(4), exact(4), exact(3), exact(3))
+    tensors = (exact(1, 2, 3, 4), exact(4, 1, 3, 2), exact(3, 4, 1, 1), *vectors, exact(1, 3, 2, 2))
     assert torch.autograd.gradcheck(run, tensors)
 
 
@@ -185,6 +232,9 @@ def test_flops_are_counted():
         pointwise_conv2d(channel_shuffle(depthwise_conv2d(x, weight, padding=1), 2), torch.randn(5, 6, 1, 1)).sum()
     assert counter.get_total_flops() == 2 * 2 * 64 * (6 * 9 + 6 * 5)
     with FlopCounterMode(display=False) as counter:
+        separable_conv2d(x, weight, torch.randn(5, 6, 1, 1), padding=1)
+    assert counter.get_total_flops() == 2 * 2 * 64 * (6 * 9 + 6 * 5)
+    with FlopCounterMode(display=False) as counter:
         depthwise_conv2d(x, weight, padding=1).sum().backward()
     assert counter.get_total_flops() == 3 * (2 * 2 * 64 * 6 * 9)
 
@@ -195,6 +245,7 @@ def test_autocast(kind):
     with torch.autocast("cpu", kind):
         assert depthwise_conv2d(x, weight, shift=shift).dtype == kind
         assert pointwise_conv2d(x, torch.randn(3, 4, 1, 1)).dtype == kind
+        assert separable_conv2d(x, weight, torch.randn(3, 4, 1, 1), shift).dtype == kind
     assert depthwise_conv2d(x, weight).dtype == torch.float32
 
 
@@ -202,6 +253,8 @@ def test_autocast(kind):
 def test_the_memory_format_stays(format):
     x = torch.randn(2, 4, 5, 5).contiguous(memory_format=format)
     y = pointwise_conv2d(channel_shuffle(depthwise_conv2d(x, torch.randn(4, 1, 3, 3)), 2), torch.randn(6, 4, 1, 1))
+    assert y.is_contiguous(memory_format=format)
+    y = separable_conv2d(x, torch.randn(4, 1, 3, 3), torch.randn(6, 4, 1, 1), stride=2, padding=1)
     assert y.is_contiguous(memory_format=format)
 
 
@@ -222,6 +275,8 @@ def test_mistakes_are_named():
         depthwise_conv2d(x, torch.randn(4, 1, 7, 7))
     with pytest.raises(ValueError, match=r"a weight \[OUT, 4, 1, 1\]"):
         pointwise_conv2d(x, torch.randn(4, 3, 1, 1))
+    with pytest.raises(ValueError, match=r"a weight \[OUT, 4, 1, 1\]"):
+        separable_conv2d(x, torch.randn(4, 1, 3, 3), torch.randn(4, 3, 1, 1))
     with pytest.raises(ValueError, match="do not fit"):
         pointwise_conv2d_scatter(x, torch.randn(5, 4, 1, 1), torch.randn(5), torch.zeros(200), PLACES)
     with pytest.raises(ValueError, match="whose channels 3 divides"):

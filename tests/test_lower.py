@@ -12,6 +12,8 @@ from archdsl import loads, lower, measured
 from archdsl.cli import main
 from archdsl.measured import Measurement, wins
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # small images
+
 TEXT = """
 net tiny(classes=10, width=16):
     input image: [N, 1, H=8, W=8]

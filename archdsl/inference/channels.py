@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
+from itertools import repeat
 
 import torch
 from torch import fx, nn
@@ -41,8 +42,8 @@ def arrange(graph: fx.GraphModule, notes: Notes) -> None:
 # -------------------------------------------------------------------------------------------------- growing
 def grow(graph: fx.GraphModule, notes: Notes) -> None:
     """Turn chains of concatenations, each one of the last and something new, into one buffer with appended parts."""
-    counts = Plan(graph, {}).values
     following = {n.args[0][0]: n for n in graph.graph.nodes if is_cat(n)}
+    counts = Plan(graph, {}).values if following else {}
     for node in list(graph.graph.nodes):
         if node not in following or is_cat(node):
             continue
@@ -80,6 +81,11 @@ def _count(notes: Notes, what: str) -> None:
 
 
 # -------------------------------------------------------------------------------------------------- planning
+def _all(node: fx.Node, count: int) -> Channels:
+    """Return the channels of a step in its own order."""
+    return tuple(zip(repeat(node), range(count)))
+
+
 class Plan:
     """Which channels every value consists of, and what each step that computes reads."""
 
@@ -90,6 +96,7 @@ class Plan:
         self.parts: dict[fx.Node, list[Channels]] = {}  # of `chunk`
         self.moves: dict[fx.Node, str] = {}
         self.reads: dict[fx.Node, Channels] = {}  # by steps that take any order: the channels of their input
+        self.wholes: dict[fx.Node, bool] = {}  # whether a value is all of one step's channels, in its order
         self.exact: set[fx.Node] = set()  # values that a step reads in their own order
         for node in graph.graph.nodes:
             value = self._moved(node)
@@ -146,8 +153,9 @@ class Plan:
         x = self.values.get(node.args[0]) if node.args and isinstance(node.args[0], fx.Node) else None
         single = conv is not None and conv.groups == 1
         by_channel = (conv is not None and conv.depthwise and len(node.args) == 1) or self._by_channel(node)
-        if x is not None and len(set(x)) == len(x) and (single or by_channel):
-            if not self.whole(x):
+        whole = x is not None and self.whole(x)
+        if x is not None and (single or by_channel) and (whole or len(set(x)) == len(x)):
+            if not whole:
                 self.reads[node] = x
             self.exact.update(node.args[1:] if conv is not None else ())
         elif not self._passes(node):
@@ -156,10 +164,10 @@ class Plan:
             count = conv.weight.shape[0]
             order = self.order.get(node)
             places = range(count) if order is None else sorted(range(count), key=order.__getitem__)
-            return tuple((node, place) for place in places)
+            return tuple(zip(repeat(node), places))
         if by_channel and x is not None:
-            if len(set(x)) < len(x):
-                return tuple((node, i) for i in range(len(x)))
+            if whole or len(set(x)) < len(x):
+                return _all(node, len(x))
             place = {channel: number for number, channel in enumerate(self.packed(x))}
             return tuple((node, place[channel]) for channel in x)
         return self._appended(node)
@@ -184,11 +192,11 @@ class Plan:
         called = module(self.graph, node)
         if isinstance(called, Append):
             part = self.values.get(node.args[1])
-            return tuple((node, i) for i in range(called.start + len(part))) if part is not None else None
+            return _all(node, called.start + len(part)) if part is not None else None
         if isinstance(called, Clamp):
-            return tuple((node, i) for i in range(called.low.shape[1]))
+            return _all(node, called.low.shape[1])
         if isinstance(called, nn.BatchNorm2d):
-            return tuple((node, i) for i in range(called.num_features))
+            return _all(node, called.num_features)
         return None
 
     # ------------------------------------------------------------ orders
@@ -198,8 +206,15 @@ class Plan:
 
     def whole(self, x: Channels) -> bool:
         """Say whether channels are one computed value as it is."""
-        count = sum(1 for c in self.values.get(x[0][0], ()) if c[0] is x[0][0]) if x else 0
-        return x == tuple((x[0][0], i) for i in range(len(x))) and count == len(x)
+        if not x:
+            return False
+        source = x[0][0]
+        value = self.values.get(source, ())
+        if value is not x:
+            return x == _all(source, len(x)) and sum(c[0] is source for c in value) == len(x)
+        if source not in self.wholes:
+            self.wholes[source] = x == _all(source, len(x))
+        return self.wholes[source]
 
     def direct(self, x: Channels) -> fx.Node | None:
         """Return the one step whose channels these are, all of them, in any order."""

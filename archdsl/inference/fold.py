@@ -6,7 +6,7 @@ import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from archdsl.inference.layers import CLIPS, Clamp, Conv2d
+from archdsl.inference.layers import CLIPS, Clamp, Conv2d, Joined
 from archdsl.inference.trace import ABSENT, activation, add, addends, is_pool, module
 
 Notes = dict[str, int]  # what was done, and how often
@@ -202,17 +202,18 @@ def _note(notes: Notes, what: str) -> None:
 
 def fresh(graph: fx.GraphModule, node: fx.Node) -> bool:
     """Say whether a value has memory of its own: a result of a convolution or a pool."""
-    return convolution(graph, node) is not None or is_pool(graph, node)
+    return isinstance(module(graph, node), (Conv2d, Joined)) or is_pool(graph, node)
 
 
 def overwrite(graph: fx.GraphModule, notes: Notes) -> None:
     """Let a convolution write its result over a residual that nobody reads after it."""
     order = {node: number for number, node in enumerate(graph.graph.nodes)}
     for node in graph.graph.nodes:
-        conv = convolution(graph, node)
-        if conv is None or len(node.args) < 2:
+        called = module(graph, node)
+        conv, inputs = (called.conv, called.inputs) if isinstance(called, Joined) else (called, 1)
+        if not isinstance(conv, Conv2d) or len(node.args) <= inputs:
             continue
-        residual = node.args[1]
+        residual = node.args[inputs]
         others = [user for user in residual.users if user is not node]
         if fresh(graph, residual) and all(fresh(graph, u) and order[u] < order[node] for u in others):
-            conv.overwrites = residual is not node.args[0]
+            conv.overwrites = conv is not called or residual is not node.args[0]  # joined, it reads something new

@@ -100,6 +100,11 @@ class Conv2d(nn.Module):
         """Whether each channel is convolved by itself."""
         return self.groups == self.weight.shape[0] and self.weight.shape[1] == 1
 
+    @property
+    def pointwise(self) -> bool:
+        """Whether it is a product of matrices: a 1x1 window, one group, no margin."""
+        return self.groups == 1 and self.weight.shape[2:] == (1, 1) and not any(self.padding)
+
     # ------------------------------------------------------------ forward
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         if self._one_pass(x):
@@ -177,10 +182,12 @@ class Conv2d(nn.Module):
 
     def _wins(self, x: torch.Tensor) -> bool:
         """Say whether there is a kernel for this layer, and it is to be taken."""
-        pointwise = self.weight.shape[2:] == (1, 1) and self.groups == 1 and not any(self.padding)
-        if not self.depthwise and not pointwise:
+        if not self.depthwise and not self.pointwise:
             return False
-        operation = "depthwise" if self.depthwise else "pointwise"
+        return self.measured("depthwise" if self.depthwise else "pointwise", x)
+
+    def measured(self, operation: str, x: torch.Tensor) -> bool:
+        """Say whether a kernel for this layer was measured to win, or is taken in any case."""
         kernel, channels, kind = self.weight.shape[2], self.weight.shape[0], str(x.dtype).removeprefix("torch.")
         return self.kernels == "all" or wins(operation, kernel, self.stride[0], channels, x.shape[2], kind)
 
@@ -198,6 +205,16 @@ class Conv2d(nn.Module):
         return text + (f", act={self.act}" if self.act != "none" else "")
 
 
+def at_once(first: Conv2d, conv: Conv2d) -> bool:
+    """Say whether one kernel computes a depthwise convolution and the 1x1 one behind it, and nothing twice."""
+    from archdsl.kernels.separable import TAPS, WIDEST
+
+    taps = first.weight.shape[2] * first.weight.shape[3]
+    slopes = {layer.slope for layer in (first, conv) if layer.act == "leaky_relu"}
+    small = taps <= TAPS and conv.weight.shape[0] <= WIDEST
+    return first.depthwise and small and conv.stride == (1, 1) and len(slopes) <= 1
+
+
 class Clamp(nn.Module):
     """max(min(x, high), low) by channel: all that is left of a norm and a ReLU before a 1x1 convolution.
 
@@ -213,6 +230,58 @@ class Clamp(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.maximum(x, self.low) if self.one_sided else torch.clamp(x, self.low, self.high)
+
+
+class Gate(nn.Module):
+    """A map times one value for each channel: [N, C, H, W] and [N, C, 1, 1] -> [N, C, H, W]."""
+
+    def forward(self, x: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+        return x * gate
+
+
+class Joined(nn.Module):
+    """A 1x1 convolution and the step that computes its input: a clamp, a gate or a depthwise convolution.
+
+    On a GPU one kernel computes both, where `fused` says so; elsewhere one runs after the other.
+    """
+
+    def __init__(self, before: nn.Module, conv: Conv2d, inputs: int) -> None:
+        super().__init__()
+        self.before, self.conv, self.inputs = before, conv, inputs
+
+    def forward(self, *xs: torch.Tensor) -> torch.Tensor:
+        inputs, residual = xs[: self.inputs], xs[self.inputs] if len(xs) > self.inputs else None
+        if inputs[0].is_cuda and self.fused(inputs[0]):
+            return self._triton(inputs, residual)
+        return self.conv(self.before(*inputs), residual)
+
+    def fused(self, x: torch.Tensor) -> bool:
+        """Say whether the kernel is taken on a GPU."""
+        if isinstance(self.before, Conv2d):
+            return self.before.measured("separable", x)
+        return self.conv.measured("pointwise", x)
+
+    def between(self, x: torch.Tensor, y: torch.Tensor) -> int:
+        """Return the elements of what lies between the two, for an input and a result."""
+        return y.numel() // y.shape[1] * self.conv.weight.shape[1] if isinstance(self.before, Conv2d) else x.numel()
+
+    def _triton(self, inputs: tuple[torch.Tensor, ...], residual: torch.Tensor | None) -> torch.Tensor:
+        from archdsl.kernels import pointwise_conv2d, separable_conv2d
+
+        conv, before, x = self.conv, self.before, inputs[0]
+        if isinstance(before, Conv2d):
+            return separable_conv2d(
+                x, before.weight, conv.weight, None, before.bias, None, conv.bias, residual, stride=before.stride,
+                padding=before.padding, dilation=before.dilation, act=before.act, act_out=conv.act,
+                slope=max(before.slope, conv.slope),
+            )  # fmt: skip
+        if isinstance(before, Clamp):
+            prologue = {"low": before.low.flatten(), "high": None if before.one_sided else before.high.flatten()}
+        else:
+            prologue = {"gate": inputs[1].flatten(1)}
+        return pointwise_conv2d(
+            x, conv.weight, None, conv.bias, residual, **prologue, stride=conv.stride, act=conv.act, slope=conv.slope
+        )
 
 
 class Gather(nn.Module):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import operator
 import sys
+from collections.abc import Callable
 from itertools import chain
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,9 +32,13 @@ ADDITIONS = (operator.add, operator.iadd, torch.add)
 
 
 class Tracer(fx.Tracer):
-    """Follows a module into its blocks, and takes PyTorch's layers and all of `archdsl.kernels` as they are."""
+    """Follows a module into its blocks, and takes PyTorch's layers and all of `archdsl.kernels` as they are.
+
+    A block that decides by values, such as a solver that chooses its steps, is taken as it is, too.
+    """
 
     def __init__(self) -> None:
+        self.kept: list[str] = []  # blocks that could not be followed
         kernels = sys.modules.get("archdsl.kernels")  # only a network that uses them has imported them
         names = kernels.__all__ if kernels is not None else ()
         super().__init__(autowrap_functions=tuple(f for n in names if not isinstance(f := getattr(kernels, n), type)))
@@ -40,21 +46,40 @@ class Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return type(m).__module__.startswith("archdsl.kernels") or super().is_leaf_module(m, module_qualified_name)
 
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        nodes, depth = set(self.graph.nodes), len(self.module_stack)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception:  # whatever a `forward` says to values that are not there yet
+            while len(self.module_stack) > depth:
+                self.module_stack.popitem()
+            for node in reversed(self.graph.nodes):
+                if node not in nodes and node.op != "get_attr":  # parameters found on the way may be known by now
+                    self.graph.erase_node(node)
+            self.kept.append(self.path_of_module(m))
+            return self.create_proxy("call_module", self.kept[-1], args, kwargs)
+
 
 def trace(model: nn.Module) -> fx.GraphModule:
     """Return what a module computes in evaluation, as a graph over the same parameters.
 
-    The module itself is left as it is. Raises `TypeError` where its `forward` decides by values, not by shapes.
+    The module itself is left as it is. A block of it whose `forward` decides by values, not by shapes, is one step of
+    the graph; their names are in its `meta["kept"]`. Raises `TypeError` where the `forward` of the whole does.
     """
     shared = {id(t): t for t in chain(model.parameters(), model.buffers())}
     model = copy.deepcopy(model, shared).eval()  # a copy of the structure, not of the weights
+    tracer = Tracer()
     try:
-        graph = Tracer().trace(model)
+        graph = tracer.trace(model)
     except Exception as problem:  # whatever a `forward` says to values that are not there yet
         raise TypeError(f"{type(model).__name__} cannot be optimized: {problem}") from problem
     for node in graph.nodes:
         node.type = None  # annotations that are texts cannot be pickled
-    return fx.GraphModule(model, graph, type(model).__name__)
+    made = fx.GraphModule(model, graph, type(model).__name__)
+    made.meta["kept"] = tracer.kept
+    return made
 
 
 def module(graph: fx.GraphModule, node: object) -> nn.Module | None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from archdsl.inference.layers import Append, Conv2d, Gather, Grow, Maps, Scatter, Take
+from archdsl.inference.layers import Append, Conv2d, Gather, Grow, Joined, Maps, Scatter, Take
 from archdsl.record import Record
 
 
@@ -50,6 +50,10 @@ class _Counter(fx.Interpreter):
             return xs[0].numel() // xs[0].shape[1] * sum(called.weight.shape[:2])
         if isinstance(called, (Maps, Take)):
             return 0
+        if isinstance(called, Joined):
+            between = 0 if called.fused(xs[0]) else 2 * called.between(xs[0], result)
+            read = sum(self.env[v].numel() for v in n.args)  # a residual that is also the input is read twice
+            return read + between + result.numel()
         own = isinstance(called, Conv2d)  # one that writes over its residual looks like a view
         if not in_place and not own and any(_memory(result) == _memory(x) for x in xs):
             return 0  # a view
@@ -64,7 +68,7 @@ def traffic(graph: fx.GraphModule, *inputs: Any, element: int = 2) -> Traffic:
     """Return what one run of a traced graph moves, with `element` bytes to a number.
 
     In-place steps read and write, views move nothing, and weights are left out: at a batch of some size they are
-    little beside the activations.
+    little beside the activations. So is what a block moves inside that the graph has as one step.
     """
     counter = _Counter(graph)
     with torch.inference_mode(False), torch.no_grad():  # inference tensors do not say whether they were written

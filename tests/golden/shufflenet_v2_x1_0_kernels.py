@@ -20,7 +20,7 @@ class UnitStride2(nn.Module):
     def __init__(self, in_channels: int, channels: int, stride: int = 2) -> None:
         super().__init__()
         half = channels // 2
-        self.branch1 = nn.Sequential(  # shufflenet_v2_x1_0.arch:13
+        self.branch1 = nn.Sequential(  # shufflenet_v2_x1_0.arch:14
             DepthwiseConv2d(
                 in_channels,
                 in_channels,
@@ -35,7 +35,7 @@ class UnitStride2(nn.Module):
             nn.BatchNorm2d(half),
             nn.ReLU(inplace=True),
         )
-        self.branch2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:9
+        self.branch2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:10
             nn.Conv2d(in_channels, half, 1, bias=False),
             nn.BatchNorm2d(half),
             nn.ReLU(inplace=True),
@@ -58,7 +58,7 @@ class UnitStride1(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
-        self.branch2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:9
+        self.branch2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:10
             nn.Conv2d(half, half, 1, bias=False),
             nn.BatchNorm2d(half),
             nn.ReLU(inplace=True),
@@ -82,29 +82,29 @@ class ShuffleNetV2(nn.Module):
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        self.conv1 = nn.Sequential(  # shufflenet_v2_x1_0.arch:19
+        self.conv1 = nn.Sequential(  # shufflenet_v2_x1_0.arch:20
             nn.Conv2d(3, 24, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(24),
             nn.ReLU(inplace=True),
         )
-        self.stage2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:21
+        self.stage2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
             UnitStride2(24, 116),
             *[UnitStride1(116) for _ in range(3)],
         )
-        self.stage3 = nn.Sequential(  # shufflenet_v2_x1_0.arch:21
+        self.stage3 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
             UnitStride2(116, 232),
             *[UnitStride1(232) for _ in range(7)],
         )
-        self.stage4 = nn.Sequential(  # shufflenet_v2_x1_0.arch:21
+        self.stage4 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
             UnitStride2(232, 464),
             *[UnitStride1(464) for _ in range(3)],
         )
-        self.conv5 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
+        self.conv5 = nn.Sequential(  # shufflenet_v2_x1_0.arch:23
             nn.Conv2d(464, 1024, 1, bias=False),
             nn.BatchNorm2d(1024),
             nn.ReLU(inplace=True),
         )
-        self.fc = nn.Linear(1024, classes)  # shufflenet_v2_x1_0.arch:22
+        self.fc = nn.Linear(1024, classes)  # shufflenet_v2_x1_0.arch:23
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.max_pool2d(self.conv1(x), 3, stride=2, padding=1)
