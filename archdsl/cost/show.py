@@ -1,4 +1,7 @@
-"""Prints costs: tables, CSV, and the difference between two conventions."""
+"""Prints costs: tables, CSV, and the difference between two conventions.
+
+Tables are drawn here: `rich` takes 60 ms to import and 1.5 ms a row, and a network may have 10,000 rows.
+"""
 
 from __future__ import annotations
 
