@@ -17,7 +17,7 @@ contracts:  ## the layers of the architecture
 	lint-imports
 
 test:  ## the ordinary tests
-	$(PYTHON) -m pytest -q
+	$(PYTHON) -m pytest -q -n auto
 
 slow:  ## the exhaustive tests, minutes long
 	$(PYTHON) -m pytest -q -m slow

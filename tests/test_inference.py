@@ -6,7 +6,6 @@ import copy
 import gc
 import pickle
 import random
-import time
 
 import pytest
 import torch
@@ -21,6 +20,7 @@ from archdsl.inference.fold import clamped
 from archdsl.inference.layers import Append, Clamp, Conv2d, Gather, Grow, Joined, Maps, Scatter, Take, activated
 from archdsl.inference.trace import trace
 from archdsl.inference.traffic import traffic
+from benchmarks import preparation
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # one image at a time
 
@@ -144,12 +144,8 @@ def test_the_report_says_what_was_fused(capsys):
 
 @pytest.mark.parametrize("name", ["densenet121", "resnet50"])
 def test_preparation_is_short(name):
-    """Two seconds are what is allowed; processor time, for other programs may share the machine."""
-    model, x = archdsl.load(name).eval(), image(1, 3, 224, 224)
-    start = time.process_time()
-    with torch.no_grad():
-        archdsl.optimize(model)(x)
-    assert time.process_time() - start < 2
+    """Two seconds with the first call, in a process of its own; 0.2 s on the machine of the committed figures."""
+    assert preparation.measured(name, runs=1)["processor"]["max"] < 2
 
 
 def test_garbage_is_collected_again_after_a_mistake():
