@@ -11,6 +11,7 @@ from math import gcd, lcm
 
 from archdsl import errors, syntax
 from archdsl.diagnostics import CompileError, Note
+from archdsl.eager import needed
 from archdsl.evaluate import COMBINATORS, Evaluator
 from archdsl.ir import Scope
 from archdsl.mentions import form, parts
@@ -60,8 +61,7 @@ def _few(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
         code = diagnostic.code
         seen[code] += 1
         if seen[code] == MOST < count[code]:
-            more = Note(f"and {count[code] - MOST:,} more {code} in this file")
-            diagnostic = diagnostic.replace(notes=(*diagnostic.notes, more))
+            diagnostic = diagnostic.noting(Note(f"and {count[code] - MOST:,} more {code} in this file"))
         if seen[code] <= MOST:
             yield diagnostic
 
@@ -214,11 +214,8 @@ class Networks:
                 key = diagnostic.code, diagnostic.primary.span.start
                 found.setdefault(key, diagnostic)
                 count[key] = count.get(key, 0) + 1
-        for key, number in count.items():
-            if number > 1:
-                more = Note(f"and {number - 1} more where this is used again")
-                found[key] = found[key].replace(notes=(*found[key].notes, more))
-        return [*found.values(), *self._dead_steps(), *self._untaken()]
+        again = [errors.used_again(found[key], number - 1) for key, number in count.items()]
+        return [*again, *self._dead_steps(), *self._untaken()]
 
     def _on(self, scope: Scope) -> Iterator[Diagnostic]:
         if scope.span.source is not self.file.source:
@@ -271,10 +268,10 @@ class Networks:
         dead: dict[int, Node] = {}
         live: set[int] = set()
         for scope in self.scopes.values():
-            needed = _needed(scope)
+            wanted = needed(scope, training=True)
             used = _used(scope)
             for node in scope.nodes:
-                if needed.intersection(node.outputs) or not (self.whole or id(scope) in self.nets):
+                if wanted.intersection(node.outputs) or not (self.whole or id(scope) in self.nets):
                     live.add(node.span.start)
                 elif not used.intersection(node.outputs):
                     dead[node.span.start] = node
@@ -301,15 +298,6 @@ def _used(scope: Scope) -> set[int]:
     for node in scope.nodes:
         used.update(node.inputs)
     return used
-
-
-def _needed(scope: Scope) -> set[int]:
-    """Return the values that the results of a scope depend on."""
-    needed = {output.value for output in scope.outputs}
-    for node in reversed(scope.nodes):
-        if needed.intersection(node.outputs):
-            needed.update(node.inputs)
-    return needed
 
 
 def _output_place(definition: syntax.Block | syntax.Net, name: str) -> Span:

@@ -153,9 +153,8 @@ def _with_legal_sizes(mistake: CompileError, file: File, net: str, settings: Set
         return mistake
     notes = [Note(f"{one}{one.because()}") for one in wrong]
     near = ", ".join(f"{one.name} = {one.nearest(asked[one.name])}" for one in wrong)
-    diagnostic = mistake.diagnostic
-    help = (*diagnostic.help, Help(f"the nearest legal size is {near}"))
-    return CompileError(diagnostic.replace(notes=(*diagnostic.notes, *notes), help=help))
+    diagnostic = mistake.diagnostic.noting(*notes)
+    return CompileError(diagnostic.replace(help=(*diagnostic.help, Help(f"the nearest legal size is {near}"))))
 
 
 SHAPES = ("E0301", "E0302")

@@ -51,6 +51,10 @@ class Diagnostic(Record):
         """`error`, or `warning` for advice."""
         return "warning" if self.code.startswith("W") else "error"
 
+    def noting(self, *notes: Note) -> Diagnostic:
+        """Return it with further notes."""
+        return self.replace(notes=(*self.notes, *notes))
+
 
 class CompileError(Exception):
     """A mistake in a text, with its diagnostic. Printing the exception draws the diagnostic."""

@@ -54,9 +54,9 @@ def traffic(kernels: tuple[Kernel, ...]) -> Traffic:
     return total
 
 
-def needed(scope: Scope) -> set[int]:
-    """Return the values that the results outside training depend on."""
-    found = {o.value for o in scope.outputs if not o.training}
+def needed(scope: Scope, training: bool = False) -> set[int]:
+    """Return the values that the results depend on; those of training alone do not count outside of it."""
+    found = {o.value for o in scope.outputs if training or not o.training}
     for node in reversed(scope.nodes):
         if found.intersection(node.outputs):
             found.update(node.inputs)

@@ -110,7 +110,7 @@ class Elaborator(Applier):
         diagnostic, frame = mistake.diagnostic, self.builder.frame
         if frame is None or frame.outer is None or any(note.span is not None for note in diagnostic.notes):
             return mistake
-        return CompileError(diagnostic.replace(notes=(*diagnostic.notes, *self.trail())))
+        return CompileError(diagnostic.noting(*self.trail()))
 
     def _configured(self, value: BlockValue, place: Span) -> BlockValue:
         """Return a net with the caller's parameters."""

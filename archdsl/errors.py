@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
+UNKNOWN_NAME = "E0201"  # which other mistakes explain, and whose uses are told together
 LONGEST_NAME, MOST_NAMES = 40, 200  # that a suggestion is looked for with: comparing two takes 15 to 40 µs
 CATALOGUE: dict[str, Callable[..., CompileError | Diagnostic]] = {}
 
@@ -54,6 +55,11 @@ def _enter(code: str, build: Callable[..., CompileError | Diagnostic]) -> None:
     if code in CATALOGUE:
         raise ValueError(f"two diagnostics have the code {code}")
     CATALOGUE[code] = build
+
+
+def used_again(diagnostic: Diagnostic, times: int) -> Diagnostic:
+    """Say of a mistake in a block how often the block is used further."""
+    return diagnostic.noting(Note(f"and {times} more where this is used again")) if times else diagnostic
 
 
 def _simple(title: str, span: Span, label: str = "", *more: Note | Help | Label) -> Diagnostic:
@@ -277,7 +283,7 @@ def bad_option(option: str, text: str, expected: str) -> Diagnostic:
 
 
 # -------------------------------------------------------------------------------------------------- E02: names, values
-@error("E0201")
+@error(UNKNOWN_NAME)
 def unknown_name(span: Span, name: str, candidates: Iterable[str], label: Span | None = None) -> Diagnostic:
     """A name is used that nothing defines: no operator, block, parameter or binding, here or above.
 

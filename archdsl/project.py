@@ -137,7 +137,7 @@ class Project:
             if isinstance(item, syntax.Import):
                 self.attempt(item, self._import, file, item, chain)
         for item in module.items:
-            if isinstance(item, (syntax.Block, syntax.Net, syntax.Fn, syntax.Alias)):
+            if isinstance(item, syntax.DEFINITIONS):
                 self.attempt(item, _define, file, item)
         for item in module.items:
             if isinstance(item, (syntax.Default, syntax.Init)):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from archdsl import syntax
-from archdsl.diagnostics import CompileError, Note
+from archdsl import errors, syntax
+from archdsl.diagnostics import CompileError
 from archdsl.elaborate import Elaborator
 from archdsl.mentions import Bound, Forms
 from archdsl.values import Tensor
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 MOST = 100  # mistakes of one net that are looked at, each in every use of its block
 ENDS = {"E0106", "E0211", "E0212", "E0218"}  # limits: nothing is gained behind them, and time is lost
 KEEPING = (syntax.Bind, syntax.Output, syntax.Require)  # statements that leave the tensor as it is
-UNKNOWN_NAME = "E0201"
 LOST: Any = object()  # the value of a name whose statement has failed
 
 
@@ -51,13 +50,7 @@ def mistakes(file: File, net: str, settings: Settings, first: Diagnostic) -> lis
     elaborator = Recovering(settings, first)
     with suppress(CompileError, Consequence, Enough, RecursionError):
         elaborator.network(file, net)
-    return [_counted(diagnostic, count) for diagnostic, count in elaborator.found.values()]
-
-
-def _counted(diagnostic: Diagnostic, count: int) -> Diagnostic:
-    if count < 2:
-        return diagnostic
-    return diagnostic.replace(notes=(*diagnostic.notes, Note(f"and {count - 1} more where this is used again")))
+    return [errors.used_again(diagnostic, max(count - 1, 0)) for diagnostic, count in elaborator.found.values()]
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, Span]:
@@ -146,7 +139,7 @@ class Recovering(Elaborator):
         try:
             value = super().eval(expr, env, x)
         except CompileError as mistake:
-            if mistake.diagnostic.code == UNKNOWN_NAME and isinstance(expr, syntax.Name):
+            if mistake.diagnostic.code == errors.UNKNOWN_NAME and isinstance(expr, syntax.Name):
                 name = expr.plain or self.text_of(expr, env, x)
                 if name in self.lost:
                     raise Consequence from None

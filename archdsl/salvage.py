@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 
-from archdsl import syntax
+from archdsl import errors, syntax
 from archdsl.compiler import nets_of
 from archdsl.diagnostics import CompileError, Diagnostic
 from archdsl.parse import parse
 from archdsl.project import Project
-from archdsl.survey import UNKNOWN_NAME, each, in_order
+from archdsl.survey import each, in_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Salvage(Project):
             self.mistakes.append(mistake.diagnostic)
             if isinstance(item, syntax.Import):
                 self.lost.update(item.names)
-            elif isinstance(item, (syntax.Net, syntax.Block, syntax.Fn, syntax.Alias)):
+            elif isinstance(item, syntax.DEFINITIONS):
                 self.lost.add(item.name)
             elif isinstance(item, syntax.Default):
                 self.lost.add(DEFAULT)
@@ -80,7 +80,7 @@ class Salvage(Project):
         if diagnostic.code.startswith("E03"):
             return DEFAULT in self.lost
         name = diagnostic.primary.span.text
-        return diagnostic.code == UNKNOWN_NAME and any(lost.startswith(name) for lost in self.lost)
+        return diagnostic.code == errors.UNKNOWN_NAME and any(lost.startswith(name) for lost in self.lost)
 
 
 def mistakes_in(source: Source, first: Diagnostic) -> list[Diagnostic]:

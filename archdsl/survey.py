@@ -16,8 +16,6 @@ from archdsl.evaluate import MAX_STEPS, Evaluator, Spent, signature
 from archdsl.mentions import Bound, parts
 from archdsl.values import Callee, Located
 
-UNKNOWN_NAME = "E0201"
-DEFINITIONS = (syntax.Block, syntax.Net, syntax.Fn, syntax.Alias)
 MAX_NODES = 12_000  # steps of all nets of a file that are checked together; EfficientNet's have 6,400
 MOST = 50  # mistakes that are looked for; each may take 10 ms, for a suggestion
 
@@ -66,7 +64,7 @@ def together(mistakes: list[tuple[str, Diagnostic]], file: File) -> list[Diagnos
         if len(names) > 1:
             listed = ", ".join(f"`{name}`" for name in names[1:4]) + (" and others" if len(names) > 4 else "")
             more = Note(f"and {len(names) - 1} more: {listed}")
-            found[place] = found[place].replace(notes=(*found[place].notes, more))
+            found[place] = found[place].noting(more)
     for diagnostic in survey(file):
         found.setdefault(diagnostic.primary.span, diagnostic)
     return in_order(found.values())
@@ -78,20 +76,22 @@ def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
     lines: dict[object, list[int]] = {}
     for diagnostic in sorted(found, key=lambda d: (d.primary.span.source.name, d.primary.span.start)):
         place = diagnostic.primary.span
-        key: object = (place.source.name, diagnostic.title) if diagnostic.code == UNKNOWN_NAME else id(diagnostic)
+        key: object = (
+            (place.source.name, diagnostic.title) if diagnostic.code == errors.UNKNOWN_NAME else id(diagnostic)
+        )
         kept.setdefault(key, diagnostic)
         lines.setdefault(key, []).append(place.line)
     for same, (_, *others) in lines.items():
         if others:
             listed = ", ".join(map(str, sorted(set(others))[:8])) + (", ..." if len(set(others)) > 8 else "")
             more = Note(f"and {len(others)} more use{'s' * (len(others) > 1)}, on line {listed}")
-            kept[same] = kept[same].replace(notes=(*kept[same].notes, more))
+            kept[same] = kept[same].noting(more)
     return list(kept.values())
 
 
 def survey(file: File) -> list[Diagnostic]:
     """Return the unknown names and arguments of a file, in the order of its text."""
-    items = [item for item in file.module.items if isinstance(item, DEFINITIONS)]
+    items = [item for item in file.module.items if isinstance(item, syntax.DEFINITIONS)]
     every = (mistake.diagnostic for item in items for mistake in _mistakes(item, Bound(item), file))
     return list(islice(every, MOST))
 
@@ -117,7 +117,7 @@ def _unknown(name: syntax.Name, bound: Bound, file: File) -> Iterator[CompileErr
     try:
         _meaning(name, file)
     except CompileError as mistake:
-        if mistake.diagnostic.code == UNKNOWN_NAME:
+        if mistake.diagnostic.code == errors.UNKNOWN_NAME:
             yield (
                 mistake
                 if mistake.diagnostic.help

@@ -312,6 +312,9 @@ class Alias(Node):
     value: Expr
 
 
+DEFINITIONS = (Fn, Block, Net, Alias)  # the items that give a name to something
+
+
 class Module(Node):
     """A whole file."""
 
