@@ -156,7 +156,7 @@ class Applier(Steps):
             return current
         if isinstance(value, OpValue):
             if value.label in WRAPPERS:
-                return self._wrapper(value, current, span, tag)
+                return self.wrapper(value, current, span, tag)
             return self.operator(value, current, span, tag)
         if isinstance(value, BlockValue):
             return self.block(value, current, span, tag)
@@ -204,13 +204,13 @@ class Applier(Steps):
             self.sequences[key] = value, made.what
         return result
 
-    def _wrapper(self, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+    def wrapper(self, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
         """Apply an operator that takes a pipeline: a scope of its own, with the pipeline as its step `f`."""
         op, _ = self._build(value, span, dict(value.bound.places))
         assert isinstance(op, Wrapper), "only wrappers come here"
         outer = self.builder
         inner = self.builder = Builder(outer, outer.frame)
-        x = inner.input(current.shape)
+        x = self.entered(current)
         f = self._timed(dict(value.bound.values)["f"], inner, x)
         y = main(self.apply_value(f, x, span, Tag("f", span)))
         if inner.captured:
@@ -243,6 +243,10 @@ class Applier(Steps):
             return self.enclosed(lambda inner: main(self.apply_value(value.item, inner, span, own)), current, tag, span)
         return self.apply_value(value.item, current, span, own)
 
+    def entered(self, current: Tensor) -> Tensor:
+        """Return what a tensor is inside of the scope under construction: its input."""
+        return self.builder.input(current.shape)
+
     def enclosed(
         self, body: Callable[[Tensor], Tensor | Results], current: Tensor | None, tag: Tag | None, span: Span
     ) -> Tensor:
@@ -251,7 +255,7 @@ class Applier(Steps):
             raise errors.no_tensor(span, "a step needs a tensor")
         outer = self.builder
         inner = self.builder = Builder(outer, outer.frame)
-        last = main(body(inner.input(current.shape)))
+        last = main(body(self.entered(current)))
         if inner.outputs:
             raise errors.misplaced(span, "an `output` in this body", "outputs belong to a net or a block")
         scope = inner.scope("scope", tag.name if tag else "", (), last, span)

@@ -187,7 +187,7 @@ class Elaborator(Applier):
         outer = self.builder
         self.builder = Builder(outer, Frame(_titled(value), span, outer.frame))
         with self.deeper(value.label, span):
-            scope = self._body(value, self.builder.input(x.shape), span)
+            scope = self._body(value, self.entered(x), span)
         found = scope, tuple(self.builder.captured)
         self.builder = outer
         self.instances[key] = found

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-UNKNOWN_NAME = "E0201"  # which other mistakes explain, and whose uses are told together
+UNKNOWN_NAME = "E0201"  # which other mistakes explain
+OF_USES = (UNKNOWN_NAME, "E0202", "E0203")  # a name, an argument that is not there or left out: told once for all uses
 LONGEST_NAME, MOST_NAMES = 40, 200  # that a suggestion is looked for with: comparing two takes 15 to 40 µs
 CATALOGUE: dict[str, Callable[..., CompileError | Diagnostic]] = {}
 

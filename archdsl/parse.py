@@ -7,8 +7,10 @@ The driver is the textbook one; `Tables` come from Lark (`archdsl.grammar`). Kee
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from archdsl import errors, grammar, syntax
+from archdsl.diagnostics import CompileError
 from archdsl.lexer import CLOSING, OPENING, Lexer
 from archdsl.source import Source, Span
 
@@ -25,6 +27,7 @@ MAX_DIGITS = 20
 MAX_TOKENS = 100_000  # words, numbers and signs in one text, 0.8 s; the largest file of the gallery has under 1,000
 COMBINATORS = ("cat", "add", "mul", "split")
 # Words with a meaning only where a definition or a statement starts; elsewhere they are ordinary names.
+ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)  # how an item of a file starts
 SOFT_WORDS = frozenset("FROM IMPORT DEFAULT INIT FN BLOCK NET INPUT OUTPUT REQUIRE".split())
 
 
@@ -187,7 +190,8 @@ def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
         start = end = max(0, len(source.text[:start].rstrip()))
     terminals = [symbol for symbol in row if symbol.isupper()]
     found = found.removeprefix("a ").removeprefix("an ").removeprefix("the ") or "text"
-    place, opened = Span(source, start, end), _open_bracket(source, start)
+    place, brackets = Span(source, start, end), open_brackets(source, start)
+    opened = brackets[-1] if brackets and brackets[-1].line != place.line else None
     if opened is not None and _starts_statement(place, opened):
         return errors.unclosed(opened, OPENING[opened.text], place)
     still = f"the `{opened.text}` of line {opened.line} is still open here" if opened is not None else ""
@@ -198,22 +202,21 @@ def _starts_statement(place: Span, opened: Span) -> bool:
     """Say whether a token begins a line that is indented no further than that of a bracket: its end was forgotten."""
     before, line = [place.source.line(span.line) for span in (opened, place)]
     indent = len(line) - len(line.lstrip())
-    return indent == place.column - 1 and indent <= len(before) - len(before.lstrip())
+    return ITEM.match(line) is not None or indent == place.column - 1 <= len(before) - len(before.lstrip())
 
 
-def _open_bracket(source: Source, end: int) -> Span | None:
-    """Return the bracket of an earlier line that is still open at a place."""
-    opened: list[tuple[str, int]] = []
-    for _, word, start, _ in _parser().lexer.tokens(source):
-        if start >= end:
-            break
-        if word in OPENING:
-            opened.append((word, start))
-        elif word in CLOSING:
-            opened.pop()
-    if not opened or source.line_of(opened[-1][1]) == source.line_of(end):
-        return None
-    return Span(source, opened[-1][1], opened[-1][1] + 1)
+def open_brackets(source: Source, end: int) -> list[Span]:
+    """Return the brackets that are open at a place, up to which a text has tokens, the innermost last."""
+    opened: list[Span] = []
+    with suppress(CompileError):  # what stands at the place may be no token
+        for _, word, start, after in _parser().lexer.tokens(source):
+            if start >= end:
+                break
+            if word in OPENING:
+                opened.append(Span(source, start, after))
+            elif word in CLOSING:
+                opened.pop()
+    return opened
 
 
 def _wanted(terminals: list[str]) -> list[str]:

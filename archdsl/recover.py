@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from archdsl.ops._op import Op, Relation
     from archdsl.sizes import Shape
     from archdsl.source import Span
-    from archdsl.values import BlockValue, Results
+    from archdsl.values import BlockValue, OpValue, Results
 
 MOST = 100  # mistakes of one net that are looked at, each in every use of its block
 ENDS = {"E0106", "E0211", "E0212", "E0218"}  # limits: nothing is gained behind them, and time is lost
@@ -68,7 +68,6 @@ class Recovering(Elaborator):
         self.bodies = [0]  # how many guesses there were when each body under way began
         self.doubt = False  # a number was read from a guess: whatever follows may depend on it
         self.lost = Forms()  # computed names that are lost
-        self.entering = False
 
     # ------------------------------------------------------------ mistakes
     def record(self, mistake: CompileError, sure: bool = True) -> None:
@@ -180,17 +179,27 @@ class Recovering(Elaborator):
             self._mark(result)
         return result
 
+    def entered(self, current: Tensor) -> Tensor:
+        inner = super().entered(current)
+        if self.guessed(current):
+            self._mark(inner)
+        return inner
+
     def enclosed(
         self, body: Callable[[Tensor], Tensor | Results], current: Tensor | None, tag: Tag | None, span: Span
     ) -> Tensor:
         before = len(self.guesses)
+        result = super().enclosed(body, current, tag, span)
+        if len(self.guesses) > before:
+            self._mark(result)
+        return result
 
-        def entered(inner: Tensor) -> Tensor | Results:
-            if current is not None and self.guessed(current):
-                self._mark(inner)
-            return body(inner)
-
-        result = super().enclosed(entered, current, tag, span)
+    def wrapper(self, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+        before = len(self.guesses)
+        try:
+            result = super().wrapper(value, current, span, tag)
+        except CompileError as mistake:
+            raise Doubtful(mistake.diagnostic) if len(self.guesses) > before else mistake from None
         if len(self.guesses) > before:
             self._mark(result)
         return result
@@ -204,20 +213,18 @@ class Recovering(Elaborator):
 
     def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
         """Elaborate a block; one with a mistake is elaborated in each use, to count it."""
-        before, self.entering = len(self.guesses), self.guessed(x)
-        found = super().instance(value, x, span)
+        before = len(self.guesses)
+        self.bodies.append(before)
+        try:
+            found = super().instance(value, x, span)
+        finally:
+            self.bodies.pop()
         if len(self.guesses) > before:
             del self.instances[value, x.shape]
         return found
 
     def _body(self, value: BlockValue, current: Tensor | None, span: Span) -> Scope:
-        self.bodies.append(len(self.guesses))
-        if current is not None and self.entering:
-            self._mark(current)
-        try:
-            scope = super()._body(value, current, span)
-        finally:
-            self.bodies.pop()
+        scope = super()._body(value, current, span)
         if current is None:
             raise Enough  # the net's own body: its scope is of no use
         return scope

@@ -1,8 +1,9 @@
 """What else is wrong in a file that cannot be read whole: behind a mistake of its text, of an import or of a default.
 
-An item of the file that is no sentence of the language is left out, an import or a default that fails is passed over,
-and the rest is checked as ever. Nothing is said of names that what was left out would have defined, nor of shapes where
-a default is missing.
+A statement that is no sentence of the language becomes one that fails, as if nothing were known of what it does; where
+a mistake is not a statement's own, the whole item of the file is left out. An import or a default that fails is passed
+over, and the rest is checked as ever. Nothing is said of names that what was left out would have defined, nor of shapes
+where a default is missing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from archdsl import errors, syntax
 from archdsl.compiler import nets_of
 from archdsl.diagnostics import CompileError, Diagnostic
+from archdsl.holes import defined, hole_at, item_around, without
 from archdsl.parse import parse
 from archdsl.project import Project
 from archdsl.survey import each, in_order
@@ -21,12 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from archdsl.holes import Hole
     from archdsl.source import Source
 
-MOST = 20  # items left out
+MOST = 20  # pieces taken out
 MOST_TEXT = 100_000  # characters that are parsed again for them, 0.5 s
-ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)
-HEAD = re.compile(r"^(?:net|block|fn|default)\b[^(:=\n]*|\bimport\b.*")  # the words of an item that it may define
 DEFAULT = "default"
 
 
@@ -38,6 +39,8 @@ class Salvage(Project):
         self.source = source
         self.mistakes: list[Diagnostic] = []
         self.lost: set[str] = set()  # names that would have been defined; and `default`
+        self.holes: list[Hole] = []
+        self.unknown: set[int] = set()  # where items start of which only the syntax is looked at
 
     def parse(self, source: Source) -> syntax.Module:
         if source is not self.source:
@@ -45,21 +48,37 @@ class Salvage(Project):
         rest = source
         for _ in range(min(MOST, 1 + MOST_TEXT // (len(rest.text) + 1))):
             try:
-                return parse(rest)
+                tree = parse(rest)
             except CompileError as mistake:
-                self.mistakes.append(mistake.diagnostic)
-                rest = self._without(rest, mistake.diagnostic.primary.span.start)
+                rest = self._behind(rest, mistake.diagnostic)
+                continue
+            if not self.unknown:
+                return tree
+            while self.unknown:
+                rest = self._without_item(rest, item_around(rest.text, self.unknown.pop() + 1))
         return parse(source.replace(text=""))
 
-    def _without(self, source: Source, at: int) -> Source:
-        """Return a text with the item around a place made blank, so that places stay what they are."""
-        text = source.text
-        starts = [0, *(found.start() for found in ITEM.finditer(text))]
-        start = max(start for start in starts if start < max(at, 1))  # at its first word, the item before is to blame
-        end = min([other for other in starts if other > start], default=len(text))
-        for head in HEAD.findall(text[start:end]):
-            self.lost.update(re.findall(r"\w+", head))
-        return source.replace(text=text[:start] + re.sub(r"[^\r\n]", " ", text[start:end]) + text[end:])
+    def _behind(self, source: Source, mistake: Diagnostic) -> Source:
+        """Return a text without what holds a mistake, which is kept unless it may follow from an earlier one."""
+        at = mistake.primary.span.start
+        item = item_around(source.text, at)
+        if any(hole.start <= at <= hole.end for hole in self.holes):
+            return self._without_item(source, item)
+        self.mistakes.append(mistake)
+        hole = hole_at(source, at)
+        if hole is None:
+            return self._without_item(source, item)
+        self.holes.append(hole)
+        self.lost |= hole.names
+        rest = hole.fill(source)
+        if hole.stand_in and not hole.sure:
+            self.unknown.add(item_around(rest.text, hole.start + 1)[0])
+        return rest
+
+    def _without_item(self, source: Source, item: tuple[int, int]) -> Source:
+        self.unknown.discard(item[0])
+        self.lost |= defined(source.text[slice(*item)])
+        return without(source, *item)
 
     def attempt(self, item: syntax.Node, step: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -77,10 +96,15 @@ class Salvage(Project):
 
     def follows(self, diagnostic: Diagnostic) -> bool:
         """Say whether a mistake may follow from what is lost."""
+        place = diagnostic.primary.span
+        if any(hole.start <= place.start < hole.end for hole in self.holes):
+            return True
         if diagnostic.code.startswith("E03"):
             return DEFAULT in self.lost
-        name = diagnostic.primary.span.text
-        return diagnostic.code == errors.UNKNOWN_NAME and any(lost.startswith(name) for lost in self.lost)
+        name = re.split(r"\W", place.text)[0]
+        forms = tuple(lost[:-1] for lost in self.lost if lost.endswith("{"))
+        missing = diagnostic.code == errors.UNKNOWN_NAME
+        return missing and (name.startswith(forms) or any(lost.startswith(name) for lost in self.lost))
 
 
 def mistakes_in(source: Source, first: Diagnostic) -> list[Diagnostic]:

@@ -71,21 +71,20 @@ def together(mistakes: list[tuple[str, Diagnostic]], file: File) -> list[Diagnos
 
 
 def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Return diagnostics in the order of their texts; of a missing name the first use, with the lines of the others."""
+    """Return diagnostics in the order of their texts; of wrong uses of one name the first, with the others' lines."""
     kept: dict[object, Diagnostic] = {}
     lines: dict[object, list[int]] = {}
     for diagnostic in sorted(found, key=lambda d: (d.primary.span.source.name, d.primary.span.start)):
         place = diagnostic.primary.span
-        key: object = (
-            (place.source.name, diagnostic.title) if diagnostic.code == errors.UNKNOWN_NAME else id(diagnostic)
-        )
+        same = diagnostic.code in errors.OF_USES
+        key: object = (place.source.name, diagnostic.title) if same else id(diagnostic)
         kept.setdefault(key, diagnostic)
         lines.setdefault(key, []).append(place.line)
-    for same, (_, *others) in lines.items():
+    for key, (_, *others) in lines.items():
         if others:
             listed = ", ".join(map(str, sorted(set(others))[:8])) + (", ..." if len(set(others)) > 8 else "")
             more = Note(f"and {len(others)} more use{'s' * (len(others) > 1)}, on line {listed}")
-            kept[same] = kept[same].noting(more)
+            kept[key] = kept[key].noting(more)
     return list(kept.values())
 
 

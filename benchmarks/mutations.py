@@ -21,7 +21,7 @@ from archdsl.diagnostics import CompileError, Diagnostic
 from archdsl.fix import diagnose
 from archdsl.grammar import load
 from archdsl.lexer import Lexer
-from archdsl.salvage import ITEM
+from archdsl.parse import ITEM
 from archdsl.source import Source
 
 RESULT = Path(__file__).parent / "results" / "mutations.json"
@@ -114,16 +114,16 @@ def run(count: int, seed: int) -> Counter[str]:
 
 
 def pairs(placed: dict[Source, dict[int, tuple[int, int, str]]]) -> Counter[str]:
-    """Make mutations of different definitions two at a time and count how often both are found on their lines."""
+    """Make mutations of neighbouring lines two at a time and count how often both are found where they are."""
     counts: Counter[str] = Counter()
     for source, edits in placed.items():
         starts = [source.line_of(found.start()) for found in ITEM.finditer(source.text)]
-        last = {bisect(starts, line): line for line in sorted(edits)}  # the last one of each definition
-        for first, second in pairwise(last.values()):
+        for first, second in pairwise(sorted(edits)):
             found = diagnostics(source.name, changed(source.text, [edits[first], edits[second]]))
             both = {first, second} <= {diagnostic.primary.span.line for diagnostic in found}
-            counts["pairs"] += 1
-            counts["both of a pair"] += both
+            where = "in one definition" if bisect(starts, first) == bisect(starts, second) else "in two definitions"
+            counts[f"pairs {where}"] += 1
+            counts[f"both {where}"] += both
     return counts
 
 
@@ -142,7 +142,8 @@ def main() -> None:
         f"{placed / broken:.1%} there, with a label there, or on a use of what is gone; "
         f"{found['strays'] / broken:.1%} with a further one elsewhere"
     )
-    print(f"two at a time, in different definitions: both found in {found['both of a pair'] / found['pairs']:.1%}")
+    for where in ("in two definitions", "in one definition"):
+        print(f"two at a time, {where}: both found in {found[f'both {where}'] / found[f'pairs {where}']:.1%}")
     RESULT.write_text(json.dumps(dict(found), indent=2) + "\n", encoding="utf-8")
 
 

@@ -126,6 +126,9 @@ def test_no_mistake_follows_from_another(tmp_path, body, lines):
          [(1, "E0216"), (4, "E0301")]),
         ("\"\"\"no end\nnet n:\n    input i: [N, 3, H=8, W=8]\n    rely\n", [(1, "E0101"), (4, "E0201")]),
         ("net n:\n    rely]\n", [(2, "E0103")]),
+        ("bloc a(c):\n    conv(c 3)\nnet n:\n    input i: [N, 3, H=8, W=8]\n    a(3) -> rely\n", [(1, "E0107"), (5, "E0201")]),
+        ("def f(x):\n    y = x +\n    return y\nnet n:\n    input i: [N, 3, H=8, W=8]\n    f -> rely\n",
+         [(1, "E0107"), (6, "E0201")]),
         ("?\n", [(1, "E0101")]),
         ("# nothing\n", [(1, "E0108")]),
     ],
@@ -133,6 +136,47 @@ def test_no_mistake_follows_from_another(tmp_path, body, lines):
 def test_a_file_is_looked_at_behind_its_syntax_errors(text, places):
     found = [(d.primary.span.line, d.code) for d in diagnose(Source("n.arch", text))]
     assert found == places
+
+
+@pytest.mark.parametrize(
+    ("body", "places"),
+    [
+        ("conv(8 3)\n    bn bn\n    rely\n    conv(8, 3, strid=2)", [(3, "E0107"), (4, "E0107"), (5, "E0201"), (6, "E0202")]),
+        ("y = conv(4, 3 -> bn\n    maxpool(99)\n    add(y, x)\n    relu(]", [(3, "E0102"), (4, "E0301"), (6, "E0103")]),
+        ("conv(8 3)\n    add(x, input)\n    linear(3) -> cnv(8, 3)", [(3, "E0107"), (4, "E0201"), (5, "E0201")]),
+        ("skip{1} = conv(4, 3]\n    require x.channels = 4, \"no\"\n    maxpool(99)\n    add(skip1, x)",
+         [(3, "E0103"), (4, "E0107"), (5, "E0301")]),
+        ("cat(a: conv(4 3),\n        b: conv(4, 99, pad=0),\n        c: [relu)\n    ) -> bn\n    rely", [(3, "E0107"), (7, "E0201")]),
+        ("conv(8, 3)\n      -> bn $ relu\n      -> relu\n    rely", [(4, "E0101"), (6, "E0201")]),
+        ("add:\n        identity\n        conv(8 3)\n    maxpool(99)", [(5, "E0107")]),
+        ("for i in range(3:\n        conv(8 3)\n    maxpool(99) -> relu relu", [(3, "E0107"), (4, "E0107"), (5, "E0107")]),
+        ("if x.channels = 3:\n        a = x\n    else\n        bn bn\n    a", [(3, "E0107"), (5, "E0107")]),
+        ("if x.channels = 3: relu\n    elif true: conv(8 3)\n    maxpool(99) -> relu )", [(3, "E0107"), (4, "E0107"), (5, "E0103")]),
+        ("output a = conv(8 3)\n    rely", [(3, "E0107")]),
+        ("for i range(3)\n        t{i} = x\n    add(t0, t1)\n    bn 3", [(3, "E0107"), (6, "E0107")]),
+        ("relu\n      bn\n    conv(8 3)", [(4, "E0107"), (5, "E0107")]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_syntax_errors_of_one_definition_come_together(body, places, end):
+    """What builds on a line that cannot be read says nothing: names, shapes, what a condition decides."""
+    text = f"net n:\n    input i: [N, 3, H=8, W=8]\n    {body}\n".replace("\n", end)
+    assert [(d.primary.span.line, d.code) for d in diagnose(Source("n.arch", text))] == places
+
+
+def test_a_net_without_a_legible_input_is_looked_at_for_its_syntax():
+    text = "net n:\n    input i: [N 3, H=8]\n    rely\n    bn bn\nnet m:\n    input i: [N, 3, H=8, W=8]\n    n -> silu silu -> x\n"
+    assert [(d.primary.span.line, d.code) for d in diagnose(Source("n.arch", text))] == [
+        (2, "E0107"), (4, "E0107"), (7, "E0107")
+    ]  # fmt: skip
+
+
+def test_wrong_arguments_of_one_name_are_one_mistake_with_its_uses():
+    text = "net n:\n    input i: [N, 3, H=8, W=8]\n    conv(8, 3, strid=2)\n    bn -> conv(8, 3, strid=1)\n    conv(9)\n    conv(9)\n"
+    found = diagnose(Source("n.arch", text))
+    assert [(d.primary.span.line, [n.text for n in d.notes][-1:]) for d in found] == [
+        (3, ["and 1 more use, on line 4"]), (5, ["and 1 more use, on line 6"])
+    ]  # fmt: skip
 
 
 def test_a_name_that_does_not_exist_is_one_mistake_with_its_uses():
