@@ -9,8 +9,8 @@ from `tests/inputs.py`: from Hypothesis (the grammar, syntax trees, texts, bytes
 
 The work is cut into parts, each a process of its own under a limit of memory. A part that is done is kept in a file of
 `.fuzz/`, so that an interrupted run goes on where it stopped. Failed inputs are kept there too. Seconds are those of
-the processor. `--coverage SECONDS` lets atheris search for new paths instead, where it is installed (it is no
-dependency: it has no wheels for every Python that archdsl runs on).
+the processor. `--coverage SECONDS` lets atheris search for new paths instead, from the gallery on, and tells in
+`results/coverage.json` how far it came; it is to be installed (and no dependency, having no wheels for some Pythons).
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ sys.path.insert(0, str(ROOT / "tests"))  # the generators, which the tests share
 from archdsl import cli  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "fuzz.json"
+COVERAGE = ROOT / "benchmarks" / "results" / "coverage.json"
 PARTS = ROOT / ".fuzz"
 SIZES = {"grammar": 250, "trees": 500, "large": 10}  # inputs of a part; Hypothesis keeps what it has drawn
 SIZE = 2000
 MAX_SECONDS, MAX_MIB = 2.0, 500
+INSTRUMENTED = 8  # times as slow is a command whose every branch is counted
 BASE = 32  # MiB of a process that has read nothing yet
 FORMS = (["--format", "json"], ["--format", "text"], ["--format", "short"], ["--format", "sarif"], ["--shapes"])
 # What part of the inputs is of each kind.
@@ -260,7 +262,7 @@ def summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
         row["codes"] = dict(sorted(row["codes"].items()))
     return {
         "what": "check and compile of inputs at random; seconds of the processor and MiB are those of the worst input",
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
+        "commit": _commit(),
         "seeds": sorted({one["seed"] // 1000 for one in parts}),
         "inputs": sum(row["inputs"] for row in kinds.values()),
         "failures": [failure for one in parts for failure in one["failures"]],
@@ -270,8 +272,12 @@ def summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _commit() -> str:
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
 def search(seconds: int) -> None:
-    """Let atheris look for inputs that reach new code, until one fails."""
+    """Let atheris look for inputs that reach new code, until one fails; it ends this process."""
     import atheris
 
     with atheris.instrument_imports(include=["archdsl"]):
@@ -279,20 +285,54 @@ def search(seconds: int) -> None:
             del sys.modules[name]  # imported above without instruments
         import archdsl.cli
 
-    globals()["cli"] = archdsl.cli
+    globals().update(cli=archdsl.cli, MAX_SECONDS=INSTRUMENTED * MAX_SECONDS)
     folder = tempfile.mkdtemp()
+    done = 0
 
     def one(data: bytes) -> None:
+        nonlocal done
         found = tried(data, os.path.join(folder, "n.arch"), FORMS[len(data) % len(FORMS)])
         if found.failure:
             raise AssertionError(found.failure)
+        done += 1
+        if done % 50 == 0:
+            gc.collect()
 
     corpus = PARTS / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     for path in (ROOT / "architectures").glob("*.arch"):
         (corpus / path.name).write_bytes(path.read_bytes())
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-rss_limit_mb=1000", str(corpus)], one)
+    words = PARTS / "words"
+    words.write_text("".join(f'"{word}"\n' for word in _words()))
+    limits = [f"-max_total_time={seconds}", "-rss_limit_mb=2000", "-max_len=4096", f"-artifact_prefix={PARTS}/"]
+    atheris.Setup([sys.argv[0], *limits, f"-dict={words}", str(corpus)], one)
     atheris.Fuzz()
+
+
+def _words() -> list[str]:
+    """Return the words and signs of the language, which an input at random would seldom hit upon."""
+    from archdsl.grammar import load
+    from archdsl.ops import OPS
+
+    return sorted({word for word in (*load().literals, *OPS) if word.isprintable() and not set(word) & set('"\\\\')})
+
+
+def searched(seconds: int) -> None:
+    """Search in a process of its own, and keep how many inputs were tried and what they reached."""
+    command = [sys.executable, "-m", "benchmarks.fuzz", "--search", str(seconds)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace")
+    reached = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)/", done.stderr)
+    runs = re.search(r"Done (\d+) (?:runs )?in (\d+) second", done.stderr)
+    if done.returncode or runs is None:
+        raise SystemExit(f"an input failed, or the search broke off; see {PARTS}:\n{done.stderr[-3000:]}")
+    branches, features, corpus = map(int, reached[-1])
+    found = {
+        "what": "check and compile of inputs that atheris makes of the gallery, kept where they reach something new",
+        "commit": _commit(), "seconds": int(runs[2]), "inputs": int(runs[1]), "failures": 0,
+        "branches": branches, "branches of the gallery": int(reached[0][0]), "features": features, "kept": corpus,
+    }  # fmt: skip
+    COVERAGE.write_text(json.dumps(found, indent=2) + "\n")
+    print(found)
 
 
 def main() -> None:
@@ -301,6 +341,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, help="write what is done by then; a later run goes on from there")
     parser.add_argument("--coverage", type=int, metavar="SECONDS")
+    parser.add_argument("--search", type=int, metavar="SECONDS", help="the same, in this process")
     parser.add_argument("--part", nargs=3, metavar=("KIND", "SEED", "COUNT"), help="one part, in this process")
     options = parser.parse_args()
     PARTS.mkdir(exist_ok=True)
@@ -308,8 +349,11 @@ def main() -> None:
         kind, seed, count = options.part
         print(json.dumps(part(kind, int(seed), int(count))))
         return
+    if options.search:
+        search(options.search)
+        return
     if options.coverage:
-        search(options.coverage)
+        searched(options.coverage)
         return
     began = time.monotonic()
     for kind, seed, count in planned(options.count, options.seed):
