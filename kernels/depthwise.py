@@ -19,6 +19,7 @@ from archdsl.kernels import epilogue
 from archdsl.kernels.available import jit, runs, tl
 from archdsl.kernels.epilogue import activated
 from archdsl.kernels.layout import cast_for_autocast, dense, is_last, like_format, pair
+from archdsl.kernels.registers import replaced, row, rows, zeros
 from torch.utils.flop_counter import register_flop_formula
 
 # ---------------------------------------------------------------------------------------------------- reference
@@ -54,27 +55,6 @@ def reference_grads(
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@jit
-def replaced(values, AT: tl.constexpr, value):
-    """Return a tuple of tensors with one item replaced."""
-    made = ()
-    for i in tl.static_range(len(values)):
-        if i == AT:
-            made = made + (value,)  # noqa: RUF005 — Triton knows `+`
-        else:
-            made = made + (values[i],)  # noqa: RUF005
-    return made
-
-
-@jit
-def zeros(COUNT: tl.constexpr, BW: tl.constexpr, BC: tl.constexpr):
-    """Return a tuple of accumulators."""
-    made = ()
-    for _ in tl.static_range(COUNT):
-        made = made + (tl.zeros((BW, BC), tl.float32),)  # noqa: RUF005
-    return made
-
-
 @jit
 def depthwise_fwd_kernel(
     x_ptr,
@@ -125,9 +105,7 @@ def depthwise_fwd_kernel(
     iw = ow * SW - PW
     x_image = x_ptr + n * (C // M * H * W)
     x_tile = iw[:, None] * XW + (c // M)[None, :] * XC  # one tile of offsets serves all rows and taps
-    taps = ()
-    for t in tl.static_range(KH * KW):
-        taps = taps + (tl.load(w_ptr + t * C + c, known, 0.0).to(tl.float32)[None, :],)  # noqa: RUF005
+    taps = rows(w_ptr + c, known, KH * KW, C)
     sums = zeros(ROWS, BW, BC)
     for i in tl.static_range((ROWS - 1) * SH + (KH - 1) * DH + 1):
         inside = (ih + i >= 0) & (ih + i < H)
@@ -140,8 +118,8 @@ def depthwise_fwd_kernel(
                     if (i - kh * DH) % SH == 0 and (i - kh * DH) // SH < ROWS:
                         more = sums[(i - kh * DH) // SH] + x * taps[kh * KW + kw]
                         sums = replaced(sums, (i - kh * DH) // SH, more)
-    scale = tl.load(scale_ptr + c, known, 0.0).to(tl.float32)[None, :] if SCALE else 1.0
-    shift = tl.load(shift_ptr + c, known, 0.0).to(tl.float32)[None, :] if SHIFT else 0.0
+    scale = row(scale_ptr + c, known) if SCALE else 1.0
+    shift = row(shift_ptr + c, known) if SHIFT else 0.0
     y_image = n * (C * OH * OW)
     y_tile = ow[:, None] * YW + c[None, :] * YC
     for r in tl.static_range(ROWS):
@@ -205,9 +183,7 @@ def depthwise_input_grad_kernel(
     for m in tl.static_range(M):
         dy_image = dy_ptr + n * (C * OH * OW)
         dy_tile = (gw[:, None] + FIRST_W) * YW + (c * M + m)[None, :] * YC
-        taps = ()
-        for t in tl.static_range(KH * KW):
-            taps = taps + (tl.load(w_ptr + t * C + c * M + m, known, 0.0).to(tl.float32)[None, :],)  # noqa: RUF005
+        taps = rows(w_ptr + c * M + m, known, KH * KW, C)
         for a in tl.static_range(COUNT_H + ROWS - 1):
             oh = gh + FIRST_H + a
             inside = (oh >= 0) & (oh < OH)
@@ -351,9 +327,7 @@ def depthwise_grads_kernel(
     c = tl.program_id(0) % TC * BC + tl.arange(0, BC)
     split = tl.program_id(0) // TC
     known = c < C
-    taps = ()
-    for t in tl.static_range(KH * KW):
-        taps = taps + (tl.load(w_ptr + t * C + c, known, 0.0).to(tl.float32)[None, :],)  # noqa: RUF005
+    taps = rows(w_ptr + c, known, KH * KW, C)
     dws = zeros(KH * KW, BW, BC)
     for tile in range(split, tiles, SPLITS):
         gw = tile % TW * BW + tl.arange(0, BW)

@@ -19,6 +19,7 @@ from archdsl.kernels import epilogue
 from archdsl.kernels.available import interpreted, jit, runs, tl
 from archdsl.kernels.epilogue import activated
 from archdsl.kernels.layout import cast_for_autocast, dense, is_last, like_format, pair, pitch
+from archdsl.kernels.registers import row
 from torch.utils.flop_counter import register_flop_formula
 
 Maybe = torch.Tensor | None
@@ -143,15 +144,15 @@ def pointwise_fwd_kernel(
         if SCALE_IN or SHIFT_IN or LOW or HIGH or GATE or ACT_IN != "none":
             z = a.to(tl.float32)
             if SCALE_IN:
-                z = z * tl.load(scale_in_ptr + k, k_ok, 0.0).to(tl.float32)[None, :]
+                z = z * row(scale_in_ptr + k, k_ok)
             if SHIFT_IN:
-                z = z + tl.load(shift_in_ptr + k, k_ok, 0.0).to(tl.float32)[None, :]
+                z = z + row(shift_in_ptr + k, k_ok)
             z = activated(z, ACT_IN, SLOPE)
             if LOW:
-                low = tl.load(low_ptr + k, k_ok, 0.0).to(tl.float32)[None, :]
+                low = row(low_ptr + k, k_ok)
                 z = tl.maximum(z, low, propagate_nan=tl.PropagateNan.ALL)
             if HIGH:
-                high = tl.load(high_ptr + k, k_ok, 0.0).to(tl.float32)[None, :]
+                high = row(high_ptr + k, k_ok)
                 z = tl.minimum(z, high, propagate_nan=tl.PropagateNan.ALL)
             if GATE:
                 z = z * tl.load(gate_ptr + image[:, None] * K + k[None, :], ok, 0.0).to(tl.float32)
@@ -162,9 +163,9 @@ def pointwise_fwd_kernel(
         sums = tl.dot(a, w, sums, input_precision=PRECISION)
     z = sums
     if SCALE:
-        z = z * tl.load(scale_ptr + out, out_ok, 0.0).to(tl.float32)[None, :]
+        z = z * row(scale_ptr + out, out_ok)
     if SHIFT:
-        z = z + tl.load(shift_ptr + out, out_ok, 0.0).to(tl.float32)[None, :]
+        z = z + row(shift_ptr + out, out_ok)
     ok = pixel_ok[:, None] & out_ok[None, :]
     if SCATTER:
         before = tl.load(places_ptr + out, out_ok, 0)[None, :]

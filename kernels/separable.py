@@ -20,9 +20,10 @@ from typing import NamedTuple
 import torch
 from archdsl.kernels import depthwise, epilogue, pointwise
 from archdsl.kernels.available import interpreted, jit, runs, tl
-from archdsl.kernels.depthwise import Geometry, geometry_of, power, replaced, rows_for, tap_major, zeros
+from archdsl.kernels.depthwise import Geometry, geometry_of, power, rows_for, tap_major
 from archdsl.kernels.epilogue import activated
 from archdsl.kernels.layout import cast_for_autocast, dense, is_last, like_format, pair
+from archdsl.kernels.registers import replaced, row, rows, zeros
 from torch.utils.flop_counter import register_flop_formula
 
 Maybe = torch.Tensor | None
@@ -124,9 +125,7 @@ def separable_fwd_kernel(
     for first in range(0, C, BK):
         c = first + tl.arange(0, BK)
         known = c < C
-        taps = ()
-        for t in tl.static_range(KH * KW):
-            taps = taps + (tl.load(taps_ptr + t * C + c, known, 0.0).to(tl.float32)[None, :],)  # noqa: RUF005
+        taps = rows(taps_ptr + c, known, KH * KW, C)
         x_tile = x_ptr + x_lane[:, None] + (c // M)[None, :] * XC
         a = zeros(ROWS, BM, BK)
         for i in tl.static_range((ROWS - 1) * SH + (KH - 1) * DH + 1):
@@ -139,18 +138,18 @@ def separable_fwd_kernel(
                         if (i - kh * DH) % SH == 0 and (i - kh * DH) // SH < ROWS:
                             more = a[(i - kh * DH) // SH] + x * taps[kh * KW + kw]
                             a = replaced(a, (i - kh * DH) // SH, more)
-        scale = tl.load(scale_ptr + c, known, 0.0).to(tl.float32)[None, :] if SCALE else 1.0
-        shift = tl.load(shift_ptr + c, known, 0.0).to(tl.float32)[None, :] if SHIFT else 0.0
+        scale = row(scale_ptr + c, known) if SCALE else 1.0
+        shift = row(shift_ptr + c, known) if SHIFT else 0.0
         w = tl.load(w_ptr + out[None, :] * C + c[:, None], known[:, None] & out_ok[None, :], 0.0)
         if UPCAST:  # the interpreter multiplies bf16 as if it were integers
             w = w.to(tl.float32)
         for r in tl.static_range(ROWS):
-            row = activated(a[r] * scale + shift, ACT, SLOPE).to(y_ptr.dtype.element_ty)
+            pixels = activated(a[r] * scale + shift, ACT, SLOPE).to(y_ptr.dtype.element_ty)
             if UPCAST:
-                row = row.to(tl.float32)
-            sums = replaced(sums, r, tl.dot(row, w, sums[r], input_precision=PRECISION))
-    scale_out = tl.load(scale_out_ptr + out, out_ok, 0.0).to(tl.float32)[None, :] if SCALE_OUT else 1.0
-    shift_out = tl.load(shift_out_ptr + out, out_ok, 0.0).to(tl.float32)[None, :] if SHIFT_OUT else 0.0
+                pixels = pixels.to(tl.float32)
+            sums = replaced(sums, r, tl.dot(pixels, w, sums[r], input_precision=PRECISION))
+    scale_out = row(scale_out_ptr + out, out_ok) if SCALE_OUT else 1.0
+    shift_out = row(shift_out_ptr + out, out_ok) if SHIFT_OUT else 0.0
     y_tile = (n * (N_OUT * OH * OW) + (oh * OW + ow) * YW)[:, None] + out[None, :] * YC
     for r in tl.static_range(ROWS):
         ok = (lane_ok & (oh + r < OH))[:, None] & out_ok[None, :]
