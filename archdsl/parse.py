@@ -245,7 +245,9 @@ HINTS = (  # what stands before a token on its line, how it starts, and what hel
     (NAMED, "=", "this is a word of the language; choose another name"),
     (r"^\s*(return|yield)\s+", "", "a body returns what its last line makes; `output name = x` adds results"),
     (r"^\s*(while|try|with|def|class|import)\b.*", "", "this is not Python: see `for`, `block`, `net`, `fn`, `from`"),
+    (r"^\s*self\.\w+\s*", "=", "a label names a module: `conv1: conv(64, 3)`"),
     (r"^\s*[a-z_]\w*\s+", r"[\d\"\[]", "a call has its values in parentheses: `conv(64, 3)`"),
+    (r"(^\s+|->\s*|:\s*)[a-z_]\w*(\([^()]*\))?\s+", r"[a-z_]\w*\b(?!\s*=)", "steps are joined: `conv(64, 3) -> relu`"),
     (r"\bin\s+\d+\.?", r"\.", "`range(3)` counts from 0 to 2"),
     (r"[(\[,][^()\[\]]*[\w\"]\s+", r"[\w\"\[(]", "values are separated by commas"),
 )
