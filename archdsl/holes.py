@@ -20,7 +20,7 @@ HEAD = re.compile(r"^(?:net|block|fn|default)\b[^(:=\n]*|\bimport\b.*")  # the w
 CONTINUES = re.compile(r"\s*->")
 CLOSES = re.compile(r"\s*[)\]}]")
 NAME = re.compile(r"\s*(\w+)(\s*[({]?)")
-BINDS = re.compile(r"\s*[^=:(\[]*=(?!=)|\s*require\b")  # and leaves the tensor as it is
+BINDS = re.compile(r"\s*(?:[^\s=:(\[][^=:(\[]*=(?!=)|require\b)")  # and leaves the tensor as it is
 FAILS = "_"  # a step; nothing has this name
 FAILS_TO_BIND = "_=_"
 WITH_BODY = {"if": "if _:", "elif": "elif _:", "else": "else:"}
@@ -87,7 +87,8 @@ def _first(lines: list[str], number: int) -> int:
     while True:
         while number > 0 and CONTINUES.match(lines[number]):
             number -= 1
-        outer = (n for n in range(number - 1, -1, -1) if _code(lines[n]) and _indent(lines[n]) < _indent(lines[number]))
+        indent = _indent(lines[number])
+        outer = (n for n in range(number - 1, -1, -1) if _code(lines[n]) and _indent(lines[n]) < indent)
         around = next(outer, None)
         if around is None or _is_header(lines[around:number]):
             return number

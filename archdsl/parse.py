@@ -234,6 +234,7 @@ def _wanted(terminals: list[str]) -> list[str]:
 
 
 NAMED = r"^\s*(if|for|in|else|elif|and|or|not|when|true|false|net|block|fn|from|import|input)\s*"
+HINT_LENGTH = 200  # characters of a line that are looked at: the time of some patterns grows with their square
 HINTS = (  # what stands before a token on its line, how it starts, and what helps
     (r"^\s*(if|elif|require)\b.*", "=", "`==` compares; `=` binds a name, on a line of its own"),
     (r"[-+*/%]", "=", "each name has one meaning: bind a new name to the result"),
@@ -262,8 +263,10 @@ def _hint(place: Span, kind: str, word: str, row: dict[str, int]) -> str:
         return "a body starts with `:` at the end of this line"
     if (kind == "_NL" and "_INDENT" in row) or (kind != "_INDENT" and list(row) == ["_INDENT"]):
         return "indent the lines of the body"
-    line = place.source.line(place.line)
-    before, rest = line[: place.column - 1], line[place.column - 1 :]
+    line, at = place.source.line(place.line), place.column - 1
+    before, rest = line[max(0, at - HINT_LENGTH) : at], line[at : at + HINT_LENGTH]
+    if at > HINT_LENGTH:
+        before = "\0" + before  # which is no start of a line
     found = (hint for seen, start, hint in HINTS if re.match(start, rest) and re.search(f"{seen}$", before))
     return next(found, "")
 

@@ -28,15 +28,18 @@ if TYPE_CHECKING:
 
 MOST = 20  # pieces taken out
 MOST_TEXT = 100_000  # characters that are parsed again for them, 0.5 s
+SYNTAX = ("E0101", "E0102", "E0103", "E0104", "E0105", "E0107")  # mistakes that only parsing finds
+TOO_LARGE = "E0212"  # whatever comes behind such a mistake takes its time
 DEFAULT = "default"
 
 
 class Salvage(Project):
     """Links one file behind its mistakes, which it collects; of a file that it imports, only the first is told."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, first: Diagnostic) -> None:
         super().__init__()
         self.source = source
+        self.first = first
         self.mistakes: list[Diagnostic] = []
         self.lost: set[str] = set()  # names that would have been defined; and `default`
         self.holes: list[Hole] = []
@@ -45,7 +48,8 @@ class Salvage(Project):
     def parse(self, source: Source) -> syntax.Module:
         if source is not self.source:
             return parse(source)
-        rest = source
+        known = self.first.code in SYNTAX and self.first.primary.span.source is source
+        rest = self._behind(source, self.first) if known else source
         for _ in range(min(MOST, 1 + MOST_TEXT // (len(rest.text) + 1))):
             try:
                 tree = parse(rest)
@@ -109,7 +113,9 @@ class Salvage(Project):
 
 def mistakes_in(source: Source, first: Diagnostic) -> list[Diagnostic]:
     """Return the independent mistakes of a file that cannot be linked, of which the first is known."""
-    project = Salvage(source)
+    if first.code == TOO_LARGE:
+        return [first]
+    project = Salvage(source, first)
     try:
         file = project.link(source)
     except CompileError:

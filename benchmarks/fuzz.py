@@ -319,6 +319,7 @@ def _words() -> list[str]:
 
 def searched(seconds: int) -> None:
     """Search in a process of its own, and keep how many inputs were tried and what they reached."""
+    commit = _commit()  # another may follow meanwhile
     command = [sys.executable, "-m", "benchmarks.fuzz", "--search", str(seconds)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace")
     reached = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)/", done.stderr)
@@ -328,7 +329,7 @@ def searched(seconds: int) -> None:
     branches, features, corpus = map(int, reached[-1])
     found = {
         "what": "check and compile of inputs that atheris makes of the gallery, kept where they reach something new",
-        "commit": _commit(), "seconds": int(runs[2]), "inputs": int(runs[1]), "failures": 0,
+        "commit": commit, "seconds": int(runs[2]), "inputs": int(runs[1]), "failures": 0,
         "branches": branches, "branches of the gallery": int(reached[0][0]), "features": features, "kept": corpus,
     }  # fmt: skip
     COVERAGE.write_text(json.dumps(found, indent=2) + "\n")
