@@ -6,6 +6,7 @@ imported on the path that needs it: start-up is most of a check.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from archdsl.diagnostics import CompileError, Diagnostic
@@ -174,13 +175,13 @@ def _wanted(name: str, options: Namespace) -> Iterator[Compiled | Diagnostic]:
         if not nets:
             raise which_net(start_of(file), "", [])
     except CompileError as mistake:
-        yield from _behind(mistake.diagnostic, name)
+        yield from _behind(mistake.diagnostic, name, options)
         return
     yield from each(name, file, [net or chosen for net in nets], **given)
 
 
-def _behind(mistake: Diagnostic, name: str) -> list[Diagnostic]:
-    """Return a mistake that keeps a file from being linked, with those behind it."""
+def _behind(mistake: Diagnostic, name: str, options: Namespace) -> list[Diagnostic]:
+    """Return a mistake that keeps a file from being linked, with those behind it, of all nets or the one meant."""
     from archdsl import project
     from archdsl.salvage import mistakes_in
 
@@ -188,7 +189,8 @@ def _behind(mistake: Diagnostic, name: str) -> list[Diagnostic]:
         source = project.read(project.path_of(name) or name)
     except CompileError:
         return [mistake]
-    return mistakes_in(source, mistake)
+    stem = os.path.basename(name).removesuffix(".arch")
+    return mistakes_in(source, mistake, options.net or (stem if options.shapes or stem == name else None))
 
 
 def _compile(options: Namespace) -> int:

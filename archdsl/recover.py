@@ -8,8 +8,6 @@ A net that is right never comes here.
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from archdsl import errors, syntax
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate import Elaborator
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from archdsl.diagnostics import Diagnostic
     from archdsl.elaborate import Settings
     from archdsl.environment import Env, File
+    from archdsl.evaluate import Spent
     from archdsl.ir import Scope
     from archdsl.ops._op import Op, Relation
     from archdsl.sizes import Shape
@@ -45,11 +44,20 @@ class Enough(Exception):
     """Nothing more is to be found."""
 
 
-def mistakes(file: File, net: str, settings: Settings, first: Diagnostic) -> list[Diagnostic]:
-    """Return the independent mistakes of a net, of which the first is known."""
+def mistakes(
+    file: File, net: str, settings: Settings, first: Diagnostic | None = None, spent: Spent | None = None
+) -> list[Diagnostic]:
+    """Return the independent mistakes of a net, of which the first may be known; adds to `spent`."""
     elaborator = Recovering(settings, first)
-    with suppress(CompileError, Consequence, Enough, RecursionError):
+    try:
         elaborator.network(file, net)
+    except CompileError as mistake:  # of its head
+        if first is None:
+            elaborator.found[_place(mistake.diagnostic)] = mistake.diagnostic, 1
+    except (Consequence, Enough, RecursionError):
+        pass
+    if spent is not None:
+        spent.add(elaborator.steps, elaborator.count)
     return [errors.used_again(diagnostic, max(count - 1, 0)) for diagnostic, count in elaborator.found.values()]
 
 
@@ -60,9 +68,9 @@ def _place(diagnostic: Diagnostic) -> tuple[str, Span]:
 class Recovering(Elaborator):
     """Elaborates a net behind its mistakes and collects them in `found`, each with how often it was met."""
 
-    def __init__(self, settings: Settings, first: Diagnostic) -> None:
+    def __init__(self, settings: Settings, first: Diagnostic | None) -> None:
         super().__init__(settings)
-        self.found = {_place(first): (first, 0)}
+        self.found = {_place(first): (first, 0)} if first is not None else {}
         self.met = 0
         self.guesses: set[tuple[Builder, int]] = set()
         self.bodies = [0]  # how many guesses there were when each body under way began

@@ -12,17 +12,21 @@ import re
 
 from archdsl import errors, syntax
 from archdsl.compiler import nets_of
-from archdsl.diagnostics import CompileError, Diagnostic
+from archdsl.diagnostics import CompileError
+from archdsl.elaborate import Settings
+from archdsl.evaluate import Spent
 from archdsl.holes import defined, hole_at, item_around, without
 from archdsl.parse import parse
 from archdsl.project import Project
-from archdsl.survey import each, in_order
+from archdsl.recover import mistakes
+from archdsl.survey import enough, in_order, together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from archdsl.diagnostics import Diagnostic
     from archdsl.holes import Hole
     from archdsl.source import Source
 
@@ -48,7 +52,7 @@ class Salvage(Project):
     def parse(self, source: Source) -> syntax.Module:
         if source is not self.source:
             return parse(source)
-        known = self.first.code in SYNTAX and self.first.primary.span.source is source
+        known = self.first.code in SYNTAX and self.first.primary.span.source == source
         rest = self._behind(source, self.first) if known else source
         for _ in range(min(MOST, 1 + MOST_TEXT // (len(rest.text) + 1))):
             try:
@@ -111,8 +115,8 @@ class Salvage(Project):
         return missing and (name.startswith(forms) or any(lost.startswith(name) for lost in self.lost))
 
 
-def mistakes_in(source: Source, first: Diagnostic) -> list[Diagnostic]:
-    """Return the independent mistakes of a file that cannot be linked, of which the first is known."""
+def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> list[Diagnostic]:
+    """Return the independent mistakes of a file that cannot be linked, or of one net of it; the first is known."""
     if first.code == TOO_LARGE:
         return [first]
     project = Salvage(source, first)
@@ -120,8 +124,13 @@ def mistakes_in(source: Source, first: Diagnostic) -> list[Diagnostic]:
         file = project.link(source)
     except CompileError:
         return project.mistakes or [first]
-    found = {diagnostic.primary.span: diagnostic for diagnostic in project.mistakes or [first]}
-    for diagnostic in each(source.name, file, nets_of(file)):
-        if isinstance(diagnostic, Diagnostic) and not project.follows(diagnostic):
-            found.setdefault(diagnostic.primary.span, diagnostic)
-    return in_order(found.values())
+    found: list[tuple[str, Diagnostic]] = []
+    spent = Spent()
+    for name in [net] if net in file.definitions else nets_of(file):
+        if not enough(spent, found):
+            found += [(name, diagnostic) for diagnostic in mistakes(file, name, Settings(), spent=spent)]
+    every = {diagnostic.primary.span: diagnostic for diagnostic in project.mistakes or [first]}
+    for diagnostic in together(found, file):
+        if not project.follows(diagnostic):
+            every.setdefault(diagnostic.primary.span, diagnostic)
+    return in_order(every.values())

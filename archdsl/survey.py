@@ -35,7 +35,7 @@ def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Ite
     mistakes: list[tuple[str, Diagnostic]] = []
     spent = Spent()
     for net in nets:
-        if spent.steps > MAX_STEPS or spent.nodes > MAX_NODES or len(mistakes) > MOST:
+        if enough(spent, mistakes):
             if not mistakes:
                 place = file.definitions[net].span if net in file.definitions else file.module.span
                 reason = "the nets of this file take too long together", f"{spent.nodes:,} steps before this one"
@@ -47,6 +47,11 @@ def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Ite
             mistakes += [(net or name, found) for found in mistakes_of(mistake, name, net=net, file=file, **given)]
     if mistakes:
         yield from together(mistakes, file)
+
+
+def enough(spent: Spent, mistakes: Sequence[object]) -> bool:
+    """Say whether so much was looked at, or found, that the other nets of a file would take too long."""
+    return spent.steps > MAX_STEPS or spent.nodes > MAX_NODES or len(mistakes) > MOST
 
 
 def together(mistakes: list[tuple[str, Diagnostic]], file: File) -> list[Diagnostic]:

@@ -54,28 +54,36 @@ def commands() -> dict[str, list[str]]:
     return {"archdsl": ours} | {name: [sys.executable, "-c", PREAMBLE + code] for name, code in PEERS.items()}
 
 
-def wrong_file(folder: str) -> str:
-    """Write DenseNet-121 with a misspelled operator in its inner block; returns the path."""
+# In the inner block of DenseNet-121, and behind all of its layers.
+MISTAKES = {
+    "a misspelled operator": ("conv1: conv(", "conv1: conw("),
+    "a missing arrow": ("global_avgpool -> flatten", "global_avgpool flatten"),
+}
+
+
+def wrong_file(folder: str, right: str, wrong: str) -> str:
+    """Write DenseNet-121 with a mistake; returns the path."""
     text = (ROOT / "architectures" / "densenet121.arch").read_text(encoding="utf-8")
-    wrong = text.replace("conv1: conv(", "conv1: conw(")
-    assert wrong != text
-    path = os.path.join(folder, "densenet121.arch")
-    Path(path).write_text(wrong, encoding="utf-8")
+    assert text.count(right) == 1
+    path = os.path.join(folder, wrong.split()[0].strip(":"), "densenet121.arch")
+    os.mkdir(os.path.dirname(path))
+    Path(path).write_text(text.replace(right, wrong), encoding="utf-8")
     return path
 
 
 def mistakes(runs: int) -> dict:
-    """Measure a file with a mistake beside the right one, interleaved."""
+    """Measure files with a mistake beside the right one, interleaved."""
     with tempfile.TemporaryDirectory() as folder:
         right = commands()["archdsl"]
-        pair = {"right": (right, 0), "wrong": ([*right[:-1], wrong_file(folder)], 1)}
-        samples: dict[str, list[tuple[float, float]]] = {name: [] for name in pair}
+        files = {"right": (right, 0)}
+        files |= {name: ([*right[:-1], wrong_file(folder, *edit)], 1) for name, edit in MISTAKES.items()}
+        samples: dict[str, list[tuple[float, float]]] = {name: [] for name in files}
         for number in range(runs + 1):
-            for name, (command, status) in pair.items():
+            for name, (command, status) in files.items():
                 sample = measure(command, status)
                 if number:
                     samples[name].append(sample)
-    return {"what": "the same check of a file with a misspelled operator", "runs": runs} | rows_of(samples)
+    return {"what": "the same check of files with a mistake", "runs": runs} | rows_of(samples)
 
 
 def measure(command: list[str], status_wanted: int = 0) -> tuple[float, float]:
@@ -134,9 +142,10 @@ def table(result: dict) -> str:
         lines.append(f"| {name} | {spread} | {row['peak_mib']:.0f} MiB |")
     factor = result["times_faster_than_the_fastest_peer"]
     wrong = result["a_mistake"]
-    factor_wrong = wrong["wrong"]["seconds_median"] / wrong["right"]["seconds_median"]
+    times = {name: wrong[name]["seconds_median"] / wrong["right"]["seconds_median"] for name in MISTAKES}
     lines += ["", f"{factor:.0f} times faster than the fastest peer, medians of {result['runs']} interleaved runs."]
-    lines += [f"A file with a mistake takes {factor_wrong:.2f} times the right one, medians of {wrong['runs']} runs."]
+    listed = ", ".join(f"{name} takes {factor:.2f}" for name, factor in times.items())
+    lines += [f"Beside the right file, {listed} times as long, medians of {wrong['runs']} runs."]
     return "\n".join(lines)
 
 
