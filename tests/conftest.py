@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def torchvision_models():
 
     yield torchvision.models
     del library
+
+
+@pytest.fixture(autouse=True)
+def garbage_is_collected():
+    """The command line runs without; a process of many tests would grow to 4 GiB."""
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="module")
