@@ -34,7 +34,7 @@ def torchvision_models():
 
 @pytest.fixture(autouse=True)
 def garbage_is_collected():
-    """The command line runs without; a process of many tests would grow to 4 GiB."""
+    """The command line turns that off for its process, which here is that of all tests."""
     yield
     gc.enable()
 
