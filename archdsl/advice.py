@@ -214,7 +214,7 @@ class Networks:
                 key = diagnostic.code, diagnostic.primary.span.start
                 found.setdefault(key, diagnostic)
                 count[key] = count.get(key, 0) + 1
-        again = [errors.used_again(found[key], number - 1) for key, number in count.items()]
+        again = [errors.used_again(found[key], number) for key, number in count.items()]
         return [*again, *self._dead_steps(), *self._untaken()]
 
     def _on(self, scope: Scope) -> Iterator[Diagnostic]:

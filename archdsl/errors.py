@@ -58,9 +58,9 @@ def _enter(code: str, build: Callable[..., CompileError | Diagnostic]) -> None:
     CATALOGUE[code] = build
 
 
-def used_again(diagnostic: Diagnostic, times: int) -> Diagnostic:
-    """Say of a mistake in a block how often the block is used further."""
-    return diagnostic.noting(Note(f"and {times} more where this is used again")) if times else diagnostic
+def used_again(diagnostic: Diagnostic, uses: int) -> Diagnostic:
+    """Say of a mistake in a block that is used so often how many more uses there are."""
+    return diagnostic.noting(Note(f"and {uses - 1} more where this is used again")) if uses > 1 else diagnostic
 
 
 def _simple(title: str, span: Span, label: str = "", *more: Note | Help | Label) -> Diagnostic:

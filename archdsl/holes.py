@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from archdsl.lexer import CLOSING, OPENING
+from archdsl.lexer import CLOSING, OPENING, indent_of
 from archdsl.parse import ITEM, open_brackets
 from archdsl.record import Record
 
@@ -45,7 +45,7 @@ class Hole(Record):
 def without(source: Source, start: int, end: int, stand_in: str = "") -> Source:
     """Return a text with a piece of it made blank."""
     text = source.text[start:end]
-    at = _indent(text) if stand_in else 0
+    at = indent_of(text) if stand_in else 0
     blank = re.sub(r"[^\r\n]", " ", text)
     return source.replace(
         text=source.text[:start] + blank[:at] + stand_in + blank[at + len(stand_in) :] + source.text[end:]
@@ -73,9 +73,9 @@ def hole_at(source: Source, at: int) -> Hole | None:
     last = _last(lines, first)
     start, text = sum(len(above) + 1 for above in lines[:first]), "\n".join(lines[first : last + 1])
     before, behind = _next_code(lines[:first][::-1]), _next_code(lines[last + 1 :])
-    lacks_body = before.endswith(":") and _indent(before) >= _indent(text)
+    lacks_body = before.endswith(":") and indent_of(before) >= indent_of(text)
     lacks_end = start == at and ITEM.match(text) is not None  # the item before
-    stand_in, sure = _stand_in(text, deeper=_indent(behind) > _indent(text))
+    stand_in, sure = _stand_in(text, deeper=indent_of(behind) > indent_of(text))
     if last < line or lacks_body or lacks_end or len(stand_in) > len(lines[first].strip()) or '"""' in text:
         return None
     names = frozenset(name for line in text.split("\n") for name in _names(line))
@@ -87,8 +87,8 @@ def _first(lines: list[str], number: int) -> int:
     while True:
         while number > 0 and CONTINUES.match(lines[number]):
             number -= 1
-        indent = _indent(lines[number])
-        outer = (n for n in range(number - 1, -1, -1) if _code(lines[n]) and _indent(lines[n]) < indent)
+        indent = indent_of(lines[number])
+        outer = (n for n in range(number - 1, -1, -1) if _code(lines[n]) and indent_of(lines[n]) < indent)
         around = next(outer, None)
         if around is None or _is_header(lines[around:number]):
             return number
@@ -97,17 +97,17 @@ def _first(lines: list[str], number: int) -> int:
 
 def _last(lines: list[str], first: int) -> int:
     """Return the last line of the statement that starts in a line: without its body, if it has a header of one."""
-    indent, opens, last = _indent(lines[first]), _open(lines[first]), first
+    indent, opens, last = indent_of(lines[first]), _open(lines[first]), first
     is_item = ITEM.match(lines[first]) is not None
     has_header = indent > 0 or is_item
     while last + 1 < len(lines):
         behind = lines[last + 1]
         if has_header and _code(lines[last]).endswith(":") and (last == first or opens > 0):
             break
-        if _indent(behind) > indent:
+        if indent_of(behind) > indent:
             if is_item and opens <= 0:  # a colon is missing
                 break
-        elif not CONTINUES.match(behind) and not (_indent(behind) == indent and CLOSES.match(behind)):
+        elif not CONTINUES.match(behind) and not (indent_of(behind) == indent and CLOSES.match(behind)):
             break
         last += 1
     return last
@@ -122,7 +122,7 @@ def _is_header(lines: list[str]) -> bool:
 
 def _stand_in(text: str, deeper: bool) -> tuple[str, bool]:
     """Return what may stand instead of a statement, in front of deeper lines or not, and if it only fails."""
-    if not _indent(text):
+    if not indent_of(text):
         return "net _:" if deeper else "", False
     found = NAME.match(text)
     word = found.group(1) if found else ""
@@ -133,7 +133,7 @@ def _stand_in(text: str, deeper: bool) -> tuple[str, bool]:
 
 def _names(line: str) -> list[str]:
     """Return the names that a line may define."""
-    if not _indent(line):
+    if not indent_of(line):
         return re.findall(r"\w+", re.split(r"[(:=]", line)[0])
     found = NAME.match(line)
     if found is None or found.group(2).endswith("("):
@@ -143,10 +143,6 @@ def _names(line: str) -> list[str]:
 
 def _open(text: str) -> int:
     return sum(map(text.count, OPENING)) - sum(map(text.count, CLOSING))
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
 
 
 def _code(line: str) -> str:

@@ -27,6 +27,11 @@ SPACE = re.compile(r"(?:[ ]|\t|\\\n|#[^\n]*)*")
 LINE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*([ \t]*)(#[^\n]*)?")
 
 
+def indent_of(line: str) -> int:
+    """Return how far a line is indented, in characters."""
+    return len(line) - len(line.lstrip())
+
+
 class Lexer:
     """Turns texts into tokens, with the terminals of a grammar."""
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from archdsl import errors, grammar, syntax
 from archdsl.diagnostics import CompileError
-from archdsl.lexer import CLOSING, OPENING, Lexer
+from archdsl.lexer import CLOSING, OPENING, Lexer, indent_of
 from archdsl.source import Source, Span
 
 TYPE_CHECKING = False
@@ -26,8 +26,8 @@ OUTERMOST = ("body", "block", "net", "start")  # whose place would be a whole de
 MAX_DIGITS = 20
 MAX_TOKENS = 100_000  # words, numbers and signs in one text, 0.8 s; the largest file of the gallery has under 1,000
 COMBINATORS = ("cat", "add", "mul", "split")
-# Words with a meaning only where a definition or a statement starts; elsewhere they are ordinary names.
 ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)  # how an item of a file starts
+# Words with a meaning only where a definition or a statement starts; elsewhere they are ordinary names.
 SOFT_WORDS = frozenset("FROM IMPORT DEFAULT INIT FN BLOCK NET INPUT OUTPUT REQUIRE".split())
 
 
@@ -201,8 +201,7 @@ def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
 def _starts_statement(place: Span, opened: Span) -> bool:
     """Say whether a token begins a line that is indented no further than that of a bracket: its end was forgotten."""
     before, line = [place.source.line(span.line) for span in (opened, place)]
-    indent = len(line) - len(line.lstrip())
-    return ITEM.match(line) is not None or indent == place.column - 1 <= len(before) - len(before.lstrip())
+    return ITEM.match(line) is not None or indent_of(line) == place.column - 1 <= indent_of(before)
 
 
 def open_brackets(source: Source, end: int) -> list[Span]:

@@ -17,7 +17,7 @@ from archdsl.values import Tensor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeVar
 
     from archdsl.builder import Builder, Tag
     from archdsl.diagnostics import Diagnostic
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from archdsl.sizes import Shape
     from archdsl.source import Span
     from archdsl.values import BlockValue, OpValue, Results
+
+    Result = TypeVar("Result", Tensor, Tensor | Results)
 
 MOST = 100  # mistakes of one net that are looked at, each in every use of its block
 ENDS = {"E0106", "E0211", "E0212", "E0218"}  # limits: nothing is gained behind them, and time is lost
@@ -58,7 +60,7 @@ def mistakes(
         pass
     if spent is not None:
         spent.add(elaborator.steps, elaborator.count)
-    return [errors.used_again(diagnostic, max(count - 1, 0)) for diagnostic, count in elaborator.found.values()]
+    return [errors.used_again(diagnostic, count) for diagnostic, count in elaborator.found.values()]
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, Span]:
@@ -78,7 +80,7 @@ class Recovering(Elaborator):
         self.lost = Forms()  # computed names that are lost
 
     # ------------------------------------------------------------ mistakes
-    def record(self, mistake: CompileError, sure: bool = True) -> None:
+    def record(self, mistake: CompileError) -> None:
         """Keep a mistake that is no consequence of another; count it where it is known."""
         diagnostic = self._placed(mistake).diagnostic
         self.met += 1
@@ -88,7 +90,7 @@ class Recovering(Elaborator):
         if place in self.found:
             known, count = self.found[place]
             self.found[place] = known, count + 1
-        elif sure and not self.doubt and not isinstance(mistake, Doubtful):
+        elif not self.doubt and not isinstance(mistake, Doubtful):
             self.found[place] = diagnostic, 1
 
     def guess(self, x: Tensor) -> Tensor:
@@ -197,10 +199,7 @@ class Recovering(Elaborator):
         self, body: Callable[[Tensor], Tensor | Results], current: Tensor | None, tag: Tag | None, span: Span
     ) -> Tensor:
         before = len(self.guesses)
-        result = super().enclosed(body, current, tag, span)
-        if len(self.guesses) > before:
-            self._mark(result)
-        return result
+        return self._since(before, super().enclosed(body, current, tag, span))
 
     def wrapper(self, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
         before = len(self.guesses)
@@ -208,16 +207,11 @@ class Recovering(Elaborator):
             result = super().wrapper(value, current, span, tag)
         except CompileError as mistake:
             raise Doubtful(mistake.diagnostic) if len(self.guesses) > before else mistake from None
-        if len(self.guesses) > before:
-            self._mark(result)
-        return result
+        return self._since(before, result)
 
     def block(self, value: BlockValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
         before = len(self.guesses)
-        result = super().block(value, current, span, tag)
-        if len(self.guesses) > before:
-            self._mark(result)
-        return result
+        return self._since(before, super().block(value, current, span, tag))
 
     def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
         """Elaborate a block; one with a mistake is elaborated in each use, to count it."""
@@ -244,6 +238,12 @@ class Recovering(Elaborator):
     def _check_signature(self, declared: syntax.Signature, block: str, shape: Shape, env: Env) -> None:
         if len(self.guesses) == self.bodies[-1]:
             super()._check_signature(declared, block, shape, env)
+
+    def _since(self, before: int, result: Result) -> Result:
+        """Return a result, which is a guess if guesses were made since there were so many."""
+        if len(self.guesses) > before:
+            self._mark(result)
+        return result
 
     def _mark(self, result: Tensor | Results) -> None:
         self.guesses |= {(tensor.builder, tensor.id) for tensor in self.tensors(result)}

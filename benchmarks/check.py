@@ -65,8 +65,7 @@ def wrong_file(folder: str, right: str, wrong: str) -> str:
     """Write DenseNet-121 with a mistake; returns the path."""
     text = (ROOT / "architectures" / "densenet121.arch").read_text(encoding="utf-8")
     assert text.count(right) == 1
-    path = os.path.join(folder, wrong.split()[0].strip(":"), "densenet121.arch")
-    os.mkdir(os.path.dirname(path))
+    path = os.path.join(tempfile.mkdtemp(dir=folder), "densenet121.arch")
     Path(path).write_text(text.replace(right, wrong), encoding="utf-8")
     return path
 
