@@ -281,8 +281,9 @@ class Applier(Steps):
         parts = [current] * len(branches)
         if kind == "split" and len(branches) > 1:
             chunk = OPS["chunk"].build({"parts": len(branches)})
-            shapes, _ = self.infer(chunk, [current], span, {})
+            shapes, relations = self.infer(chunk, [current], span, {})
             parts = self.tensors(self.node(chunk, [current], shapes, span, None, numbered=False))
+            self.relate(relations)
         tensors = []
         for branch, part in zip(branches, parts):
             result = apply(branch, part)

@@ -62,6 +62,8 @@ ROWS = {
     "ones": Row((), "ones_", {}, "1 everywhere"),
 }
 
+BY_FAN = ("kaiming", "xavier")  # they scale by the inputs of a unit, which a vector of weights does not have
+
 CHOICES = {
     "mode": ("fan_in", "fan_out"),
     "distribution": ("normal", "uniform"),

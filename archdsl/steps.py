@@ -14,6 +14,7 @@ from archdsl.evaluate import Evaluator, signature
 from archdsl.ir import Node, Scope
 from archdsl.ops._op import MAX_INT, REQUIRED, ArgFault, ShapeFault
 from archdsl.ops._op import show as show_shape
+from archdsl.ops.pool import MaxUnpool
 from archdsl.sizes import Size, SizeFault, symbols, window
 from archdsl.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from archdsl.builder import Tag
     from archdsl.diagnostics import CompileError
+    from archdsl.initializers import Initializer
     from archdsl.ops._op import Kind, Op, Relation
     from archdsl.sizes import Shape
     from archdsl.source import Span
@@ -67,6 +69,8 @@ class Steps(Evaluator):
         if known is None:
             op, further = self._build(value, span, places)
             operands += further
+            if isinstance(op, MaxUnpool):
+                op = op.replace(pooled=_pooled(further[0]))
             if op.name == "identity" and tag is None:
                 return current
             shapes, relations = self.infer(
@@ -76,7 +80,10 @@ class Steps(Evaluator):
                 self.rules[key] = op, shapes, relations
         else:
             op, shapes, relations = known
-        result = self.node(op, operands, shapes, span, tag, init=self._init(value, span), value=value)
+        init = self._init(value, span)
+        if init:
+            _check_init(init, op, current.shape, value, span)
+        result = self.node(op, operands, shapes, span, tag, init=init, value=value)
         self.relate(relations)
         return result
 
@@ -322,6 +329,27 @@ def _result_of(node: Node, value: int) -> str:
         inner = what.outputs[place].value
         return next((_result_of(one, inner) for one in what.nodes if inner in one.outputs), "")
     return f"{what.name}.{what.results[place]}" if len(what.results) > place else what.name
+
+
+def _pooled(indices: Tensor) -> Shape | None:
+    """Return the shape of the map that was pooled, inside the blocks that return the positions of its maxima."""
+    scope: Builder | Scope = indices.builder
+    node, value = indices.builder.nodes[indices.node], indices.id
+    while isinstance(node.what, Scope):
+        scope, value = node.what, node.what.outputs[node.outputs.index(value)].value
+        node = next(one for one in scope.nodes if value in one.outputs)
+    return scope.shapes[node.inputs[0]]
+
+
+def _check_init(init: tuple[tuple[str, Initializer], ...], op: Op, x: Shape, value: OpValue, span: Span) -> None:
+    """Raise an error where an initializer needs a matrix, and the parameter is a vector."""
+    weights = op.weights(x)
+    for parameter, one in init:
+        if one.name in initializers.BY_FAN and len(weights.get(parameter, (1, 1))) < 2:
+            argument = "init" if parameter == "weight" else "bias_init"
+            place = dict(value.bound.places).get(argument, span)
+            reason = "expects an initializer of a vector: there is no fan to scale by"
+            raise errors.bad_argument(place, value.label, argument, reason, f"`{one.name}`")
 
 
 def as_initializer(given: Any) -> Any:

@@ -146,8 +146,8 @@ class ClassPlan:
             values = {id(scope): value for scope, value in zip(self.scopes, term.column)}
             default: object = REQUIRED
             if name in self.first.optional:
-                default = term.column[0] if len(set(term.column)) == 1 else _most_common(term.column)
-            elif name in self.extra and set(term.column) == {True, False}:
+                default = _most_common(term.column)
+            elif name in self.extra and {(type(v), v) for v in term.column} == {(bool, True), (bool, False)}:
                 default = False
             found.append(Parameter(name, values, default))
         return sorted(found, key=lambda p: p.default is not REQUIRED)
@@ -343,7 +343,7 @@ class ClassPlan:
         out: list[Term] = []
         for parameter in plan.parameters():
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
-            if parameter.default is not REQUIRED and all(v is MISSING or v == parameter.default for v in column):
+            if parameter.default is not REQUIRED and all(v is MISSING or _alike(v, parameter.default) for v in column):
                 continue
             guesses = [self._written(context, node, parameter.name)]
             if parameter.name == "in_channels":
@@ -422,11 +422,16 @@ def _fits(have: Column, wanted: Column) -> bool:
     """Say whether an expression gives a column, wherever the column has a value."""
     if len(have) != len(wanted):
         return False
-    return all(w is MISSING or (h == w and isinstance(h, bool) == isinstance(w, bool)) for h, w in zip(have, wanted))
+    return all(w is MISSING or _alike(h, w) for h, w in zip(have, wanted))
+
+
+def _alike(a: object, b: object) -> bool:
+    """Say whether two values are one in generated code: Python takes 0 and `False` for equal, and PyTorch does not."""
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
 def _most_common(column: Column) -> object:
-    return max(column, key=lambda v: sum(1 for w in column if w == v))
+    return max(column, key=lambda v: sum(1 for w in column if _alike(v, w)))
 
 
 def _field_of(number: int, field: str) -> Callable[[Scope], object]:

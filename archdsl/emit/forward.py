@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from archdsl.emit.classes import ClassPlan, Context
+    from archdsl.emit.terms import Term
     from archdsl.ir import Node
     from archdsl.ops._op import Call
 
@@ -292,11 +293,16 @@ class Forward:
         term = self.plan.leaf(self.context, number, leaves, node)
         if term.literal:
             return python(term.column[0])
-        attribute = term.text if term.text.isidentifier() else f"{node.what.name}_{leaf.formula.strip('{}')}"  # type: ignore[union-attr]
-        names = {other.name for other in self.nodes} | MODULE_NAMES
-        attribute = attribute if attribute.isidentifier() and attribute not in names else f"argument{number}"
+        attribute = self._attribute(term, f"{node.what.name}_{leaf.formula.strip('{}')}")  # type: ignore[union-attr]
         self.plan.stored[attribute] = term
         return f"self.{attribute}"
+
+    def _attribute(self, term: Term, named: str) -> str:
+        """Return the attribute that keeps an expression: the one that has it, or one that is nobody else's."""
+        name = term.text if term.text.isidentifier() else named if named.isidentifier() else "argument"
+        taken = {other.name for other in self.scope.nodes} | MODULE_NAMES
+        names = itertools.chain([name], (f"{name}{number}" for number in itertools.count(2)))
+        return next(a for a in names if a not in taken and self.plan.stored.get(a, term) == term)
 
 
 def _number(name: str) -> int:

@@ -57,7 +57,7 @@ class Groups:
 
     def _node(self, node: Node, scope: Scope) -> Hashable:
         what = node.what
-        place = (node.name, node.labelled, node.reuses, node.inputs, node.outputs)
+        place = (node.name, node.labelled, node.reuses, node.inputs, node.outputs, node.init)
         if isinstance(what, Scope):
             if what.kind == "block" and what.title in self.empty_titles:
                 others = self._nonempty(what.title)

@@ -161,7 +161,7 @@ class Writer:
         doc = docstring(first.doc or _title(first), 4)
         if is_plain_sequence(first):
             piece = Piece("super().__init__", tuple(sequence(plan.children(plan.context))))
-            return self._text(plan, "nn.Sequential", doc, _body(piece, ""), [])
+            return self._text(plan, "nn.Sequential", doc, [*_bound(plan), *_body(piece, "")], [])
         children = self._children(plan)
         loops = _loops(first, children)
         lines = ["super().__init__()"]
@@ -183,8 +183,7 @@ class Writer:
         forward = flow.body(arguments)
         self.variables |= {id(scope): flow.variables for scope in plan.context.scopes}
         stored = [f"self.{name} = {plan.use(term).text}" for name, term in sorted(plan.stored.items())]
-        bound = [f"{name} = {plan.use(term).text}" for name, term in plan.locals.items() if name in plan.used]
-        lines[1:1] = bound + stored
+        lines[1:1] = _bound(plan) + stored
         return self._text(plan, "nn.Module", doc, lines, forward, arguments)
 
     def _children(self, plan: ClassPlan) -> list[tuple[int, Child]]:
@@ -222,6 +221,11 @@ class Writer:
             paragraph = " ".join((self.network.scope.doc or self.network.doc).split("\n\n")[0].split("\n"))
             doc = docstring(paragraph or _title(plan.first), 4)
         return ClassText(plan.name, base, doc, parameters, init, f"({arguments}) -> {returns}", forward)
+
+
+def _bound(plan: ClassPlan) -> list[str]:
+    """Return the statements that bind the names of the body which the code mentions."""
+    return [f"{name} = {term.text}" for name, term in plan.locals.items() if name in plan.used]
 
 
 class Run(Record):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from archdsl.emit.classes import ClassPlan
     from archdsl.initializers import Initializer
     from archdsl.ir import Node
+    from archdsl.sizes import Shape
 
     Key = tuple[str, str]  # the module's class, the parameter
 
@@ -24,33 +25,54 @@ if TYPE_CHECKING:
 class Site:
     """A parameter of one operator: the class that owns it, its path from there, and how it starts.
 
-    One that is `absent` is a bias that the operator was told not to have.
+    `everywhere` says whether it is there in every instance of the class: a block may have a `bias` by its arguments.
     """
 
     def __init__(
-        self, plan: ClassPlan, path: str, kind: str, parameter: str, init: Initializer | None, absent: bool = False
+        self, plan: ClassPlan, path: str, kind: str, parameter: str, init: Initializer | None, everywhere: bool
     ) -> None:
         self.plan, self.path, self.kind, self.parameter = plan, path, kind, parameter
-        self.init, self.absent = init, absent
+        self.init, self.everywhere = init, everywhere
+
+    def statement(self, module: str) -> list[str]:
+        """Return what sets the parameter as a part of a module, under a test where it may not be there."""
+        assert self.init is not None, "only parameters with an initializer come here"
+        code = self.init.torch(f"{module}{self.path}.{self.parameter}")
+        if self.everywhere:
+            return [code]
+        return [f"if {module}{self.path}.{self.parameter} is not None:", f"    {code}"]
+
+
+class Step:
+    """An operator with weights: the class of its module, its parameters, and those that no instance is without."""
+
+    def __init__(self, kind: str, sites: list[Site], everywhere: frozenset[str]) -> None:
+        self.kind, self.sites, self.everywhere = kind, sites, everywhere
 
 
 def statements(plans: list[ClassPlan]) -> list[str]:
     """Return the statements that initialize the weights of a net."""
-    every = [site for plan in plans for site in _sites(plan, plan.first, "")]
-    sites = [site for site in every if not site.absent]
+    steps = [step for plan in plans for step in _steps(plan)]
+    sites = [site for step in steps for site in step.sites]
     common = {key: _common([s for s in sites if (s.kind, s.parameter) == key]) for key in _keys(sites)}
-    arms = _arms({key: init for key, init in common.items() if init is not None}, every)
+    arms = _arms({key: init for key, init in common.items() if init is not None}, steps)
     special = [s for s in sites if s.init is not None and s.init != common[s.kind, s.parameter]]
     net = plans[-1]
-    for plan in plans[:-1]:
-        own = [s.init.torch(f"m{s.path}.{s.parameter}") for s in special if s.plan is plan and s.init]
-        if own:
-            arms.append((plan.name, own))
+    own = [(plan.name, [line for s in special if s.plan is plan for line in s.statement("m")]) for plan in plans[:-1]]
+    own = [(name, lines) for name, lines in own if lines]
+    # A loop meets a block before what is in it, so what a block sets otherwise than its kind waits for a second loop.
+    again = any(s.plan is not net and common[s.kind, s.parameter] is not None for s in special)
+    lines = [*_loop(arms), *_loop(own)] if again else _loop([*arms, *own])
+    return lines + [line for s in special if s.plan is net for line in s.statement("self")]
+
+
+def _loop(arms: list[tuple[str, list[str]]]) -> list[str]:
+    """Return a loop over all modules with some statements for each kind."""
     lines = ["for m in self.modules():"] if arms else []
     for number, (what, body) in enumerate(arms):
         lines.append(f"    {'if' if number == 0 else 'elif'} isinstance(m, {what}):")
         lines += [f"        {line}" for line in body]
-    return lines + [s.init.torch(f"self{s.path}.{s.parameter}") for s in special if s.plan is net and s.init]
+    return lines
 
 
 def _keys(sites: list[Site]) -> list[Key]:
@@ -66,47 +88,53 @@ def _common(sites: list[Site]) -> Initializer | None:
     return best if counts.get(None, 0) == 0 else None
 
 
-def _arms(common: dict[Key, Initializer], sites: list[Site]) -> list[tuple[str, list[str]]]:
+def _arms(common: dict[Key, Initializer], steps: list[Step]) -> list[tuple[str, list[str]]]:
     """Return, for each kind of module, the statements of the loop; kinds that start alike share them."""
     bodies: dict[tuple[str, ...], list[str]] = {}
     for kind in dict.fromkeys(kind for kind, _ in common):
         body: list[str] = []
         for (other, parameter), init in common.items():
             if other == kind:
-                body += _guarded(init.torch(f"m.{parameter}"), kind, parameter, sites)
+                body += _guarded(init.torch(f"m.{parameter}"), kind, parameter, steps)
         bodies.setdefault(tuple(body), []).append(kind)
     return [(k[0] if len(k) == 1 else f"({', '.join(k)})", list(body)) for body, k in bodies.items()]
 
 
-def _guarded(code: str, kind: str, parameter: str, sites: list[Site]) -> list[str]:
+def _guarded(code: str, kind: str, parameter: str, steps: list[Step]) -> list[str]:
     """Return a statement, under a test where some modules of the kind lack the parameter."""
-    if any(s.absent for s in sites if (s.kind, s.parameter) == (kind, parameter)):
-        return [f"if m.{parameter} is not None:", f"    {code}"]
-    return [code]
+    if all(parameter in step.everywhere for step in steps if step.kind == kind):
+        return [code]
+    return [f"if m.{parameter} is not None:", f"    {code}"]
 
 
-def _sites(plan: ClassPlan, scope: Scope, path: str) -> Iterator[Site]:
-    numbered = scope is not plan.first or is_plain_sequence(scope)
+def _steps(plan: ClassPlan) -> Iterator[Step]:
+    """Yield the operators with weights of a class: what any of its instances has, and what all of them have."""
+    instances = [dict(_owners(scope, "", is_plain_sequence(scope))) for scope in plan.scopes]
+    for path in dict.fromkeys(path for instance in instances for path in instance):
+        found = [instance[path] for instance in instances if path in instance]
+        names = [list(node.what.weights(x)) for node, x in found]  # type: ignore[union-attr]
+        every = dict.fromkeys(name for own in names for name in own)
+        everywhere = frozenset(name for name in every if all(name in own for own in names))
+        node, x = found[0]
+        call = node.what.module(x)  # type: ignore[union-attr]
+        assert call is not None, "an operator with state has a module"
+        given = dict(node.init)
+        kind = BASES.get(call.target, call.target)
+        sites = [Site(plan, path, kind, name, given.get(name), name in everywhere) for name in every]
+        yield Step(kind, sites, everywhere)
+
+
+def _owners(scope: Scope, path: str, numbered: bool) -> Iterator[tuple[str, tuple[Node, Shape]]]:
+    """Yield the operators with weights that a class holds by itself: by their paths, each with its input."""
     for node in scope.nodes:
         if node.reuses:
             continue
         place = _joined(path, node, numbered)
-        if isinstance(node.what, Scope):
-            if not has_class(node.what):
-                yield from _sites(plan, node.what, place)
-            continue
-        if not node.what.stateful:
-            continue
-        x = scope.shapes[node.inputs[0]]
-        weights = node.what.weights(x)
-        call = node.what.module(x)
-        assert call is not None, "an operator with state has a module"
-        kind = BASES.get(call.target, call.target)
-        given = dict(node.init)
-        for parameter in weights:
-            yield Site(plan, place, kind, parameter, given.get(parameter))
-        if "bias" not in weights and hasattr(node.what, "bias"):
-            yield Site(plan, place, kind, "bias", None, absent=True)
+        if not isinstance(node.what, Scope):
+            if node.what.stateful:
+                yield place, (node, scope.shapes[node.inputs[0]])
+        elif not has_class(node.what):
+            yield from _owners(node.what, place, True)
 
 
 def _joined(path: str, node: Node, numbered: bool) -> str:

@@ -41,6 +41,25 @@ def activated(z: torch.Tensor, act: str, slope: float) -> torch.Tensor:
     return function(z, inplace=True)
 
 
+def is_settled(x: torch.Tensor) -> bool:
+    """Say whether the strides of a map are those of channels_last, also along axes of one element."""
+    _, c, h, w = x.shape
+    return x.stride() == (c * h * w, 1, c * w, c)
+
+
+def settled(x: torch.Tensor) -> torch.Tensor:
+    """Return a map with strides that mean one layout, for oneDNN.
+
+    PyTorch leaves the stride of an axis of one element open, so that one channel, or one pixel, of a larger map says
+    several layouts at once. oneDNN's convolutions read such strides as they stand, and memory that nobody wrote: about
+    one random network in 700 returned garbage. A map of several channels, rows and columns is passed on as it is.
+    """
+    if min(x.shape[1:]) > 1 or is_settled(x):
+        return x
+    _, c, h, w = x.shape
+    return x.contiguous(memory_format=torch.channels_last).as_strided(x.shape, (c * h * w, 1, c * w, c))
+
+
 class Conv2d(nn.Module):
     """Convolution with what follows it: act(conv(x) + bias + residual), [N, C, H, W] -> [N, OUT, H', W'].
 
@@ -132,13 +151,14 @@ class Conv2d(nn.Module):
         )
 
     def _onednn(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
+        x = settled(x)
         weight, bias, *where = common = self._arguments(x.shape)
         name, constants, algorithm = ONEDNN[self.act]
         ops = torch.ops.mkldnn
         if residual is None:
             scalars = [self.slope] if self.act == "leaky_relu" else constants
             return ops._convolution_pointwise(x, *common, name, scalars, algorithm)
-        if name not in ("none", "relu") or not residual.is_contiguous(memory_format=torch.channels_last):
+        if name not in ("none", "relu") or not is_settled(residual):
             y = ops._convolution_pointwise(x, *common, "none", [], "")
             return activated(y.add_(residual), self.act, self.slope)
         behind: tuple[object, ...] = ("add", 1.0, None if name == "none" else name, [], "")
@@ -158,7 +178,8 @@ class Conv2d(nn.Module):
         packed = self._packed
         if packed is None or packed[0] != shape or packed[1] is not weight or packed[2] != version:
             where = (self.padding, self.stride, self.dilation, self.groups)
-            made = torch.ops.mkldnn._reorder_convolution_weight(weight, *where, list(shape))
+            plain = weight.clone(memory_format=torch.contiguous_format)  # a view of one channel keeps odd strides
+            made = torch.ops.mkldnn._reorder_convolution_weight(plain, *where, list(shape))
             self._packed = packed = (shape, weight, version, (made, self.bias, *where))
         return packed[3]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from archdsl.ops._op import (
     Kernel,
     Op,
+    Relation,
     X,
     arg,
     as_int,
@@ -21,12 +22,13 @@ from archdsl.ops._op import (
     op,
     volume,
 )
+from archdsl.sizes import Size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ops._op import Call, Leaf, Relation
+    from archdsl.ops._op import Call, Leaf
     from archdsl.reach import Reach
     from archdsl.sizes import Dim, Shape
 
@@ -44,7 +46,13 @@ class Affine(Op):
         return x
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
-        yield from fixed(xs[0])
+        if self.holds_channels:
+            yield from fixed(xs[0])
+
+    @property
+    def holds_channels(self) -> bool:
+        """Whether the module has something for each channel, so that their number is fixed."""
+        return self.affine
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
         return {"weight": (as_int(x[1]),), "bias": (as_int(x[1]),)} if self.affine else {}
@@ -67,6 +75,11 @@ class BatchNorm(Affine):
     momentum: float = arg(number(0, 1), 0.1, doc="weight of the newest batch in the running statistics")
     affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
     track: bool = arg(boolean(), True, doc="keep running statistics, which evaluation uses")
+
+    @property
+    def holds_channels(self) -> bool:
+        """Whether the module has something for each channel, so that their number is fixed."""
+        return self.affine or self.track
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return volume(xs[0]) * 2  # the statistics and the weights fold into one factor and one summand
@@ -107,6 +120,16 @@ class GroupNorm(Affine):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         divides(self.groups, as_int(x[1]), "input")
         return x
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        yield from super().relations(*xs)
+        if self.affine or self.groups == 1:
+            return
+        features = xs[0][1]
+        if not isinstance(features, Size):
+            yield from fixed(xs[0])  # a product of sizes is not divided exactly
+        elif features // self.groups * self.groups != features:
+            yield Relation(features, features // self.groups * self.groups, 1, (0, 0))
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         writes = (volume(ys[0]), self.groups, self.groups)  # with the mean and the deviation of each group

@@ -115,6 +115,20 @@ class MaxPool(Window):
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return with_indices(self.name, xs, ys)
 
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        for axis in (0, 1):
+            if self.inside(axis) > 1:
+                yield Relation(xs[0][axis + 2], self.inside(axis), axis + 2, (0, 0), at_least=True)
+
+    def inside(self, axis: int) -> int:
+        """Return the least size along an axis at which every window has a cell on the map.
+
+        The first cell of a window that starts in the margin may lie behind the whole map where cells are far apart;
+        PyTorch then reads what is not there.
+        """
+        starts = range(-self.pad[axis], 0, self.step[axis])
+        return 1 + max([start % self.dilation[axis] for start in starts], default=0)
+
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return Reach.window(self.kernel[axis], self.step[axis], self.pad[axis], self.dilation[axis])
 
@@ -154,6 +168,7 @@ class MaxUnpool(Pool):
 
     [N, C, H, W] and the `indices` of the pooling, of the same shape -> [N, C, H', W'], with
     H' = (H - 1) * stride - 2 * pad + kernel, or the size of `like`, which may differ from it by less than a stride.
+    Either must be the size that was pooled, since the indices count the positions of that map.
     """
 
     saves = ("indices",)
@@ -163,12 +178,18 @@ class MaxUnpool(Pool):
     stride: tuple[int, int] | None = Pool.args["stride"]  # type: ignore[assignment]
     pad: tuple[int, int] = Pool.args["pad"]  # type: ignore[assignment]
     like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
+    pooled: Shape | None = None  # the map that was pooled: the elaborator knows it
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         n, c, *_ = image(x)
         agree("maxunpool", x, more[0], 1, range(4))
-        y = (n, c, *self.spread(x))
-        return remains(self.as_like(y, image(more[1], 2)) if self.like else y)
+        y: Shape = (n, c, *self.spread(x))
+        y = remains(self.as_like(y, image(more[1], 2)) if self.like else y)
+        if self.pooled is not None and any(int(y[axis]) != int(self.pooled[axis]) for axis in (2, 3)):
+            label = f"it would be {int(y[2])}x{int(y[3])}, and {int(self.pooled[2])}x{int(self.pooled[3])} was pooled"
+            help = "give `like=` the tensor that was pooled"
+            raise ShapeFault("unpooling must lead to the size that was pooled", label=label, at=0, help=help)
+        return y
 
     def spread(self, x: Shape) -> tuple[Dim, Dim]:
         """Return the size from which windows would lead to `x` with nothing left over."""
@@ -185,6 +206,8 @@ class MaxUnpool(Pool):
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         yield from equalities(xs[0], xs[1], 1, range(4))
+        if self.pooled is not None:
+            yield from equalities(self.shape(*xs), self.pooled, 1, (2, 3))
         if not self.like:
             return
         for axis, size in enumerate(self.spread(xs[0]), 2):

@@ -1,0 +1,287 @@
+"""A checked network run node by node, as plainly as can be: what generated and optimized code is held to.
+
+Nothing of the emitter is used: no classes are found, nothing is in place, nothing is fused. Every operator is said once
+more, from its documentation, and every value must have the shape that the network gives it, so a run at another input
+size shows whether that size is legal.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torchdiffeq import odeint
+
+from archdsl.eager import needed
+from archdsl.ir import Scope
+from archdsl.record import Record
+from archdsl.sizes import Area, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archdsl.ir import Network, Node
+    from archdsl.sizes import Dim, Shape
+
+
+class Mismatch(Exception):
+    """A value that does not have the shape that the network gives it, or operands that do not fit each other."""
+
+
+class Use(Record):
+    """One use of an operator: its arguments, its weights and buffers by name, its operands, and the mode."""
+
+    op: Any
+    state: dict[str, torch.Tensor]
+    xs: list[torch.Tensor]
+    training: bool
+
+
+def interpret(
+    network: Network, state: dict[str, torch.Tensor], *inputs: torch.Tensor, training: bool = False
+) -> dict[str, torch.Tensor]:
+    """Return the results of a network by name; `state` is a state dict of its module.
+
+    In training the running statistics in `state` are updated in place, as a module updates its own. Raises `Mismatch`,
+    or what torch raises, where the inputs have a size that the network does not take.
+
+    >>> import archdsl, torch
+    >>> from archdsl.compiler import compiled
+    >>> model = archdsl.load("lenet5").eval()
+    >>> x = torch.zeros(1, 1, 32, 32)
+    >>> found = interpret(compiled("lenet5").network, model.state_dict(), x)
+    >>> torch.equal(found["out"], model(x))
+    True
+    """
+    sizes: dict[str, int] = {}
+    for value, given in zip(network.scope.inputs, inputs):
+        for dim, size in zip(network.scope.shapes[value], given.shape):
+            if isinstance(dim, Size) and sizes.setdefault(dim.symbol.name, size) != size:
+                raise Mismatch(f"`{dim.symbol.name}` is {size} here and {sizes[dim.symbol.name]} before")
+    found = _scope(network.scope, "", state, list(inputs), training, sizes)
+    return {o.name: value for o, value in zip(network.scope.outputs, found) if value is not None}
+
+
+def _scope(
+    scope: Scope,
+    path: str,
+    state: dict[str, torch.Tensor],
+    inputs: list[torch.Tensor],
+    training: bool,
+    sizes: dict[str, int],
+) -> list[Any]:
+    """Return what a scope returns; None for a result of training outside of it."""
+    values = dict(zip(scope.inputs, inputs))
+    for value, tensor in values.items():
+        _check(tensor, scope.shapes[value], sizes)
+    wanted = needed(scope, training)
+    for node in scope.nodes:
+        if not training and wanted.isdisjoint(node.outputs):
+            continue
+        made = _node(node, f"{path}{node.name}.", state, [values[i] for i in node.inputs], training, sizes)
+        for value, tensor in zip(node.outputs, made):
+            if tensor is not None:
+                _check(tensor, scope.shapes[value], sizes)
+                values[value] = tensor
+    return [values.get(o.value) if training or not o.training else None for o in scope.outputs]
+
+
+def _node(
+    node: Node,
+    path: str,
+    state: dict[str, torch.Tensor],
+    xs: list[torch.Tensor],
+    training: bool,
+    sizes: dict[str, int],
+) -> list[Any]:
+    if isinstance(node.what, Scope):
+        if node.what.wrapper is not None:
+            return [_solved(node.what, path, state, xs[0], training, sizes)]
+        return _scope(node.what, path, state, xs, training, sizes)
+    own = {name.removeprefix(path): value for name, value in state.items() if name.startswith(path)}
+    made = OPERATORS[node.what.name](Use(node.what, own if node.what.stateful else {}, xs, training))
+    return list(made) if isinstance(made, (tuple, list)) else [made]
+
+
+def _solved(
+    scope: Scope, path: str, state: dict[str, torch.Tensor], x: torch.Tensor, training: bool, sizes: dict[str, int]
+) -> torch.Tensor:
+    """Solve dx/dt = f(x), or f(x, t), from time 0 to time 1."""
+    op: Any = scope.wrapper
+    timed = len(scope.inputs) > 1
+
+    def derivative(t: torch.Tensor, x: torch.Tensor) -> Any:
+        operands = [x, torch.ones_like(x[:, :1]) * t] if timed else [x]
+        return _scope(scope, path, state, operands, training, sizes)[0]
+
+    options = {} if op.solver == "dopri5" else {"options": {"step_size": 1 / op.steps}}
+    times = torch.tensor([0.0, 1.0], dtype=x.dtype)
+    return odeint(derivative, x, times, rtol=op.tolerance, atol=op.tolerance, method=op.solver, **options)[-1]
+
+
+def _check(tensor: torch.Tensor, shape: Shape, sizes: dict[str, int]) -> None:
+    """Raise `Mismatch` where a value has another shape than the network says, or nothing is left of it."""
+    wanted = tuple(at(dim, sizes) for dim in shape)
+    if tuple(tensor.shape) != wanted or min(wanted[1:]) < 1:
+        raise Mismatch(f"{tuple(tensor.shape)} where the network has {wanted}")
+
+
+def at(dim: Dim, sizes: dict[str, int]) -> int:
+    """Return a dim at the input sizes that symbols have."""
+    if isinstance(dim, Size):
+        return dim.at(sizes[dim.symbol.name])
+    return dim.factor * prod(at(size, sizes) for size in dim.sizes) if isinstance(dim, Area) else dim
+
+
+# -------------------------------------------------------------------------------------------------- operators
+def _alike(xs: list[torch.Tensor], *axes: int) -> list[torch.Tensor]:
+    """Return tensors of one shape but for some axes; raises `Mismatch`, where torch would repeat one of them."""
+    shapes = {tuple(1 if axis in axes else size for axis, size in enumerate(x.shape)) for x in xs}
+    if len(shapes) > 1:
+        raise Mismatch(f"{[tuple(x.shape) for x in xs]} do not fit each other")
+    return xs
+
+
+def _product(u: Use) -> torch.Tensor:
+    result = u.xs[0]
+    for x in u.xs[1:]:
+        result = result * x
+    return result
+
+
+def _conv(u: Use, out: int, groups: int) -> torch.Tensor:
+    op = u.op
+    pad = [d * (k - 1) // 2 for k, d in zip(op.kernel, op.dilation)] if op.pad is None else op.pad
+    return F.conv2d(u.xs[0], _shaped(u, out), u.state.get("bias"), op.stride, pad, op.dilation, groups)
+
+
+def _shaped(u: Use, out: int) -> torch.Tensor:
+    """Return the weight, which must belong to as many output channels as the text says."""
+    if u.state["weight"].shape[0] != out:
+        raise Mismatch(f"a weight {tuple(u.state['weight'].shape)} for {out} channels")
+    return u.state["weight"]
+
+
+def _transposed(u: Use) -> torch.Tensor:
+    op = u.op
+    return F.conv_transpose2d(
+        u.xs[0], u.state["weight"], u.state.get("bias"), op.stride, op.pad, op.output_pad, op.groups, op.dilation
+    )
+
+
+def _batch_norm(u: Use) -> torch.Tensor:
+    mean, var = u.state.get("running_mean"), u.state.get("running_var")
+    training = u.training or not u.op.track
+    weight, bias = u.state.get("weight"), u.state.get("bias")
+    return F.batch_norm(u.xs[0], mean, var, weight, bias, training, u.op.momentum, u.op.eps)
+
+
+def _layer_norm(u: Use) -> torch.Tensor:
+    rows = u.xs[0].movedim(1, -1)
+    weight, bias = u.state.get("weight"), u.state.get("bias")
+    return F.layer_norm(rows, rows.shape[-1:], weight, bias, u.op.eps).movedim(-1, 1)
+
+
+def _drop_path(u: Use) -> torch.Tensor:
+    x, p = u.xs[0], u.op.p
+    if not u.training or p == 0:
+        return x
+    keep = x.new_empty([x.shape[0]] + [1] * (x.dim() - 1)).bernoulli_(1 - p)
+    return x * keep / (1 - p) if p < 1 else x * keep
+
+
+def _maxpool(u: Use) -> Any:
+    op = u.op
+    stride = op.kernel if op.stride is None else op.stride
+    made = F.max_pool2d(u.xs[0], op.kernel, stride, op.pad, op.dilation, op.ceil, return_indices=op.indices)
+    if op.indices:
+        made[1].pooled = u.xs[0].shape[2:]  # positions count along the rows of this size
+    return made
+
+
+def _avgpool(u: Use) -> torch.Tensor:
+    stride = u.op.kernel if u.op.stride is None else u.op.stride
+    return F.avg_pool2d(u.xs[0], u.op.kernel, stride, u.op.pad, u.op.ceil, u.op.count_pad)
+
+
+def _unpool(u: Use) -> torch.Tensor:
+    x, indices = _alike(u.xs[:2])
+    stride = u.op.kernel if u.op.stride is None else u.op.stride
+    size = u.xs[2].shape[2:] if u.op.like else None
+    made = F.max_unpool2d(x, indices, u.op.kernel, stride, u.op.pad, size)
+    if made.shape[2:] != indices.pooled:
+        raise Mismatch(f"positions of {tuple(indices.pooled)} in {tuple(made.shape[2:])}")
+    return made
+
+
+def _shuffle(u: Use) -> torch.Tensor:
+    n, c, h, w = u.xs[0].shape
+    return u.xs[0].reshape(n, u.op.groups, c // u.op.groups, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+def _crop(u: Use) -> torch.Tensor:
+    x, size = u.xs[0], u.op.size if u.op.size else u.xs[1].shape[2:]
+    starts = u.op.offset if u.op.offset else [(have - want) // 2 for have, want in zip(x.shape[2:], size)]
+    if any(start < 0 or start + want > have for start, want, have in zip(starts, size, x.shape[2:])):
+        raise Mismatch(f"a crop of {tuple(size)} at {tuple(starts)} of {tuple(x.shape)}")
+    return x[:, :, starts[0] : starts[0] + size[0], starts[1] : starts[1] + size[1]]
+
+
+def _upsample(u: Use) -> torch.Tensor:
+    x, op = u.xs[0], u.op
+    size = op.size or (u.xs[1].shape[2:] if op.like else [n * s for n, s in zip(x.shape[2:], op.scale)])
+    corners = {"align_corners": op.align_corners} if op.mode == "bilinear" else {}
+    return F.interpolate(x, tuple(size), mode=op.mode, **corners)
+
+
+OPERATORS: dict[str, Callable[[Use], Any]] = {
+    "relu": lambda u: F.relu(u.xs[0]),
+    "relu6": lambda u: F.relu6(u.xs[0]),
+    "silu": lambda u: F.silu(u.xs[0]),
+    "mish": lambda u: F.mish(u.xs[0]),
+    "sigmoid": lambda u: torch.sigmoid(u.xs[0]),
+    "tanh": lambda u: torch.tanh(u.xs[0]),
+    "hardswish": lambda u: F.hardswish(u.xs[0]),
+    "hardsigmoid": lambda u: F.hardsigmoid(u.xs[0]),
+    "leaky_relu": lambda u: F.leaky_relu(u.xs[0], u.op.slope),
+    "elu": lambda u: F.elu(u.xs[0], u.op.alpha),
+    "gelu": lambda u: F.gelu(u.xs[0], approximate=u.op.approximate),
+    "softmax": lambda u: torch.softmax(u.xs[0], 1),
+    "prelu": lambda u: F.prelu(u.xs[0], u.state["weight"]),
+    "conv": lambda u: _conv(u, u.op.out, u.op.groups),
+    "depthwise": lambda u: _conv(u, u.op.multiplier * u.xs[0].shape[1], u.xs[0].shape[1]),
+    "conv_transpose": _transposed,
+    "linear": lambda u: F.linear(u.xs[0], _shaped(u, u.op.out), u.state.get("bias")),
+    "bn": _batch_norm,
+    "gn": lambda u: F.group_norm(u.xs[0], u.op.groups, u.state.get("weight"), u.state.get("bias"), u.op.eps),
+    "ln": _layer_norm,
+    "lrn": lambda u: F.local_response_norm(u.xs[0], u.op.size, u.op.alpha, u.op.beta, u.op.k),
+    "maxpool": _maxpool,
+    "avgpool": _avgpool,
+    "maxunpool": _unpool,
+    "adaptive_avgpool": lambda u: F.adaptive_avg_pool2d(u.xs[0], u.op.size),
+    "adaptive_maxpool": lambda u: F.adaptive_max_pool2d(u.xs[0], u.op.size),
+    "global_avgpool": lambda u: u.xs[0].mean((2, 3), keepdim=True),
+    "global_maxpool": lambda u: F.adaptive_max_pool2d(u.xs[0], 1),
+    "identity": lambda u: u.xs[0],
+    "dropout": lambda u: F.dropout(u.xs[0], u.op.p, u.training),
+    "dropout2d": lambda u: F.dropout2d(u.xs[0], u.op.p, u.training),
+    "drop_path": _drop_path,
+    "scale": lambda u: u.xs[0] * (u.state["weight"] if u.op.learned else u.op.value),
+    "flatten": lambda u: u.xs[0].flatten(1),
+    "shuffle": _shuffle,
+    "pixel_shuffle": lambda u: F.pixel_shuffle(u.xs[0], u.op.factor),
+    "pixel_unshuffle": lambda u: F.pixel_unshuffle(u.xs[0], u.op.factor),
+    "pad": lambda u: F.pad(u.xs[0], u.op.size, u.op.mode),
+    "crop": _crop,
+    "pad_channels": lambda u: torch.cat([u.xs[0], u.xs[0].new_zeros(len(u.xs[0]), u.op.count, *u.xs[0].shape[2:])], 1),
+    "slice": lambda u: u.xs[0][:, u.op.start : u.op.stop],
+    "reshape": lambda u: u.xs[0].reshape(-1, u.op.channels, u.op.height, u.op.width),
+    "upsample": _upsample,
+    "add": lambda u: sum(_alike(u.xs)[1:], u.xs[0]),
+    "mul": _product,
+    "cat": lambda u: torch.cat(_alike(u.xs, 1), 1),
+    "chunk": lambda u: u.xs[0].reshape(len(u.xs[0]), u.op.parts, -1, *u.xs[0].shape[2:]).unbind(1),
+}

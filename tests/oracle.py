@@ -1,0 +1,351 @@
+"""One program, run in every way there is: what differs from the checked network run node by node.
+
+`differences(text)` compares with `archdsl.interpret` in float64: the module that `load` builds, the written file executed
+on its own, and `optimize`; in training the running statistics and gradients, too. Parameters and MACs are compared with
+the module's own and torch's counter, sizes with what torch accepts, and `check`, `cost` and `sweep` with one another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import linecache
+import os
+import random
+import sys
+import tempfile
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import torch
+from programs import distinct
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from archdsl import cli, optimize
+from archdsl.compiler import Compiled, compile_text
+from archdsl.cost import cost, weights
+from archdsl.cost.sweep import Evaluation
+from archdsl.cost.table import table
+from archdsl.diagnostics import CompileError
+from archdsl.emit import emit
+from archdsl.interpret import Mismatch, at, interpret
+from archdsl.ir import Network
+from archdsl.legal import Legal, legal_sizes
+from archdsl.loading import PREFIX, instantiate
+from archdsl.lower import lower
+from archdsl.report import report
+from archdsl.sizes import Size
+from archdsl.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CONVENTIONS = ("macs", "all", "torch", "fvcore", "thop", "ptflops", "torchinfo")
+EXACT = 1e-9  # of the largest value, in float64, where both run the same kernels
+ROUNDED = 1e-3  # in float32, and a hundred times the error of the plain module
+
+
+def differences(text: str, seed: int = 0, thorough: bool = True) -> list[str]:
+    """Return what is wrong of a program, a line each: nothing, or the kind of difference and what it is.
+
+    With `thorough` also training, gradients, sizes and costs.
+    """
+    compiled = compile_text(text)
+    found: list[str] = []
+    checks: list[tuple[str, Callable[[], Iterator[str]]]] = []
+    try:
+        case = Case(compiled, seed)
+    except Exception as mistake:
+        return [f"load: {_said(mistake)}"]
+    checks = [
+        ("verify", case.verified),
+        ("values", case.values),
+        ("written", case.written),
+        ("optimize", case.optimized),
+    ]
+    checks += [("counts", case.counts)]
+    if thorough:
+        checks += [
+            ("sizes", case.sizes),
+            ("training", case.training),
+            ("costs", case.costs),
+            ("sweep", lambda: swept(text, case)),
+        ]
+    for name, check in checks:
+        try:
+            found += [f"{name}: {line}" for line in check()]
+        except Exception as mistake:
+            found.append(f"{name}: {_said(mistake)}")
+    _forget()
+    return found
+
+
+def _forget() -> None:
+    """Drop the modules of generated code, which `load` keeps: thousands of them would take gigabytes."""
+    for name in [name for name in sys.modules if name.startswith(PREFIX)]:
+        linecache.cache.pop(f"<{name}>", None)
+        del sys.modules[name]
+
+
+class Case:
+    """A program, its module in float64 with random weights, and an input."""
+
+    def __init__(self, compiled: Compiled, seed: int) -> None:
+        self.network, self.random = compiled.network, random.Random(seed)
+        torch.manual_seed(seed)
+        self.module = instantiate(compiled, "none").double().eval()
+        scramble(self.module)
+        self.inputs = inputs(self.network, {})
+        with torch.no_grad():
+            self.wanted = interpret(self.network, self.module.state_dict(), *self.inputs)
+
+    # ------------------------------------------------------------ evaluation
+    def verified(self) -> Iterator[str]:
+        verify(self.network)
+        verify(lower(self.network, "all"))
+        yield from ()
+
+    @torch.no_grad()
+    def values(self) -> Iterator[str]:
+        yield from compare(results(self.network, self.module(*self.inputs)), self.wanted, EXACT)
+
+    @torch.no_grad()
+    def written(self) -> Iterator[str]:
+        """Run the written file in a namespace of its own."""
+        emitted = emit(self.network)
+        space: dict[str, Any] = {"__name__": "written"}
+        exec(compile(emitted.text, "<written>", "exec"), space)
+        module = space[emitted.class_name]().double().eval()
+        module.load_state_dict(self.module.state_dict())
+        yield from compare(results(self.network, module(*self.inputs)), self.wanted, EXACT)
+
+    @torch.no_grad()
+    def optimized(self) -> Iterator[str]:
+        plain = instantiate_float(self.module)
+        fast = optimize(plain)
+        small = [x.float() for x in self.inputs]
+        for given in (small, [x[:2] for x in small]):
+            wanted = results(self.network, self.module(*[x.double() for x in given]))
+            error = distance(results(self.network, plain(*given)), wanted)
+            more = distance(results(self.network, fast(*given)), wanted)
+            if more > ROUNDED and more > 100 * error:
+                yield f"{more:.1e} where the plain module is {error:.1e} off, {tuple(given[0].shape)}"
+
+    def counts(self) -> Iterator[str]:
+        """Compare names, shapes, parameters and multiply-accumulates."""
+        named = {name: tuple(p.shape) for name, p in self.module.named_parameters()}
+        said = dict(weights(self.network.scope))
+        if named != said:
+            yield f"weights {sorted(set(named.items()) ^ set(said.items()))[:4]}"
+        found = cost(self.network)
+        if found.params != sum(p.numel() for p in self.module.parameters()):
+            yield f"{found.params} parameters"
+        if any(node == "dopri5" for node in solvers(self.network)):
+            return
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            interpret(self.network, self.module.state_dict(), *self.inputs)
+        counted = counter.get_total_flops() / 2 / len(self.inputs[0])
+        if counted != found.macs:
+            yield f"{found.macs} MACs where torch counts {counted}"
+        shown = report(self.network)
+        if (shown.params, shown.macs) != (found.params, found.macs):
+            yield "`check` and `cost` differ"
+
+    # ------------------------------------------------------------ sizes
+    @torch.no_grad()
+    def sizes(self) -> Iterator[str]:
+        """Run at sizes that are called legal, and at some that are not."""
+        for legal in legal_sizes(self.network):
+            for size in self.candidates(legal):
+                yield from self.at_size(legal, size)
+
+    def candidates(self, legal: Legal) -> list[int]:
+        """Return the least legal size and its neighbours, and some at random."""
+        least = legal.nearest(1)
+        near = [] if least is None else [least - 1, least, least + 1, least + 2]
+        return sorted({n for n in (*near, *[self.random.randint(1, 40) for _ in range(4)]) if 1 <= n <= 64})
+
+    def at_size(self, legal: Legal, size: int) -> Iterator[str]:
+        given = inputs(self.network, {legal.name: size})
+        try:
+            wanted = interpret(self.network, self.module.state_dict(), *given)
+        except (Mismatch, RuntimeError, ValueError) as refused:
+            if size in legal:
+                yield f"{legal.name} = {size} is called legal: {_said(refused)}"
+            return
+        if size not in legal:
+            yield f"{legal.name} = {size} works and is called illegal: {legal}"
+            return
+        try:
+            made = results(self.network, self.module(*given))
+        except (RuntimeError, ValueError) as refused:
+            yield f"{legal.name} = {size} is legal, and the module fails: {_said(refused)}"
+            return
+        yield from [f"{legal.name} = {size}: {line}" for line in compare(made, wanted, EXACT)]
+
+    # ------------------------------------------------------------ training
+    def training(self) -> Iterator[str]:
+        """Compare results, running statistics and gradients in training mode, random numbers being the same."""
+        start = {name: value.clone() for name, value in self.module.state_dict().items()}
+        state = {
+            name: value.clone().requires_grad_(name in dict(self.module.named_parameters()))
+            for name, value in start.items()
+        }
+        given = [x.clone().requires_grad_() for x in self.inputs]
+        other = [x.clone().requires_grad_() for x in self.inputs]
+        self.module.train()
+        try:
+            torch.manual_seed(7)
+            wanted = interpret(self.network, state, *other, training=True)
+        except ValueError as refused:  # batch statistics of one value in a channel
+            if "Expected more than 1 value per channel" in str(refused):
+                self.module.eval()
+                return
+            raise
+        try:
+            torch.manual_seed(7)
+            made = results(self.network, self.module(*given))
+            yield from compare(made, wanted, EXACT)
+            for name, value in self.module.named_buffers():
+                if "running" in name:
+                    yield from compare({name: value}, {name: state[name]}, EXACT)
+            yield from self.gradients(made, wanted, given, other, state)
+        finally:
+            self.module.zero_grad()
+            self.module.eval()
+            self.module.load_state_dict(start)
+
+    def gradients(
+        self, made: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], given: list[torch.Tensor],
+        other: list[torch.Tensor], state: dict[str, torch.Tensor],
+    ) -> Iterator[str]:  # fmt: skip
+        if not any(value.requires_grad for value in wanted.values()):
+            return
+        for found in (made, wanted):
+            torch.manual_seed(11)
+            sum((value * torch.randn_like(value)).sum() for value in found.values() if value.requires_grad).backward()
+        zero = torch.zeros(())
+        theirs = {name: p.grad if p.grad is not None else zero for name, p in self.module.named_parameters()}
+        theirs |= {f"input {i}": x.grad if x.grad is not None else zero for i, x in enumerate(given)}
+        ours = {
+            name: state[name].grad if state[name].grad is not None else zero
+            for name in dict(self.module.named_parameters())
+        }
+        ours |= {f"input {i}": x.grad if x.grad is not None else zero for i, x in enumerate(other)}
+        largest = max(float(value.abs().max()) for value in ours.values())
+        for name, value in theirs.items():  # of a bias before a norm nothing is left but rounding
+            error = float((value - ours[name]).abs().max()) if value.shape == ours[name].shape else float("inf")
+            if not error <= EXACT * largest:
+                yield f"gradient of `{name}` is {error / largest:.1e} of the largest off"
+
+    # ------------------------------------------------------------ costs
+    def costs(self) -> Iterator[str]:
+        for convention in CONVENTIONS:
+            try:
+                found = table(self.network, convention)
+            except Exception as mistake:
+                yield f"{convention}: {_said(mistake)}"
+                continue
+            if convention == "macs" and found.total.params != cost(self.network).params:
+                yield "`cost` counts other parameters"
+
+
+def swept(text: str, case: Case) -> Iterator[str]:
+    """Compare what `sweep` and `check` say of other sizes, and run `cost` with all its views."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "n.arch")
+        with open(path, "w") as file:
+            file.write(text)
+        evaluation = Evaluation(path, "n")
+        default = {symbol.name: symbol.default for symbol in case.network.symbols}
+        for _ in range(3):
+            sizes = default | {name: case.random.randint(2, 30) for name in default if name != "N"}
+            shapes = tuple(tuple(at(d, sizes) for d in case.network.scope.shapes[v]) for v in case.network.scope.inputs)
+            found = evaluation.outcome((("input", shapes),), ("params", "macs"))
+            try:
+                checked = cost(compile_text(text, sizes=shapes).network)
+            except CompileError as mistake:
+                if not isinstance(found, str):
+                    yield f"`sweep` counts {found} at {shapes}, where `check` says {mistake.diagnostic.title}"
+                continue
+            if found != (checked.params, checked.macs):
+                yield f"`sweep` counts {found} at {shapes}, `check` {(checked.params, checked.macs)}"
+        for more in (["--memory"], ["--symbolic", "H,W"]):
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = cli.main(["cost", path, *more])
+            if status not in (0, 1):
+                yield f"cost {more}: {err.getvalue()[-300:]}"
+
+
+# -------------------------------------------------------------------------------------------------- comparing
+def compare(made: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], most: float) -> Iterator[str]:
+    """Yield what differs by more than a share of the largest value."""
+    if list(made) != list(wanted):
+        yield f"{list(made)} instead of {list(wanted)}"
+        return
+    for name, value in made.items():
+        if value.shape != wanted[name].shape:
+            yield f"`{name}` is {tuple(value.shape)} instead of {tuple(wanted[name].shape)}"
+            continue
+        error = distance({name: value}, {name: wanted[name]})
+        if not error <= most:
+            yield f"`{name}` is {error:.1e} off"
+
+
+def distance(made: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> float:
+    """Return the largest difference, as a share of the largest value; infinite where only one is finite."""
+    worst = 0.0
+    for name, value in made.items():
+        a, b = value.detach().double(), wanted[name].detach().double()
+        if a.shape != b.shape or not torch.equal(a.isfinite(), b.isfinite()):
+            return float("inf")
+        a, b = a[a.isfinite()], b[b.isfinite()]
+        if a.numel():
+            worst = max(
+                worst, float((a - b).abs().max() / b.abs().max().clamp(min=1e-30)) if not torch.equal(a, b) else 0.0
+            )
+    return worst if isfinite(worst) else float("inf")
+
+
+def results(network: Network, made: Any) -> dict[str, torch.Tensor]:
+    """Return what a module returns by name, as `interpret` does."""
+    if isinstance(made, torch.Tensor):
+        return {next(o.name for o in network.scope.outputs if not o.training): made}
+    return {name: value for name, value in zip(made._fields, made) if value is not None}
+
+
+def inputs(network: Network, sizes: dict[str, int], batch: int = 3) -> list[torch.Tensor]:
+    """Return random inputs, at the default sizes but for some."""
+    values = {symbol.name: symbol.default for symbol in network.symbols} | {"N": batch} | sizes
+    shapes = [network.scope.shapes[v] for v in network.scope.inputs]
+    return [
+        torch.randn([at(d, values) if isinstance(d, Size) else int(d) for d in shape], dtype=torch.float64)
+        for shape in shapes
+    ]
+
+
+@torch.no_grad()
+def scramble(module: nn.Module) -> None:
+    """Give every weight and statistic a value of its own, so that no zero and no one hides anything."""
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if "running_var" in name or (value.dim() == 1 and name.endswith("weight")):
+            value.uniform_(0.5, 1.5)
+        elif value.is_floating_point():
+            value.normal_(0, 0.3 if value.dim() < 2 else (2 / max(1, value[0].numel())) ** 0.5)
+
+
+def instantiate_float(module: nn.Module) -> nn.Module:
+    """Return a copy in float32."""
+    return copy.deepcopy(module).float().eval()
+
+
+def solvers(network: Network) -> set[str]:
+    """Return the solvers that a network uses."""
+    return {s.wrapper.solver for s in distinct(network.scope, {}).values() if s.wrapper is not None}  # type: ignore[attr-defined]
+
+
+def _said(mistake: BaseException) -> str:
+    return f"{type(mistake).__name__}: {' '.join(str(mistake).split())[:200]}"

@@ -1,0 +1,680 @@
+"""Well-formed programs at random, over the whole language: what `oracle.py` compares the ways to run a network with.
+
+A program grows a statement at a time: what the compiler refuses is dropped, so every program checks, and nothing of its
+rules is said twice here. Blocks grow on a probe, a net that applies them to two sets of arguments, and are then used
+several times: instances that differ in numbers only, in structure, in nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from archdsl.compiler import compile_text
+from archdsl.cost import cost
+from archdsl.diagnostics import CompileError
+from archdsl.ir import Network, Scope
+from archdsl.ops import OPS
+from archdsl.ops._op import REQUIRED, Arg
+
+SMALL = 400_000  # multiply-accumulates, and elements of all values, of a net: milliseconds to run
+INNER = ("chunk", "maxunpool", "add", "mul", "cat")  # operators that are written another way
+LISTED = [name for name in OPS if name not in INNER]
+COMMON = ("conv", "conv", "conv", "depthwise", "bn", "relu", "relu", "maxpool", "avgpool", "shuffle", "slice", "linear")
+PLAIN = ("relu", "relu", "silu", "bn", "identity", "gn(1)", "ln", "sigmoid", "leaky_relu(0.2)", "conv(x.channels, 3)")
+INITS = (
+    "zeros",
+    "ones",
+    "normal(0.5)",
+    "kaiming",
+    'kaiming(mode="fan_out")',
+    "xavier",
+    "uniform(0.1, 0.9)",
+    "constant(0.3)",
+)
+RUNS: Counter[str] = (
+    Counter()
+)  # what was written, and what of it was refused: `python -m benchmarks.programs` reports it
+
+
+class Names:
+    """What a place in a program may mention, by what it is."""
+
+    def __init__(self, outer: Names | None = None) -> None:
+        for kind in ("numbers", "truths", "pipes", "tensors", "lists", "labels"):
+            setattr(self, kind, list(getattr(outer, kind)) if outer else [])
+        self.blocks: list[Block] = list(outer.blocks) if outer else []
+
+
+class Block:
+    """A block that can be called: its parameters, each with a kind, and the outputs and labels of its result."""
+
+    def __init__(self, name: str, params: list[tuple[str, str]], defaults: dict[str, str]) -> None:
+        self.name, self.params, self.defaults = name, params, defaults
+        self.results: list[str] = []
+
+
+class Writer:
+    """Writes one program."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.count = 0
+        self.head: list[str] = []
+        self.blocks: list[Block] = []
+
+    # ------------------------------------------------------------ choices
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def pick(self, choices):
+        return self.random.choice(choices)
+
+    def fresh(self, stem: str) -> str:
+        self.count += 1
+        return f"{stem}{self.count}"
+
+    # ------------------------------------------------------------ values
+    def number(self, names: Names, depth: int = 2) -> str:
+        """Return an integer, mostly small and even."""
+        known = [*names.numbers, *names.numbers, *[f"len({one})" for one in names.lists], "x.channels"]
+        if depth == 0 or self.chance(0.45):
+            return self.pick(known) if self.chance(0.6) else self.pick("1 2 2 3 4 4 6 8 8 12 16".split())
+        a, b = self.number(names, depth - 1), self.number(names, depth - 1)
+        return self.pick([
+            f"2 * {self.tight(a)}", f"{a} + {self.tight(b)}", f"{self.tight(a)} // 2", f"{self.tight(a)} * {self.pick('234')}", f"max({a}, {b})",
+            f"min({a}, {b})", f"{a} - {self.tight(b)}", f"ceil({self.tight(a)} / 2)", f"({a} if {self.truth(names, 1)} else {b})",
+            f"2**{self.pick('0123')}", f"{self.tight(a)} % 3 + 1", f"abs({a} - {self.tight(b)}) + 1", f"sum([{a}, {b}])",
+            f"{self.tight(a)} / 2", f"{a} - ({b} - 1)", *[f"{one}[{self.pick(['0', '-1'])}]" for one in names.lists],
+        ])  # fmt: skip
+
+    def tight(self, text: str) -> str:
+        return f"({text})" if " " in text else text
+
+    def truth(self, names: Names, depth: int = 1) -> str:
+        numbers = [*names.numbers, "x.channels", "x.channels"]
+        a = self.pick(numbers)
+        simple = [
+            f"{a} > {self.pick('1248')}",
+            f"{a} == {self.pick(numbers)}",
+            f"{a} != {self.number(names, 0)}",
+            f"{a} % 2 == 0",
+        ]
+        simple += [f"{a} in [1, 2, 4]", f"{a} <= {self.pick('2468')}", *names.truths, *names.truths, "true", "false"]
+        one = self.pick(simple)
+        if depth and self.chance(0.3):
+            return self.pick([f"not ({one})", f"{one} and {self.truth(names, 0)}", f"{one} or {self.truth(names, 0)}"])
+        return one
+
+    def argument(self, spec: Arg, names: Names) -> str | None:
+        """Return a value for an argument, drawn from its own examples or from what the place knows."""
+        if spec.kind.tensor:
+            return self.pick(names.tensors) if names.tensors else None
+        examples = [e for e in spec.kind.examples if e is not None]
+        if isinstance(examples[0], bool):
+            return self.truth(names, 0) if self.chance(0.4) else self.pick(["true", "false"])
+        if isinstance(examples[0], int) and self.chance(0.55):
+            return self.number(names, 1)
+        return written(self.pick(examples))
+
+    def operator(self, names: Names) -> str:
+        name = self.pick(COMMON) if self.chance(0.55) else self.pick(LISTED)
+        if name in ("conv", "conv_transpose") and self.chance(0.5):
+            given = [self.number(names), self.pick(["1", "3", "3", "2", self.number(names, 0), "(1, 2)", "(3, 1)"])]
+            return f"{name}({', '.join([*given, *self.options(name, names, 0.12)])})"
+        given = [self.argument(spec, names) for spec in OPS[name].args.values() if spec.default is REQUIRED]
+        if None in given:
+            return "relu"
+        given = [*given, *self.options(name, names, self.pick([0, 0.15, 0.35]))]
+        if name in ("crop", "upsample") and not given:
+            given = [
+                f"like={self.pick(names.tensors)}"
+                if names.tensors and self.chance(0.7)
+                else self.pick(["size=3", "size=(2, 3)"])
+            ]
+        return f"{name}({', '.join(given)})" if given else name
+
+    def options(self, name: str, names: Names, share: float) -> list[str]:
+        """Return optional arguments of an operator."""
+        given = []
+        for key, spec in OPS[name].args.items():
+            if spec.default is not REQUIRED and self.chance(share):
+                value = self.argument(spec, names)
+                given += [f"{key}={value}"] if value is not None else []
+        if OPS[name].stateful is True and self.chance(0.06):
+            given.append(f"{self.pick(['init', 'init', 'bias_init'])}={self.pick(INITS)}")
+        return given
+
+    # ------------------------------------------------------------ pipelines
+    def pipe(self, names: Names, depth: int = 2) -> str:
+        if depth <= 0 or self.chance(0.35):
+            return self.leaf(names)
+        a, b = self.pipe(names, depth - 1), self.pipe(names, depth - 1)
+        c = "x.channels"
+        return self.pick([
+            f"({a} -> {b})", f"({a} -> {b})", f"[{a}, {b}]", f"[{a}, {b}] * {self.pick('23')}", f"cat({a}, {b})", f"cat(identity, {a})",
+            f"add(identity, {self.kept(names, depth)})", f"add({self.kept(names, depth)}, {self.kept(names, depth)})",
+            f"mul(identity, {self.gate()})", f"mul({self.kept(names, depth)}, identity)", f"split({a}, {b})", f"split(identity, {self.kept(names, depth)})",
+            f"({a} if {self.truth(names)})", f"({a} if {self.truth(names)} else {b})", f"({self.fresh('l')}: {a})", f"({self.fresh('m')}: [{a}, {b}])",
+            f"[{self.pick(PLAIN)}] * {self.number(names, 0)}", f"cat([{self.leaf(names)} for q in range({self.pick('123')})])",
+            *[f"[conv(q, 3) for q in {one}]" for one in names.lists], *[f"cat([conv(q, 1) for q in {one} if q > 2])" for one in names.lists],
+            *[f"({one} -> {a})" for one in names.tensors], f"(maxpool(2) -> {a})", f"(shuffle(2) -> slice(0, {self.number(names, 0)}))",
+            f"cat(shuffle({self.number(names, 0)}), shuffle({self.number(names, 0)}))", f"ode([conv({c}, 3)], \"euler\", steps={self.pick('12')})",
+            f"cat(maxpool(3, stride=1, pad=1), avgpool(3, stride=1, pad=1, count_pad={self.truth(names, 0)}))",
+            "(flatten -> linear(12) -> reshape(3, 2, 2))", "(global_avgpool -> reshape(1, 1, x.channels))", "(flatten -> split(identity, relu))",
+        ])  # fmt: skip
+
+    def leaf(self, names: Names) -> str:
+        if names.blocks and self.chance(0.3):
+            return self.called(self.pick(names.blocks), names)
+        if names.pipes and self.chance(0.25):
+            return self.pick(names.pipes)
+        if names.tensors and self.chance(0.06):
+            return self.pick(names.tensors)
+        return self.pick(PLAIN) if self.chance(0.3) else self.operator(names)
+
+    def kept(self, names: Names, depth: int) -> str:
+        """Return a pipeline that mostly keeps the shape."""
+        return self.pick([
+            "conv(x.channels, 3)", "conv(x.channels, 3) -> bn", "depthwise(3)", "relu", "maxpool(3, stride=1, pad=1)", "identity",
+            "[conv(x.channels, 3), relu]", "bn -> relu -> conv(x.channels, (3, 1))", "dropout(0.2)", "scale(0.5)", "elu", self.pick(PLAIN),
+            "conv(x.channels, 1, bias=false)", "drop_path(0.3)", "shuffle(2)", "lrn(2)",
+        ])  # fmt: skip
+
+    def gate(self) -> str:
+        return self.pick(
+            [
+                "[global_avgpool, conv(x.channels, 1), sigmoid]",
+                "global_maxpool -> hardsigmoid",
+                "conv(1, 3) -> sigmoid",
+                "sigmoid",
+            ]
+        )
+
+    def called(self, block: Block, names: Names, names_only: bool = False) -> str:
+        """Return the call of a block; sometimes a partial application that is then completed."""
+        given, later = [], []
+        for key, kind in block.params:
+            if key in block.defaults and self.chance(0.5):
+                continue
+            value = self.value(kind, names)
+            if later or (key in block.defaults) or self.chance(0.25):
+                later.append(f"{key}={value}")
+            else:
+                given.append(value)
+        if not given and not later:
+            return block.name
+        if given and later and self.chance(0.25):
+            return f"{block.name}({', '.join(given)})({', '.join(later)})"
+        return f"{block.name}({', '.join([*given, *later])})"
+
+    def value(self, kind: str, names: Names) -> str:
+        """Return an argument of a kind for a parameter of a block."""
+        if kind == "number":
+            return self.number(names, 1)
+        if kind == "small":
+            return self.pick("1 1 2 2 3 4".split())
+        if kind == "truth":
+            return self.truth(names, 0)
+        if kind == "real":
+            return self.pick(["0.1", "0.5", "1", "0", "0.25"])
+        if kind == "pipe":
+            inner = Names(names)
+            inner.blocks = []  # so that arguments end
+            return self.pipe(inner, 1)
+        if kind == "tensor":
+            return self.pick([*names.tensors, "x"])
+        if kind == "pair":
+            return self.pick(["1", "2", "3", "(1, 2)", "(3, 1)"])
+        return "[" + ", ".join(self.number(names, 1) for _ in range(self.pick([1, 2, 2, 3]))) + "]"
+
+    # ------------------------------------------------------------ statements
+    def statement(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """Return the lines of one statement; adds the names that it binds."""
+        kinds = (
+            ["chain"] * 6
+            + ["twice"] * (4 if names.blocks else 0)
+            + ["label", "bind", "bind", "tensor", "shared", "twice", "tap", "pools", "unpool"]
+        )
+        kinds += ["if", "for", "loop", "body", "join", "mixed"] * (1 if depth else 0) + ["named", "rebind"]
+        return getattr(self, f"_{self.pick(kinds)}")(names, depth, pad, inside)
+
+    def body(self, names: Names, depth: int, pad: str, inside: str, most: int = 2) -> list[str]:
+        lines: list[str] = []
+        for _ in range(self.random.randint(1, most)):
+            lines += self.statement(names, depth, pad, inside)
+        if all(line.strip().split(" ")[1:2] == ["="] for line in lines):
+            lines.append(f"{pad}{self.pick(PLAIN)}")
+        return lines
+
+    def _chain(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        links = [self.pipe(names, self.pick([0, 0, 1, 2])) for _ in range(self.pick([1, 1, 2, 3]))]
+        links = [
+            f"{self.fresh('l')}: {link}" if self.chance(0.12) and not link.startswith("(l") else link for link in links
+        ]
+        return [pad + (f"\n{pad}    -> " if self.chance(0.05) else " -> ").join(links)]
+
+    def _label(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        label = self.fresh("l")
+        lines = [f"{pad}{label}: {self.pipe(names, 2)}"]
+        if inside != "loop" and self.chance(0.4):
+            names.labels.append(label)
+        return lines
+
+    def _bind(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        kind = self.pick(["number", "number", "number", "pipe", "pipe", "truth", "list"])
+        name = self.fresh({"number": "c", "pipe": "p", "truth": "b", "list": "ws"}[kind])
+        value = self.value(kind, names) if kind != "pipe" else self.pipe(names, 2)
+        {"number": names.numbers, "pipe": names.pipes, "truth": names.truths, "list": names.lists}[kind].append(name)
+        return [f"{pad}{name} = {value}"]
+
+    def _tensor(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        name = self.fresh("t")
+        start = self.pick(["x", *names.tensors])
+        line = f"{pad}{name} = {start}" + (f" -> {self.pipe(names, 2)}" if self.chance(0.6) else "")
+        names.tensors.append(name)
+        return [line]
+
+    def _shared(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """A labelled pipeline used twice: one module."""
+        name, label = self.fresh("p"), self.fresh("s")
+        what = self.pick(
+            [
+                "conv(x.channels, 3)",
+                "[conv(x.channels, 3), bn]",
+                "bn",
+                self.pipe(names, 1),
+                "prelu",
+                "depthwise(3) -> relu",
+            ]
+        )
+        names.pipes.append(name)
+        return [
+            f"{pad}{name} = {label}: {what}",
+            f"{pad}{self.pick([f'{name} -> {name}', f'{name} -> relu -> {name}', f'add({name}, relu -> {name})'])}",
+        ]
+
+    def _twice(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """A block used several times, with other arguments."""
+        if not names.blocks:
+            return self._chain(names, depth, pad, inside)
+        block = self.pick(names.blocks)
+        calls = [self.called(block, names) for _ in range(self.pick([2, 2, 3]))]
+        if self.chance(0.3):
+            calls[1] = f"{self.fresh('l')}: {calls[1]}"
+        return [
+            pad
+            + self.pick(
+                [
+                    " -> ".join(calls),
+                    f" -> {self.operator(names)} -> ".join(calls),
+                    f"cat({', '.join(calls)})".replace(": ", ": "),
+                ]
+            )
+        ]
+
+    def _tap(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """A result, or a labelled step, of a block by name."""
+        found = [(block, result) for block in names.blocks for result in block.results]
+        if not found:
+            return self._tensor(names, depth, pad, inside)
+        block, result = self.pick(found)
+        name, other = self.fresh("r"), self.fresh("t")
+        names.tensors.append(other)
+        lines = [f"{pad}{name} = x -> {self.called(block, names)}", f"{pad}{other} = {name}.{result}"]
+        return [
+            *lines,
+            f"{pad}{self.pick([f'{name} -> relu', f'{other} -> {self.pipe(names, 1)}', f'cat({name}, {other})', f'{other}'])}",
+        ]
+
+    def _pools(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """Functions with arguments of one kind beside each other."""
+        a, b = self.number(names, 1), self.number(names, 1)
+        return [pad + self.pick([
+            f"cat(shuffle({a}), shuffle({b}))", f"cat(slice(0, {a}), slice(0, {b}))", f"cat(slice({a}, {b}), identity)",
+            f"cat(maxpool({a}, stride=1), avgpool({b}, stride=1))", f"cat(pad_channels({a}), pad_channels({b}))",
+            f"maxpool({a}, stride=1, pad={self.pick('01')}, ceil={self.truth(names, 0)}) -> maxpool({b}, stride=1)",
+            f"maxpool(3, stride={a}, ceil=true) if {self.truth(names)} else maxpool(3, stride={a}, pad=1)",
+            f"scale({self.pick(['0', '1', '0.5', *names.numbers])}) -> dropout({self.pick(['0', '1', '0.5'])}) -> scale(1)",
+            f"elu -> elu({self.pick(['0', '1', '0.5'])})", f"cat(elu, identity) -> slice(0, {a})",
+        ])]  # fmt: skip
+
+    def _unpool(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        name, before = self.fresh("r"), self.fresh("t")
+        pool = self.pick(["2", "2", "3, stride=2", "2, ceil=true", "3, stride=2, pad=1", "(2, 1)"])
+        back = pool.replace(", ceil=true", "")
+        like = self.pick([f", like={before}", f", like={before}", ""])
+        middle = self.pick(["", "conv(x.channels, 3) -> ", "relu -> ", "bn -> "])
+        names.tensors.append(before)
+        lines = [f"{pad}{before} = x", f"{pad}{name} = x -> maxpool({pool}, indices=true)"]
+        return [*lines, f"{pad}{name} -> {middle}maxunpool({name}.indices, {back}{like})"]
+
+    def _if(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        lines = [f"{pad}if {self.truth(names)}:", *self.body(Names(names), depth - 1, pad + "    ", inside)]
+        if self.chance(0.3):
+            lines += [f"{pad}elif {self.truth(names)}:", *self.body(Names(names), depth - 1, pad + "    ", inside)]
+        if self.chance(0.5):
+            lines += [f"{pad}else:", *self.body(Names(names), depth - 1, pad + "    ", inside)]
+        return lines
+
+    def _for(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        inner, index = Names(names), self.fresh("i")
+        head = self.pick(
+            [
+                f"for {index} in range({self.pick('1223')}):",
+                f"for {index} in [4, 8]:",
+                f"for {index} in reversed(range(1, 3)):",
+            ]
+        )
+        if names.lists and self.chance(0.5):
+            other = self.fresh("w")
+            inner.numbers.append(other)
+            head = f"for {index}, {other} in enumerate({self.pick(names.lists)}):"
+        inner.numbers += [index, index]
+        lines = self.body(inner, depth - 1, pad + "    ", "loop")
+        return [f"{pad}{head}", *[self.interpolated(line, index) for line in lines]]
+
+    def interpolated(self, line: str, index: str) -> str:
+        """Give the labels of a loop's body the index, so that each pass has its own."""
+        for stem in ("l", "m", "s"):
+            line = _labels(line, stem, index)
+        return line
+
+    def _loop(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """A run of modules with labels that count up, and tensors that are kept by number."""
+        stem, kept = self.fresh("q") + "_", self.fresh("k") + "_"
+        count = self.pick([2, 3, 4])
+        step = self.pick(
+            [
+                "conv(x.channels, 3)",
+                "conv(x.channels + i, 3)",
+                "[conv(8, 3), relu]",
+                "conv(4 * (i + 1), 1)",
+                self.leaf(names),
+            ]
+        )
+        lines = [f"{pad}for i in range({count}):", f"{pad}    {stem}{{i}}: {step}"]
+        if self.chance(0.5):
+            lines.append(f"{pad}    {kept}{{i}} = x")
+            names.tensors += [f"{kept}{i}" for i in range(count)]
+        return lines
+
+    def _body(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        return [f"{pad}{self.fresh('m')}:", *self.body(Names(names), depth - 1, pad + "    ", inside)]
+
+    def _join(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """A combinator as a statement."""
+        kind = self.pick(["cat", "add", "mul", "split", "cat"])
+        inner = Names(names)
+        branches = [f"{pad}    {self.kept(names, 1) if kind != 'cat' else self.pipe(inner, 1)}" for _ in range(2)]
+        if self.chance(0.3):
+            name = self.fresh("c")
+            branches.insert(0, f"{pad}    {name} = {self.number(inner, 1)}")
+            branches.append(
+                f"{pad}    conv({name}, 1) -> conv(x.channels, 1)" if kind == "cat" else f"{pad}    identity"
+            )
+        if self.chance(0.25):
+            branches.append(f"{pad}    {self.fresh('l')}: {self.kept(names, 1)}")
+        if self.chance(0.25):
+            branches += [f"{pad}    if {self.truth(names)}:", f"{pad}        {self.kept(names, 1)}"]
+        if self.chance(0.25):
+            branches += [f"{pad}    for j in range({self.pick('12')}):", f"{pad}        {self.kept(names, 1)}"]
+        return [f"{pad}{kind}:", *branches]
+
+    def _mixed(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """A residual with a projection where it is needed, which most networks have."""
+        c, s = self.number(names, 1), self.pick("1112")
+        name = self.fresh("c")
+        names.numbers.append(name)
+        return [
+            f"{pad}{name} = {c}",
+            f"{pad}add:",
+            f"{pad}    conv({name}, 3, {s}) -> bn -> relu -> conv({name}, 3) -> bn",
+            f"{pad}    ({self.fresh('l')}: [conv({name}, 1, {s}), bn]) if {s} > 1 or x.channels != {name} else identity",
+        ]
+
+    def _named(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """A text in a name."""
+        return [f"{pad}{self.fresh('l')}_{{{self.number(names, 1)}}}: {self.pipe(names, 1)}"]
+
+    def _rebind(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """A sequence whose widths are computed by names of the body, and nothing else: it may become `nn.Sequential`."""
+        name = self.fresh("c")
+        value = self.number(names, 1)
+        names.numbers.append(name)
+        return [
+            f"{pad}{name} = {value}",
+            f"{pad}conv({name}, {self.pick('13')}) -> {self.pick(PLAIN)} -> conv({self.number(names, 1)}, 1)",
+        ]
+
+    # ------------------------------------------------------------ definitions
+    def block(self) -> None:
+        """Grow a block on a probe, and keep it where something came of it."""
+        kinds = ["number", "number", "number", "small", "truth", "real", "pipe", "tensor", "list", "pair"]
+        params = [(self.fresh("a"), self.pick(kinds)) for _ in range(self.pick([0, 1, 1, 2, 2, 3, 4]))]
+        names = Names()
+        names.blocks = list(self.blocks)
+        defaults: dict[str, str] = {}
+        for key, kind in params:
+            place = {
+                "number": "numbers",
+                "small": "numbers",
+                "truth": "truths",
+                "pipe": "pipes",
+                "tensor": "tensors",
+                "list": "lists",
+            }
+            if kind in place:
+                getattr(names, place[kind]).append(key)
+            elif kind == "real":
+                names.pipes += [f"scale({key})", f"leaky_relu({key})", f"dropout({key})"]
+            elif kind == "pair":
+                names.pipes += [f"conv(x.channels, {key})", f"maxpool({key}, stride=1)"]
+        open_ = True
+        for key, kind in reversed(params):
+            open_ = open_ and self.chance(0.5) and kind != "tensor"
+            if open_:
+                defaults[key] = self.value(kind, Names()).replace("x.channels", "4")
+        made = Block(self.fresh("block"), params, defaults)
+        shown = [f"{key}={defaults[key]}" if key in defaults else key for key, _ in params]
+        head = f"block {made.name}({', '.join(shown)}):"
+        probes = self.probes(made)
+        lines: list[str] = []
+        for _ in range(self.pick([1, 2, 3, 4, 6])):
+            trial = Names(names)
+            added = self.statement(trial, 2, "    ", "block")
+            if self.fits([*self.head, head, *lines, *added, "    identity", *probes]):
+                lines, names = [*lines, *added], trial
+        if names.tensors and self.chance(0.35):
+            added = [
+                f"    output {self.fresh('o')} = {self.pick([*names.tensors, 'x'])}",
+                f"    output {self.fresh('o')} = x -> {self.pick(PLAIN)}",
+            ]
+            if self.fits([*self.head, head, *lines, *added, *probes]):
+                lines += added
+                made.results += [line.split()[1] for line in added]
+        if lines and self.fits([*self.head, head, *lines, *probes]):
+            made.results += names.labels
+            self.head += [head, *lines]
+            self.blocks.append(made)
+
+    def probes(self, block: Block) -> list[str]:
+        """Return a net that applies a block to two sets of arguments."""
+        simple = {
+            "number": "4",
+            "small": "1",
+            "truth": "true",
+            "real": "0.5",
+            "pipe": "relu",
+            "tensor": "x",
+            "list": "[2, 4]",
+            "pair": "1",
+        }
+        given = ", ".join(simple[kind] for _, kind in block.params)
+        other = ", ".join(
+            f"{key}={self.value(kind, Names()).replace('x.channels', '8')}"
+            for key, kind in block.params
+            if kind != "tensor"
+        )
+        tensors = "".join(f", {key}=x" for key, kind in block.params if kind == "tensor")
+        calls = [f"    x -> {block.name}({given})"] if self.chance(0.8) else []
+        calls += (
+            [f"    image -> {block.name}({(other + tensors).removeprefix(', ')})"]
+            if self.chance(0.5) or not calls
+            else []
+        )
+        return ["net probe:", "    input image: [N, 8, H=11, W=9]", *calls]
+
+    def recursive(self) -> None:
+        """Add a block that calls itself."""
+        made = Block(self.fresh("rec"), [("c", "number"), ("depth", "small")], {})
+        a, b = self.kept(Names(), 1), self.pick(["conv(c, 3)", "conv(c, 1) -> bn", "conv(c, 3) -> relu"])
+        again = f"{made.name}(c, depth - 1)"
+        grown = self.pick(
+            [
+                f"cat({b}, {again})",
+                f"add(conv(c, 1), {again} -> conv(c, 1))",
+                f"[{again}, {a}]",
+                f"deeper: {again} -> {b}",
+            ]
+        )
+        lines = [f"block {made.name}(c, depth):", "    if depth <= 1:", f"        {b}", "    else:", f"        {grown}"]
+        if self.fits([*self.head, *lines, *self.probes(made)]):
+            self.head += lines
+            self.blocks.append(made)
+
+    def fits(self, lines: list[str]) -> bool:
+        """Say whether the compiler takes a program, and it is small."""
+        RUNS["tried"] += 1
+        try:
+            network = compile_text("\n".join(lines) + "\n").network
+        except CompileError as mistake:
+            RUNS[mistake.diagnostic.code] += 1
+            return False
+        return cost(network).macs + volume(network.scope, {}) < SMALL and len(distinct(network.scope, {})) < 60
+
+    def program(self) -> str:
+        """Return the text of a program."""
+        if self.chance(0.15):
+            self.head.append(
+                f"default {self.pick(['conv(bias=false)', 'bn(eps=0.001), maxpool(ceil=true)', 'conv(pad=0)', 'bn(affine=false)'])}"
+            )
+        if self.chance(0.2):
+            self.head.append(
+                f"init {self.pick(['conv', 'bn', 'linear', 'conv', 'prelu'])}({self.pick(INITS)}{self.pick(['', ', bias=zeros'])})"
+            )
+            if not self.fits([*self.head, "net n:", "    input image: [N, 4, H=4, W=4]", "    relu"]):
+                self.head.pop()
+        if self.chance(0.3):
+            self.head.append("fn wide(c, by=2) = max(1, c * by)")
+        for _ in range(self.pick([0, 1, 1, 2, 3])):
+            self.block()
+        if self.chance(0.2):
+            self.recursive()
+        return "\n".join([*self.head, *self.net()]) + "\n"
+
+    def net(self) -> list[str]:
+        params = [(f"p{i}", self.pick(["number", "truth", "list"])) for i in range(self.pick([0, 0, 1, 2]))]
+        names = Names()
+        names.blocks = list(self.blocks)
+        given = []
+        for key, kind in params:
+            {"number": names.numbers, "truth": names.truths, "list": names.lists}[kind].append(key)
+            given.append(
+                f"{key}={ {'number': self.pick('248'), 'truth': self.pick(['true', 'false']), 'list': '[4, 2]'}[kind] }"
+            )
+        if any("fn wide" in line for line in self.head):
+            names.numbers += ["wide(2)", "wide(x.channels)", "wide(3, by=1)"]
+        height, width = self.random.randint(3, 21), self.random.randint(3, 21)
+        channels = self.pick([1, 2, 3, 4, 4, 6, 8, 8, 12])
+        lines = [f"net n({', '.join(given)}):", f"    input image: [N, {channels}, H={height}, W={width}]"]
+        if self.chance(0.12):
+            lines.append(f"    input other: [N, {self.pick([channels, 2])}, H, W]")
+            names.tensors.append("other")
+        wanted, found = self.pick([2, 4, 6, 8, 10]), 0
+        for _ in range(3 * wanted):
+            if found == wanted:
+                break
+            trial = Names(names)
+            added = self.statement(trial, 2, "    ", "net")
+            if self.fits([*self.head, *lines, *added, *([] if not _binds(added) else ["    identity"])]):
+                lines, names, found = [*lines, *added], trial, found + 1
+        ends = [
+            "    flatten -> linear(5)",
+            "    global_avgpool -> flatten -> linear(3)",
+            "    flatten -> split(linear(3), linear(4)) -> bn",
+            "    flatten",
+        ]
+        for added in ([self.pick(ends)] if self.chance(0.35) else []), self.outputs(names):
+            if added and self.fits([*self.head, *lines, *added]):
+                lines += added
+        return lines if self.fits([*self.head, *lines]) else [*lines[:2], "    relu"]
+
+    def outputs(self, names: Names) -> list[str]:
+        if self.chance(0.6):
+            return []
+        lines = [
+            f"    output {self.fresh('o')} = {self.pick(['x', *names.tensors])}{self.pick(['', '', ' -> conv(2, 1)', ' -> relu'])}"
+        ]
+        if self.chance(0.5):
+            lines.append(
+                f"    output {self.fresh('o')} = {self.pick(['x', *names.tensors])}{self.pick(['', ' -> flatten', ' -> bn'])}"
+            )
+        if self.chance(0.35):
+            lines.append(
+                f"    output {self.fresh('o')} = {self.pick(['x', *names.tensors])} -> {self.pick(['relu', 'conv(3, 1)', 'global_avgpool'])} when training"
+            )
+        return lines
+
+
+def written(value: object) -> str:
+    """Return a value as the language writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def program(seed: int) -> str:
+    """Return the program of a seed: always the same text."""
+    return Writer(seed).program()
+
+
+def volume(scope: Scope, known: dict[int, int]) -> int:
+    """Count the elements of all values of a scope, those of inner ones as often as they are made."""
+    if id(scope) not in known:
+        total = 0
+        for shape in scope.shapes:
+            size = 1
+            for dim in shape[1:]:
+                size *= int(dim)
+            total += size
+        inner = [volume(n.what, known) for n in scope.nodes if isinstance(n.what, Scope)]
+        known[id(scope)] = (total + sum(inner)) * (scope.wrapper.evaluations if scope.wrapper else 1)
+    return known[id(scope)]
+
+
+def distinct(scope: Scope, found: dict[int, Scope]) -> dict[int, Scope]:
+    """Return the distinct scopes of a network."""
+    if id(scope) not in found:
+        found[id(scope)] = scope
+        for node in scope.nodes:
+            if isinstance(node.what, Scope):
+                distinct(node.what, found)
+    return found
+
+
+def used(network: Network) -> set[str]:
+    """Return the operators of a network."""
+    scopes = distinct(network.scope, {}).values()
+    return {n.what.name for s in scopes for n in s.nodes if not isinstance(n.what, Scope)}
+
+
+def _binds(lines: list[str]) -> bool:
+    return lines[-1].strip().split(" ")[1:2] == ["="]
+
+
+def _labels(line: str, stem: str, index: str) -> str:
+    """Add an index to the labels of a line: `l7: conv(…)` is `l7_{i}: conv(…)`."""
+    import re
+
+    return re.sub(rf"\b({stem}\d+):", rf"\1_{{{index}}}:", line)
