@@ -103,21 +103,40 @@ def tap(scope: Scope, name: str) -> tuple[Scope, int] | None:
     return None
 
 
-def shared_weights(what: Op | Scope, x: Shape, numbers: dict[Any, int]) -> int:
+def shared_weights(what: Op | Scope, x: Shape, numbers: dict[Any, Any]) -> int:
     """Return a number for the shapes of all weights by name: what two uses of one module must agree on.
 
     `numbers` keeps what is known, so that blocks of blocks of blocks are each looked into once.
     """
-    place = (id(what), x)
+    return _numbered(what, x, numbers, weights=True)
+
+
+def shared_steps(what: Op | Scope, numbers: dict[Any, Any]) -> int:
+    """Return a number for all that a module does: its steps with their arguments, and how they are joined.
+
+    A text may ask for the channels or the size of its input, and so mean two things in two uses of one module.
+    """
+    return _numbered(what, (), numbers, weights=False)
+
+
+def _numbered(what: Op | Scope, x: Shape, numbers: dict[Any, Any], *, weights: bool) -> int:
+    place = (id(what), x, weights)
     if place not in numbers:
-        key: Any
-        if isinstance(what, Op):
-            key = (type(what).name, tuple(what.weights(x).items()))
-        else:
-            steps = [(n.name, n.what, what.shapes[n.inputs[0]]) for n in what.nodes if not n.reuses]
-            key = tuple([(name, shared_weights(part, shape, numbers)) for name, part, shape in steps])
-        numbers[place] = numbers.setdefault(key, len(numbers))
-    return numbers[place]
+        numbers[id(what)] = what  # so that its identity stays its own
+        numbers[place] = numbers.setdefault(_key(what, x, numbers, weights), len(numbers))
+    found: int = numbers[place]
+    return found
+
+
+def _key(what: Op | Scope, x: Shape, numbers: dict[Any, Any], weights: bool) -> Any:
+    if isinstance(what, Op):
+        return ("weights", *what.weights(x).items()) if weights else (what.name, what.arguments)
+    if weights:
+        steps = [(n.name, n.what, what.shapes[n.inputs[0]]) for n in what.nodes if not n.reuses]
+        return tuple([(name, _numbered(part, shape, numbers, weights=True)) for name, part, shape in steps])
+    # Of results the first alone: further ones are taken from some uses by name, and change nothing of the module.
+    joined = [(n.name, n.inputs, n.outputs[0], _numbered(n.what, (), numbers, weights=False)) for n in what.nodes]
+    return tuple(joined), what.inputs, what.outputs[0].value
 
 
 def main(value: Tensor | Results) -> Tensor:

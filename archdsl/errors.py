@@ -787,6 +787,24 @@ def shared_weights(span: Span, name: str, first: Span) -> Diagnostic:
     )
 
 
+@error("E0306")
+def shared_steps(span: Span, name: str, first: Span) -> Diagnostic:
+    """One labelled step is used twice, so it is one module, but its text asks what `x` is and means two things.
+
+    Wrong:
+
+        act = once: relu if x.channels == 3 else tanh
+        act -> conv(8, 3) -> act
+    """
+    return _simple(
+        f"`{name}` cannot be the same module here",
+        span,
+        "for this input its text says other steps",
+        Label(first, "first used here"),
+        Help("use an unlabelled step to get a copy with its own steps"),
+    )
+
+
 # -------------------------------------------------------------------------------------------------- E04: sweeps
 def place_of(name: str) -> Span:
     """Return a place for a diagnostic about a whole file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import keyword
 
 from archdsl import errors, initializers, syntax
-from archdsl.builder import Builder, shared_weights, tap
+from archdsl.builder import Builder, shared_steps, shared_weights, tap
 from archdsl.diagnostics import Help, Label, Note
 from archdsl.evaluate import Evaluator, signature
 from archdsl.ir import Node, Scope
@@ -54,7 +54,7 @@ class Steps(Evaluator):
         self.builder = Builder(None, None)
         self.rules: dict[tuple[OpValue, tuple[Shape, ...]], tuple[Op, tuple[Shape, ...], list[Relation]]] = {}
         self.count = 0
-        self.weight_numbers: dict[Any, int] = {}
+        self.weight_numbers: dict[Any, Any] = {}
 
     def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
         """Return the scope of a block on an input; see `archdsl.elaborate`."""
@@ -270,6 +270,8 @@ class Steps(Evaluator):
             old, new = (owner.what, builder.shapes[owner.inputs[0]]), (what, operands[0].shape)
             if shared_weights(*old, self.weight_numbers) != shared_weights(*new, self.weight_numbers):
                 raise errors.shared_weights(tag.use or tag.span, tag.name, first.use or owner.span)
+            if shared_steps(owner.what, self.weight_numbers) != shared_steps(what, self.weight_numbers):
+                raise errors.shared_steps(tag.use or tag.span, tag.name, first.use or owner.span)
             return tag.name, True
         if keyword.iskeyword(tag.name):
             raise errors.bad_label(tag.span, tag.name, "it is a Python keyword")

@@ -80,7 +80,8 @@ def _weights(node: Node, scope: Scope) -> list[tuple[str, tuple[int, ...]]]:
     """Return the names and shapes of what a step learns, as the module of its name holds it."""
     what = node.what
     if not isinstance(what, Scope):
-        return sorted(what.weights(scope.shapes[node.inputs[0]]).items())
+        own = [(f"{what.name}{what.arguments}", ())]
+        return own + sorted(what.weights(scope.shapes[node.inputs[0]]).items())
     return [(f"{n.name}.{name}", shape) for n in what.nodes if not n.reuses for name, shape in _weights(n, what)]
 
 

@@ -19,7 +19,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
-from programs import distinct
+from programs import distinct, used
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -125,6 +125,11 @@ class Case:
     def optimized(self) -> Iterator[str]:
         plain = instantiate_float(self.module)
         fast = optimize(plain)
+        # Rounding may move the place of a maximum, so what unpools is compared in float64 alone, where oneDNN has no part.
+        exact = results(self.network, optimize(self.module)(*self.inputs))
+        yield from [f"in float64 {line}" for line in compare(exact, self.wanted, 1e-7)]
+        if "maxunpool" in used(self.network):
+            return
         small = [x.float() for x in self.inputs]
         for given in (small, [x[:2] for x in small]):
             wanted = results(self.network, self.module(*[x.double() for x in given]))
@@ -225,7 +230,7 @@ class Case:
             return
         for found in (made, wanted):
             torch.manual_seed(11)
-            sum((value * torch.randn_like(value)).sum() for value in found.values() if value.requires_grad).backward()
+            sum((value * torch.randn(value.shape, dtype=value.dtype)).sum() for value in found.values() if value.requires_grad).backward()
         zero = torch.zeros(())
         theirs = {name: p.grad if p.grad is not None else zero for name, p in self.module.named_parameters()}
         theirs |= {f"input {i}": x.grad if x.grad is not None else zero for i, x in enumerate(given)}

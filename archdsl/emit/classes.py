@@ -190,9 +190,10 @@ class ClassPlan:
         height, width = int(shape[2]), int(shape[3])
         if height == width == 1:
             return base
-        column = context.column(lambda s: int(s.shapes[node.outputs[0]][1]))
         if base is None:
-            base = literal(int(shape[1]), len(column))
+            base = literal(int(shape[1]), len(context.scopes))
+        # What it gives, not what it should: where maps differ in size, it is no expression for all of them.
+        column = tuple([c * height * width if isinstance(c, int) else c for c in base.column])
         return Term(f"{base.within(PRODUCT)} * {height} * {width}", column, base.names, PRODUCT)
 
     # ------------------------------------------------------------ operators

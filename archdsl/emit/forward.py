@@ -271,11 +271,16 @@ class Forward:
         target = _filled(target, operands, {})
         arguments = [self._part(part, node, operands) for part in function.args]
         for name, part in function.kwargs:
-            if not isinstance(part, Leaf) or part.value != part.omit:
+            if not isinstance(part, Leaf) or not self._omitted(part, node):
                 arguments.append(f"{name}={self._part(part, node, operands)}")
         if self.numbers[id(node)] in self.context.in_place:
             arguments.append("inplace=True")
         return f"{target}({', '.join(arguments)})"
+
+    def _omitted(self, leaf: Leaf, node: Node) -> bool:
+        """Say whether an argument is PyTorch's own default in every instance."""
+        leaves = self.plan.same_leaves(self.context, self.numbers[id(node)], leaf.formula) if leaf.formula else [leaf]
+        return all(one.value == one.omit for one in leaves)
 
     def _part(self, part: Leaf | Operand, node: Node, operands: list[str]) -> str:
         if isinstance(part, Leaf):

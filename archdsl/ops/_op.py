@@ -282,6 +282,11 @@ class Op(Record):
                 raise ArgFault(field, f"expects {spec.kind.text}") from None
         return cls(**made)
 
+    @property
+    def arguments(self) -> tuple[object, ...]:
+        """The values of the arguments, in order."""
+        return tuple([getattr(self, name) for name in self.args])
+
     def leaf(self, field: str, *, omit: object = REQUIRED) -> Leaf:
         """Return the field as a leaf of generated code; `omit` is PyTorch's own default for it."""
         return Leaf(getattr(self, field), f"{{{field}}}", omit)
