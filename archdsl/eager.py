@@ -109,9 +109,7 @@ def in_place(scope: Scope) -> frozenset[int]:
     for node in scope.nodes:
         for value in {*node.inputs}:
             readers[value] = readers.get(value, 0) + 1
-    return frozenset(
-        number
-        for number, node in enumerate(scope.nodes)
-        if isinstance(node.what, Op) and node.what.inplace
-        if node.inputs[0] in layers and readers[node.inputs[0]] == 1
-    )
+    activations = [(i, n) for i, n in enumerate(scope.nodes) if isinstance(n.what, Op) and n.what.inplace]
+    able = {i for i, node in activations if node.inputs[0] in layers and readers[node.inputs[0]] == 1}
+    shared = {node.name for i, node in activations if node.labelled and i not in able}  # one module for all its uses
+    return frozenset(i for i, node in activations if i in able and not (node.labelled and node.name in shared))

@@ -241,7 +241,8 @@ def test_a_map_is_handed_on_in_one_layout():
 
 
 # -------------------------------------------------------------------------------------------------- parameters
-@pytest.mark.skip(reason="next")
+
+
 def test_a_parameter_of_a_class_means_what_it_says():
     """One that decides how often a loop runs is not there: with another value the class would compute something else."""
     text = """block parts(c, count=4):

@@ -247,20 +247,40 @@ class ClassPlan:
         return term
 
     def unsafe(self) -> frozenset[str]:
-        """Return the parameters of a net that its class must not have.
+        """Return the parameters of the text that the class must not have: with another value it would be wrong.
 
-        A net is one instance, so nothing shows that the code would be right for another value. A parameter stays only
-        where every mention of it in the text has reached the code, and no later layer's weights depend on it.
+        Where a parameter has one value in all instances, nothing shows that the code is right for another. It stays
+        only where every mention of it in the text has reached the code, and in a net, whose layers are told their
+        channels, where no later layer's weights depend on it.
         """
         definition = self.first.definition
         if definition is None:
             return frozenset()
+        if self.first.kind != "net":
+            return self._untold(_mentions(definition.body, tests=False))
         mentioned = _mentions(definition.body)
         proven = _mentions(tuple(self.proven.values()))
         names = [p.name for p in self.parameters()]
         return frozenset(
             n for n in names if n in self.consumed or mentioned.get(n) != proven.get(n) or n in self.locals
         )
+
+    def _untold(self, mentioned: dict[str, int]) -> frozenset[str]:
+        """Return the parameters of a block that have one value, and of which the code does not say all that the text says.
+
+        What a name bound in the body says of a parameter is said where all mentions of that name are. A condition
+        decides which class an instance has, and says nothing inside of it.
+        """
+        bound = {name: expr for name, expr, _ in self.first.bindings if name in self.locals and name in self.used}
+        told: set[str] = set()
+        while True:
+            proven = _mentions((*self.proven.values(), *[bound[name] for name in told]))
+            more = {name for name in bound if mentioned.get(name) == proven.get(name)} - told
+            if not more:
+                break
+            told |= more
+        constant = [p.name for p in self.parameters() if p.name in self.names and len(set(p.values.values())) == 1]
+        return frozenset(n for n in constant if n in mentioned and mentioned.get(n) != proven.get(n))
 
     def _formulas(self, context: Context, number: int, text: str) -> list[Term | None]:
         node = context.first.nodes[number]
@@ -407,14 +427,20 @@ def _variable(name: str, column: Column) -> Term:
     return Term(name, tuple(collapsed(v) for v in column), frozenset([name]), ATOM)
 
 
-def _mentions(tree: object) -> dict[str, int]:
-    """Count the plain names in a piece of syntax."""
+def _mentions(tree: object, tests: bool = True) -> dict[str, int]:
+    """Count the plain names in a piece of syntax; without `tests` those outside of conditions."""
     if isinstance(tree, syntax.Name) and tree.plain is not None:
         return {tree.plain: 1}
+    if not tests and isinstance(tree, syntax.Require):
+        return {}
+    if not tests and isinstance(tree, syntax.If):
+        tree = tuple([body for _, body in tree.arms])
     parts = tree if isinstance(tree, tuple) else [getattr(tree, f) for f in getattr(tree, "fields", ()) if f != "span"]
+    if not tests and isinstance(tree, (syntax.OnlyIf, syntax.Either, syntax.Comprehension)):
+        parts = [part for part in parts if part is not tree.test]
     counts: dict[str, int] = {}
     for part in parts:
-        for name, count in _mentions(part).items() if isinstance(part, (tuple, syntax.Node)) else ():
+        for name, count in _mentions(part, tests).items() if isinstance(part, (tuple, syntax.Node)) else ():
             counts[name] = counts.get(name, 0) + count
     return counts
 

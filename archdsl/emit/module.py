@@ -123,7 +123,7 @@ class Writer:
         for key, scopes in groups.classes.items():
             plan = ClassPlan(names[key], scopes, self.by_scope, taken)
             text = self._class(plan)
-            if scopes[0].kind == "net" and plan.unsafe():
+            if plan.unsafe():
                 plan = ClassPlan(names[key], scopes, self.by_scope, taken | plan.unsafe())
                 text = self._class(plan)
             self.plans.append(plan)

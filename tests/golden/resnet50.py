@@ -34,19 +34,16 @@ class Bottleneck(nn.Module):
         in_channels: int,
         planes: int,
         stride: int = 1,
-        groups: int = 1,
-        base: int = 64,
         with_downsample: bool = False,
     ) -> None:
         super().__init__()
-        width = planes * base // 64 * groups
-        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)  # resnet50.arch:28
-        self.bn1 = nn.BatchNorm2d(width)  # resnet50.arch:28
+        self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)  # resnet50.arch:28
+        self.bn1 = nn.BatchNorm2d(planes)  # resnet50.arch:28
         self.conv2 = nn.Conv2d(  # resnet50.arch:29
-            width, width, 3, stride=stride, padding=1, bias=False
+            planes, planes, 3, stride=stride, padding=1, bias=False
         )
-        self.bn2 = nn.BatchNorm2d(width)  # resnet50.arch:29
-        self.conv3 = nn.Conv2d(width, 4 * planes, 1, bias=False)  # resnet50.arch:30
+        self.bn2 = nn.BatchNorm2d(planes)  # resnet50.arch:29
+        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)  # resnet50.arch:30
         self.bn3 = nn.BatchNorm2d(4 * planes)  # resnet50.arch:30
         self.downsample = (  # resnet50.arch:31
             Shortcut(in_channels, 4 * planes, stride) if with_downsample else nn.Identity()
