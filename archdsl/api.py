@@ -61,7 +61,7 @@ def compile(
     "all" or "auto" the text may need archdsl's kernels. With `inference` it has a function of that name, which returns
     the network optimized, and needs archdsl.
     """
-    from archdsl.emit import emit
+    from archdsl.replay import faithful
 
     found = compiled(name, net=net, params=params, in_channels=in_channels, outputs=outputs)
-    return emit(found.network, kernels=kernels, inference=inference).text
+    return faithful(found.network, kernels=kernels, inference=inference).text

@@ -1,7 +1,8 @@
 """The command line: `archdsl check`, `compile`, `list` and `explain`.
 
-Exit status: 0 where all is well, 1 for a mistake in a file or an argument, 2 for a bug in archdsl. Everything is
-imported on the path that needs it: start-up is most of a check.
+Exit status: 0 where all is well, 1 for a mistake in a file or an argument, 2 for a bug in archdsl, 3 for one that was
+found in the code that was about to be written, so that nothing is. Everything is imported on the path that needs it:
+start-up is most of a check.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from archdsl.compiler import Compiled
     from archdsl.report import Report
+
+
+OURS = "This is a bug in archdsl, not in your file. Please report it with the lines above."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,11 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except Exception:
+    except Exception as mistake:
         import traceback
 
+        if type(mistake).__name__ == "Unfaithful":  # named, so that a check does not import what compiling takes
+            print(f"{mistake}\nNothing was written. {OURS}", file=sys.stderr)
+            return 3
         traceback.print_exc()
-        print("\nThis is a bug in archdsl, not in your file. Please report it with the lines above.", file=sys.stderr)
+        print(f"\n{OURS}", file=sys.stderr)
         return 2
 
 
@@ -255,9 +262,9 @@ def _emitted(found: Compiled, options: Namespace) -> tuple[str, str]:
         from archdsl.report import report
 
         return json.dumps(report(found.network).as_json(), indent=2) + "\n", ".json"
-    from archdsl.emit import emit
+    from archdsl.replay import faithful
 
-    return emit(found.network, kernels=options.kernels, inference=options.inference).text, ".py"
+    return faithful(found.network, kernels=options.kernels, inference=options.inference).text, ".py"
 
 
 def _list(options: Namespace) -> int:

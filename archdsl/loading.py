@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from archdsl.compiler import Compiled, compile_text, compiled
-from archdsl.emit import emit
+from archdsl.replay import faithful
 from archdsl.weights import carry_over, read, rules
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def loads(
 
 
 def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:
-    """Lower a checked network and build it."""
-    emitted = emit(network.network, kernels=kernels)
+    """Lower a checked network and build it; raises `archdsl.replay.Unfaithful` where the code would be another one."""
+    emitted = faithful(network.network, kernels=kernels)
     module = _executed(emitted.text)
     built = getattr(module, emitted.class_name)()
     assert isinstance(built, nn.Module), "a net is a module"

@@ -23,7 +23,7 @@ from programs import distinct, used
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from archdsl import cli, optimize
+from archdsl import cli, optimize, replay
 from archdsl.compiler import Compiled, compile_text
 from archdsl.cost import cost, weights
 from archdsl.cost.sweep import Evaluation
@@ -41,6 +41,8 @@ from archdsl.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from archdsl.emit import Emitted
 
 CONVENTIONS = ("macs", "all", "torch", "fvcore", "thop", "ptflops", "torchinfo")
 EXACT = 1e-9  # of the largest value, in float64, where both run the same kernels
@@ -62,7 +64,7 @@ def differences(text: str, seed: int = 0, thorough: bool = True) -> list[str]:
     checks = [
         ("verify", case.verified),
         ("values", case.values),
-        ("written", case.written),
+        ("load", case.loaded),
         ("optimize", case.optimized),
     ]
     checks += [("counts", case.counts)]
@@ -93,9 +95,9 @@ class Case:
     """A program, its module in float64 with random weights, and an input."""
 
     def __init__(self, compiled: Compiled, seed: int) -> None:
-        self.network, self.random = compiled.network, random.Random(seed)
+        self.compiled, self.network, self.random = compiled, compiled.network, random.Random(seed)
         torch.manual_seed(seed)
-        self.module = instantiate(compiled, "none").double().eval()
+        self.module = built(emit(compiled.network)).double().eval()
         scramble(self.module)
         self.inputs = inputs(self.network, {})
         with torch.no_grad():
@@ -112,14 +114,14 @@ class Case:
         yield from compare(results(self.network, self.module(*self.inputs)), self.wanted, EXACT)
 
     @torch.no_grad()
-    def written(self) -> Iterator[str]:
-        """Run the written file in a namespace of its own."""
-        emitted = emit(self.network)
-        space: dict[str, Any] = {"__name__": "written"}
-        exec(compile(emitted.text, "<written>", "exec"), space)
-        module = space[emitted.class_name]().double().eval()
-        module.load_state_dict(self.module.state_dict())
-        yield from compare(results(self.network, module(*self.inputs)), self.wanted, EXACT)
+    def loaded(self) -> Iterator[str]:
+        """Replay the code, and run what `load` makes of it."""
+        for kernels in ("none", "all"):
+            code = emit(self.network, kernels=kernels)
+            yield from [f"replayed: {line}" for line in replay.differences(lower(self.network, kernels), code)]
+        loaded = instantiate(self.compiled, "none").double().eval()
+        loaded.load_state_dict(self.module.state_dict())
+        yield from compare(results(self.network, loaded(*self.inputs)), self.wanted, EXACT)
 
     @torch.no_grad()
     def optimized(self) -> Iterator[str]:
@@ -288,6 +290,15 @@ def swept(text: str, case: Case) -> Iterator[str]:
 
 
 # -------------------------------------------------------------------------------------------------- comparing
+def built(emitted: Emitted) -> nn.Module:
+    """Return the net of a written file, executed on its own, whatever archdsl thinks of it."""
+    space: dict[str, Any] = {"__name__": "written"}
+    exec(compile(emitted.text, "<written>", "exec"), space)
+    made = space[emitted.class_name]()
+    assert isinstance(made, nn.Module)
+    return made
+
+
 def named(inputs: list[torch.Tensor]) -> dict[str, torch.Tensor]:
     return {f"input {i}": x for i, x in enumerate(inputs)}
 

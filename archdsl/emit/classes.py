@@ -266,7 +266,7 @@ class ClassPlan:
         )
 
     def _untold(self, mentioned: dict[str, int]) -> frozenset[str]:
-        """Return the parameters of a block that have one value, and of which the code does not say all that the text says.
+        """Return the parameters of a block that have one value, and of which the code says less than the text.
 
         What a name bound in the body says of a parameter is said where all mentions of that name are. A condition
         decides which class an instance has, and says nothing inside of it.

@@ -1,0 +1,508 @@
+"""Whether generated code is the checked network: it is run on stand-ins for PyTorch, and what it does is compared.
+
+    class Stem(nn.Sequential): ...     →  modules by their paths: `stem.0` is nn.Conv2d(3, 8, 3, padding=1)
+    F.relu(self.bn1(x), inplace=True)  →  what is computed of what: ("F.relu", (("bn1", x),))
+
+The checked network gives the same two things from the rules of its operators. Every module, argument, function call,
+result and initializer is compared, in evaluation and in training, so a name that is not bound, an argument of another
+instance or an overwritten value never reaches a user. No tensor is made and no torch imported. It takes a little longer
+than writing the code: 5 ms for AlexNet, 90 ms for ResNet-50 and for DenseNet-121.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections import OrderedDict
+
+from archdsl.eager import is_module, is_sequence, needed
+from archdsl.emit import emit
+from archdsl.emit.module import RESERVED
+from archdsl.emit.terms import collapsed, python
+from archdsl.ir import Scope
+from archdsl.lower import BASES, lower
+from archdsl.ops._op import REQUIRED, Leaf, Op
+from archdsl.ops.pool import Pool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from archdsl.emit import Emitted
+    from archdsl.ir import Network, Node
+    from archdsl.ops._op import Call
+
+NAMES = "getattr isinstance range super tuple int float bool str object __build_class__ NotImplementedError".split()
+VIEWS = ("chunk", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
+MOST = 5  # differences that are told
+
+
+class Unfaithful(Exception):
+    """Generated code that does not do what the checked network says: a mistake of archdsl, never of a text."""
+
+
+def faithful(network: Network, *, kernels: str = "none", inference: bool = False) -> Emitted:
+    """Return a network as Python, as `emit` does, or raise `Unfaithful` where that is another network."""
+    emitted = emit(network, kernels=kernels, inference=inference)
+    found = differences(lower(network, kernels), emitted)
+    if found:
+        first = f"the code of `{network.name}` is not the network that was checked:"
+        raise Unfaithful("\n".join([first, *found[:MOST]]))
+    return emitted
+
+
+def differences(network: Network, emitted: Emitted) -> list[str]:
+    """Return what generated code does otherwise than the network that it was generated from."""
+    stage = Stage()
+    try:
+        root = stage.build(emitted)
+        wanted = Wanted(network, stage)
+        found = [*_modules(root, wanted)]
+        for training in (False, True):
+            found += _flow(root, wanted, stage, training)
+    except Exception as mistake:  # whatever such code may do wrong
+        return [f"{type(mistake).__name__}: {mistake}"]
+    return found
+
+
+# -------------------------------------------------------------------------------------------------- stand-ins
+class Value:
+    """A tensor of a run: the number of what it is computed from. Views share their memory, which may be overwritten."""
+
+    __slots__ = ("memory", "number", "stage")
+
+    def __init__(self, stage: Stage, key: object, memory: list[bool] | None = None) -> None:
+        self.stage, self.memory = stage, [] if memory is None else memory
+        self.number = stage.numbers.setdefault(key, len(stage.numbers))
+
+    def read(self) -> int:
+        if self.memory:
+            raise Unfaithful("a value is read that was overwritten")
+        return self.number
+
+    def derived(self, *key: object, view: bool = False) -> Value:
+        return Value(self.stage, (self.read(), *key), self.memory if view else None)
+
+    def __add__(self, other: object) -> Value:
+        return self.derived("+", self.stage.plain(other))
+
+    def __mul__(self, other: object) -> Value:
+        return self.derived("*", self.stage.plain(other))
+
+    def __getitem__(self, key: object) -> Value:
+        return self.derived("[]", self.stage.plain(key), view=True)
+
+    @property
+    def shape(self) -> Value:
+        return self.derived("shape")
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in VIEWS:
+            raise AttributeError(f"a tensor has no `{name}` here")
+        return lambda *args: self._called(name, args)
+
+    def _called(self, name: str, args: tuple[object, ...]) -> Any:
+        made = self.derived(name, self.stage.plain(args), view=True)
+        if name != "chunk":
+            return made
+        return [made.derived(part, view=True) for part in range(args[0])]  # type: ignore[call-overload]
+
+
+class Parameter:
+    """A weight of a stand-in module; initializers leave a note."""
+
+    def __init__(self, module: Module, name: str) -> None:
+        self.module, self.name = module, name
+
+
+class Module:
+    """A stand-in for `nn.Module`, and for what is built with arguments."""
+
+    stage: Stage
+    target = ""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        self.args, self.kwargs = args, kwargs
+        self.path, self.inits = "", {}  # type: ignore[var-annotated]
+
+    @property
+    def training(self) -> bool:
+        return self.stage.training
+
+    def children(self) -> list[tuple[str, Module]]:
+        return [(name, value) for name, value in self.__dict__.items() if isinstance(value, Module)]
+
+    def modules(self) -> Iterator[Module]:
+        yield self
+        for _, child in self.children():
+            yield from child.modules()
+
+    def add_module(self, name: str, module: Module) -> None:
+        if name in self.__dict__:
+            raise Unfaithful(f"two modules are called `{name}`")
+        self.__dict__[name] = module
+
+    def get_submodule(self, name: str) -> Module:
+        found = self.__dict__[name]
+        assert isinstance(found, Module), "only modules are asked for"
+        return found
+
+    def __getitem__(self, number: int) -> Module:
+        return self.get_submodule(str(number))
+
+    def __getattr__(self, name: str) -> Parameter | None:
+        if name not in ("weight", "bias"):
+            raise AttributeError(f"{type(self).__name__} has no `{name}`")
+        switches = ("affine", "elementwise_affine", *(["bias"] if name == "bias" else []))
+        return None if any(self.kwargs.get(switch) is False for switch in switches) else Parameter(self, name)
+
+    def __call__(self, *inputs: Value) -> Any:
+        forward = getattr(type(self), "forward", None)
+        return forward(self, *inputs) if forward is not None else self.stage.module(self, inputs)
+
+
+class Sequential(Module):
+    """A stand-in for `nn.Sequential`."""
+
+    def __init__(self, *modules: Any) -> None:
+        super().__init__()
+        named = modules[0].items() if modules and isinstance(modules[0], OrderedDict) else enumerate(modules)
+        for name, module in named:
+            self.add_module(str(name), module)
+
+    def forward(self, x: Any) -> Any:
+        for _, module in self.children():
+            x = module(x)
+        return x
+
+
+class Ode(Module):
+    """A stand-in for the solver: what it does is its settings, and its function applied to inputs of its own."""
+
+    target = "Ode"
+
+    def __init__(self, f: Module, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.f = f
+
+    def forward(self, x: Value) -> Value:
+        inputs = [Value(self.stage, ("of the solver", i)) for i in range(2 if self.kwargs.get("timed") else 1)]
+        return x.derived("ode", self.stage.plain(self.kwargs), self.f(*inputs).read())
+
+
+class Space:
+    """A stand-in for a module of Python: `nn` and `torch.nn.init` give what a name says."""
+
+    def __init__(self, get: Callable[[str], Any]) -> None:
+        self.get = get
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+
+class Stage:
+    """Everything of one comparison: numbers of what is computed, stand-ins, and PyTorch's own defaults."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[object, int] = {}
+        self.training = False
+        self.calls: set[int] = set()  # modules and functions that ran
+        self.omits: dict[tuple[str, str], object] = {}  # by target and keyword
+        self.steps: dict[str, int] = {}  # of pools: the argument that the stride is, where it is left out
+        self.base: Any = type("Module", (Module,), {"stage": self})
+        self.classes: dict[str, type[Module]] = {"Module": self.base}
+        self.classes["Sequential"] = type("Sequential", (Sequential, self.base), {})
+        self.init = Space(lambda name: lambda parameter, **given: self.started(name, parameter, given))
+        self.functions = Space(lambda name: self.function(f"F.{name}"))
+        spaces: dict[str, Any] = {"init": self.init, "functional": self.functions}
+        self.nn = Space(lambda name: spaces.get(name) or self.leaf(f"nn.{name}"))
+        torch: dict[str, Any] = {"cat": self.function("torch.cat"), "sigmoid": self.function("torch.sigmoid")}
+        torch |= {"tanh": self.function("torch.tanh"), "nn": self.nn, "Tensor": Value}
+        self.torch = Space(torch.__getitem__)
+
+    # ------------------------------------------------------------ code
+    def build(self, emitted: Emitted) -> Module:
+        """Run generated code on the stand-ins, and return the net."""
+        space = self.run(emitted.text)
+        root = space[emitted.class_name]()
+        assert isinstance(root, Module), "a net is a module"
+        return root
+
+    def run(self, text: str) -> dict[str, Any]:
+        """Run a text of ours that sees the stand-ins, and of Python's own names a few."""
+        known = {name: getattr(builtins, name) for name in NAMES} | {"__import__": self._import}
+        space: dict[str, Any] = {"__builtins__": known, "__name__": "replayed"}
+        exec(compile(text, "<replayed>", "exec"), space)
+        for name in RESERVED & space.keys():
+            if name not in ("F", "OrderedDict", "NamedTuple"):
+                space[name] = self.named(name)
+        return space
+
+    def _import(self, name: str, *rest: Any) -> Any:
+        if name in ("__future__", "collections", "typing"):
+            return builtins.__import__(name, *rest)
+        return self.torch if name.startswith("torch.") or name == "torch" else Space(self.named)
+
+    def named(self, name: str) -> Any:
+        """Return the stand-in of a class or function that operators bring along."""
+        return self.function(name) if name in ("crop", "channel_shuffle") else self.leaf(name)
+
+    def leaf(self, target: str) -> type[Module]:
+        name = target.removeprefix("nn.")
+        if name not in self.classes:
+            base = self.leaf(BASES[target]) if target in BASES else self.base
+            bases = (Ode, base) if target == "Ode" else (base,)
+            self.classes[name] = type(name, bases, {"target": target})
+        return self.classes[name]
+
+    # ------------------------------------------------------------ what runs
+    def plain(self, value: Any) -> Any:
+        """Return an argument as what two ways to write it have in common, with numbers for tensors."""
+        if isinstance(value, Value):
+            return ("value", value.read())
+        if isinstance(value, dict):
+            return tuple(sorted((name, self.plain(one)) for name, one in value.items()))
+        if isinstance(value, slice):
+            return ("slice", self.plain(value.start), self.plain(value.stop))
+        value = collapsed(tuple(value) if isinstance(value, list) else value)
+        if isinstance(value, tuple):
+            return tuple(self.plain(one) for one in value)
+        return ("truth", value) if isinstance(value, bool) else value
+
+    def known(self, target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the arguments of a call, those left out that are PyTorch's own."""
+        left = {}
+        for name, value in kwargs.items():
+            default = self.omits.get((target, name), REQUIRED)
+            if name == "stride" and target in self.steps:
+                default = self.plain(args[self.steps[target]])
+            if name != "inplace" and self.plain(value) != default:
+                left[name] = value
+        return self.plain(args), self.plain(left)
+
+    def function(self, target: str) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            first = args[0] if isinstance(args[0], Value) else args[0][0]
+            made = Value(self, (target, *self.known(target, args, kwargs)))
+            self.calls.add(made.number)
+            if kwargs.get("inplace"):
+                first.memory.append(True)
+            if kwargs.get("return_indices"):
+                return made.derived(0), made.derived(1)
+            return made
+
+        return run
+
+    def module(self, module: Module, inputs: tuple[Value, ...]) -> Any:
+        """Run a module of PyTorch's own: what it is follows from its path."""
+        if module.target == "nn.Identity":
+            return inputs[0]
+        made = Value(self, ("module", module.path, *[x.read() for x in inputs]))
+        self.calls.add(made.number)
+        if module.kwargs.get("inplace"):
+            inputs[0].memory.append(True)
+        return (made.derived(0), made.derived(1)) if module.kwargs.get("return_indices") else made
+
+    def started(self, name: str, parameter: Parameter, given: dict[str, Any]) -> None:
+        parameter.module.inits[parameter.name] = (name, self.plain(given))
+
+
+# -------------------------------------------------------------------------------------------------- the network
+class Wanted:
+    """What the checked network says of its modules and its data flow."""
+
+    def __init__(self, network: Network, stage: Stage) -> None:
+        self.network, self.stage = network, stage
+        self.modules: dict[str, tuple[str, tuple[Any, ...]]] = {}
+        self.inits: dict[tuple[str, str], Any] = {}
+        self.texts: dict[str, str] = {}  # calls of functions: the text, and its name
+        self.forms: dict[tuple[int, int], bool] = {}
+        for scope in _distinct(network.scope, set()):
+            for node in scope.nodes:
+                if isinstance(node.what, Op):
+                    self._learn(node, scope)
+        self._enter(network.scope, "")
+        lines = [f"def {name}(self, *xs):\n    return {text}" for text, name in self.texts.items()]
+        self.functions = stage.run("import torch\nimport torch.nn.functional as F\n" + "\n".join(_imported(lines)))
+
+    def _learn(self, node: Node, scope: Scope) -> None:
+        """Note what PyTorch takes for arguments that are left out, and the text of a function."""
+        assert isinstance(node.what, Op), "scopes have no call"
+        shapes = [scope.shapes[i] for i in node.inputs]
+        calls = [call for call in (node.what.module(shapes[0]), node.what.function(*shapes)) if call is not None]
+        for call in calls:
+            for name, part in call.kwargs:
+                if isinstance(part, Leaf) and part.omit is not REQUIRED:
+                    self.stage.omits[call.target, name] = self.stage.plain(part.omit)
+            if isinstance(node.what, Pool):
+                places = [i for i, p in enumerate(call.args) if isinstance(p, Leaf) and p.formula == "{kernel}"]
+                self.stage.steps[call.target] = places[0]
+        if self.is_module(node, scope):
+            return
+        text = _text(calls[-1], len(node.inputs))
+        self.texts.setdefault(text, f"call{len(self.texts)}")
+
+    def is_module(self, node: Node, scope: Scope) -> bool:
+        """Say whether a step is a module, in a scope that may be a sequence."""
+        key = (id(scope), id(node))
+        if key not in self.forms:
+            self.forms[key] = is_sequence(scope) or is_module(node, scope)
+        return self.forms[key]
+
+    def _enter(self, scope: Scope, path: str) -> None:
+        """Note the modules of a scope by their paths."""
+        for node in scope.nodes:
+            place = f"{path}{node.name}"
+            if node.reuses or (isinstance(node.what, Op) and not self.is_module(node, scope)):
+                continue
+            if isinstance(node.what, Scope):
+                if node.what.wrapper is not None:
+                    self.modules[place] = "Ode", ((), self.settings(node.what))
+                self._enter(node.what, f"{place}.")
+                continue
+            call = node.what.module(scope.shapes[node.inputs[0]])
+            assert call is not None, "a module has a constructor"
+            args = tuple([part.value for part in call.args if isinstance(part, Leaf)])
+            kwargs = {name: part.value for name, part in call.kwargs if isinstance(part, Leaf)}
+            self.modules[place] = call.target, self.stage.known(call.target, args, kwargs)
+            for parameter in node.what.weights(scope.shapes[node.inputs[0]]):
+                if parameter in dict(node.init):
+                    self.inits[place, parameter] = dict(node.init)[parameter]
+
+    def settings(self, scope: Scope) -> Any:
+        """Return the arguments of a solver."""
+        op: Any = scope.wrapper
+        own = {
+            name: getattr(op, name)
+            for name, spec in op.args.items()
+            if name != "f" and getattr(op, name) != spec.default
+        }
+        return self.stage.plain(own | ({"timed": True} if len(scope.inputs) > 1 else {}))
+
+    # ------------------------------------------------------------ data flow
+    def flow(self, scope: Scope, path: str, inputs: list[Value], training: bool) -> list[Any]:
+        """Return what a scope computes; None for a result of training outside of it."""
+        values = dict(zip(scope.inputs, inputs))
+        wanted = needed(scope, training)
+        for node in scope.nodes:
+            if not training and wanted.isdisjoint(node.outputs):
+                continue
+            made = self._step(node, scope, path, [values[i] for i in node.inputs], training)
+            values.update(zip(node.outputs, made))
+        return [values.get(o.value) if training or not o.training else None for o in scope.outputs]
+
+    def _step(self, node: Node, scope: Scope, path: str, xs: list[Value], training: bool) -> list[Any]:
+        place = f"{path}{node.name}"
+        if isinstance(node.what, Scope):
+            if node.what.wrapper is None:
+                return self.flow(node.what, f"{place}.", xs, training)
+            inner = [Value(self.stage, ("of the solver", i)) for i in range(len(node.what.inputs))]
+            result = self.flow(node.what, f"{place}.", inner, training)[0].read()
+            return [xs[0].derived("ode", self.settings(node.what), result)]
+        if node.what.name == "identity":
+            return xs
+        if self.is_module(node, scope):
+            made: Any = Value(self.stage, ("module", place, *[x.read() for x in xs]))
+            self.stage.calls.add(made.number)
+            return [made] if len(node.outputs) == 1 else [made.derived(i) for i in range(len(node.outputs))]
+        call = node.what.function(*[scope.shapes[i] for i in node.inputs])
+        assert call is not None, "what is no module is a function"
+        made = self.functions[self.texts[_text(call, len(xs))]](self.stage.base(), *xs)
+        return list(made) if isinstance(made, (list, tuple)) else [made]
+
+
+def _text(call: Call, count: int) -> str:
+    """Return the call of a function over `xs`, its arguments as they are."""
+    operands = [f"xs[{i}]" for i in range(count)]
+    if call.infix:
+        return call.infix.join(operands)
+    holes = {name: python(leaf.value) for name, leaf in call.holes or ()}
+    target = re.sub(r"\{(\w+)\}", lambda m: operands[int(m[1])] if m[1].isdigit() else holes[m[1]], call.target)
+    if call.holes is not None:
+        return target
+
+    def shown(part: Any) -> str:
+        if isinstance(part, Leaf):
+            return python(part.value)
+        return "[*xs]" if part.index is None else operands[part.index] + part.suffix
+
+    arguments = [shown(part) for part in call.args]
+    arguments += [f"{n}={shown(p)}" for n, p in call.kwargs if not isinstance(p, Leaf) or p.value != p.omit]
+    return f"{target}({', '.join(arguments)})"
+
+
+def _imported(lines: list[str]) -> list[str]:
+    """Return functions with the import of those that archdsl brings along."""
+    names = [name for name in ("crop", "channel_shuffle") if any(f"{name}(" in line for line in lines)]
+    return [*[f"from archdsl.kernels import {name}" for name in names], *lines]
+
+
+def _distinct(scope: Scope, seen: set[int]) -> Iterator[Scope]:
+    if id(scope) in seen:
+        return
+    seen.add(id(scope))
+    yield scope
+    for node in scope.nodes:
+        if isinstance(node.what, Scope):
+            yield from _distinct(node.what, seen)
+
+
+# -------------------------------------------------------------------------------------------------- comparing
+def _modules(root: Module, wanted: Wanted) -> Iterator[str]:
+    """Yield differences between modules, their arguments and how their weights start."""
+    found: dict[str, Module] = {}
+    _named(root, "", found)
+    stage = wanted.stage
+    for path, module in found.items():
+        if module.target == "nn.Identity" and path not in wanted.modules:
+            continue  # a block that does nothing here
+        have = module.target, stage.known(module.target, module.args, module.kwargs)
+        if path not in wanted.modules:
+            yield f"`{path}` is a module that is not in the network"
+        elif have != wanted.modules[path]:
+            yield f"`{path}` is {have}, and should be {wanted.modules[path]}"
+    for path in wanted.modules.keys() - found.keys():
+        yield f"`{path}` is not there"
+    inits = {(path, name): init for path, module in found.items() for name, init in module.inits.items()}
+    for place in inits.keys() | wanted.inits.keys():
+        init = wanted.inits.get(place)
+        if inits.get(place) != (_started(init, stage) if init is not None else None):
+            yield f"`{'.'.join(place)}` starts as {inits.get(place)}, and should start as {init}"
+
+
+def _named(module: Module, path: str, found: dict[str, Module]) -> None:
+    """Give modules their paths, and collect those of PyTorch's own."""
+    module.path = path.removesuffix(".")
+    if module.target:
+        found[module.path] = module
+    for name, child in module.children():
+        _named(child, f"{path}{name}.", found)
+
+
+def _started(init: Any, stage: Stage) -> Any:
+    """Return what an initializer of the text notes on a parameter."""
+    module = stage.base()
+    space = stage.run(f"from torch import nn\ndef start(m):\n    {init.torch('m.weight')}")
+    space["start"](module)
+    return module.inits["weight"]
+
+
+def _flow(root: Module, wanted: Wanted, stage: Stage, training: bool) -> Iterator[str]:
+    """Yield differences between what is computed."""
+    mode = "training" if training else "evaluation"
+    stage.training = training
+    scope = wanted.network.scope
+    inputs = [Value(stage, ("input", number)) for number in range(len(scope.inputs))]
+    stage.calls = set()
+    results = [value and value.read() for value in wanted.flow(scope, "", inputs, training)]
+    asked, stage.calls = stage.calls, set()
+    inputs = [Value(stage, ("input", number)) for number in range(len(scope.inputs))]
+    made = root(*inputs)
+    values = list(made) if isinstance(made, tuple) else [made]
+    if isinstance(made, Value):
+        results = [number for number in results if number is not None]
+    if [value and value.read() for value in values] != results:
+        yield f"in {mode} the results are computed otherwise"
+    elif training and stage.calls != asked:
+        yield "in training other steps run"
