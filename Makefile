@@ -44,6 +44,9 @@ format:  ## format the sources
 fuzz:  ## try 200,000 inputs that nobody would write, in parts: an hour of one core
 	$(PYTHON) -m benchmarks.fuzz
 
+programs:  ## run 2,000 well-formed programs at random in every way there is: half an hour of one core
+	$(PYTHON) -m benchmarks.programs
+
 bench:  ## time `archdsl check` and `sweep` beside the counters that people use
 	$(PYTHON) -m benchmarks.check
 	$(PYTHON) -m benchmarks.sweep
@@ -54,4 +57,4 @@ bench-networks:  ## time `archdsl.optimize` beside eager, torch.fx and inductor
 bench-kernels:  ## time the kernels layer by layer, on a GPU
 	$(PYTHON) -m benchmarks.kernels
 
-.PHONY: help check lint types contracts test slow golden grammar manual format bench bench-networks bench-kernels fuzz
+.PHONY: help check lint types contracts test slow golden grammar manual format bench bench-networks bench-kernels fuzz programs

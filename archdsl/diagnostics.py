@@ -25,11 +25,12 @@ class Note(Record):
 
 
 class Help(Record):
-    """A proposal; with an edit, the mended line is shown."""
+    """A proposal; with an edit, the mended line is shown. `--fix` applies it where it is `sure`: no guess."""
 
     text: str
     span: Span | None = None
     replacement: str = ""
+    sure: bool = True
 
 
 class Diagnostic(Record):

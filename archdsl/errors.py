@@ -106,7 +106,24 @@ def _did_you_mean(span: Span, name: str, candidates: Iterable[str]) -> list[Help
     close = get_close_matches(name, near[:MOST_NAMES], n=1, cutoff=0.6 if len(name) > 2 else 1)
     if not close or (close[0][0] != name[0] and not get_close_matches(name, close, cutoff=0.8)):
         return []  # no suggestion is better than a wrong one
-    return [Help(f"did you mean `{close[0]}`?", span, close[0])]
+    sure = len(name) > 3 and [c for c in alike if is_typo(name, c)] == close
+    return [Help(f"did you mean `{close[0]}`?", span, close[0], sure)]
+
+
+def is_typo(written: str, meant: str) -> bool:
+    """Say whether one letter too much, too few or wrong, or two in the wrong order, lie between two names.
+
+    More is a guess: `matmul` is not `mul`, and `conv1d` not `conv`. So is a digit: `resnet5` may be any of several.
+    """
+    if len(written) > len(meant):
+        written, meant = meant, written
+    at = next((i for i, (a, b) in enumerate(zip(written, meant)) if a != b), len(written))
+    if not meant[at : at + 1].isalpha() or not written[at : at + 1].isalpha() | (len(written) < len(meant)):
+        return False
+    if len(written) < len(meant):
+        return written[at:] == meant[at + 1 :]
+    swapped = written[at + 1 : at + 2] + written[at : at + 1] + written[at + 2 :]
+    return written[at + 1 :] == meant[at + 1 :] or swapped == meant[at:]
 
 
 # -------------------------------------------------------------------------------------------------- E01: the text

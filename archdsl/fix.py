@@ -1,4 +1,7 @@
-"""`archdsl check --fix`: applies the edits that diagnostics propose, where applying one really mends its mistake."""
+"""`archdsl check --fix`: applies the edits that diagnostics are sure of, where one really mends its mistake.
+
+A name that is guessed stays a proposal: `matmul(x, x)` would check as `mul(x, x)`, and mean something else.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def _sure(source: Source, mistakes: list[Diagnostic]) -> Iterator[tuple[Source, 
     known = {(d.code, d.title) for d in mistakes}
     for mistake in mistakes:
         for proposal in mistake.help:
-            if proposal.span is None or proposal.span.source != source:
+            if proposal.span is None or proposal.span.source != source or not proposal.sure:
                 continue
             edited = source.replace(text=_applied(source.text, proposal))
             line = proposal.span.line

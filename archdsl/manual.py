@@ -48,6 +48,7 @@ LIMITS = (
     ("archdsl.survey", "MAX_NODES", "steps of all networks of a file that are checked together, each network 20 more"),
     ("archdsl.emit.module", "MAX_STEPS", "steps in distinct instances of blocks, where it is compiled or loaded"),
     ("archdsl.emit.module", "MAX_LAYERS", "layers of a network that is compiled or loaded"),
+    ("archdsl.report", "MAX_ROWS", "rows of a table of layers"),
     ("archdsl.elaborate", "MAX_SIZE", "height or width of an input"),
     ("archdsl.sizes", "MAX_PERIOD", "the product of strides on one path"),
     ("archdsl.legal", "MAX_PIECES", "ranges of legal sizes, and residues of their pattern"),

@@ -6,6 +6,9 @@ table library: `rich` would add 60 ms to a check that takes 80.
 
 from __future__ import annotations
 
+from itertools import islice
+
+from archdsl import errors
 from archdsl.cost import Costs
 from archdsl.ir import Scope
 from archdsl.legal import accepted, legal_sizes
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from archdsl.legal import Legal
     from archdsl.sizes import Shape
 
+MAX_ROWS = 20_000  # 1 s; published networks have under 1,300
 CONVENTION = "MACs of convolutions and linear layers for one image; FLOPs are twice that"
 
 
@@ -76,9 +80,20 @@ class Report(Record):
     outputs: tuple[tuple[str, Shape, bool], ...]
     params: int
     macs: int
-    rows: tuple[Row, ...]
+    scope: Scope
     legal: tuple[Legal, ...] = ()
     features: tuple[Feature, ...] = ()
+
+    unequal = ("scope",)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of the table, blocks with all that is in them: there may be far more than distinct steps."""
+        found = tuple(islice(_rows(self.scope, Costs(), 0), MAX_ROWS + 1))
+        if len(found) > MAX_ROWS:
+            what = "this network has too many layers for a table"
+            raise errors.limit_exceeded(self.scope.span, what, f"more than {MAX_ROWS:,}", MAX_ROWS)
+        return found
 
     def text(self) -> str:
         """Return the table."""
@@ -123,13 +138,11 @@ class Report(Record):
 def report(network: Network) -> Report:
     """Return the figures of a checked network."""
     scope = network.scope
-    costs = Costs()
-    total = costs.scope(scope)
-    rows = tuple(_rows(scope, costs, 0))
+    total = Costs().scope(scope)
     inputs = tuple((name, scope.shapes[v]) for name, v in zip(scope.input_names, scope.inputs))
     outputs = tuple((o.name, scope.shapes[o.value], o.training) for o in scope.outputs)
     features = tuple(_features(network)) if network.chosen else ()
-    return Report(network.name, inputs, outputs, total.params, total.macs, rows, legal_sizes(network), features)
+    return Report(network.name, inputs, outputs, total.params, total.macs, scope, legal_sizes(network), features)
 
 
 def _features(network: Network) -> Iterator[Feature]:

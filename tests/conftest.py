@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from archdsl.elaborate import Elaborator
+from archdsl.emit import module
+from archdsl.verify import verify
+
 torch.set_num_threads(2 if "PYTEST_XDIST_WORKER" not in os.environ else 1)
 
 SCHEMAS = (
@@ -30,6 +34,22 @@ def torchvision_models():
 
     yield torchvision.models
     del library
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_pass_is_verified():
+    """What elaboration, selection and lowering return is a network of which everything holds that `verify` states."""
+    patch = pytest.MonkeyPatch()
+    elaborated, lowered = Elaborator.network, module.lower
+
+    def network(self, file, name):
+        found = elaborated(self, file, name)
+        return verify(found) if type(self) is Elaborator else found  # others go on behind mistakes
+
+    patch.setattr(Elaborator, "network", network)
+    patch.setattr(module, "lower", lambda given, kernels="none": verify(lowered(given, kernels)))
+    yield
+    patch.undo()
 
 
 @pytest.fixture(autouse=True)

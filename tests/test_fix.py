@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archdsl.cli import main
+from archdsl.errors import is_typo
 from archdsl.fix import diagnose, fixed
 from archdsl.source import Source
 
@@ -25,6 +26,39 @@ NET = "net n:\n    input image: [N, 3, H=64, W=64]\n    "
 def test_misspelled_names_are_mended(wrong, right):
     text, done = fixed(Source("n.arch", NET + wrong + "\n"))
     assert text == NET + right + "\n" and done and diagnose(Source("n.arch", text)) == []
+
+
+GUESSED = ["cat(matmul(x, x), identity)", "conv1d(8, 3)", "softplus", "avg(2)", "maxpool3(2)"]
+
+
+@pytest.mark.parametrize("body", GUESSED)
+def test_a_guess_is_a_proposal(body):
+    """More than a letter off: what is near may check, and mean something else."""
+    text = NET + body + "\n"
+    assert fixed(Source("n.arch", text)) == (text, [])
+
+
+BLOCKS = (
+    "block densenet(c):\n    conv(c, 3)\nblock channel_gate(c):\n    conv(c, 1)\nblock resnet34(c):\n    conv(c, 3)\n"
+)
+
+
+@pytest.mark.parametrize("body", ["dense_layer(8)", "channel_max(8)", "resnet(8)", "resnet3(8)", "resnet35(8)"])
+def test_a_name_of_the_file_is_not_guessed(body):
+    text = BLOCKS + NET + body + "\n"
+    assert fixed(Source("n.arch", text)) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("written", "meant", "typo"),
+    [
+        ("conw", "conv", True), ("cnov", "conv", True), ("convv", "conv", True), ("con", "conv", True), ("conv", "conv", False),
+        ("liner", "linear", True), ("linaer", "linear", True), ("matmul", "mul", False), ("conv1d", "conv", False),
+        ("resnet3", "resnet34", False), ("resnet35", "resnet34", False), ("relu6", "relu", False), ("nconv", "conv", True),
+    ],
+)  # fmt: skip
+def test_what_a_typo_is(written, meant, typo):
+    assert is_typo(written, meant) is is_typo(meant, written) is typo
 
 
 @pytest.mark.parametrize("body", ["add(conv(4, 3), identity)", "zzzz(3)", "conv(8, 99, pad=0)", "conv(8, 3, groups=2)"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from timing import answer_within
 
 from archdsl import elaborate, evaluate, functions, legal, lexer, parse, project, sizes, steps, survey
 from archdsl.cli import main
@@ -55,7 +56,7 @@ CASES = {
 }  # fmt: skip
 OTHERS = {  # each with a test of its own
     ("archdsl.project", "MAX_IMPORTS"), ("archdsl.survey", "MAX_NODES"), ("archdsl.emit.module", "MAX_STEPS"),
-    ("archdsl.emit.module", "MAX_LAYERS"), ("archdsl.legal", "MAX_PIECES"),
+    ("archdsl.emit.module", "MAX_LAYERS"), ("archdsl.legal", "MAX_PIECES"), ("archdsl.report", "MAX_ROWS"),
 }  # fmt: skip
 
 
@@ -119,6 +120,17 @@ def test_layers_of_a_network_that_is_compiled():
     with pytest.raises(CompileError, match="too many modules") as caught:
         emit(compile_text(text + "    relu\n").network)
     assert (caught.value.diagnostic.code, caught.value.diagnostic.primary.span.line) == ("E0212", 5)
+
+
+def test_rows_of_a_table(tmp_path, capsys):
+    """Few distinct steps that occur often: they are counted at once, and only a table would list each."""
+    double = "".join(f"block b{i + 1}:\n    b{i} -> relu -> b{i} -> bn\n" for i in range(20))
+    path = tmp_path / "n.arch"
+    path.write_text(f"block b0:\n    conv(3, 3) -> bn\n{double}{HEAD}    b20\n")
+    assert answer_within(1, lambda: main(["check", str(path)])) == 0
+    for form in (["--shapes"], ["--format", "json"]):
+        assert answer_within(4, lambda form=form: main(["check", *form, str(path)])) == 1
+        assert "too many layers for a table" in "".join(capsys.readouterr())
 
 
 def test_pieces_of_legal_sizes():
