@@ -242,7 +242,11 @@ class Stage:
     def _import(self, name: str, *rest: Any) -> Any:
         if name in ("__future__", "collections", "typing"):
             return builtins.__import__(name, *rest)
-        return self.torch if name.startswith("torch.") or name == "torch" else Space(self.named)
+        if name in ("archdsl", "archdsl.kernels", "torchdiffeq"):
+            return Space(self.named)
+        if name.split(".")[0] != "torch":
+            raise ImportError(f"generated code does not import `{name}`")
+        return self.torch
 
     def named(self, name: str) -> Any:
         """Return the stand-in of a class or function that operators bring along."""
@@ -265,9 +269,9 @@ class Stage:
             return tuple(sorted((name, self.plain(one)) for name, one in value.items()))
         if isinstance(value, slice):
             return ("slice", self.plain(value.start), self.plain(value.stop))
-        value = collapsed(tuple(value) if isinstance(value, list) else value)
-        if isinstance(value, tuple):
-            return tuple(self.plain(one) for one in value)
+        if isinstance(value, (tuple, list)):
+            parts = tuple([self.plain(one) for one in value])
+            return collapsed(parts) if all(type(part) is int for part in parts) else parts
         return ("truth", value) if isinstance(value, bool) else value
 
     def known(self, target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:

@@ -344,7 +344,8 @@ def test_nothing_else_is_opened_or_run(folders):
         "def name(what): return getattr(what, 'co_filename', what)\n"
         "sys.addaudithook(lambda event, args: seen.append((event, str(name(args[0])) if args else '')))\n"
         "main(['check', '--shapes', 'n.arch']); main(['compile', '-o', '-', 'n.arch'])\n"
-        "events = {event for event, name in seen if not name.endswith('module.py.j2')}\n"  # the template of emit
+        # The template of emit, and what is replayed: on stand-ins, without a name of Python that opens anything.
+        "events = {event for event, name in seen if not name.endswith('module.py.j2') and name != '<replayed>'}\n"
         "bad = events & {'exec', 'os.system', 'subprocess.Popen', 'socket.connect', 'os.exec', 'os.fork', 'shutil.rmtree',"
         " 'os.remove', 'os.rename', 'os.mkdir', 'ctypes.dlopen', 'pickle.find_class'}\n"
         "opened = sorted({name for event, name in seen if event == 'open'})\n"

@@ -37,6 +37,7 @@ STRICTER = {
     ("pad", "feature map"): "PyTorch would pad the batch",
     ("dropout2d", "feature map"): "PyTorch falls back to `dropout`, with a warning",
     ("crop", "inside its input"): "slicing cuts a range down to what exists",
+    ("maxpool", "no cell inside"): "PyTorch reads memory behind the map",
     ("crop", "exactly one of"): "two sizes",
     ("upsample", "exactly one of"): "two sizes",
     ("global_avgpool", "feature map"): "PyTorch takes the batch for channels",

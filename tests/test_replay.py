@@ -129,6 +129,14 @@ def test_the_gallery_is_what_it_says(kernels):
         assert replay.differences(lower(network, kernels), emit(network, kernels=kernels)) == [], name
 
 
+@pytest.mark.parametrize(
+    "code", ["import os", "import archdsl.cli", "open('x')", "eval('1')", "__import__('sys')", "from sys import path"]
+)
+def test_what_is_replayed_opens_nothing(code):
+    with pytest.raises((ImportError, NameError)):
+        replay.Stage().run(code)
+
+
 def test_nothing_that_differs_is_handed_over(monkeypatch, tmp_path, capsys):
     def wrong(network, **options):
         emitted = emit(network, **options)

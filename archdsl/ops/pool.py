@@ -104,7 +104,11 @@ class MaxPool(Window):
         return ("out", "indices") if self.indices else ("out",)
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        return self.slide(x, self.ceil, self.dilation)
+        result = self.slide(x, self.ceil, self.dilation)
+        if any(int(x[axis + 2]) < self.inside(axis) for axis in (0, 1)):
+            label = f"the cells are {self.dilation[0]}x{self.dilation[1]} apart, the input is {int(x[2])}x{int(x[3])}"
+            raise ShapeFault("a window has no cell inside its input", label=label, at="dilation")
+        return result
 
     def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
         return (self.shape(*xs),) * len(self.results)
