@@ -17,7 +17,7 @@ from collections import OrderedDict
 
 from archdsl.eager import is_module, is_sequence, needed
 from archdsl.emit import emit
-from archdsl.emit.module import RESERVED
+from archdsl.emit.module import RESERVED, layers
 from archdsl.emit.terms import collapsed, python
 from archdsl.ir import Scope
 from archdsl.lower import BASES, lower
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 NAMES = "getattr isinstance range super tuple int float bool str object __build_class__ NotImplementedError".split()
 VIEWS = ("chunk", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 MOST = 5  # differences that are told
+MAX_LAYERS = 20_000  # 3 s; a larger network is written without: those published have under 1,300
 
 
 class Unfaithful(Exception):
@@ -43,8 +44,13 @@ class Unfaithful(Exception):
 
 
 def faithful(network: Network, *, kernels: str = "none", inference: bool = False) -> Emitted:
-    """Return a network as Python, as `emit` does, or raise `Unfaithful` where that is another network."""
+    """Return a network as Python, as `emit` does, or raise `Unfaithful` where that is another network.
+
+    One of more layers than `MAX_LAYERS` is not replayed.
+    """
     emitted = emit(network, kernels=kernels, inference=inference)
+    if layers(network.scope) > MAX_LAYERS:
+        return emitted
     found = differences(lower(network, kernels), emitted)
     if found:
         first = f"the code of `{network.name}` is not the network that was checked:"
@@ -321,7 +327,7 @@ class Wanted:
         self.modules: dict[str, tuple[str, tuple[Any, ...]]] = {}
         self.inits: dict[tuple[str, str], Any] = {}
         self.texts: dict[str, str] = {}  # calls of functions: the text, and its name
-        self.forms: dict[tuple[int, int], bool] = {}
+        self.sequences: dict[int, bool] = {}
         for scope in _distinct(network.scope, set()):
             for node in scope.nodes:
                 if isinstance(node.what, Op):
@@ -349,10 +355,9 @@ class Wanted:
 
     def is_module(self, node: Node, scope: Scope) -> bool:
         """Say whether a step is a module, in a scope that may be a sequence."""
-        key = (id(scope), id(node))
-        if key not in self.forms:
-            self.forms[key] = is_sequence(scope) or is_module(node, scope)
-        return self.forms[key]
+        if id(scope) not in self.sequences:
+            self.sequences[id(scope)] = is_sequence(scope)
+        return self.sequences[id(scope)] or is_module(node, scope)
 
     def _enter(self, scope: Scope, path: str) -> None:
         """Note the modules of a scope by their paths."""

@@ -70,9 +70,9 @@ def emit(network: ir.Network, *, kernels: str = "none", inference: bool = False)
     for its further function `inference`, which returns the network optimized. The text is deterministic: it depends
     on the network alone, not on paths, times or hash seeds.
     """
-    layers = _layers(network.scope, {})
-    if layers > MAX_LAYERS:
-        raise errors.limit_exceeded(network.scope.span, "this network has too many modules", f"{layers:,}", MAX_LAYERS)
+    count = layers(network.scope)
+    if count > MAX_LAYERS:
+        raise errors.limit_exceeded(network.scope.span, "this network has too many modules", f"{count:,}", MAX_LAYERS)
     writer = Writer(lower(network, kernels))
     return Emitted(writer.text(inference), writer.plans[-1].name)
 
@@ -93,6 +93,11 @@ def lifetimes(network: ir.Network) -> dict[int, dict[int, int | None]]:
             ends[value] = None
         found[scope] = ends
     return found
+
+
+def layers(scope: Scope) -> int:
+    """Count the layers of a network."""
+    return _layers(scope, {})
 
 
 def _layers(scope: Scope, known: dict[int, int]) -> int:
