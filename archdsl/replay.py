@@ -5,8 +5,8 @@
 
 The checked network gives the same two things from the rules of its operators. Every module, argument, function call,
 result and initializer is compared, in evaluation and in training, so a name that is not bound, an argument of another
-instance or an overwritten value never reaches a user. No tensor is made and no torch imported. It takes a little longer
-than writing the code: 5 ms for AlexNet, 90 ms for ResNet-50 and for DenseNet-121.
+instance or an overwritten value never reaches a user. No tensor is made and no torch imported. It takes about
+as long as writing the code: 3 ms for AlexNet, 22 ms for ResNet-50, 94 ms for DenseNet-121.
 """
 
 from __future__ import annotations
