@@ -1,4 +1,4 @@
-"""Memory formats: the kernels take dense tensors, channels_last or contiguous, and keep the format of their input."""
+"""Memory formats: the kernels compute in channels_last; an operator keeps the format of its input, by a copy if need be."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ def format_of(last: bool) -> torch.memory_format:
 def like_format(x: torch.Tensor, shape: Sequence[int], last: bool) -> torch.Tensor:
     """Return an empty tensor of the type and device of x."""
     return torch.empty(tuple(shape), dtype=x.dtype, device=x.device, memory_format=format_of(last))
+
+
+def empty_last(x: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Return an empty tensor in channels_last of the type and device of x."""
+    return like_format(x, shape, True)
 
 
 def dense(x: torch.Tensor, last: bool, *, fresh: bool = False) -> torch.Tensor:

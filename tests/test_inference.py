@@ -338,13 +338,19 @@ def test_what_the_kernels_take(conv, monkeypatch):
     x = image(2, 8, 7, 7).contiguous(memory_format=torch.channels_last)
     residual = torch.ones_like(conv(x))
     monkeypatch.setattr(measured, "TABLE", ())
-    assert layer._triton(x, residual) is None, "nothing has been measured"
+    assert not layer._chooses(x), "nothing has been measured"
     layer = Conv2d(conv)
     layer.act, layer.kernels = "relu6", "all"
-    found = layer._triton(x, residual)
-    assert (found is None) == (conv.groups == 1 and conv.kernel_size == (3, 3))
-    if found is not None:
-        torch.testing.assert_close(found, F.relu6(conv(x) + residual), rtol=1e-5, atol=1e-5)
+    assert layer._chooses(x) == (conv.groups > 1 or conv.kernel_size == (1, 1))
+    if layer._chooses(x):
+        torch.testing.assert_close(layer._triton(x, residual), F.relu6(conv(x) + residual), rtol=1e-5, atol=1e-5)
+
+
+def test_maps_of_few_pixels_go_to_the_library():
+    layer = Conv2d(nn.Conv2d(8, 4, 1))
+    layer.kernels = "all"
+    assert layer._chooses(image(2, 8, 7, 7))
+    assert not layer._chooses(image(2, 8, 1, 1))
 
 
 def test_reordered_weights_follow_the_weights():
@@ -432,7 +438,7 @@ def test_every_net_computes_the_same_on_kernels(name, monkeypatch):
     monkeypatch.setattr(Joined, "forward", lambda layer, *xs: kernel(layer, xs))
     plain = Conv2d.forward
     monkeypatch.setattr(
-        Conv2d, "forward", lambda conv, x, y=None: plain(conv, x, y) if (z := conv._triton(x, y)) is None else z
+        Conv2d, "forward", lambda conv, x, y=None: (conv._triton if conv._chooses(x) else plain.__get__(conv))(x, y)
     )
     agree(model, optimized, small.to(next(model.parameters()).dtype))
 
@@ -444,7 +450,7 @@ def kernel(layer: Joined, xs: tuple[torch.Tensor, ...]) -> torch.Tensor:
 
 def test_nothing_is_joined_without_a_measurement(monkeypatch):
     model, x = filled(Blocks()), image(1, 6, 8, 8)
-    row = measured.Measurement("separable", 3, 1, 10, 4, "float32", 2.0, "a GPU", "a commit")
+    row = measured.Measurement("separable", 3, 1, 10, 10, 4, 1, 32, 2.0, "9.0")
     before = traffic(archdsl.optimize(model, kernels="none").network, x).bytes
     monkeypatch.setattr(measured, "TABLE", ())
     assert not JOINED.keys() & archdsl.optimize(model).fused.keys()

@@ -43,17 +43,17 @@ OPCHECKS = {
         OPS.depthwise_conv2d,
         (leaf(2, 6, 7, 8), leaf(6, 1, 3, 3), None, None, None, *WHERE, "none", 0.0),
     ),
-    "input gradient": lambda: (
-        OPS.depthwise_conv2d_input_grad,
-        (leaf(2, 6, 4, 4), leaf(6, 1, 3, 3), leaf(2, 6, 7, 8, format=LAST), *WHERE),
-    ),
-    "weight gradient": lambda: (
-        OPS.depthwise_conv2d_weight_grad,
-        (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE),
-    ),
     "both gradients": lambda: (
         OPS.depthwise_conv2d_grads,
-        (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE),
+        (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE, [True, True]),
+    ),
+    "the gradient of the input": lambda: (
+        OPS.depthwise_conv2d_grads,
+        (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE, [True, False]),
+    ),
+    "finish": lambda: (
+        OPS.finish_,
+        (torch.randn(2, 6, 3, 4).contiguous(memory_format=LAST), torch.randn(6), torch.randn(2, 6, 3, 4), "silu", 0.0),
     ),
     "shuffle": lambda: (OPS.channel_shuffle, (leaf(2, 6, 3, 4, format=LAST), 2)),
     "pointwise into maps": lambda: (

@@ -52,7 +52,7 @@ def take_convolutions(graph: fx.GraphModule) -> None:
 
 
 def affine(norm: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the scale and shift of a batch norm in evaluation, computed in float64."""
+    """Return the scale and shift of a batch norm in evaluation, computed in float64, in float32 at least."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     mean, variance = norm.running_mean.double(), norm.running_var.double()
@@ -62,7 +62,8 @@ def affine(norm: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
     shift = -mean * scale
     if norm.bias is not None:
         shift = shift + norm.bias.detach().double()
-    return scale.to(norm.running_mean.dtype), shift.to(norm.running_mean.dtype)
+    kind = torch.promote_types(norm.running_mean.dtype, torch.float32)
+    return scale.to(kind), shift.to(kind)
 
 
 def _norm(graph: fx.GraphModule, node: object) -> nn.BatchNorm2d | None:
@@ -97,7 +98,8 @@ def fold_norms_before(graph: fx.GraphModule, notes: Notes) -> None:
         scale, shift = affine(norm)
         if clip is not None:
             scale, shift, low, high = clamped(scale, shift, *clip)
-            name = add(graph, f"clamp_{node.name}", Clamp(low, high))
+            kind = norm.running_mean.dtype  # type: ignore[union-attr]
+            name = add(graph, f"clamp_{node.name}", Clamp(low.to(kind), high.to(kind)))
             with graph.graph.inserting_before(node):
                 made = graph.graph.call_module(name, (node.args[0],))
             replace(last, made)
