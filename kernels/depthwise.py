@@ -10,6 +10,7 @@ loads feeds all output rows that it touches. A 3x3 window then loads an element 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -298,6 +299,7 @@ def channel_block(channels: int, most: int) -> int:
     return next(block for block, count in computed.items() if count <= 1.15 * min(computed.values()))
 
 
+@functools.lru_cache(1024)
 def forward_tile(g: Geometry) -> Tile:
     """Choose the tile of the forward kernel.
 
@@ -320,6 +322,7 @@ def warps_for(elements: int, each: int) -> int:
 MOST_TAPS = 49  # beyond, a thread cannot hold a weight and a sum for each
 
 
+@functools.lru_cache(1024)
 def grads_tile(g: Geometry) -> Tile:
     """Choose the tile of the gradients: a thread keeps a weight and a sum for every tap."""
     taps = g.kernel[0] * g.kernel[1]
@@ -411,8 +414,8 @@ def _forward(x, weight, scale, shift, residual, stride, padding, dilation, act, 
     if runs(x, weight, residual, image=g.channels * g.out[0] * g.out[1]):
         residual = None if residual is None else dense(residual, True)
         y = launch_fwd(dense(x, True), weight, scale, shift, residual, g, act, slope)
-    else:
-        y = reference(x, weight, scale, shift, residual, stride, padding, dilation, act, slope)
+        return y if last else dense(y, last, fresh=True)
+    y = reference(x, weight, scale, shift, residual, stride, padding, dilation, act, slope)
     return dense(y, last, fresh=True)
 
 

@@ -267,8 +267,8 @@ def _forward(
         residual = None if residual is None else dense(residual, True)
         gate = None if gate is None else gate.contiguous()
         y = launch(x, weight, scale, shift, residual, *inside, gate, channels, stride, act, act_in, slope)
-    else:
-        y = reference(x, weight, scale, shift, residual, *inside, gate, channels, stride, act, act_in, slope)
+        return y if last else dense(y, last, fresh=True)
+    y = reference(x, weight, scale, shift, residual, *inside, gate, channels, stride, act, act_in, slope)
     return dense(y, last, fresh=True)
 
 

@@ -14,6 +14,7 @@ for up to 128 output channels, where nothing is computed twice.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -169,6 +170,7 @@ class Tile(NamedTuple):
     stages: int = 2
 
 
+@functools.lru_cache(1024)
 def tile_for(g: Geometry, out: int, half: bool = True) -> Tile:
     """Choose the tile: 16 lanes a warp, for the tensor cores would have more warps compute each lane anew.
 
@@ -232,8 +234,8 @@ def _forward(
     if runs(x, taps, weight, residual, image=weight.shape[0] * g.out[0] * g.out[1]):
         residual = None if residual is None else dense(residual, True)
         y = launch(dense(x, True), taps, weight, *tensors, residual, g, act, act_out, slope)
-    else:
-        y = reference(x, taps, weight, *tensors, residual, stride, padding, dilation, act, act_out, slope)
+        return y if last else dense(y, last, fresh=True)
+    y = reference(x, taps, weight, *tensors, residual, stride, padding, dilation, act, act_out, slope)
     return dense(y, last, fresh=True)
 
 
