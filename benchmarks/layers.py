@@ -89,10 +89,15 @@ def gradients_of(layers: list[Layer]) -> list[Layer]:
 
 # -------------------------------------------------------------------------------------------------- one layer
 class Case:
-    """The tensors of a layer for a batch, and the ways to compute it; `copies` inputs, to rotate through."""
+    """The tensors of a layer for a batch, and the ways to compute it; `copies` inputs, to rotate through.
 
-    def __init__(self, layer: Layer, batch: int, dtype: torch.dtype, device: str, copies: int = 1) -> None:
-        self.layer, self.batch, self.dtype, self.device = layer, batch, dtype, device
+    Without `filled` maps are memory that nobody touches, for launches that start nothing.
+    """
+
+    def __init__(
+        self, layer: Layer, batch: int, dtype: torch.dtype, device: str, copies: int = 1, filled: bool = True
+    ) -> None:
+        self.layer, self.batch, self.dtype, self.device, self.filled = layer, batch, dtype, device, filled
         depth, out, k = layer.depth, layer.channels, layer.kernel
         self.shape = (batch, depth, layer.size, layer.size)
         self.result = (batch, out, layer.out, layer.out)
@@ -102,7 +107,8 @@ class Case:
             self.taps = self.taps.to(dtype).permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)
         dense = layer.operation in ("pointwise", "separable")
         self.weight = self.random(out, depth, 1, 1, scale=depth**-0.5).to(dtype) if dense else None
-        self.shift, self.shift_out = self.random(depth if self.taps is not None else out), self.random(out)
+        self.shift = self.random(depth if self.taps is not None else out).to(dtype)
+        self.shift_out = self.random(out).to(dtype)
         second = layer.residual or layer.operation == "gradients"
         self.other = self.map(self.result) if second else None  # a residual, or dy
         self.where = ((layer.stride,) * 2, (layer.kernel // 2,) * 2, (1, 1))
@@ -112,7 +118,7 @@ class Case:
 
     def map(self, shape: tuple[int, ...]) -> torch.Tensor:
         x = torch.empty(shape, dtype=self.dtype, device=self.device, memory_format=LAST)
-        return x.normal_()
+        return x.normal_() if self.filled else x
 
     @property
     def bytes(self) -> int:
@@ -187,11 +193,13 @@ class Case:
 
     def exact(self) -> list[torch.Tensor]:
         """Return the results in float32, from the first input."""
-        half = (self.taps, self.weight, self.other, self.dtype)
-        self.taps, self.weight, self.other = (None if t is None else t.float() for t in half[:3])
+        names = ("taps", "weight", "other", "shift", "shift_out", "dtype")
+        half = {name: getattr(self, name) for name in names}
+        for name, value in half.items():
+            setattr(self, name, value.float() if isinstance(value, torch.Tensor) else None)
         self.dtype = torch.float32
         found = self.eager(self.xs[0].float())
-        self.taps, self.weight, self.other, self.dtype = half
+        self.__dict__.update(half)
         return [found] if isinstance(found, torch.Tensor) else list(found)
 
 

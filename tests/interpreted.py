@@ -1,10 +1,13 @@
-"""The Triton kernels on CPU tensors, in Triton's interpreter, against float64: run by `test_kernels_interpreted.py`.
+"""The Triton kernels against float64: on CPU tensors in Triton's interpreter, run by `test_kernels_interpreted.py`, and,
+with ARCHDSL_DEVICE=cuda, on a GPU, run by `benchmarks.gpu`.
 
 The interpreter is chosen before Triton is imported, for a whole process, so these tests have a process of their own.
 Outputs are filled with NaN first: an element that no program writes shows.
 """
 
 from __future__ import annotations
+
+import os
 
 import pytest
 import torch
@@ -21,19 +24,21 @@ from archdsl.kernels import (
     separable_conv2d,
     shuffle,
 )
-from archdsl.kernels.available import interpreted
+from archdsl.kernels.available import interpreted, runs
 from archdsl.kernels.epilogue import ACTIVATIONS
 from archdsl.kernels.layout import empty_last, is_last
 
 # The interpreter truncates to bf16 where a GPU rounds: one step, 2**-7, instead of half of one.
 TOLERANCE = {torch.float32: 1e-6, torch.float16: 2**-10, torch.bfloat16: 2**-7}
+DEVICE = os.environ.get("ARCHDSL_DEVICE", "cpu")
+torch.set_default_device(DEVICE)
 LAST = torch.channels_last
 FORMATS = (torch.contiguous_format, LAST)
 ONE, TWO = (1, 1), (2, 2)
 
 
 def random(*shape: int, dtype=torch.float32, format=torch.contiguous_format) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(sum(shape))
+    generator = torch.Generator(DEVICE).manual_seed(sum(shape))
     return torch.randn(shape, generator=generator).to(dtype).contiguous(memory_format=format)
 
 
@@ -44,8 +49,9 @@ def close(found: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype, terms
     assert worst <= TOLERANCE[dtype] * terms * max(1.0, expected.abs().max() if found.numel() else 0.0)
 
 
-def test_this_process_interprets():
-    assert interpreted()
+def test_this_process_runs_the_kernels():
+    assert interpreted() == (DEVICE == "cpu")
+    assert runs(torch.ones(1))
 
 
 # batch, channels, multiplier, height, width, kernel, stride, padding, dilation
@@ -231,7 +237,7 @@ def check_pointwise(parts, format, dtype, terms: int = 2) -> None:
     if "gate" in parts:
         given["gate"] = random(2, depth, dtype=dtype)
     if "channels" in parts:
-        given["channels"] = torch.randperm(20, generator=torch.Generator().manual_seed(0))[:depth]
+        given["channels"] = torch.randperm(20, generator=torch.Generator(DEVICE).manual_seed(0))[:depth]
     x, weight = random(2, 20, 7, 6, dtype=dtype, format=format), random(35, depth, 1, 1, dtype=dtype) / depth**0.5
     exact = {k: v.double() if v.is_floating_point() else v for k, v in given.items()}
     expected = pointwise.reference(x.double(), weight.double(), **exact, stride=TWO, act="relu6", act_in="relu")
@@ -255,7 +261,7 @@ def test_pointwise_without_images():
 
 def test_pointwise_into_maps():
     x, weight, shift = random(2, 20, 4, 3, format=torch.channels_last), random(35, 20, 1, 1), random(35)
-    order = torch.randperm(35, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(35, generator=torch.Generator(DEVICE).manual_seed(0))
     mine = order < 12  # the first map has 12 channels, the second 23
     places = torch.stack([torch.where(mine, 0, 12), torch.where(mine, 12, 23), torch.where(mine, order, order - 12)])
     buffer = torch.full((35 * 24,), torch.nan)

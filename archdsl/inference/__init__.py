@@ -4,6 +4,7 @@ trace     a module as a graph of calls
 fold      norms into weights, activations and additions into the pass of a convolution
 channels  concatenations, splits and shuffles as the order of channels
 scatter   what has to be gathered is written where it is read
+widen     channels in whole vectors
 before    what computes the input of a 1x1 convolution, in its pass
 layers    what the optimized network consists of
 replay    a run on a GPU as one CUDA graph
@@ -30,6 +31,7 @@ from archdsl.inference.replay import Replays
 from archdsl.inference.scatter import scatter
 from archdsl.inference.trace import add, trace
 from archdsl.inference.traffic import Traffic, traffic
+from archdsl.inference.widen import widen
 from archdsl.measured import known
 
 
@@ -129,6 +131,8 @@ def _optimized(model: nn.Module, kernels: str) -> tuple[fx.GraphModule, Notes]:
         scatter(graph, fused)
     if kernels != "none":
         join(graph, fused, kernels)
+    if kernels == "all" or (kernels == "auto" and known("scatter")):
+        widen(graph, fused)
     overwrite(graph, fused)
     _finish(graph, kernels, {t.data_ptr() for t in chain(model.parameters(), model.buffers())})
     return graph, fused

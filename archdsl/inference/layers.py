@@ -92,6 +92,13 @@ class Conv2d(nn.Module):
         if outputs is not None:
             self.weight, self.bias = self.weight[outputs], self.bias[outputs]
 
+    def widen(self, inputs: int = 0, outputs: int = 0) -> None:
+        """Take further input channels, or leave further output channels, with weights of zero."""
+        groups = outputs if self.depthwise and outputs else 0
+        self.weight = F.pad(self.weight, (0, 0, 0, 0, 0, inputs, 0, outputs))
+        self.bias = F.pad(self.bias, (0, outputs))
+        self.groups += groups
+
     def own(self, others: set[int]) -> None:
         """Round the weights, and make those that are still tensors of the model, by their addresses, this layer's own.
 
@@ -359,7 +366,7 @@ class Append(nn.Module):
 
 
 class Maps(nn.Module):
-    """Memory for maps [N, width, H, W] behind each other, of the size of x."""
+    """Memory for maps [N, width, H, W] behind each other, of the height and width of x."""
 
     def __init__(self, widths: list[int]) -> None:
         super().__init__()

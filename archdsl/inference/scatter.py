@@ -12,6 +12,7 @@ from torch import fx
 from archdsl.inference.fold import Notes, convolution
 from archdsl.inference.layers import Gather, Maps, Scatter, Take
 from archdsl.inference.trace import add, module
+from archdsl.inference.widen import extend, extends, spare
 
 
 def scatter(graph: fx.GraphModule, notes: Notes) -> None:
@@ -67,8 +68,14 @@ def _rewrite(graph: fx.GraphModule, gathers: list[fx.Node]) -> None:
     order = {node: number for number, node in enumerate(graph.graph.nodes)}
     sources = sorted(_sources(set(gathers)), key=order.__getitem__)
     layers = [layer for layer in (_gather(graph, gather) for gather in gathers) if layer is not None]
-    widths = [sum(stop - start for _, start, stop in layer.pieces) for layer in layers]
+    read = [sum(stop - start for _, start, stop in layer.pieces) for layer in layers]
+    more = [spare(width) if extends(graph, gather) else 0 for gather, width in zip(gathers, read)]
+    widths = [width + rest for width, rest in zip(read, more)]
     places = _places(gathers, layers, widths)
+    for number, gather in enumerate(gathers):
+        if more[number]:
+            _fill(graph, gathers, number, places, widths, more[number])
+            extend(graph, gather, more[number])
     ends = {gather: max(gather.args, key=order.__getitem__) for gather in gathers}
     size = sources[0].args[0]  # a map of the height and width of all of these
     with graph.graph.inserting_before(sources[0]):
@@ -90,6 +97,23 @@ def _rewrite(graph: fx.GraphModule, gathers: list[fx.Node]) -> None:
             graph.graph.erase_node(gather)
     for source in reversed(sources):
         graph.graph.erase_node(source)
+
+
+def _fill(
+    graph: fx.GraphModule,
+    gathers: list[fx.Node],
+    number: int,
+    places: dict[tuple[fx.Node, int], tuple[int, int, int]],
+    widths: list[int],
+    more: int,
+) -> None:
+    """Let the first convolution that writes a map write the channels that only widen it, too."""
+    source = gathers[number].args[0]
+    conv = convolution(graph, source)
+    assert conv is not None
+    for slot in range(widths[number] - more, widths[number]):
+        places[source, conv.weight.shape[0]] = (sum(widths[:number]), widths[number], slot)
+        conv.widen(outputs=1)
 
 
 def _places(

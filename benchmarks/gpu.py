@@ -1,0 +1,604 @@
+"""Everything that is measured on a GPU, in one command that fits a few minutes and loses nothing.
+
+    python -m benchmarks.gpu --out results --seconds 460      # all stages, as far as the time goes
+    python -m benchmarks.gpu --stages machine networks        # some
+    python -m benchmarks.gpu --device cpu --tiny              # a rehearsal: TRITON_INTERPRET=1, small sizes
+    python -m benchmarks.gpu --compile                        # only fill Triton's cache, which needs no GPU
+
+machine     versions, the bandwidth of a copy, the speed of a product: the two ceilings
+compile     kernels that Triton's cache does not have, in several processes
+correct     the kernels' tests on the GPU, and networks against float32
+layers      every layer of networks by itself: PyTorch's steps, cuDNN with one pass behind it, our kernel, its tiles
+networks    whole networks: eager, fused by torch.fx, optimized; also as CUDA graphs, of many images and of one
+training    a step of training
+autotune    torch.compile, max-autotune with frozen weights, as a peer of the networks
+inductor    torch.compile as a peer of the step of training
+
+Everything runs under `no_grad`, in one process. A result is a line of `gpu.jsonl`, written at once; what fails is a line,
+too, and ends nothing; a way whose result is wrong has no speed. Each stage has a deadline. The summary comes last, also
+where the process is told to end. Random data; inputs and results rotate through more memory than the cache holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.fx.experimental import optimization
+
+import archdsl
+from benchmarks.layers import LAST, Case, Layer, default_tile, gradients_of, layers_of, tiles
+from benchmarks.measure import L2, ROOT, Wrong, about, check
+
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+NETWORK = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
+ATTEMPTS = 7  # replays of a graph, of which the median counts
+
+
+class Setting(NamedTuple):
+    """What is measured, and how large."""
+
+    device: str
+    dtype: torch.dtype
+    batches: tuple[int, ...]
+    size: int
+    networks: tuple[str, ...]
+    tuned: tuple[str, ...]  # networks whose layers' tiles are tried
+    training: int  # images of a step of training
+    peers: tuple[str, ...]  # networks that are compiled with max-autotune
+    few: int | None = None  # layers of each operation and tiles of each layer, in a rehearsal
+
+    @property
+    def cuda(self) -> bool:
+        return self.device == "cuda"
+
+
+FULL = Setting(
+    "cuda", torch.bfloat16, (256, 1), 224, ("mobilenet_v2", "shufflenet_v2_x1_0", "resnet50"),
+    ("mobilenet_v2", "shufflenet_v2_x1_0"), 128, ("mobilenet_v2",),
+)  # fmt: skip
+SMALL = str(ROOT / "benchmarks" / "tiny.arch")
+TINY = Setting("cpu", torch.float32, (2,), 32, (SMALL,), (SMALL,), 1, (), few=1)
+
+
+class Session:
+    """Where results go, and how much time is left."""
+
+    def __init__(self, out: Path, seconds: float, setting: Setting) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        self.file = (out / "gpu.jsonl").open("a")
+        self.out, self.setting = out, setting
+        self.end = time.monotonic() + seconds
+        self.until = self.end
+        self.lines: list[str] = []
+        self.results: list[dict[str, Any]] = []
+        self.bandwidth = 3e12 if setting.cuda else 1e10
+
+    def record(self, kind: str, **values: Any) -> None:
+        """Write one result at once."""
+        result = {"kind": kind, **values}
+        self.results.append(result)
+        self.file.write(json.dumps(result) + "\n")
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    def say(self, line: str) -> None:
+        """Keep a line for the summary, and print it now."""
+        self.lines.append(line)
+        print(line, flush=True)
+
+    @property
+    def over(self) -> bool:
+        """Whether the stage has had its time."""
+        return time.monotonic() > self.until
+
+    def failed(self, what: str, problem: BaseException) -> None:
+        """Record what went wrong, and go on."""
+        where = traceback.format_exception(problem)[-6:]
+        self.record("failure", what=what, problem=f"{type(problem).__name__}: {problem}"[:600], trace="".join(where)[-1500:])
+        self.say(f"FAILED {what}: {type(problem).__name__}: {str(problem)[:160]}")
+
+    def run(self, name: str, seconds: float, stage: Callable[[Session], None]) -> None:
+        """Run a stage until its deadline."""
+        start = time.monotonic()
+        self.until = min(self.end, start + seconds)
+        if start > self.end:
+            self.say(f"-- {name}: no time left")
+            return
+        try:
+            stage(self)
+        except Exception as problem:
+            self.failed(name, problem)
+        self.say(f"-- {name}: {time.monotonic() - start:.0f} s")
+
+
+# -------------------------------------------------------------------------------------------------- time
+def timed(run: Callable[[torch.Tensor], Any], xs: list[torch.Tensor], cuda: bool, bytes_: int = 0) -> float:
+    """Return the seconds of one call, the median of several; on a GPU calls are recorded as a CUDA graph.
+
+    Results stay until the end: memory that is used again at once would still be in the cache.
+    """
+    run(xs[0])
+    if not cuda:
+        return statistics.median(_clocked(lambda: run(xs[0])) for _ in range(2))
+    calls = max(2, min(24, int(2e9 / max(1, bytes_))))
+    run(xs[-1])
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        kept = [run(xs[number % len(xs)]) for number in range(calls)]
+    found = statistics.median(events(graph.replay, ATTEMPTS)) / calls
+    del kept
+    return found
+
+
+def _clocked(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def events(run: Callable[[], Any], attempts: int, warm: int = 2) -> list[float]:
+    """Return the seconds of several runs by the clock of the GPU."""
+    found = []
+    for attempt in range(attempts + warm):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run()
+        end.record()
+        end.synchronize()
+        if attempt >= warm:
+            found.append(start.elapsed_time(end) / 1e3)
+    return found
+
+
+def graphed(run: Callable[[torch.Tensor], Any], x: torch.Tensor) -> Callable[[torch.Tensor], Any]:
+    """Return a run as a CUDA graph; inputs are copied to where it reads."""
+    memory = x.clone()
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            run(memory)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = run(memory)
+
+    def replay(other: torch.Tensor) -> Any:
+        memory.copy_(other)
+        graph.replay()
+        return result
+
+    return replay
+
+
+# -------------------------------------------------------------------------------------------------- stages
+def machine(session: Session) -> None:
+    """Describe the machine, and measure what it can do at most."""
+    setting = session.setting
+    session.record("machine", **about(setting.device))
+    if not setting.cuda:
+        return
+    x = torch.empty(1 << 29, dtype=torch.bfloat16, device="cuda").normal_()
+    y = torch.empty_like(x)
+    copied = statistics.median(events(lambda: y.copy_(x), 10))
+    session.bandwidth = 2 * x.numel() * 2 / copied
+    a, b = (torch.randn(8192, 8192, dtype=torch.bfloat16, device="cuda") for _ in range(2))
+    product = 2 * 8192**3 / statistics.median(events(lambda: a @ b, 5))
+    session.record("ceilings", bandwidth=session.bandwidth, product=product)
+    session.say(f"{torch.cuda.get_device_name()}: copy {session.bandwidth / 1e12:.2f} TB/s, product {product / 1e12:.0f} T")
+
+
+def wanted(setting: Setting) -> list[tuple[Layer, int, Any]]:
+    """Return what the stage of layers launches: layer, batch, tile."""
+    found = []
+    for name in dict.fromkeys(setting.tuned + setting.networks):
+        for layer in chosen_layers(name, setting):
+            chosen = tiles(layer)[: setting.few] if name in setting.tuned else [default_tile(layer)]
+            batch = setting.training if layer.operation == "gradients" else setting.batches[0]
+            found += [(layer, batch, tile) for tile in chosen]
+    return list(dict.fromkeys(found))
+
+
+def chosen_layers(name: str, setting: Setting) -> list[Layer]:
+    """Return the layers of a network and the gradients of the depthwise ones; a few of each, the last, in a rehearsal."""
+    found = layers_of(name, setting.size)
+    found += gradients_of(found)
+    if setting.few is None:
+        return found
+    kinds = dict.fromkeys(layer.operation for layer in found)
+    return [layer for kind in kinds for layer in [one for one in found if one.operation == kind][-setting.few :]]
+
+
+def compile_one(job: tuple[Layer, int, Any, torch.dtype]) -> str:
+    """Compile a kernel of a layer into Triton's cache, without a GPU; returns what went wrong, or nothing."""
+    from benchmarks.dry import dry
+
+    layer, batch, tile, dtype = job
+    torch.set_num_threads(1)
+    try:
+        with dry(), torch.no_grad():
+            case = Case(layer, batch, dtype, "cpu", filled=False)
+            case.kernel(case.xs[0], tile)
+    except Exception as problem:
+        return f"{layer} {tile}: {type(problem).__name__}: {str(problem)[:200]}"
+    return ""
+
+
+def compile_all(session: Session, processes: int | None = None) -> None:
+    """Compile everything that the stage of layers launches."""
+    setting = session.setting
+    jobs = [(*job, setting.dtype) for job in wanted(setting)]
+    jobs = jobs[:2] if setting.device == "cpu" and processes is None else jobs  # a rehearsal
+    count = processes or min(len(jobs), max(1, (os.cpu_count() or 2) - 1))
+    interpreted = os.environ.pop("TRITON_INTERPRET", None)  # what the processes would inherit
+    try:
+        with ProcessPoolExecutor(count, get_context("spawn")) as pool:
+            problems = [problem for problem in pool.map(compile_one, jobs, chunksize=4) if problem]
+    finally:
+        os.environ.update({} if interpreted is None else {"TRITON_INTERPRET": interpreted})
+    session.record("compiled", kernels=len(jobs), problems=problems)
+    session.say(f"{len(jobs)} kernels compiled, {len(problems)} not {problems[:2]}")
+
+
+def correct(session: Session) -> None:
+    """Run the kernels' tests on the GPU, and networks against float32."""
+    setting = session.setting
+    if setting.cuda:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "12", "interpreted.py"]
+        command += ["-o", "addopts=", "-o", "filterwarnings=default"]
+        environment = os.environ | {"ARCHDSL_DEVICE": "cuda", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            command, cwd=ROOT / "tests", env=environment, capture_output=True, text=True, timeout=150
+        )
+        (session.out / "correct.txt").write_text(done.stdout[-200_000:] + done.stderr[-20_000:])
+        failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+        last = (done.stdout.strip().splitlines() or [done.stderr[-300:]])[-1]
+        session.record("tests", returncode=done.returncode, failed=failed, last=last)
+        session.say(f"tests of the kernels: {last} {failed[:6]}")
+    for name in setting.networks + (("densenet121", "efficientnet_b0", "shufflenet_v1_g3") if setting.cuda else ()):
+        for kernels in ("none", "auto", "all"):
+            if session.over:
+                return
+            try:
+                session.record("correct", network=name, kernels=kernels, errors=network_errors(name, kernels, setting))
+            except Exception as problem:
+                session.failed(f"{name} on a GPU, kernels={kernels!r}", problem)
+
+
+def network_errors(name: str, kernels: str, setting: Setting) -> list[float]:
+    """Return the errors of an optimized network in three calls, the last ones replays of a graph; raises `Wrong`."""
+    model = network(name).to(setting.device)
+    x = torch.randn(4 if setting.cuda else 1, 3, setting.size, setting.size, device=setting.device)
+    expected = model(x)
+    fast = archdsl.optimize(model.to(setting.dtype), kernels=kernels)
+    x = x.to(setting.dtype)
+    found = [fast(y) for y in (x, x, -x, x)]
+    errors = [check(y, expected, NETWORK[setting.dtype], f"{name}, {kernels}") for y in (found[0], found[1], found[3])]
+    if setting.cuda and not torch.equal(found[1], found[3]):
+        raise Wrong(f"{name}, {kernels}: two replays differ")
+    return errors
+
+
+def network(name: str) -> nn.Module:
+    """Load a network with statistics that are not those of a fresh one."""
+    torch.manual_seed(0)
+    model = archdsl.load(name)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return model.eval()
+
+
+def layers(session: Session) -> None:
+    """Measure every layer by itself, for many images and for one."""
+    setting = session.setting
+    done: set[tuple[Layer, int]] = set()
+    for batch in setting.batches:
+        for name in dict.fromkeys(setting.tuned + setting.networks):
+            for layer in chosen_layers(name, setting):
+                images = min(batch, setting.training) if layer.operation == "gradients" else batch
+                if session.over:
+                    return
+                if (layer, images) in done or (layer.operation == "gradients" and batch == 1):
+                    continue
+                done.add((layer, images))
+                tried = tiles(layer)[: setting.few] if name in setting.tuned and batch > 1 else []
+                try:
+                    measure(session, layer, images, tried)
+                except Exception as problem:
+                    session.failed(f"{layer}, batch {images}", problem)
+
+
+def measure(session: Session, layer: Layer, batch: int, tried: Sequence[Any]) -> None:
+    """Measure the ways of one layer."""
+    setting = session.setting
+    small = Case(layer, min(batch, 4), setting.dtype, setting.device)
+    case = Case(layer, batch, setting.dtype, setting.device)
+    if setting.cuda and batch > 1:  # one image is read where the layer before has left it, in the cache
+        each = max(1, case.xs[0].nbytes)
+        case.xs += [case.map(case.shape) for _ in range(max(1, min(16, L2 // each)) - 1 or 1)]
+    exact = small.exact()
+    ways: dict[str, Any] = {"eager": case.eager, "library": case.library, "ours": case.kernel}
+    if layer.operation == "separable":
+        ways["two kernels"] = case.two
+    times, wrong = {}, []
+    for way, run in ways.items():
+        same = getattr(small, run.__name__)
+        times[way] = _speed(session, same, run, case, exact, f"{layer}, {way}", wrong)
+    shapes = {}
+    for tile in tried:
+        if session.over:
+            break
+
+        def same(x: torch.Tensor, tile: Any = tile) -> Any:
+            y = torch.full(_first(small).shape, torch.nan, dtype=x.dtype, device=x.device)
+            return small.kernel(x, tile, y.contiguous(memory_format=LAST))
+
+        seconds = _speed(
+            session, same, lambda x, tile=tile: case.kernel(x, tile), case, exact, f"{layer}, {tile}", wrong
+        )
+        shapes[str(list(tile))] = seconds
+    session.record(
+        "layer", layer=list(layer), batch=batch, bytes=case.bytes, floor=case.bytes / session.bandwidth * 1e6,
+        microseconds={way: seconds and round(seconds * 1e6, 2) for way, seconds in times.items()},
+        tiles={tile: seconds and round(seconds * 1e6, 2) for tile, seconds in shapes.items()}, wrong=wrong,
+    )  # fmt: skip
+
+
+def _first(case: Case) -> torch.Tensor:
+    """Return a tensor of the shape of what a kernel writes: the result, or the gradient of the input."""
+    shape = case.shape if case.layer.operation == "gradients" else case.result
+    return torch.empty(shape, device="meta")
+
+
+def _speed(
+    session: Session, same: Any, run: Any, case: Case, exact: list[torch.Tensor], what: str, wrong: list[str]
+) -> float | None:
+    """Return the seconds of a way, or None where it is wrong or cannot run: that drops nothing but itself."""
+    try:
+        first = same.__self__.xs[0] if hasattr(same, "__self__") else same.__closure__[0].cell_contents.xs[0]
+        found = same(first)
+        for y, expected in zip([found] if isinstance(found, torch.Tensor) else found, exact):
+            check(y, expected, TOLERANCE[case.dtype], what)
+        return timed(run, case.xs, session.setting.cuda, case.bytes)
+    except Exception as problem:
+        wrong.append(f"{what}: {type(problem).__name__}: {str(problem)[:200]}")
+        session.say(f"   {wrong[-1][:200]}")
+        return None
+
+
+def ways_of(model: nn.Module, x: torch.Tensor, setting: Setting) -> dict[str, Callable[[], Callable[..., Any]]]:
+    """Return how each way prepares a network, which must be its own copy in channels_last."""
+
+    def own() -> nn.Module:
+        return copy.deepcopy(model).to(memory_format=LAST)
+
+    found: dict[str, Callable[[], Callable[..., Any]]] = {
+        "eager": own,
+        "fx": lambda: optimization.fuse(own()),
+        "none": lambda: archdsl.optimize(model, kernels="none"),
+        "auto": lambda: archdsl.optimize(model),
+        "all": lambda: archdsl.optimize(model, kernels="all"),
+    }
+    if setting.cuda:
+        found["eager, graph"] = lambda: graphed(own(), x)
+        found["fx, graph"] = lambda: graphed(optimization.fuse(own()), x)
+        found["all, no graph"] = lambda: archdsl.optimize(model, kernels="all", cuda_graphs=False)
+    return found
+
+
+def networks(session: Session) -> None:
+    """Measure whole networks."""
+    for batch in session.setting.batches:
+        for name in session.setting.networks:
+            if session.over:
+                return
+            try:
+                compare(session, name, batch, ways_of)
+            except Exception as problem:
+                session.failed(f"{name}, batch {batch}", problem)
+
+
+def autotune(session: Session) -> None:
+    """Measure whole networks as torch.compile makes them at its best."""
+    torch.backends.cudnn.benchmark = True
+
+    def best(model: nn.Module, x: torch.Tensor, setting: Setting) -> dict[str, Any]:
+        def made() -> Callable[..., Any]:
+            torch._dynamo.reset()
+            torch._inductor.config.freezing = True
+            return torch.compile(copy.deepcopy(model).to(memory_format=LAST), mode="max-autotune")
+
+        return {"max-autotune, frozen": made}
+
+    for name in session.setting.peers:
+        for batch in session.setting.batches:
+            if session.over:
+                return
+            try:
+                compare(session, name, batch, best)
+            except Exception as problem:
+                session.failed(f"max-autotune of {name}, batch {batch}", problem)
+
+
+def compare(session: Session, name: str, batch: int, ways: Callable[..., Any]) -> None:
+    """Measure the ways of one network in turns."""
+    setting = session.setting
+    model = network(name).to(setting.device)
+    shape = (batch, 3, setting.size, setting.size)
+    images = [torch.randn(shape, device=setting.device) for _ in range(2)]
+    expected = model(images[0])
+    model = model.to(setting.dtype)
+    xs = [image.to(setting.dtype).contiguous(memory_format=LAST) for image in images]
+    runs, seconds, errors = {}, {}, {}
+    for way, make in ways(model, xs[0], setting).items():
+        try:
+            start = time.perf_counter()
+            run = make()
+            for number in (1, 0, 1, 0):  # compiles, chooses, records, replays
+                y = run(xs[number])
+            errors[way] = check(y, expected, NETWORK[setting.dtype], f"{name}, {way}")
+            seconds[way] = time.perf_counter() - start
+            runs[way] = run
+        except Exception as problem:
+            session.failed(f"{name}, batch {batch}, {way}", problem)
+    samples: dict[str, list[float]] = {way: [] for way in runs}
+    for number in range(12 if setting.cuda else 1):
+        for way, run in runs.items():
+            x = xs[number % 2]
+            once = (lambda run=run, x=x: run(x))
+            samples[way] += events(once, 1, warm=0) if setting.cuda else [_clocked(once)]
+    times = {way: statistics.median(found) for way, found in samples.items()}
+    session.record(
+        "network", network=name, batch=batch, dtype=str(setting.dtype), milliseconds={w: t * 1e3 for w, t in times.items()},
+        preparation=seconds, errors=errors,
+    )  # fmt: skip
+    session.say(f"{name} x{batch}, img/s: " + ", ".join(f"{way} {batch / t:.0f}" for way, t in times.items()))
+    if "all, no graph" in runs:
+        profile(session, f"{name} x{batch}", runs["all, no graph"], xs[0])
+
+
+def profile(session: Session, what: str, run: Callable[..., Any], x: torch.Tensor) -> None:
+    """Record which kernels a network starts, in order, and how long each takes."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    try:
+        with profiler(activities=[ProfilerActivity.CUDA]) as found:
+            run(x)
+            torch.cuda.synchronize()
+        kernels = [(e.name[:60], round(e.device_time, 1)) for e in found.events() if e.device_time > 0]
+        session.record("profile", what=what, kernels=kernels, total=sum(time for _, time in kernels))
+    except Exception as problem:
+        session.failed(f"profile of {what}", problem)
+
+
+def training(session: Session, compile: bool = False) -> None:
+    """Measure a step of training of the first network, forward and backward, under autocast."""
+    setting = session.setting
+    name, batch = setting.networks[0], setting.training
+    x = torch.randn(batch, 3, setting.size, setting.size, device=setting.device).contiguous(memory_format=LAST)
+    target = torch.randint(1000, (batch,), device=setting.device)
+    state = network(name).state_dict()
+    runs: dict[str, Callable[[], torch.Tensor]] = {}
+    with torch.enable_grad():
+        for way in ("none", "all") if compile else ("none", "auto", "all"):
+            model = archdsl.load(name, kernels=way)
+            model.load_state_dict(state)
+            model = model.to(setting.device, memory_format=LAST).train()
+            run = torch.compile(model) if compile else model
+
+            def step(run: Any = run, model: nn.Module = model) -> torch.Tensor:
+                with torch.autocast(setting.device, setting.dtype, enabled=setting.dtype != torch.float32):
+                    loss = nn.functional.cross_entropy(run(x), target)
+                loss.backward()
+                for p in model.parameters():
+                    p.grad = None
+                return loss.detach()
+
+            runs[way] = step
+        torch.manual_seed(1)
+        expected = runs["none"]()
+        samples: dict[str, list[float]] = {way: [] for way in runs}
+        for way, step in runs.items():
+            torch.manual_seed(1)  # the same dropout masks
+            check(step().view(1), expected.view(1), 0.05, f"{name}, loss, {way}")
+        for _ in range(8 if setting.cuda else 1):
+            for way, step in runs.items():
+                samples[way] += events(step, 1, warm=0) if setting.cuda else [_clocked(step)]
+        times = {way: statistics.median(found) for way, found in samples.items()}
+        how = "inductor" if compile else "eager"
+        session.record("training", network=name, batch=batch, how=how, milliseconds={w: t * 1e3 for w, t in times.items()})
+        session.say(f"{name}, a step of {batch}, {how}, ms: " + ", ".join(f"{w} {t * 1e3:.2f}" for w, t in times.items()))
+        if setting.cuda and not compile:
+            profile(session, f"training {name}, all", lambda _: runs["all"](), x)
+            profile(session, f"training {name}, none", lambda _: runs["none"](), x)
+
+
+def inductor(session: Session) -> None:
+    """Measure the step of training as torch.compile makes it."""
+    training(session, compile=True)
+
+
+# -------------------------------------------------------------------------------------------------- summary
+def summary(session: Session) -> None:
+    """Print what was found, under 8,000 characters; it ends in the rows of the table that decides."""
+    from benchmarks.rows import rows_of, shares
+
+    print("=" * 20, "summary")
+    text = "\n".join([*session.lines, *shares(session.results)])[-5200:]
+    lines = [",".join(map(str, row)) for row in rows_of(session.results)]
+    (session.out / "measured.csv").write_text("\n".join(lines) + "\n")
+    print(text)
+    print("\n".join(lines)[:2400], flush=True)
+
+
+STAGES: dict[str, tuple[float, Callable[[Session], None]]] = {
+    "machine": (15, machine),
+    "compile": (120, compile_all),
+    "correct": (100, correct),
+    "networks": (90, networks),
+    "training": (40, training),
+    "layers": (170, layers),
+    "autotune": (150, autotune),
+    "inductor": (100, inductor),
+}
+
+
+@torch.no_grad()
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="small sizes, in Triton's interpreter on a CPU")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "gpu")
+    parser.add_argument("--seconds", type=float, default=460)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--networks", nargs="+", help="networks to measure, instead of three")
+    parser.add_argument("--tuned", nargs="*", help="networks whose layers' tiles are tried")
+    parser.add_argument("--peers", nargs="*", help="networks to compile with max-autotune")
+    parser.add_argument("--compile", action="store_true", help="only fill the cache of kernels")
+    parser.add_argument("--processes", type=int, help="that compile")
+    options = parser.parse_args(arguments)
+    setting = (TINY if options.tiny else FULL)._replace(device=options.device)
+    for name in ("networks", "tuned", "peers"):
+        if getattr(options, name) is not None:
+            setting = setting._replace(**{name: tuple(getattr(options, name))})
+    session = Session(options.out, options.seconds, setting)
+    if options.compile:
+        session.run("compile", 1e9, lambda session: compile_all(session, options.processes))
+        return
+    if setting.cuda and not torch.cuda.is_available():
+        raise SystemExit("no GPU here: --device cpu --tiny rehearses, --compile fills the cache")
+    signal.signal(signal.SIGTERM, lambda *_: (summary(session), os._exit(143)))
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = False  # what is checked against is float32
+    try:
+        for name in options.stages:
+            session.run(name, *STAGES[name])
+            if setting.cuda:
+                torch.cuda.empty_cache()
+    finally:
+        summary(session)
+
+
+if __name__ == "__main__":
+    main()
