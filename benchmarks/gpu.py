@@ -11,6 +11,7 @@ correct     the kernels' tests on the GPU, and networks against float32
 layers      every layer of networks by itself: PyTorch's steps, cuDNN with one pass behind it, our kernel, its tiles
 networks    whole networks: eager, fused by torch.fx, optimized; also as CUDA graphs, of many images and of one
 training    a step of training
+dense       ways to finish what cuDNN convolves
 autotune    torch.compile, max-autotune with frozen weights, as a peer of the networks
 inductor    torch.compile as a peer of the step of training
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import json
 import os
 import re
@@ -336,27 +338,19 @@ def measure(session: Session, layer: Layer, batch: int, tried: Sequence[Any]) ->
     if setting.cuda and batch > 1:  # one image is read where the layer before has left it, in the cache
         each = max(1, case.xs[0].nbytes)
         case.xs += [case.map(case.shape) for _ in range(max(1, min(16, L2 // each)) - 1 or 1)]
-    exact = small.exact()
-    ways: dict[str, Any] = {"eager": case.eager, "library": case.library, "ours": case.kernel}
+    exact, wrong = small.exact(), []
+    ways: dict[str, Any] = {"eager": Case.eager, "library": Case.library, "ours": Case.kernel}
     if layer.operation == "separable":
-        ways["two kernels"] = case.two
-    times, wrong = {}, []
+        ways["two kernels"] = Case.two
+    times = {}
     for way, run in ways.items():
-        same = getattr(small, run.__name__)
-        times[way] = _speed(session, same, run, case, exact, f"{layer}, {way}", wrong)
+        times[way] = _speed(session, run, small, case, exact, f"{layer}, {way}", wrong)
     shapes = {}
     for tile in tried:
         if session.over:
             break
-
-        def same(x: torch.Tensor, tile: Any = tile) -> Any:
-            y = torch.full(_first(small).shape, torch.nan, dtype=x.dtype, device=x.device)
-            return small.kernel(x, tile, y.contiguous(memory_format=LAST))
-
-        seconds = _speed(
-            session, same, lambda x, tile=tile: case.kernel(x, tile), case, exact, f"{layer}, {tile}", wrong
-        )
-        shapes[str(list(tile))] = seconds
+        run = functools.partial(_tiled, tile=tile)
+        shapes[str(list(tile))] = _speed(session, run, small, case, exact, f"{layer}, {tile}", wrong)
     session.record(
         "layer", layer=list(layer), batch=batch, bytes=case.bytes, floor=case.bytes / session.bandwidth * 1e6,
         microseconds={way: seconds and round(seconds * 1e6, 2) for way, seconds in times.items()},
@@ -364,26 +358,65 @@ def measure(session: Session, layer: Layer, batch: int, tried: Sequence[Any]) ->
     )  # fmt: skip
 
 
-def _first(case: Case) -> torch.Tensor:
-    """Return a tensor of the shape of what a kernel writes: the result, or the gradient of the input."""
+def _tiled(case: Case, x: torch.Tensor, tile: Any) -> Any:
+    """Run our kernel with a tile; what a few images leave unwritten shows."""
+    if case.batch > 4:
+        return case.kernel(x, tile)
     shape = case.shape if case.layer.operation == "gradients" else case.result
-    return torch.empty(shape, device="meta")
+    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=LAST).fill_(torch.nan)
+    return case.kernel(x, tile, y)
 
 
 def _speed(
-    session: Session, same: Any, run: Any, case: Case, exact: list[torch.Tensor], what: str, wrong: list[str]
+    session: Session, run: Any, small: Case, case: Case, exact: list[torch.Tensor], what: str, wrong: list[str]
 ) -> float | None:
     """Return the seconds of a way, or None where it is wrong or cannot run: that drops nothing but itself."""
     try:
-        first = same.__self__.xs[0] if hasattr(same, "__self__") else same.__closure__[0].cell_contents.xs[0]
-        found = same(first)
+        found = run(small, small.xs[0])
         for y, expected in zip([found] if isinstance(found, torch.Tensor) else found, exact):
             check(y, expected, TOLERANCE[case.dtype], what)
-        return timed(run, case.xs, session.setting.cuda, case.bytes)
+        return timed(lambda x: run(case, x), case.xs, session.setting.cuda, case.bytes)
     except Exception as problem:
         wrong.append(f"{what}: {type(problem).__name__}: {str(problem)[:200]}")
         session.say(f"   {wrong[-1][:200]}")
         return None
+
+
+DENSE = (  # input and output channels, window, stride, size: the stems of networks, and convolutions of ResNet-50
+    (3, 32, 3, 2, 224), (3, 64, 7, 2, 224), (64, 64, 3, 1, 56), (128, 128, 3, 1, 28), (256, 256, 3, 1, 14),
+    (512, 512, 3, 1, 7), (64, 256, 1, 1, 56), (256, 64, 1, 1, 56), (1024, 256, 1, 1, 14),
+)  # fmt: skip
+
+
+def dense(session: Session) -> None:
+    """Measure what stays on cuDNN: bias and ReLU as passes of ATen's, as one pass of ours, and inside of cuDNN."""
+    from archdsl.kernels import finish_
+
+    setting = session.setting
+    for depth, out, window, stride, size in DENSE if setting.cuda else DENSE[:1]:
+        for batch in setting.batches:
+            shape = (batch, depth, min(size, 7 * setting.size), min(size, 7 * setting.size))
+            xs = [
+                torch.randn(shape, device=setting.device).to(setting.dtype).contiguous(memory_format=LAST)
+                for _ in range(3 if batch > 1 else 1)
+            ]
+            weight = torch.randn(out, depth, window, window, device=setting.device).to(setting.dtype) / window
+            weight, bias = weight.contiguous(memory_format=LAST), torch.zeros(out, device=setting.device).to(setting.dtype)
+            where = (stride, window // 2)
+            ways: dict[str, Callable[[torch.Tensor], Any]] = {
+                "eager": lambda x: nn.functional.relu_(nn.functional.conv2d(x, weight, bias, *where)),
+                "one pass behind": lambda x: finish_(nn.functional.conv2d(x, weight, None, *where), bias, act="relu"),
+            }
+            if setting.cuda:
+                rest = ((stride, stride), (window // 2, window // 2), (1, 1), 1)
+                ways["inside of cuDNN"] = lambda x: torch.cudnn_convolution_relu(x, weight, bias, *rest)
+            times = {}
+            for way, run in ways.items():
+                try:
+                    times[way] = timed(run, xs, setting.cuda, xs[0].nbytes) * 1e6
+                except Exception as problem:
+                    session.failed(f"{way}, {depth} > {out}", problem)
+            session.record("dense", layer=[depth, out, window, stride, size], batch=batch, microseconds=times)
 
 
 def ways_of(model: nn.Module, x: torch.Tensor, setting: Setting) -> dict[str, Callable[[], Callable[..., Any]]]:
@@ -420,12 +453,10 @@ def networks(session: Session) -> None:
 
 def autotune(session: Session) -> None:
     """Measure whole networks as torch.compile makes them at its best."""
-    torch.backends.cudnn.benchmark = True
 
     def best(model: nn.Module, x: torch.Tensor, setting: Setting) -> dict[str, Any]:
         def made() -> Callable[..., Any]:
             torch._dynamo.reset()
-            torch._inductor.config.freezing = True
             return torch.compile(copy.deepcopy(model).to(memory_format=LAST), mode="max-autotune")
 
         return {"max-autotune, frozen": made}
@@ -435,7 +466,8 @@ def autotune(session: Session) -> None:
             if session.over:
                 return
             try:
-                compare(session, name, batch, best)
+                with torch._inductor.config.patch(freezing=True):  # asked for where it compiles: in the first calls
+                    compare(session, name, batch, best)
             except Exception as problem:
                 session.failed(f"max-autotune of {name}, batch {batch}", problem)
 
@@ -555,9 +587,10 @@ def summary(session: Session) -> None:
 STAGES: dict[str, tuple[float, Callable[[Session], None]]] = {
     "machine": (15, machine),
     "compile": (120, compile_all),
-    "correct": (100, correct),
+    "correct": (120, correct),
     "networks": (90, networks),
     "training": (40, training),
+    "dense": (15, dense),
     "layers": (170, layers),
     "autotune": (150, autotune),
     "inductor": (100, inductor),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import time
@@ -110,8 +111,15 @@ def about(device: str) -> dict[str, Any]:
         except PackageNotFoundError:
             versions[name] = "none"
     gpu = torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()}, {os.cpu_count()} cores"
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    return {"device": gpu, "threads": torch.get_num_threads(), "versions": versions, "commit": commit}
+    return {"device": gpu, "threads": torch.get_num_threads(), "versions": versions, "commit": commit()}
+
+
+def commit() -> str:
+    """Return the commit of the checkout; where there is none, or no git, what `ARCHDSL_COMMIT` says."""
+    told = os.environ.get("ARCHDSL_COMMIT", "")
+    if told or shutil.which("git") is None:
+        return told
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def write(name: str, record: dict[str, Any]) -> Path:
