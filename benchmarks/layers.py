@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from archdsl.kernels import depthwise, finish_, pointwise, separable
+from archdsl.kernels import depthwise, patches, pointwise, pool, separable
 from archdsl.kernels.epilogue import activate
+from archdsl.kernels.layout import power
 
 import archdsl
-from archdsl.inference.layers import Conv2d, Joined, Scatter
+from archdsl.inference.layers import FEW, Conv2d, Joined, MaxPool2d, Scatter, library
 
 LAST = torch.channels_last
 Way = Callable[[torch.Tensor], Any]
@@ -26,7 +27,7 @@ Way = Callable[[torch.Tensor], Any]
 class Layer(NamedTuple):
     """A layer by what decides its speed; `size` is the height and width of its input."""
 
-    operation: str  # depthwise, gradients (of a depthwise one), pointwise or separable
+    operation: str  # depthwise, gradients (of a depthwise one), pointwise, separable, patches or pool
     kernel: int
     stride: int
     depth: int  # channels of the input
@@ -56,7 +57,7 @@ def layers_of(name: str, size: int = 224) -> list[Layer]:
 
     optimized = archdsl.optimize(archdsl.load(name).eval(), kernels="all")
     for module in optimized.modules():
-        if isinstance(module, (Conv2d, Joined, Scatter)):
+        if isinstance(module, (Conv2d, Joined, MaxPool2d, Scatter)):
             module.register_forward_pre_hook(note)
     with torch.no_grad():
         optimized(torch.zeros(1, 3, size, size))
@@ -67,6 +68,8 @@ def _layers(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Iterat
     """Return what a call of a module is; a joined one calls its two parts, which are noted by themselves."""
     x = inputs[0]
     depth, size = x.shape[1:3]
+    if isinstance(module, MaxPool2d) and module.kernel_size == 3 and module.padding == 1:
+        yield Layer("pool", 3, module.stride, depth, depth, size)
     if isinstance(module, Joined) and isinstance(module.before, Conv2d):
         first, conv = module.before, module.conv
         residual = len(inputs) > module.inputs
@@ -74,8 +77,9 @@ def _layers(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Iterat
             "separable", first.weight.shape[2], first.stride[0], depth, conv.weight.shape[0], size, first.act, residual
         )
     conv = module.conv if isinstance(module, Scatter) else module
-    if isinstance(conv, Conv2d) and size > 1 and (conv.depthwise or conv.pointwise):
-        operation = "depthwise" if conv.depthwise else "pointwise"
+    few = isinstance(conv, Conv2d) and conv.groups == 1 and depth <= FEW
+    if isinstance(conv, Conv2d) and size > 1 and (conv.depthwise or conv.pointwise or few):
+        operation = "depthwise" if conv.depthwise else "pointwise" if conv.pointwise else "patches"
         residual = isinstance(module, Conv2d) and len(inputs) > 1
         window, out = conv.weight.shape[2], conv.weight.shape[0]
         yield Layer(operation, window, conv.stride[0], depth, out, size, conv.act, residual)
@@ -102,11 +106,14 @@ class Case:
         self.shape = (batch, depth, layer.size, layer.size)
         self.result = (batch, out, layer.out, layer.out)
         self.xs = [self.map(self.shape) for _ in range(copies)]
-        self.taps = self.random(depth, 1, k, k, scale=1 / k) if layer.operation != "pointwise" else None
-        if self.taps is not None:  # the channels of a tap side by side, as `optimize` stores them
-            self.taps = self.taps.to(dtype).permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)
-        dense = layer.operation in ("pointwise", "separable")
-        self.weight = self.random(out, depth, 1, 1, scale=depth**-0.5).to(dtype) if dense else None
+        self.taps = self.weight = None
+        if layer.operation in ("depthwise", "gradients", "separable"):
+            taps = self.random(depth, 1, k, k, scale=1 / k).to(dtype)
+            self.taps = taps.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)  # as `optimize` stores them
+        if layer.operation in ("pointwise", "separable", "patches"):
+            window = k if layer.operation == "patches" else 1
+            weight = self.random(out, depth, window, window, scale=depth**-0.5 / window).to(dtype)
+            self.weight = weight.contiguous(memory_format=LAST)
         self.shift = self.random(depth if self.taps is not None else out).to(dtype)
         self.shift_out = self.random(out).to(dtype)
         second = layer.residual or layer.operation == "gradients"
@@ -129,43 +136,46 @@ class Case:
         return sum(math.prod(shape) for shape in maps) * self.dtype.itemsize
 
     # ------------------------------------------------------------ ways
-    def conv(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        if weight is self.weight:
-            return F.conv2d(x, weight, bias, self.where[0] if self.taps is None else 1)
-        return F.conv2d(x, weight, bias, *self.where, groups=x.shape[1])
+    def parts(self) -> list[tuple[Any, ...]]:
+        """Return the arguments of the convolutions behind the input: weight, bias, residual, where, groups and act."""
+        layer, once = self.layer, ((1, 1), (0, 0), (1, 1))
+        found: list[tuple[Any, ...]] = []
+        if self.taps is not None:
+            residual = None if layer.operation == "separable" else self.other
+            found.append((self.taps, self.shift, residual, *self.where, layer.depth, layer.act))
+        if self.weight is not None:
+            bias, where = (self.shift, self.where) if self.taps is None else (self.shift_out, once)
+            found.append((self.weight, bias, self.other, *where, 1, layer.act if self.taps is None else "none"))
+        return found
 
     def eager(self, x: torch.Tensor) -> Any:
         """PyTorch's own steps, a norm folded."""
-        layer = self.layer
-        if layer.operation == "gradients":
+        if self.layer.operation in ("gradients", "pool"):
             return self.library(x)
-        first = self.taps if self.taps is not None else self.weight
-        z = self.conv(x, first, self.shift.to(self.dtype))
-        if layer.operation == "separable":
-            z = self.conv(activate(z, layer.act, 0.0), self.weight, self.shift_out.to(self.dtype))
-        z = z if self.other is None else z + self.other
-        return z if layer.operation == "separable" else activate(z, layer.act, 0.0)
+        for weight, bias, residual, *where, groups, act in self.parts():
+            z = F.conv2d(x, weight, bias, *where, groups)
+            x = activate(z if residual is None else z + residual, act, 0.0)
+        return x
 
     def library(self, x: torch.Tensor) -> Any:
-        """What an optimized network runs where no kernel is taken: cuDNN, and one pass for the rest."""
-        layer = self.layer
-        if layer.operation == "gradients":
+        """What an optimized network runs where no kernel is taken."""
+        if self.layer.operation == "pool":
+            return F.max_pool2d(x, self.layer.kernel, self.layer.stride, self.layer.kernel // 2)
+        if self.layer.operation == "gradients":
             return torch.ops.aten.convolution_backward(
                 self.other, x, self.taps, None, *self.where, False, [0, 0], x.shape[1], [True, True, False]
             )[:2]
-        if layer.operation != "separable":
-            y = self.conv(x, self.taps if self.taps is not None else self.weight)
-            return finish_(y, self.shift, self.other, act=layer.act)
-        a = finish_(self.conv(x, self.taps), self.shift, act=layer.act)
-        return finish_(self.conv(a, self.weight), self.shift_out, self.other)
+        if not x.is_cuda:
+            return self.eager(x)
+        for weight, bias, residual, *where, groups, act in self.parts():
+            x = library(x, weight, bias, residual, *where, groups, act, 0.0)
+        return x
 
     def two(self, x: torch.Tensor) -> torch.Tensor:
         """Both parts of a separable layer by a kernel each."""
         a = depthwise.launch_fwd(x, self.taps, None, self.shift, None, self.geometry, self.layer.act, 0.0)
-        inside = [None] * 7
-        return pointwise.launch(
-            a, self.weight, None, self.shift_out, self.other, *inside[:6], (1, 1), "none", "none", 0.0
-        )
+        inside = [None] * 6
+        return pointwise.launch(a, self.weight, None, self.shift_out, self.other, *inside, (1, 1), "none", "none", 0.0)
 
     @property
     def geometry(self) -> depthwise.Geometry:
@@ -185,6 +195,10 @@ class Case:
             return pointwise.launch(
                 x, weight, None, self.shift, self.other, *inside, self.where[0], layer.act, "none", 0.0, tile, y
             )
+        if layer.operation == "patches":
+            return patches.launch(x, weight, self.shift, *self.where, layer.act, 0.0, tile, y)
+        if layer.operation == "pool":
+            return pool.launch(x, (layer.kernel,) * 2, *self.where, y=y)
         vectors = (None, self.shift)
         return separable.launch(
             x, self.taps, weight, *vectors, None, self.shift_out, self.other, self.geometry, layer.act, "none", 0.0,
@@ -206,6 +220,10 @@ class Case:
 # -------------------------------------------------------------------------------------------------- tiles
 def default_tile(layer: Layer) -> Any:
     """Return the tile that the launcher takes."""
+    if layer.operation == "pool":
+        return None
+    if layer.operation == "patches":
+        return patches.tile_for(layer.channels)
     if layer.operation == "pointwise":
         return pointwise.tile_for(layer.channels, layer.depth)
     g = geometry(layer)
@@ -223,15 +241,25 @@ def geometry(layer: Layer) -> depthwise.Geometry:
 
 def tiles(layer: Layer) -> list[Any]:
     """Return tiles that may be fast, the launcher's own first."""
-    made = {"depthwise": _depthwise_tiles, "gradients": _gradient_tiles, "pointwise": _pointwise_tiles}
-    return list(dict.fromkeys([default_tile(layer), *made.get(layer.operation, _separable_tiles)(layer)]))
+    made = {
+        "depthwise": _depthwise_tiles, "gradients": _gradient_tiles, "pointwise": _pointwise_tiles,
+        "separable": _separable_tiles, "patches": _patches_tiles,
+    }  # fmt: skip
+    more = made[layer.operation](layer) if layer.operation in made else ()
+    return list(dict.fromkeys([default_tile(layer), *more]))
+
+
+def _patches_tiles(layer: Layer) -> Iterator[patches.Tile]:
+    channels = power(layer.channels, 16, 64)
+    for pixels, depth, warps in ((64, 32, 4), (128, 32, 4), (256, 32, 4), (128, 32, 8), (128, 64, 8), (64, 16, 4)):
+        yield patches.Tile(pixels, channels, depth, warps)
 
 
 def _depthwise_tiles(layer: Layer) -> Iterator[depthwise.Tile]:
-    """Thread blocks of one warp to four, with loads of 16 and of 8 bytes, in strips of few rows and of many."""
+    """Around what was the fastest: 7 x 8 x 64, 4 elements a thread."""
     for channels, columns, most, each in (
-        (64, 8, 7, 8), (64, 8, 4, 8), (64, 4, 7, 8), (64, 16, 4, 8), (64, 8, 7, 4), (64, 4, 4, 4),
-        (32, 8, 7, 8), (32, 16, 4, 8), (32, 8, 4, 4), (128, 4, 7, 8), (128, 8, 4, 8), (16, 16, 4, 8),
+        (64, 8, 7, 4), (64, 8, 4, 4), (64, 8, 8, 4), (64, 8, 14, 4), (64, 16, 7, 4), (64, 4, 7, 4), (64, 8, 7, 2),
+        (32, 8, 7, 4), (32, 8, 4, 4), (32, 16, 7, 4), (128, 8, 7, 4), (128, 4, 7, 4),
     ):  # fmt: skip
         if columns < 2 * layer.out and channels < 2 * layer.channels:
             rows = depthwise.rows_for(layer.out, most)
@@ -247,9 +275,10 @@ def _gradient_tiles(layer: Layer) -> Iterator[depthwise.Tile]:
 
 
 def _pointwise_tiles(layer: Layer) -> Iterator[pointwise.Tile]:
-    whole = depthwise.power(layer.channels, 16, 256)
-    deep = depthwise.power(layer.depth, 16, 64)
-    for pixels, channels, depth in itertools.product((64, 128, 256), sorted({whole, min(whole, 128)}), {32, deep}):
+    whole = power(layer.channels, 16, 256)
+    deep = power(layer.depth, 16, 64)
+    wide = {whole, min(whole, 128)} | ({64} if layer.channels > 64 and layer.depth <= 64 else set())
+    for pixels, channels, depth in itertools.product((64, 128, 256), sorted(wide), {32, deep}):
         loops = -(-layer.depth // depth)
         stages = 1 if loops == 1 else 2 if loops == 2 else 4
         held = (pixels + channels) * depth * 2 * stages
@@ -258,7 +287,7 @@ def _pointwise_tiles(layer: Layer) -> Iterator[pointwise.Tile]:
 
 
 def _separable_tiles(layer: Layer) -> Iterator[separable.Tile]:
-    channels = depthwise.power(layer.channels, 16, separable.WIDEST)
+    channels = power(layer.channels, 16, separable.WIDEST)
     for rows, (lanes, warps), depth, stages in itertools.product((2, 4), ((64, 4), (128, 8)), (16, 32), (1, 2)):
         if rows * lanes * channels <= 4 * 64 * 64 and rows <= layer.out and not (depth == 32 and stages == 2):
             yield separable.Tile(rows, lanes, channels, depth, warps, stages)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import torch
 from archdsl.kernels import epilogue
 from archdsl.kernels.available import jit, runs, start, tl
-from archdsl.kernels.depthwise import power
 from archdsl.kernels.epilogue import activated
-from archdsl.kernels.layout import dense, is_last
+from archdsl.kernels.layout import dense, is_last, power
 from archdsl.kernels.registers import row
 
 Maybe = torch.Tensor | None

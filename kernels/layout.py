@@ -64,3 +64,11 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
     """Return a number for both axes as a pair."""
     height, width = (value, value) if isinstance(value, int) else value
     return height, width
+
+
+def power(number: int, low: int, high: int) -> int:
+    """Return the power of two in a range that is nearest above a number."""
+    found = low
+    while found < min(number, high):
+        found *= 2
+    return found

@@ -10,6 +10,7 @@ its own. x may be some of the channels of a wider map, as DenseNet's are: it is 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,7 +20,7 @@ import torch.nn.functional as F
 from archdsl.kernels import epilogue
 from archdsl.kernels.available import interpreted, jit, runs, start, tl
 from archdsl.kernels.epilogue import activated
-from archdsl.kernels.layout import cast_for_autocast, dense, empty_last, is_last, like_format, pair, pitch
+from archdsl.kernels.layout import cast_for_autocast, dense, empty_last, is_last, like_format, pair, pitch, power
 from archdsl.kernels.registers import row
 from torch.utils.flop_counter import register_flop_formula
 
@@ -187,10 +188,24 @@ class Tile(NamedTuple):
     stages: int = 3
 
 
+@functools.lru_cache(1024)
 def tile_for(out: int, depth: int) -> Tile:
-    """Choose the tile: all output channels up to 128, so that the pixels are read once."""
-    channels = 16 if out <= 16 else 32 if out <= 32 else 64 if out <= 64 else 128
-    return Tile(64 if channels == 128 else 128, channels, 16 if depth <= 16 else 32)
+    """Choose the tile, by what was measured on an H100 in bf16: 30 layers, up to 13 tiles each.
+
+    Few output channels are one tile, so that the pixels are read once. Of many, 64 pixels of 128 channels leave four
+    programs to an SM, which is faster than 128 pixels by 4 to 15 % while the time is that of memory. Rows of x that are
+    no whole sectors of 32 bytes want large tiles, by up to 1.5 times, and so do results of 1024 channels, where the time
+    is that of the product.
+    """
+    whole = power(depth, 16, 64)
+    loops = -(-depth // whole)
+    if out <= 64:
+        return Tile(128, power(out, 16, 64), whole, stages=min(4, loops))
+    if depth <= 64:
+        return Tile(64, 128, whole, stages=1)
+    if depth % 16 or out >= 1024:
+        return Tile(128, 256 if out > 128 else 128, 32, warps=8, stages=4)
+    return Tile(64, 128, 64 if depth % 64 == 0 else 32, stages=4)
 
 
 def precision(dtype: torch.dtype) -> str:

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import torch
 from archdsl.kernels import depthwise, epilogue, pointwise
 from archdsl.kernels.available import interpreted, jit, runs, start, tl
-from archdsl.kernels.depthwise import Geometry, geometry_of, power, rows_for, tap_major
+from archdsl.kernels.depthwise import Geometry, geometry_of, rows_for, tap_major
 from archdsl.kernels.epilogue import activated
-from archdsl.kernels.layout import cast_for_autocast, dense, empty_last, is_last, like_format, pair
+from archdsl.kernels.layout import cast_for_autocast, dense, empty_last, is_last, like_format, pair, power
 from archdsl.kernels.registers import replaced, row, rows, zeros
 from torch.utils.flop_counter import register_flop_formula
 

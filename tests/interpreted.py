@@ -17,9 +17,11 @@ from archdsl.kernels import (
     depthwise_conv2d,
     finish,
     finish_,
+    patches,
     pointwise,
     pointwise_conv2d,
     pointwise_conv2d_scatter,
+    pool,
     separable,
     separable_conv2d,
     shuffle,
@@ -201,6 +203,48 @@ def test_finish(parts, channels, dtype):
     exact = [None if t is None else t.double() for t in (shift, residual)]
     expected = finish.reference(y.double(), *exact, act="hardswish")
     close(finish_(y, shift, residual, act="hardswish"), expected, dtype, terms=2)
+
+
+# input channels, output channels, height, width, kernel, stride, padding, dilation
+PATCHES = {
+    "a stem": (3, 20, 11, 9, (3, 3), TWO, ONE, ONE),
+    "7x7": (3, 64, 13, 17, (7, 7), TWO, (3, 3), ONE),
+    "one channel": (1, 5, 8, 8, (3, 3), ONE, (0, 0), ONE),
+    "oblong, dilated": (4, 70, 9, 12, (2, 5), (3, 1), (1, 4), (2, 3)),
+}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("case", PATCHES)
+def test_patches(case, dtype):
+    c, out, h, w, kernel, *where = PATCHES[case]
+    x, weight = random(2, c, h, w, dtype=dtype, format=LAST), random(out, c, *kernel, dtype=dtype) / c / kernel[0]
+    shift = random(out)
+    expected = patches.reference(x.double(), weight.double(), shift.double(), *where, act="relu6")
+    y = empty_last(x, expected.shape).fill_(torch.nan)
+    patches.launch(x, weight, shift, *where, "relu6", 0.0, y=y)
+    close(y, expected, dtype, terms=2)
+
+
+# height, width, kernel, stride, padding, dilation, ceil
+POOL = {
+    "3x3, stride 2": (9, 8, (3, 3), TWO, ONE, ONE, False),
+    "2x2, ceil": (7, 5, TWO, TWO, (0, 0), ONE, True),
+    "3x3, ceil": (8, 10, (3, 3), TWO, (0, 0), ONE, True),
+    "padded, ceil, no further window": (7, 7, (2, 2), (3, 3), ONE, ONE, True),
+    "oblong, dilated": (9, 12, (3, 2), (1, 2), (1, 0), (2, 3), False),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 24, 70])
+@pytest.mark.parametrize("case", POOL)
+def test_max_pool(case, channels):
+    h, w, *where = POOL[case]
+    x = random(2, channels, h, w, format=LAST)
+    x[0, 0, 3, 3] = torch.nan
+    expected = pool.reference(x, *where)
+    y = empty_last(x, expected.shape).fill_(7.0)
+    torch.testing.assert_close(pool.launch(x, *where, y=y), expected, rtol=0, atol=0, equal_nan=True)
 
 
 POINTWISE = {

@@ -26,7 +26,7 @@ from torch import fx, nn
 from archdsl.inference.before import join
 from archdsl.inference.channels import arrange
 from archdsl.inference.fold import Notes, fold, overwrite
-from archdsl.inference.layers import ChannelsLast, Conv2d
+from archdsl.inference.layers import ChannelsLast, Conv2d, MaxPool2d
 from archdsl.inference.replay import Replays
 from archdsl.inference.scatter import scatter
 from archdsl.inference.trace import add, trace
@@ -131,7 +131,7 @@ def _optimized(model: nn.Module, kernels: str) -> tuple[fx.GraphModule, Notes]:
         scatter(graph, fused)
     if kernels != "none":
         join(graph, fused, kernels)
-    if kernels == "all" or (kernels == "auto" and known("scatter")):
+    if kernels == "all" or (kernels == "auto" and known("pointwise")):
         widen(graph, fused)
     overwrite(graph, fused)
     _finish(graph, kernels, {t.data_ptr() for t in chain(model.parameters(), model.buffers())})
@@ -162,6 +162,8 @@ def _own_layer(graph: fx.GraphModule, name: str, kernels: str, shared: set[int])
     """Give a layer of the graph weights of its own, and its convolutions the choice of kernels."""
     layer = graph.get_submodule(name)
     convolutions = [child for child in layer.modules() if isinstance(child, Conv2d)]
+    if isinstance(layer, MaxPool2d):
+        layer.kernels = kernels
     for conv in convolutions:
         conv.kernels = kernels
         conv.own(shared)

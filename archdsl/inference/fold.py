@@ -6,7 +6,7 @@ import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from archdsl.inference.layers import CLIPS, Clamp, Conv2d, Joined
+from archdsl.inference.layers import CLIPS, Clamp, Conv2d, Joined, MaxPool2d
 from archdsl.inference.trace import ABSENT, activation, add, addends, is_pool, module
 
 Notes = dict[str, int]  # what was done, and how often
@@ -16,6 +16,7 @@ def fold(graph: fx.GraphModule, notes: Notes) -> None:
     """Do all of it, in an order in which each step finds what the one before has left."""
     drop_absent(graph)
     take_convolutions(graph)
+    take_pools(graph)
     fold_norms_behind(graph, notes)
     fold_norms_before(graph, notes)
     pool_first(graph, notes)
@@ -49,6 +50,15 @@ def take_convolutions(graph: fx.GraphModule) -> None:
         conv = module(graph, node)
         if isinstance(conv, nn.Conv2d) and conv.padding_mode == "zeros" and not isinstance(conv.padding, str):
             node.target = add(graph, f"conv{number}", Conv2d(conv))
+
+
+def take_pools(graph: fx.GraphModule) -> None:
+    """Give every maximum of windows that leaves no indices a layer that knows a kernel."""
+    for number, node in enumerate(list(graph.graph.nodes)):
+        pool = module(graph, node)
+        if type(pool) is nn.MaxPool2d and not pool.return_indices:
+            where = (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+            node.target = add(graph, f"pool{number}", MaxPool2d(*where, ceil_mode=pool.ceil_mode))
 
 
 def affine(norm: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:

@@ -72,11 +72,12 @@ def _rewrite(graph: fx.GraphModule, gathers: list[fx.Node]) -> None:
     more = [spare(width) if extends(graph, gather) else 0 for gather, width in zip(gathers, read)]
     widths = [width + rest for width, rest in zip(read, more)]
     places = _places(gathers, layers, widths)
+    ends = {gather: max(gather.args, key=order.__getitem__) for gather in gathers}
     for number, gather in enumerate(gathers):
         if more[number]:
-            _fill(graph, gathers, number, places, widths, more[number])
+            slots = range(read[number], widths[number])
+            _fill(graph, ends[gather], places, [(sum(widths[:number]), widths[number], slot) for slot in slots])
             extend(graph, gather, more[number])
-    ends = {gather: max(gather.args, key=order.__getitem__) for gather in gathers}
     size = sources[0].args[0]  # a map of the height and width of all of these
     with graph.graph.inserting_before(sources[0]):
         buffer = graph.graph.call_module(add(graph, f"maps_{sources[0].name}", Maps(widths)), (size,))
@@ -101,18 +102,15 @@ def _rewrite(graph: fx.GraphModule, gathers: list[fx.Node]) -> None:
 
 def _fill(
     graph: fx.GraphModule,
-    gathers: list[fx.Node],
-    number: int,
+    source: fx.Node,
     places: dict[tuple[fx.Node, int], tuple[int, int, int]],
-    widths: list[int],
-    more: int,
+    more: list[tuple[int, int, int]],
 ) -> None:
-    """Let the first convolution that writes a map write the channels that only widen it, too."""
-    source = gathers[number].args[0]
+    """Let a convolution write channels that only widen a map, too."""
     conv = convolution(graph, source)
     assert conv is not None
-    for slot in range(widths[number] - more, widths[number]):
-        places[source, conv.weight.shape[0]] = (sum(widths[:number]), widths[number], slot)
+    for place in more:
+        places[source, conv.weight.shape[0]] = place
         conv.widen(outputs=1)
 
 

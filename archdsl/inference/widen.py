@@ -1,8 +1,8 @@
 """Channels in whole vectors: maps of 58 channels become maps of 64, whose last six are nobody's.
 
-A GPU loads 16 bytes at once, 8 numbers of 16 bits, where every pixel starts at a multiple of that. With 58 channels it
-loads 4 bytes, four times as often. Six more channels are a tenth of the bytes. What computes them has weights of zero,
-and so has what reads them: they are finite, and nothing changes.
+A GPU loads 16 bytes at once, 8 numbers of 16 bits, where every pixel starts at a multiple of that, and moves 32 to and
+from memory. With 58 channels it loads 4 bytes, four times as often. Six more channels are a tenth of the bytes. What
+computes them has weights of zero, and so has what reads them: they are finite, and nothing changes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ from archdsl.inference.fold import Notes, convolution
 from archdsl.inference.layers import Conv2d, Joined, Scatter
 from archdsl.inference.trace import module
 
-VECTOR = 8  # numbers of 16 bits in 16 bytes
+SECTOR, VECTOR = 16, 8  # numbers of 16 bits in what memory moves, and in what a thread loads at once
+MOST = 0.15  # further channels, as a share
 
 
 def spare(width: int) -> int:
-    """Return how many channels are missing to whole vectors."""
-    return -width % VECTOR
+    """Return how many channels are missing to whole sectors, or else to whole vectors, if that is few.
+
+    >>> spare(58), spare(116), spare(24), spare(3)
+    (6, 12, 0, 0)
+    """
+    missing = (-width % SECTOR, -width % VECTOR)
+    return next((more for more in missing if more <= MOST * width), 0)
 
 
 def widen(graph: fx.GraphModule, notes: Notes) -> None:
