@@ -1,4 +1,5 @@
-"""Whole networks: `archdsl.optimize` beside PyTorch eager, the fusion of torch.fx, and inductor, in one run.
+"""Whole networks: `archdsl.optimize` beside PyTorch eager, the fusion of torch.fx, inductor and, on a CPU, ONNX Runtime
+and OpenVINO where they are installed (`pip install ".[bench]"`), in one run.
 
     python -m benchmarks.networks                                   # on a CPU: one image, float32
     python -m benchmarks.networks --device cuda                     # on a GPU: 256 images, bfloat16
@@ -7,8 +8,10 @@
     python -m benchmarks.networks --page                            # table and plot again, from the last results
 
 Random weights and images, statistics as after training. Every way is checked against float32 eager first; a wrong
-result ends the run. Ways take turns, and medians are compared; on a machine that others use too, `--threads 1
---clock process` counts the processor time of this process alone. Preparation is everything before the second call.
+result ends the run, and so does anything that compiles while it is timed. Ways take turns, and medians are compared; on
+a machine that others use too, `--threads 1 --clock process` counts the processor time of this process alone.
+Preparation is everything before the second call, without what happens once in a process: each way prepares a network of
+three layers first.
 Writes `results/networks-DEVICE.json`, and the table and the plot of `docs/kernels.md` unless batch or size are others.
 """
 
@@ -19,6 +22,7 @@ import copy
 import json
 import math
 import time
+import types
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -29,6 +33,7 @@ from torch.fx.experimental import optimization
 import archdsl
 from archdsl.inference.trace import trace
 from archdsl.inference.traffic import traffic
+from benchmarks.engines import engines, versions
 from benchmarks.measure import RESULTS, ROOT, Clock, Run, about, check, copies, interleaved, table, write
 from benchmarks.plot import bars
 
@@ -61,11 +66,26 @@ def network(name: str) -> nn.Module:
     return model.eval()
 
 
-def inductor(model: nn.Module, **settings: object) -> Callable[..., torch.Tensor]:
-    """Compile without caches of earlier runs, which would hide what preparation costs."""
-    torch._dynamo.reset()
-    mode = settings.pop("mode", None)
-    compiled = torch.compile(model, mode=mode)
+def alone(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a function with code of its own that calls a network.
+
+    Dynamo keeps what it compiled with the code of a function, which copies of a network share: one way could run what
+    was compiled for another.
+    """
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return model(x)
+
+    return types.FunctionType(forward.__code__.replace(), globals(), closure=forward.__closure__)
+
+
+def inductor(model: nn.Module, mode: str | None = None, **settings: object) -> Callable[..., torch.Tensor]:
+    """Compile without caches of earlier runs, which would hide what preparation costs.
+
+    Inductor freezes weights only where `freezing` is set when Dynamo meets them, in the first call, and no gradients
+    are recorded; another grad mode later compiles again, without it.
+    """
+    compiled = torch.compile(alone(model), mode=mode, dynamic=False, fullgraph=True)
     patch = torch._inductor.config.patch(force_disable_caches=True, **settings)
     state = {"cold": True}
 
@@ -109,16 +129,19 @@ def ways(model: nn.Module, x: torch.Tensor, device: str) -> dict[str, Callable[[
         "torch.fx fuse": lambda: optimization.fuse(own()),
         "torch.fx fuse, channels_last": lambda: optimization.fuse(own(LAST)),
         "inductor": lambda: inductor(own()),
+        "inductor, channels_last": lambda: inductor(own(LAST)),
         "inductor, frozen": lambda: inductor(own(), freezing=True),
-        "archdsl.optimize": lambda: archdsl.optimize(model),
+        "inductor, frozen, channels_last": lambda: inductor(own(LAST), freezing=True),
+        "inductor, max-autotune, frozen, channels_last": lambda: inductor(own(LAST), "max-autotune", freezing=True),
     }
-    if device == "cuda":
-        found["inductor, max-autotune, frozen"] = lambda: inductor(own(LAST), freezing=True, mode="max-autotune")
-        found["archdsl.optimize, CUDA graph"] = lambda: graphed(archdsl.optimize(model), x.clone())
-        found["archdsl.optimize, kernels, CUDA graph"] = lambda: graphed(
-            archdsl.optimize(model, kernels="all"), x.clone()
-        )
-    return found
+    ours = {"archdsl.optimize": lambda: archdsl.optimize(model)}
+    if device == "cpu":
+        way = "inductor, C++ wrapper, frozen, channels_last"  # on a GPU a CUDA graph saves the same
+        found[way] = lambda: inductor(own(LAST), freezing=True, cpp_wrapper=True)
+        return found | ours | engines(model, x)
+    ours["archdsl.optimize, CUDA graph"] = lambda: graphed(archdsl.optimize(model), x.clone())
+    ours["archdsl.optimize, kernels, CUDA graph"] = lambda: graphed(archdsl.optimize(model, kernels="all"), x.clone())
+    return found | ours
 
 
 def prepared(make: Callable[[], Callable[..., torch.Tensor]], x: torch.Tensor) -> tuple[Callable, torch.Tensor, float]:
@@ -131,29 +154,43 @@ def prepared(make: Callable[[], Callable[..., torch.Tensor]], x: torch.Tensor) -
     return run, y.clone(), time.perf_counter() - start
 
 
-@torch.inference_mode()
+def chosen(model: nn.Module, x: torch.Tensor, setting: Setting) -> dict[str, Callable[[], Callable]]:
+    """Return the ways of a run."""
+    found = ways(model, x, setting.device).items()
+    return {way: make for way, make in found if not (setting.eager and "inductor" in way)}
+
+
+def warm(setting: Setting) -> None:
+    """Prepare three layers in all ways: imports and headers are compiled once in a process, not for a network."""
+    layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    model, x = layers.to(setting.device, setting.dtype), torch.randn(1, 3, 8, 8).to(setting.device, setting.dtype)
+    for make in chosen(model, x, setting).values():
+        make()(x)
+
+
+@torch.no_grad()  # for everything: Dynamo compiles for one grad mode, and again for another
 def inference(name: str, setting: Setting) -> dict:
     """Measure all ways of one network."""
     batch, size, device, dtype = setting.batch, setting.size, setting.device, setting.dtype
-    with torch.inference_mode(False), torch.no_grad():
-        model = network(name).to(device)
-        shape = (batch, 3, size, size)
-        images = [torch.randn(shape, device=device) for _ in range(copies(4 * math.prod(shape), device))]
-        expected = model(images[0])
-        model = model.to(dtype)
+    torch._dynamo.reset()
+    warm(setting)
+    model = network(name).to(device)
+    shape = (batch, 3, size, size)
+    images = [torch.randn(shape, device=device) for _ in range(copies(4 * math.prod(shape), device))]
+    expected = model(images[0])
+    model = model.to(dtype)
     xs = [image.to(dtype) for image in images]
     last = [x.contiguous(memory_format=LAST) for x in xs]
     runs: dict[str, Run] = {}
     rows: dict[str, dict] = {}
-    for way, make in ways(model, xs[0], device).items():
-        if setting.eager and "inductor" in way:
-            continue
-        mine = last if "channels_last" in way or "max-autotune" in way or (device == "cuda" and "arch" in way) else xs
-        with torch.inference_mode(False), torch.no_grad():
-            run, y, seconds = prepared(make, mine[0])
+    for way, make in chosen(model, xs[0], setting).items():
+        mine = last if "channels_last" in way or (device == "cuda" and "arch" in way) else xs
+        run, y, seconds = prepared(make, mine[0])
         rows[way] = {"preparation": round(seconds, 2), "error": check(y, expected, TOLERANCE[dtype], f"{name}, {way}")}
         runs[way] = lambda number, run=run, mine=mine: run(mine[number % len(mine)])
-    for way, times in interleaved(runs, device, setting.rounds, clock=setting.clock).items():
+    with torch.compiler.set_stance("fail_on_recompile"):
+        timed = interleaved(runs, device, setting.rounds, clock=setting.clock)
+    for way, times in timed.items():
         rows[way] |= {k: round(v * 1e3, 3) for k, v in times.items()}
         rows[way]["images_a_second"] = round(batch / times["median"])
     others = [row for way, row in rows.items() if not way.startswith("archdsl")]
@@ -215,16 +252,25 @@ def caption(record: dict) -> list[str]:
     """Return the line that stands above the table."""
     clock = {"wall": "wall time", "process": "processor time of the process alone, on a machine shared with others"}
     threads = f"{record['threads']} thread{'s' if record['threads'] > 1 else ''}"
-    return [f"{record['device']}, {threads}, {clock[record['clock']]}, torch {record['versions']['torch']}:", ""]
+    named = ("torch", "onnxruntime", "openvino")
+    packages = [f"{name} {record['versions'][name]}" for name in named if name in record["versions"]]
+    return [f"{record['device']}, {threads}, {clock[record['clock']]}, {', '.join(packages)}:", ""]
 
 
 def lines(results: list[dict]) -> list[str]:
     """Return the results as a table in Markdown."""
-    found = ["| network | way | milliseconds, median (least) | preparation, s |", "| --- | --- | --- | --- |"]
+    found = [
+        "| network | way | milliseconds, median (least) | beside `optimize` | preparation, s |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for result in results:
-        for way, row in result["milliseconds"].items():
+        rows = result["milliseconds"]
+        ours = rows.get("archdsl.optimize")  # steps of training are not optimized
+        for way, row in rows.items():
+            times = f"{row['median'] / ours['median']:.2f}" if ours else ""
             prepared = row.get("preparation", "")
-            found.append(f"| {result['network']} | {way} | {row['median']:.1f} ({row['min']:.1f}) | {prepared} |")
+            median = f"{row['median']:.1f} ({row['min']:.1f})"
+            found.append(f"| {result['network']} | {way} | {median} | {times} | {prepared} |")
     return found
 
 
@@ -271,6 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     measure = training if options.train else inference
     record = about(options.device) | {"clock": options.clock, "results": []}
+    record["versions"] |= versions() if options.device == "cpu" and not options.train else {}
     for name in options.nets:
         record["results"].append(measure(name, setting))
         print("\n".join(lines(record["results"][-1:])[2:]), record["results"][-1].get("times_the_best_other", ""))

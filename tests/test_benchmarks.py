@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
+import time
+
 import pytest
 import torch
+from torch import nn
+from torch._dynamo.utils import counters
 
 from archdsl.measured import wins
-from benchmarks import kernels, measure, networks
+from benchmarks import engines, kernels, measure, networks
 from benchmarks.measure import Wrong, check, interleaved, table
 from benchmarks.plot import bars
 
@@ -52,6 +58,99 @@ def test_a_plot_differs_only_where_the_figures_do(tmp_path):
     assert drawn(1.0) == drawn(1.0)
     assert drawn(1.0) != drawn(1.5)
     assert all(word in drawn(1.0) for word in ("net", "other", "eager", "archdsl", "seconds"))
+
+
+# ---------------------------------------------------------------------------------------- whole networks
+QUICK = networks.Setting(
+    batch=2, size=8, device="cpu", dtype=torch.float32, rounds=1, clock=time.process_time, eager=False
+)
+ENGINES = {"ONNX Runtime": engines.onnx_runtime, "OpenVINO": engines.open_vino}
+
+
+def layers() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+
+
+@pytest.fixture
+def dynamo():
+    """Nothing compiled before, and nothing left."""
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("one_thread", "dynamo")
+@pytest.mark.skipif(not shutil.which("g++"), reason="inductor asks the compiler what the processor can do")
+@torch.no_grad()
+def test_frozen_is_frozen_and_compiled_once():
+    model, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3)), torch.randn(2, 3, 8, 8)  # no C++ of its own
+    plain, frozen = copy.deepcopy(model), copy.deepcopy(model)
+    runs = {"plain": networks.inductor(plain), "frozen": networks.inductor(frozen, freezing=True)}
+    expected = model(x)
+    for run in runs.values():
+        torch.testing.assert_close(run(x), expected)
+    assert counters["stats"]["unique_graphs"] == 2, "one for each, though the code of the network is the same"
+    with torch.compiler.set_stance("fail_on_recompile"):
+        interleaved({way: lambda number, run=run: run(x) for way, run in runs.items()}, "cpu", 2)
+    assert counters["stats"]["unique_graphs"] == 2, "nothing was compiled while timed"
+    for copied in (plain, frozen):
+        copied[0].weight.zero_()
+    torch.testing.assert_close(runs["frozen"](x), expected)  # the weights are constants
+    assert not torch.allclose(runs["plain"](x), expected)
+
+
+@pytest.mark.usefixtures("one_thread", "dynamo")
+def test_what_compiles_while_timed_ends_the_run(monkeypatch):
+    """The mistake that the table once had: prepared without gradients, timed in inference mode."""
+
+    def drifting(model: nn.Module):
+        compiled, calls = torch.compile(networks.alone(model), backend="eager"), []
+
+        def run(x: torch.Tensor) -> torch.Tensor:
+            calls.append(x)
+            with torch.no_grad() if len(calls) == 1 else torch.inference_mode():
+                return compiled(x)
+
+        return run
+
+    def prepared_in_another_mode(model, x, device):
+        return {"drifting": lambda: drifting(model)}
+
+    monkeypatch.setattr(networks, "network", lambda name: layers())
+    monkeypatch.setattr(networks, "ways", prepared_in_another_mode)
+    with pytest.raises(RuntimeError, match="fail_on_recompile"):
+        networks.inference("layers", QUICK)
+
+
+def test_each_way_of_inductor_is_there_in_both_layouts():
+    found = networks.ways(layers(), torch.randn(2, 3, 8, 8), "cpu")
+    for way in ("eager", "torch.fx fuse", "inductor", "inductor, frozen"):
+        assert {way, f"{way}, channels_last"} <= set(found)
+
+
+@pytest.mark.parametrize("absent", ["onnxscript", "openvino"])
+def test_an_engine_that_is_absent_drops_only_its_row(absent, monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda package: package != absent)
+    left = {engine for engine, needs in engines.NEEDS.items() if absent not in needs}
+    assert len(left) == 1
+    assert left == set(engines.engines(layers(), torch.randn(2, 3, 8, 8)))
+    assert "archdsl.optimize" in networks.ways(layers(), torch.randn(2, 3, 8, 8), "cpu")
+
+
+@pytest.mark.filterwarnings("ignore")  # of their packages
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("engine", ENGINES)
+@torch.no_grad()
+def test_engines_compute_what_the_network_does(engine):
+    if not engines.installed(engine):
+        pytest.skip(f"{engine} is not installed")
+    model, x = layers(), torch.randn(2, 3, 8, 8)
+    run = engines.engines(model, x)[engine]()
+    for image in (x, torch.randn(2, 3, 8, 8)):  # another image than the one that it was prepared with
+        check(run(image), model(image), 1e-5, engine)
+    assert set(engines.NEEDS[engine]) <= set(engines.versions())
 
 
 PAGE = "<!-- measured: training-cpu -->\n<!-- end -->\n<!-- measured: kernels-cuda -->\n<!-- end -->\n"
