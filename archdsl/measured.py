@@ -1,11 +1,15 @@
 """The one table that decides where a Triton kernel is taken: measurements on a GPU, committed with the code.
 
-A row says that a kernel was so many times as fast as what would run in its place, for a layer of this kind, on a GPU of
-that compute capability. `python -m benchmarks.gpu` on a machine with a GPU prints rows for it. Without a row a layer
-runs on cuDNN, so where nothing has been measured, no kernel is taken unless it is asked for.
+A row of `measured.csv` says that a kernel was so many times as fast as what would run in its place, for a layer of this
+kind, on a GPU of that compute capability. `python -m benchmarks.gpu` measures, `python -m benchmarks.gpu_results` writes
+the rows. Without a row a layer runs on cuDNN, so where nothing has been measured, no kernel is taken unless it is asked
+for.
 """
 
 from __future__ import annotations
+
+import functools
+import os
 
 from archdsl.record import Record
 
@@ -17,7 +21,7 @@ BATCHES = 8.0  # and whose batch is within this one: what many images need is kn
 class Measurement(Record):
     """One kernel on one layer: `times` is its speed over that of the best alternative."""
 
-    operation: str  # depthwise, training (a depthwise one, forward and backward), pointwise, separable or shuffle
+    operation: str  # depthwise, pointwise, separable, patches, pool or scatter; training: a step with a depthwise layer
     kernel: int
     stride: int
     depth: int  # channels of the input
@@ -29,12 +33,21 @@ class Measurement(Record):
     capability: str  # of the GPU, as "9.0"
 
 
-TABLE: tuple[Measurement, ...] = ()
+FILE = os.path.join(os.path.dirname(__file__), "measured.csv")
+
+
+@functools.cache
+def rows() -> tuple[Measurement, ...]:
+    """Read the table, once."""
+    with open(FILE, encoding="utf-8") as file:
+        lines = file.read().splitlines()[1:]
+    kinds = [{"str": str, "int": int, "float": float}[kind] for kind in Measurement.__annotations__.values()]
+    return tuple([Measurement(*[kind(text) for kind, text in zip(kinds, line.split(","))]) for line in lines])
 
 
 def known(operation: str) -> bool:
-    """Say whether anything was measured of a kernel."""
-    return any(row.operation == operation for row in TABLE)
+    """Say whether a kernel was measured to win anywhere."""
+    return any(row.operation == operation and row.times >= LEAST for row in rows())
 
 
 def wins(
@@ -54,8 +67,8 @@ def wins(
     The nearest measured layer of the same operation, window and stride decides, and it must be near enough in channels,
     height and batch: farther away nothing is known.
     """
-    rows = []
-    for row in TABLE if table is None else table:
+    near = []
+    for row in rows() if table is None else table:
         if (row.operation, row.kernel, row.stride) != (operation, kernel, stride):
             continue
         if bits not in (None, row.bits) or capability not in (None, row.capability):
@@ -63,9 +76,9 @@ def wins(
         apart = [_ratio(row.depth, depth), _ratio(row.channels, channels), _ratio(row.size, size)]
         images = 1.0 if batch is None else _ratio(row.batch, batch)
         if max(apart) <= NEAR and images <= BATCHES:
-            rows.append((apart[0] * apart[1] * apart[2] * images, row.times))
-    nearest = min((distance for distance, _ in rows), default=0.0)
-    return bool(rows) and all(times >= LEAST for distance, times in rows if distance == nearest)
+            near.append((apart[0] * apart[1] * apart[2] * images, row.times))
+    nearest = min((distance for distance, _ in near), default=0.0)
+    return bool(near) and all(times >= LEAST for distance, times in near if distance == nearest)
 
 
 def _ratio(left: int, right: int) -> float:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
+import gc
 import json
 import os
 import re
@@ -46,11 +47,13 @@ from torch.fx.experimental import optimization
 
 import archdsl
 from benchmarks.layers import LAST, Case, Layer, default_tile, gradients_of, layers_of, tiles
-from benchmarks.measure import L2, ROOT, Wrong, about, check
+from benchmarks.measure import ROOT, Wrong, about, check
+from benchmarks.networks import network
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 NETWORK = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
-ATTEMPTS = 7  # replays of a graph, of which the median counts
+L2 = 256 << 20  # bytes of inputs to rotate through, several times the cache
+ATTEMPTS = 5  # replays of a graph, of which the median counts
 
 
 class Setting(NamedTuple):
@@ -65,6 +68,7 @@ class Setting(NamedTuple):
     training: int  # images of a step of training
     peers: tuple[str, ...]  # networks that are compiled with max-autotune
     few: int | None = None  # layers of each operation and tiles of each layer, in a rehearsal
+    operations: tuple[str, ...] = ()  # of the layers; all, if none is named
 
     @property
     def cuda(self) -> bool:
@@ -223,6 +227,8 @@ def chosen_layers(name: str, setting: Setting) -> list[Layer]:
     """Return the layers of a network and the gradients of the depthwise ones; a few of each, the last, in a rehearsal."""
     found = layers_of(name, setting.size)
     found += gradients_of(found)
+    if setting.operations:
+        found = [layer for layer in found if layer.operation in setting.operations]
     if setting.few is None:
         return found
     kinds = dict.fromkeys(layer.operation for layer in found)
@@ -297,17 +303,6 @@ def network_errors(name: str, kernels: str, setting: Setting) -> list[float]:
     if setting.cuda and not torch.equal(found[1], found[3]):
         raise Wrong(f"{name}, {kernels}: two replays differ")
     return errors
-
-
-def network(name: str) -> nn.Module:
-    """Load a network with statistics that are not those of a fresh one."""
-    torch.manual_seed(0)
-    model = archdsl.load(name)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.1, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-    return model.eval()
 
 
 def layers(session: Session) -> None:
@@ -494,11 +489,17 @@ def compare(session: Session, name: str, batch: int, ways: Callable[..., Any]) -
         except Exception as problem:
             session.failed(f"{name}, batch {batch}, {way}", problem)
     samples: dict[str, list[float]] = {way: [] for way in runs}
+    together = 1 if batch > 16 or not setting.cuda else 10  # one image takes as long as an event
     for number in range(12 if setting.cuda else 1):
         for way, run in runs.items():
             x = xs[number % 2]
-            once = (lambda run=run, x=x: run(x))
-            samples[way] += events(once, 1, warm=0) if setting.cuda else [_clocked(once)]
+
+            def several(run: Any = run, x: torch.Tensor = x) -> None:
+                for _ in range(together):
+                    run(x)
+
+            found = events(several, 1, warm=0) if setting.cuda else [_clocked(several)]
+            samples[way].append(found[0] / together)
     times = {way: statistics.median(found) for way, found in samples.items()}
     session.record(
         "network", network=name, batch=batch, dtype=str(setting.dtype), milliseconds={w: t * 1e3 for w, t in times.items()},
@@ -574,12 +575,11 @@ def inductor(session: Session) -> None:
 # -------------------------------------------------------------------------------------------------- summary
 def summary(session: Session) -> None:
     """Print what was found, under 8,000 characters; it ends in the rows of the table that decides."""
-    from benchmarks.rows import rows_of, shares
+    from benchmarks.gpu_results import rows_of, shares
 
     print("=" * 20, "summary")
     text = "\n".join([*session.lines, *shares(session.results)])[-5200:]
     lines = [",".join(map(str, row)) for row in rows_of(session.results)]
-    (session.out / "measured.csv").write_text("\n".join(lines) + "\n")
     print(text)
     print("\n".join(lines)[:2400], flush=True)
 
@@ -608,11 +608,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--networks", nargs="+", help="networks to measure, instead of three")
     parser.add_argument("--tuned", nargs="*", help="networks whose layers' tiles are tried")
     parser.add_argument("--peers", nargs="*", help="networks to compile with max-autotune")
+    parser.add_argument("--operations", nargs="*", help="of the layers that are measured")
+    parser.add_argument("--batches", nargs="+", type=int, help="numbers of images, instead of 256 and 1")
     parser.add_argument("--compile", action="store_true", help="only fill the cache of kernels")
     parser.add_argument("--processes", type=int, help="that compile")
     options = parser.parse_args(arguments)
     setting = (TINY if options.tiny else FULL)._replace(device=options.device)
-    for name in ("networks", "tuned", "peers"):
+    for name in ("networks", "tuned", "peers", "operations", "batches"):
         if getattr(options, name) is not None:
             setting = setting._replace(**{name: tuple(getattr(options, name))})
     session = Session(options.out, options.seconds, setting)
@@ -622,6 +624,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if setting.cuda and not torch.cuda.is_available():
         raise SystemExit("no GPU here: --device cpu --tiny rehearses, --compile fills the cache")
     signal.signal(signal.SIGTERM, lambda *_: (summary(session), os._exit(143)))
+    gc.freeze()  # each recording collects garbage, and would look at a million objects of imports
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False  # what is checked against is float32
     try:

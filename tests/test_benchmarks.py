@@ -12,7 +12,7 @@ from torch import nn
 from torch._dynamo.utils import counters
 
 from archdsl.measured import wins
-from benchmarks import engines, kernels, measure, networks
+from benchmarks import engines, gpu, gpu_results, measure, networks
 from benchmarks.measure import Wrong, check, interleaved, table
 from benchmarks.plot import bars
 
@@ -29,15 +29,9 @@ def test_ways_take_turns():
     calls: list[str] = []
     ticks = iter(range(1000))
     runs = {"a": lambda number: calls.append(f"a{number}"), "b": lambda number: calls.append(f"b{number}")}
-    found = interleaved(runs, "cpu", 2, warm=1, clock=lambda: float(next(ticks)))
+    found = interleaved(runs, 2, warm=1, clock=lambda: float(next(ticks)))
     assert calls == ["a0", "b0", "a1", "b1", "a2", "b2"]
     assert found["a"] == {"median": 1.0, "min": 1.0, "max": 1.0}
-
-
-def test_inputs_rotate_through_more_than_the_cache(monkeypatch):
-    assert measure.copies(1 << 20, "cpu") == 1
-    assert measure.copies(64 << 20, "cuda") == 4
-    assert measure.copies(1 << 30, "cuda") == 2
 
 
 def test_a_table_goes_between_its_marks(tmp_path):
@@ -125,7 +119,7 @@ def test_what_compiles_while_timed_ends_the_run(monkeypatch):
 
 
 def test_each_way_of_inductor_is_there_in_both_layouts():
-    found = networks.ways(layers(), torch.randn(2, 3, 8, 8), "cpu")
+    found = networks.ways(layers(), torch.randn(2, 3, 8, 8))
     for way in ("eager", "torch.fx fuse", "inductor", "inductor, frozen"):
         assert {way, f"{way}, channels_last"} <= set(found)
 
@@ -136,7 +130,7 @@ def test_an_engine_that_is_absent_drops_only_its_row(absent, monkeypatch):
     left = {engine for engine, needs in engines.NEEDS.items() if absent not in needs}
     assert len(left) == 1
     assert left == set(engines.engines(layers(), torch.randn(2, 3, 8, 8)))
-    assert "archdsl.optimize" in networks.ways(layers(), torch.randn(2, 3, 8, 8), "cpu")
+    assert "archdsl.optimize" in networks.ways(layers(), torch.randn(2, 3, 8, 8))
 
 
 @pytest.mark.filterwarnings("ignore")  # of their packages

@@ -116,7 +116,7 @@ BYTES = {
     # Megabytes of activations of one image in bf16: PyTorch's own steps, one by one; at most, optimized; with kernels.
     "mobilenet_v2": (79.5, 28.1, 19.6),
     "mobilenet_v3_large": (57.0, 23.0, 17.5),
-    "shufflenet_v2_x1_0": (30.5, 11.4, 9.9),  # 9.4 before its maps are widened to whole vectors
+    "shufflenet_v2_x1_0": (30.5, 11.4, 10.1),  # 9.4 before its maps are widened to whole vectors
     "efficientnet_b0": (94.1, 42.2, 33.0),
     "resnet50": (161.8, 57.5, 57.5),
     "densenet121": (213.6, 95.1, 58.7),
@@ -430,7 +430,7 @@ def test_what_the_kernels_take(conv, monkeypatch):
     layer.act = "relu6"
     x = image(2, 8, 7, 7).contiguous(memory_format=torch.channels_last)
     residual = torch.ones_like(conv(x))
-    monkeypatch.setattr(measured, "TABLE", ())
+    monkeypatch.setattr(measured, "rows", lambda: ())
     assert not layer._chooses(x), "nothing has been measured"
     layer = Conv2d(conv)
     layer.act, layer.kernels = "relu6", "all"
@@ -545,13 +545,13 @@ def test_nothing_is_joined_without_a_measurement(monkeypatch):
     model, x = filled(Blocks()), image(1, 6, 8, 8)
     row = measured.Measurement("separable", 3, 1, 10, 10, 4, 1, 32, 2.0, "9.0")
     before = traffic(archdsl.optimize(model, kernels="none").network, x).bytes
-    monkeypatch.setattr(measured, "TABLE", ())
+    monkeypatch.setattr(measured, "rows", lambda: ())
     assert not JOINED.keys() & archdsl.optimize(model).fused.keys()
-    monkeypatch.setattr(measured, "TABLE", (row,))
+    monkeypatch.setattr(measured, "rows", lambda: (row,))
     optimized = archdsl.optimize(model)
     assert JOINED.keys() & optimized.fused.keys() == {"depthwise and 1x1 convolutions joined"}
     assert traffic(optimized.network, x).bytes == before - 2 * 2 * 10 * 4 * 4, "what lies between is not moved"
-    monkeypatch.setattr(measured, "TABLE", (row.replace(times=0.9),))
+    monkeypatch.setattr(measured, "rows", lambda: (row.replace(times=0.9),))
     assert traffic(archdsl.optimize(model).network, x).bytes == before
 
 
