@@ -7,13 +7,14 @@
 
 machine     versions, the bandwidth of a copy, the speed of a product: the two ceilings
 compile     kernels that Triton's cache does not have, in several processes
-correct     the kernels' tests on the GPU, and networks against float32
-layers      every layer of networks by itself: PyTorch's steps, cuDNN with one pass behind it, our kernel, its tiles
+layers      every layer of networks by itself: PyTorch's steps, what runs where no kernel is taken, our kernel, its tiles
+adopt       what they say decides for the rest of the run, as `measured.csv` will
 networks    whole networks: eager, fused by torch.fx, optimized; also as CUDA graphs, of many images and of one
 training    a step of training
 dense       ways to finish what cuDNN convolves
 autotune    torch.compile, max-autotune with frozen weights, as a peer of the networks
 inductor    torch.compile as a peer of the step of training
+correct     the kernels' tests on the GPU, and networks against float32
 
 Everything runs under `no_grad`, in one process. A result is a line of `gpu.jsonl`, written at once; what fails is a line,
 too, and ends nothing; a way whose result is wrong has no speed. Each stage has a deadline. The summary comes last, also
@@ -46,6 +47,7 @@ from torch import nn
 from torch.fx.experimental import optimization
 
 import archdsl
+import archdsl.inference
 from benchmarks.layers import LAST, Case, Layer, default_tile, gradients_of, layers_of, tiles
 from benchmarks.measure import ROOT, Wrong, about, check
 from benchmarks.networks import network
@@ -69,6 +71,8 @@ class Setting(NamedTuple):
     peers: tuple[str, ...]  # networks that are compiled with max-autotune
     few: int | None = None  # layers of each operation and tiles of each layer, in a rehearsal
     operations: tuple[str, ...] = ()  # of the layers; all, if none is named
+    layers: tuple[str, ...] = ()  # networks whose layers are measured, too
+    tests: str = ""  # which of the kernels' tests run, as pytest's -k; all, if nothing is said
 
     @property
     def cuda(self) -> bool:
@@ -77,7 +81,7 @@ class Setting(NamedTuple):
 
 FULL = Setting(
     "cuda", torch.bfloat16, (256, 1), 224, ("mobilenet_v2", "shufflenet_v2_x1_0", "resnet50"),
-    ("mobilenet_v2", "shufflenet_v2_x1_0"), 128, ("mobilenet_v2",),
+    ("mobilenet_v2", "shufflenet_v2_x1_0"), 128, ("mobilenet_v2",), layers=("efficientnet_b0", "mobilenet_v3_large"),
 )  # fmt: skip
 SMALL = str(ROOT / "benchmarks" / "tiny.arch")
 TINY = Setting("cpu", torch.float32, (2,), 32, (SMALL,), (SMALL,), 1, (), few=1)
@@ -215,9 +219,9 @@ def machine(session: Session) -> None:
 def wanted(setting: Setting) -> list[tuple[Layer, int, Any]]:
     """Return what the stage of layers launches: layer, batch, tile."""
     found = []
-    for name in dict.fromkeys(setting.tuned + setting.networks):
+    for name in dict.fromkeys(setting.tuned + setting.networks + setting.layers):
         for layer in chosen_layers(name, setting):
-            chosen = tiles(layer)[: setting.few] if name in setting.tuned else [default_tile(layer)]
+            chosen = tried(name, layer, setting) or [default_tile(layer)]
             batch = setting.training if layer.operation == "gradients" else setting.batches[0]
             found += [(layer, batch, tile) for tile in chosen]
     return list(dict.fromkeys(found))
@@ -233,6 +237,11 @@ def chosen_layers(name: str, setting: Setting) -> list[Layer]:
         return found
     kinds = dict.fromkeys(layer.operation for layer in found)
     return [layer for kind in kinds for layer in [one for one in found if one.operation == kind][-setting.few :]]
+
+
+def tried(name: str, layer: Layer, setting: Setting) -> list[Any]:
+    """Return the tiles to try: of tuned networks, and of patches, for which some tiles were wrong once."""
+    return tiles(layer)[: setting.few] if name in setting.tuned or layer.operation == "patches" else []
 
 
 def compile_one(job: tuple[Layer, int, Any, torch.dtype]) -> str:
@@ -271,7 +280,7 @@ def correct(session: Session) -> None:
     setting = session.setting
     if setting.cuda:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "12", "interpreted.py"]
-        command += ["-o", "addopts=", "-o", "filterwarnings=default"]
+        command += ["-o", "addopts=", "-o", "filterwarnings=default", *(["-k", setting.tests] if setting.tests else [])]
         environment = os.environ | {"ARCHDSL_DEVICE": "cuda", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             command, cwd=ROOT / "tests", env=environment, capture_output=True, text=True, timeout=150
@@ -310,7 +319,7 @@ def layers(session: Session) -> None:
     setting = session.setting
     done: set[tuple[Layer, int]] = set()
     for batch in setting.batches:
-        for name in dict.fromkeys(setting.tuned + setting.networks):
+        for name in dict.fromkeys(setting.tuned + setting.networks + setting.layers):
             for layer in chosen_layers(name, setting):
                 images = min(batch, setting.training) if layer.operation == "gradients" else batch
                 if session.over:
@@ -318,14 +327,23 @@ def layers(session: Session) -> None:
                 if (layer, images) in done or (layer.operation == "gradients" and batch == 1):
                     continue
                 done.add((layer, images))
-                tried = tiles(layer)[: setting.few] if name in setting.tuned and batch > 1 else []
                 try:
-                    measure(session, layer, images, tried)
+                    measure(session, layer, images, tried(name, layer, setting) if batch > 1 else [])
                 except Exception as problem:
                     session.failed(f"{layer}, batch {images}", problem)
 
 
-def measure(session: Session, layer: Layer, batch: int, tried: Sequence[Any]) -> None:
+def adopt(session: Session) -> None:
+    """Let the measurements of this run decide where `auto` takes a kernel."""
+    from archdsl.measured import rows
+    from benchmarks.gpu_results import write
+
+    if session.setting.cuda:
+        session.say(f"{write(session.results)} rows decide")
+        rows.cache_clear()
+
+
+def measure(session: Session, layer: Layer, batch: int, choice: Sequence[Any]) -> None:
     """Measure the ways of one layer."""
     setting = session.setting
     small = Case(layer, min(batch, 4), setting.dtype, setting.device)
@@ -341,7 +359,7 @@ def measure(session: Session, layer: Layer, batch: int, tried: Sequence[Any]) ->
     for way, run in ways.items():
         times[way] = _speed(session, run, small, case, exact, f"{layer}, {way}", wrong)
     shapes = {}
-    for tile in tried:
+    for tile in choice:
         if session.over:
             break
         run = functools.partial(_tiled, tile=tile)
@@ -428,10 +446,21 @@ def ways_of(model: nn.Module, x: torch.Tensor, setting: Setting) -> dict[str, Ca
         "all": lambda: archdsl.optimize(model, kernels="all"),
     }
     if setting.cuda:
+        found["scatter"] = lambda: scattered(model)
         found["eager, graph"] = lambda: graphed(own(), x)
         found["fx, graph"] = lambda: graphed(optimization.fuse(own()), x)
-        found["all, no graph"] = lambda: archdsl.optimize(model, kernels="all", cuda_graphs=False)
+        found["auto, no graph"] = lambda: archdsl.optimize(model, cuda_graphs=False)
     return found
+
+
+def scattered(model: nn.Module) -> nn.Module:
+    """Optimize as by default, but with gatherings written by the convolutions before, whether that wins or not."""
+    before = archdsl.inference.known
+    archdsl.inference.known = lambda operation: operation == "scatter" or before(operation)
+    try:
+        return archdsl.optimize(model)
+    finally:
+        archdsl.inference.known = before
 
 
 def networks(session: Session) -> None:
@@ -506,8 +535,8 @@ def compare(session: Session, name: str, batch: int, ways: Callable[..., Any]) -
         preparation=seconds, errors=errors,
     )  # fmt: skip
     session.say(f"{name} x{batch}, img/s: " + ", ".join(f"{way} {batch / t:.0f}" for way, t in times.items()))
-    if "all, no graph" in runs:
-        profile(session, f"{name} x{batch}", runs["all, no graph"], xs[0])
+    if "auto, no graph" in runs:
+        profile(session, f"{name} x{batch}", runs["auto, no graph"], xs[0])
 
 
 def profile(session: Session, what: str, run: Callable[..., Any], x: torch.Tensor) -> None:
@@ -587,13 +616,14 @@ def summary(session: Session) -> None:
 STAGES: dict[str, tuple[float, Callable[[Session], None]]] = {
     "machine": (15, machine),
     "compile": (120, compile_all),
-    "correct": (120, correct),
-    "networks": (90, networks),
-    "training": (40, training),
-    "dense": (15, dense),
     "layers": (170, layers),
+    "adopt": (5, adopt),
+    "networks": (90, networks),
+    "dense": (15, dense),
+    "training": (40, training),
     "autotune": (150, autotune),
     "inductor": (100, inductor),
+    "correct": (120, correct),
 }
 
 
@@ -608,16 +638,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--networks", nargs="+", help="networks to measure, instead of three")
     parser.add_argument("--tuned", nargs="*", help="networks whose layers' tiles are tried")
     parser.add_argument("--peers", nargs="*", help="networks to compile with max-autotune")
+    parser.add_argument("--layers", nargs="*", help="further networks, of which only layers are measured")
     parser.add_argument("--operations", nargs="*", help="of the layers that are measured")
+    parser.add_argument("--tests", default="", help="which of the kernels' tests run, as pytest's -k")
     parser.add_argument("--batches", nargs="+", type=int, help="numbers of images, instead of 256 and 1")
     parser.add_argument("--compile", action="store_true", help="only fill the cache of kernels")
     parser.add_argument("--processes", type=int, help="that compile")
     options = parser.parse_args(arguments)
     setting = (TINY if options.tiny else FULL)._replace(device=options.device)
-    for name in ("networks", "tuned", "peers", "operations", "batches"):
+    for name in ("networks", "tuned", "peers", "layers", "operations", "batches"):
         if getattr(options, name) is not None:
             setting = setting._replace(**{name: tuple(getattr(options, name))})
-    session = Session(options.out, options.seconds, setting)
+    session = Session(options.out, options.seconds, setting._replace(tests=options.tests))
     if options.compile:
         session.run("compile", 1e9, lambda session: compile_all(session, options.processes))
         return

@@ -295,15 +295,16 @@ def channel_block(channels: int, most: int) -> int:
 def forward_tile(g: Geometry) -> Tile:
     """Choose the tile of the forward kernel.
 
-    Measured on an H100 in bf16, 17 layers with 3x3 windows, 12 tiles each (benchmarks/results/gpu.jsonl): 7 x 8 x 64
-    with 4 warps, 4 elements and loads of 8 bytes a thread, is the fastest of 13 layers; with half the warps, so loads of
-    16 bytes, it takes 1.1 to 1.5 times as long, for fewer threads fit an SM. Larger windows hold more weights in
-    registers, so a thread gets fewer elements.
+    Measured on an H100 and an H200 in bf16, 17 layers with 3x3 windows, 12 tiles each: 7 x 8 x 64 with 4 warps, so 4
+    elements and loads of 8 bytes a thread, is the fastest or within 4 % of it; with half the warps, so loads of 16
+    bytes, it takes 1.1 to 1.5 times as long, for fewer threads fit an SM. Maps of 14 rows are one strip (8 % less), and
+    of 32 channels 16 columns (10 %). Larger windows hold more weights in registers, so a thread gets fewer elements.
     """
     taps = g.kernel[0] * g.kernel[1]
     channels = channel_block(g.channels, 64 if taps <= 9 else 32)
-    columns = power(g.out[1], 4, 8)
-    rows = rows_for(g.out[0], 7 if channels == 64 or max(g.stride) > 1 else 4)
+    columns = power(g.out[1], 4, 16 if taps <= 9 and channels == 32 and g.out[1] % 16 == 0 else 8)
+    low = taps <= 9 and max(g.stride) == 1 and g.out[0] <= 14
+    rows = rows_for(g.out[0], 14 if low else 7)
     return Tile(rows, columns, channels, warps_for(columns * channels, 4 if taps <= 25 else 2))
 
 

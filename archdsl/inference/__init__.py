@@ -89,7 +89,7 @@ def optimize(
     concatenations, splits and shuffles into the order of channels; everything is channels_last. The model is left as
     it is, and the result has weights of its own. On a CPU oneDNN runs the fused convolutions. On a GPU `kernels` says
     where Triton's run: "auto" where `archdsl.measured` has a measurement that they win, "all" wherever they can,
-    "none" nowhere. There the second call with inputs of one size, and every further one, replays a CUDA graph, for up
+    "none" nowhere; move the model there first, for some of what it decides is decided once. There the second call with inputs of one size, and every further one, replays a CUDA graph, for up
     to eight sizes; without `cuda_graphs`, kernels are started one by one. `verbose` prints what was fused.
 
     A block that decides by values, such as a solver that chooses its steps, stays as it is, and what surrounds it is
@@ -127,11 +127,12 @@ def _optimized(model: nn.Module, kernels: str) -> tuple[fx.GraphModule, Notes]:
     fused: Notes = {"blocks left as they are, for they decide by values": kept} if kept else {}
     fold(graph, fused)
     arrange(graph, fused)
-    if kernels == "all" or (kernels == "auto" and known("scatter")):
+    gpu = any(t.is_cuda for t in model.state_dict().values())
+    if kernels == "all" or (kernels == "auto" and gpu and known("scatter")):
         scatter(graph, fused)
     if kernels != "none":
         join(graph, fused, kernels)
-    if kernels == "all" or (kernels == "auto" and known("pointwise")):
+    if kernels == "all" or (kernels == "auto" and gpu and known("pointwise")):
         widen(graph, fused)
     overwrite(graph, fused)
     _finish(graph, kernels, {t.data_ptr() for t in chain(model.parameters(), model.buffers())})

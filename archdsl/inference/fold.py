@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -55,10 +56,26 @@ def take_convolutions(graph: fx.GraphModule) -> None:
 def take_pools(graph: fx.GraphModule) -> None:
     """Give every maximum of windows that leaves no indices a layer that knows a kernel."""
     for number, node in enumerate(list(graph.graph.nodes)):
-        pool = module(graph, node)
-        if type(pool) is nn.MaxPool2d and not pool.return_indices:
-            where = (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
-            node.target = add(graph, f"pool{number}", MaxPool2d(*where, ceil_mode=pool.ceil_mode))
+        layer = _pool(graph, node)
+        if layer is not None:
+            name = add(graph, f"pool{number}", layer)
+            with graph.graph.inserting_before(node):
+                replace(node, graph.graph.call_module(name, node.args[:1]))
+
+
+def _pool(graph: fx.GraphModule, node: fx.Node) -> MaxPool2d | None:
+    """Return a layer that does what a node does, if it is a maximum of windows, as a module or as a function."""
+    pool = module(graph, node)
+    if type(pool) is nn.MaxPool2d and not pool.return_indices:
+        return MaxPool2d(pool.kernel_size, pool.stride, pool.padding, pool.dilation, ceil_mode=pool.ceil_mode)
+    if node.op != "call_function" or node.target not in (F.max_pool2d, torch.max_pool2d) or not node.args:
+        return None
+    names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+    given = dict(zip(names, node.args[1:])) | node.kwargs
+    plain = all(isinstance(value, (int, tuple)) or value is None for value in given.values())
+    if not plain or given.pop("return_indices", False) or not set(given) <= set(names):
+        return None
+    return MaxPool2d(**given)
 
 
 def affine(norm: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
