@@ -245,8 +245,9 @@ def tiles(layer: Layer) -> list[Any]:
         "depthwise": _depthwise_tiles, "gradients": _gradient_tiles, "pointwise": _pointwise_tiles,
         "separable": _separable_tiles, "patches": _patches_tiles,
     }  # fmt: skip
-    more = made[layer.operation](layer) if layer.operation in made else ()
-    return list(dict.fromkeys([default_tile(layer), *more]))
+    if layer.operation not in made:
+        return []
+    return list(dict.fromkeys([default_tile(layer), *made[layer.operation](layer)]))
 
 
 def _patches_tiles(layer: Layer) -> Iterator[patches.Tile]:
