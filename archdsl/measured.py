@@ -1,9 +1,9 @@
 """The one table that decides where a Triton kernel is taken: measurements on a GPU, committed with the code.
 
 A row of `measured.csv` says that a kernel was so many times as fast as what would run in its place, for a layer of this
-kind, on a GPU of that compute capability. `python -m benchmarks.gpu` measures, `python -m benchmarks.gpu_results` writes
-the rows. Without a row a layer runs on cuDNN, so where nothing has been measured, no kernel is taken unless it is asked
-for.
+kind, on a GPU of that compute capability. `python -m benchmarks.gpu` measures, `python -m benchmarks.gpu_results`
+writes the rows. Without a row a layer runs on cuDNN, so where nothing has been measured, no kernel is taken unless it
+is asked for.
 """
 
 from __future__ import annotations

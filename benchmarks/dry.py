@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-import triton
 from archdsl.kernels import available
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver as active

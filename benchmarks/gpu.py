@@ -7,7 +7,7 @@
 
 machine     versions, the bandwidth of a copy, the speed of a product: the two ceilings
 compile     kernels that Triton's cache does not have, in several processes
-layers      every layer of networks by itself: PyTorch's steps, what runs where no kernel is taken, our kernel, its tiles
+layers      every layer of networks by itself: PyTorch's steps, what runs without a kernel, our kernel, its tiles
 adopt       what they say decides for the rest of the run, as `measured.csv` will
 networks    whole networks: eager, fused by torch.fx, optimized; also as CUDA graphs, of many images and of one
 training    a step of training
@@ -16,9 +16,10 @@ autotune    torch.compile, max-autotune with frozen weights, as a peer of the ne
 inductor    torch.compile as a peer of the step of training
 correct     the kernels' tests on the GPU, and networks against float32
 
-Everything runs under `no_grad`, in one process. A result is a line of `gpu.jsonl`, written at once; what fails is a line,
-too, and ends nothing; a way whose result is wrong has no speed. Each stage has a deadline. The summary comes last, also
-where the process is told to end. Random data; inputs and results rotate through more memory than the cache holds.
+Everything runs under `no_grad`, in one process. A result is a line of `gpu.jsonl`, written at once; what fails is a
+line, too, and ends nothing; a way whose result is wrong has no speed. Each stage has a deadline. The summary comes
+last, also where the process is told to end. Random data; inputs and results rotate through more memory than the cache
+holds.
 """
 
 from __future__ import annotations
@@ -121,7 +122,9 @@ class Session:
     def failed(self, what: str, problem: BaseException) -> None:
         """Record what went wrong, and go on."""
         where = traceback.format_exception(problem)[-6:]
-        self.record("failure", what=what, problem=f"{type(problem).__name__}: {problem}"[:600], trace="".join(where)[-1500:])
+        self.record(
+            "failure", what=what, problem=f"{type(problem).__name__}: {problem}"[:600], trace="".join(where)[-1500:]
+        )
         self.say(f"FAILED {what}: {type(problem).__name__}: {str(problem)[:160]}")
 
     def run(self, name: str, seconds: float, stage: Callable[[Session], None]) -> None:
@@ -213,7 +216,9 @@ def machine(session: Session) -> None:
     a, b = (torch.randn(8192, 8192, dtype=torch.bfloat16, device="cuda") for _ in range(2))
     product = 2 * 8192**3 / statistics.median(events(lambda: a @ b, 5))
     session.record("ceilings", bandwidth=session.bandwidth, product=product)
-    session.say(f"{torch.cuda.get_device_name()}: copy {session.bandwidth / 1e12:.2f} TB/s, product {product / 1e12:.0f} T")
+    session.say(
+        f"{torch.cuda.get_device_name()}: copy {session.bandwidth / 1e12:.2f} TB/s, product {product / 1e12:.0f} T"
+    )
 
 
 def wanted(setting: Setting) -> list[tuple[Layer, int, Any]]:
@@ -228,7 +233,7 @@ def wanted(setting: Setting) -> list[tuple[Layer, int, Any]]:
 
 
 def chosen_layers(name: str, setting: Setting) -> list[Layer]:
-    """Return the layers of a network and the gradients of the depthwise ones; a few of each, the last, in a rehearsal."""
+    """Return the layers of a network and the gradients of the depthwise ones, or in a rehearsal a few of each."""
     found = layers_of(name, setting.size)
     found += gradients_of(found)
     if setting.operations:
@@ -282,9 +287,7 @@ def correct(session: Session) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "12", "interpreted.py"]
         command += ["-o", "addopts=", "-o", "filterwarnings=default", *(["-k", setting.tests] if setting.tests else [])]
         environment = os.environ | {"ARCHDSL_DEVICE": "cuda", "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            command, cwd=ROOT / "tests", env=environment, capture_output=True, text=True, timeout=150
-        )
+        done = subprocess.run(command, cwd=ROOT / "tests", env=environment, capture_output=True, text=True, timeout=150)
         (session.out / "correct.txt").write_text(done.stdout[-200_000:] + done.stderr[-20_000:])
         failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
         last = (done.stdout.strip().splitlines() or [done.stderr[-300:]])[-1]
@@ -339,7 +342,7 @@ def adopt(session: Session) -> None:
     from benchmarks.gpu_results import write
 
     if session.setting.cuda:
-        session.say(f"{write(session.results)} rows decide")
+        session.record("adopted", rows=write(session.results))
         rows.cache_clear()
 
 
@@ -403,33 +406,38 @@ DENSE = (  # input and output channels, window, stride, size: the stems of netwo
 
 def dense(session: Session) -> None:
     """Measure what stays on cuDNN: bias and ReLU as passes of ATen's, as one pass of ours, and inside of cuDNN."""
-    from archdsl.kernels import finish_
-
     setting = session.setting
-    for depth, out, window, stride, size in DENSE if setting.cuda else DENSE[:1]:
+    for layer in DENSE if setting.cuda else DENSE[:1]:
         for batch in setting.batches:
-            shape = (batch, depth, min(size, 7 * setting.size), min(size, 7 * setting.size))
-            xs = [
-                torch.randn(shape, device=setting.device).to(setting.dtype).contiguous(memory_format=LAST)
-                for _ in range(3 if batch > 1 else 1)
-            ]
-            weight = torch.randn(out, depth, window, window, device=setting.device).to(setting.dtype) / window
-            weight, bias = weight.contiguous(memory_format=LAST), torch.zeros(out, device=setting.device).to(setting.dtype)
-            where = (stride, window // 2)
-            ways: dict[str, Callable[[torch.Tensor], Any]] = {
-                "eager": lambda x: nn.functional.relu_(nn.functional.conv2d(x, weight, bias, *where)),
-                "one pass behind": lambda x: finish_(nn.functional.conv2d(x, weight, None, *where), bias, act="relu"),
-            }
-            if setting.cuda:
-                rest = ((stride, stride), (window // 2, window // 2), (1, 1), 1)
-                ways["inside of cuDNN"] = lambda x: torch.cudnn_convolution_relu(x, weight, bias, *rest)
             times = {}
-            for way, run in ways.items():
+            for way, (run, xs) in finishes(layer, batch, setting).items():
                 try:
                     times[way] = timed(run, xs, setting.cuda, xs[0].nbytes) * 1e6
                 except Exception as problem:
-                    session.failed(f"{way}, {depth} > {out}", problem)
-            session.record("dense", layer=[depth, out, window, stride, size], batch=batch, microseconds=times)
+                    session.failed(f"{way}, {layer}", problem)
+            session.record("dense", layer=list(layer), batch=batch, microseconds=times)
+
+
+def finishes(layer: tuple[int, ...], batch: int, setting: Setting) -> dict[str, tuple[Callable[..., Any], list]]:
+    """Return ways to convolve, add a bias and apply ReLU, and their inputs."""
+    from archdsl.kernels import finish_
+
+    depth, out, window, stride, size = layer
+    size = min(size, 7 * setting.size)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, device=setting.device).to(setting.dtype)
+
+    xs = [random(batch, depth, size, size).contiguous(memory_format=LAST) for _ in range(3 if batch > 1 else 1)]
+    weight, bias = (random(out, depth, window, window) / window).contiguous(memory_format=LAST), random(out)
+    where = ((stride, stride), (window // 2, window // 2), (1, 1), 1)
+    ways: dict[str, Callable[..., Any]] = {
+        "eager": lambda x: nn.functional.relu_(nn.functional.conv2d(x, weight, bias, *where)),
+        "one pass behind": lambda x: finish_(nn.functional.conv2d(x, weight, None, *where), bias, act="relu"),
+    }
+    if setting.cuda:
+        ways["inside of cuDNN"] = lambda x: torch.cudnn_convolution_relu(x, weight, bias, *where)
+    return {way: (run, xs) for way, run in ways.items()}
 
 
 def ways_of(model: nn.Module, x: torch.Tensor, setting: Setting) -> dict[str, Callable[[], Callable[..., Any]]]:
@@ -531,8 +539,8 @@ def compare(session: Session, name: str, batch: int, ways: Callable[..., Any]) -
             samples[way].append(found[0] / together)
     times = {way: statistics.median(found) for way, found in samples.items()}
     session.record(
-        "network", network=name, batch=batch, dtype=str(setting.dtype), milliseconds={w: t * 1e3 for w, t in times.items()},
-        preparation=seconds, errors=errors,
+        "network", network=name, batch=batch, dtype=str(setting.dtype),
+        milliseconds={way: time * 1e3 for way, time in times.items()}, preparation=seconds, errors=errors,
     )  # fmt: skip
     session.say(f"{name} x{batch}, img/s: " + ", ".join(f"{way} {batch / t:.0f}" for way, t in times.items()))
     if "auto, no graph" in runs:
@@ -540,7 +548,7 @@ def compare(session: Session, name: str, batch: int, ways: Callable[..., Any]) -
 
 
 def profile(session: Session, what: str, run: Callable[..., Any], x: torch.Tensor) -> None:
-    """Record which kernels a network starts, in order, and how long each takes."""
+    """Record which kernels a network starts, how often, and the microseconds of each."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 
@@ -548,8 +556,13 @@ def profile(session: Session, what: str, run: Callable[..., Any], x: torch.Tenso
         with profiler(activities=[ProfilerActivity.CUDA]) as found:
             run(x)
             torch.cuda.synchronize()
-        kernels = [(e.name[:60], round(e.device_time, 1)) for e in found.events() if e.device_time > 0]
-        session.record("profile", what=what, kernels=kernels, total=sum(time for _, time in kernels))
+        kernels: dict[str, list[float]] = {}
+        for event in (e for e in found.events() if e.device_time > 0):
+            one = kernels.setdefault(event.name[:60], [0, 0.0])
+            one[0], one[1] = one[0] + 1, round(one[1] + event.device_time, 1)
+        most = sorted(kernels.items(), key=lambda pair: -pair[1][1])
+        total = sum(time for _, time in kernels.values())
+        session.record("profile", what=what, kernels=[[name, *one] for name, one in most[:20]], total=total)
     except Exception as problem:
         session.failed(f"profile of {what}", problem)
 
@@ -589,8 +602,12 @@ def training(session: Session, compile: bool = False) -> None:
                 samples[way] += events(step, 1, warm=0) if setting.cuda else [_clocked(step)]
         times = {way: statistics.median(found) for way, found in samples.items()}
         how = "inductor" if compile else "eager"
-        session.record("training", network=name, batch=batch, how=how, milliseconds={w: t * 1e3 for w, t in times.items()})
-        session.say(f"{name}, a step of {batch}, {how}, ms: " + ", ".join(f"{w} {t * 1e3:.2f}" for w, t in times.items()))
+        session.record(
+            "training", network=name, batch=batch, how=how, milliseconds={w: t * 1e3 for w, t in times.items()}
+        )
+        session.say(
+            f"{name}, a step of {batch}, {how}, ms: " + ", ".join(f"{w} {t * 1e3:.2f}" for w, t in times.items())
+        )
         if setting.cuda and not compile:
             profile(session, f"training {name}, all", lambda _: runs["all"](), x)
             profile(session, f"training {name}, none", lambda _: runs["none"](), x)

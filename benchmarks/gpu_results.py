@@ -1,13 +1,14 @@
 """What a run of `benchmarks.gpu` says: lines for its summary, the table that decides, and the page.
 
-    python -m benchmarks.gpu_results results/gpu.jsonl    # writes archdsl/measured.csv and the tables of docs/kernels.md
+    python -m benchmarks.gpu_results    # results/gpu-*.jsonl to archdsl/measured.csv and the tables of docs/kernels.md
+
+The table that decides comes from the last run alone, whose kernels are those of today; the page tells of all runs.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from benchmarks.plot import bars
 
 PAGE = ROOT / "docs" / "kernels.md"
 NAMES = {  # of the ways of a network, as the page calls them
-    "eager": "eager", "fx": "torch.fx fuse", "eager, graph": "eager, CUDA graph", "fx, graph": "torch.fx fuse, CUDA graph",
+    "eager": "eager", "fx": "torch.fx fuse",
+    "eager, graph": "eager, CUDA graph", "fx, graph": "torch.fx fuse, CUDA graph",
     "max-autotune, frozen": "torch.compile, max-autotune, frozen", "none": "archdsl.optimize, cuDNN alone",
-    "auto": "archdsl.optimize", "all": "archdsl.optimize, every kernel",
+    "auto": "archdsl.optimize, by default", "all": "archdsl.optimize, every kernel",
 }  # fmt: skip
 
 Result = dict[str, Any]
@@ -106,20 +108,38 @@ def rows_of(results: list[Result], capability: str = "9.0", bits: int = 16) -> l
 
 
 # -------------------------------------------------------------------------------------------------- page
-def network_lines(results: list[Result]) -> tuple[list[str], dict[str, dict[str, float]]]:
-    """Return the table of networks, and images a second for the plot."""
-    speeds: dict[tuple[str, int], dict[str, float]] = {}
+def machine(results: list[Result]) -> str:
+    """Return on what a run was, and of which commit."""
+    found = next(result for result in results if result["kind"] == "machine")
+    return f"{found['device'].removeprefix('NVIDIA ').split()[0]}, {found['commit']}"
+
+
+def speeds(results: list[Result]) -> dict[tuple[str, int], dict[str, float]]:
+    """Return images a second of each way of each network; what decides by itself, only where something was adopted."""
+    adopted = any(result["kind"] == "adopted" for result in results)
+    found: dict[tuple[str, int], dict[str, float]] = {}
     for result in results:
         if result["kind"] == "network":
-            place = speeds.setdefault((result["network"], result["batch"]), {})
-            place |= {way: result["batch"] * 1e3 / ms for way, ms in result["milliseconds"].items()}
-    lines = ["| network | images | way | images a second | times eager |", "| --- | --- | --- | --- | --- |"]
-    panels = {}
-    for (name, batch), ways in speeds.items():
-        for way in (way for way in NAMES if way in ways):
-            lines.append(f"| {name} | {batch} | {NAMES[way]} | {ways[way]:,.0f} | {ways[way] / ways['eager']:.2f} |")
-        panels[f"{name}, {batch} image{'s' if batch > 1 else ''}"] = {NAMES[w]: ways[w] for w in NAMES if w in ways}
-    return lines, panels
+            ways = result["milliseconds"].items()
+            mine = {way: result["batch"] * 1e3 / ms for way, ms in ways if way in NAMES and (adopted or way != "auto")}
+            found.setdefault((result["network"], result["batch"]), {}).update(mine)
+    return found
+
+
+def network_lines(runs: list[list[Result]]) -> list[str]:
+    """Return the table of networks."""
+    lines = [
+        "| GPU, commit | network, images | way | images a second | times eager |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for results in runs:
+        for (name, batch), ways in speeds(results).items():
+            for way in (way for way in NAMES if way in ways):
+                times = ways[way] / ways["eager"]
+                lines.append(
+                    f"| {machine(results)} | {name}, {batch} | {NAMES[way]} | {ways[way]:,.0f} | {times:.2f} |"
+                )
+    return lines
 
 
 def layer_lines(results: list[Result]) -> list[str]:
@@ -130,47 +150,36 @@ def layer_lines(results: list[Result]) -> list[str]:
     ]
     for (operation, batch), found in groups(results).items():
         s = Share(operation, found)
-        lines.append(
-            f"| {operation} | {batch} | {s.count} | {s.floor:.0%} | {s.eager:.2f} | {s.other:.2f} "
-            f"({s.least:.2f} to {s.most:.2f}) |"
-        )
+        spread = f"{s.other:.2f} ({s.least:.2f} to {s.most:.2f})"
+        lines.append(f"| {operation} | {batch} | {s.count} | {s.floor:.0%} | {s.eager:.2f} | {spread} |")
     return lines
 
 
 def caption(results: list[Result]) -> list[str]:
     """Return the line that stands above a table."""
-    machine = next(result for result in results if result["kind"] == "machine")
+    found = next(result for result in results if result["kind"] == "machine")
     ceilings = next(result for result in results if result["kind"] == "ceilings")
-    versions = machine["versions"]
+    versions = found["versions"]
     return [
-        f"{machine['device']}, torch {versions['torch']}, Triton {versions['triton']}, bfloat16; a copy moves "
+        f"{machine(results)}, torch {versions['torch']}, Triton {versions['triton']}, bfloat16; a copy moves "
         f"{ceilings['bandwidth'] / 1e12:.2f} TB/s, a product of 8192 x 8192 runs at {ceilings['product'] / 1e12:.0f} "
         "TFLOP/s:",
         "",
     ]
 
 
-def training_lines(results: list[Result]) -> list[str]:
-    """Return the table of steps of training."""
-    lines = ["| network | images | way | milliseconds a step |", "| --- | --- | --- | --- |"]
-    for result in results:
-        if result["kind"] == "training":
-            how = {"eager": "", "inductor": ", torch.compile"}[result["how"]]
-            for way, ms in result["milliseconds"].items():
-                name = {"none": "PyTorch's layers", "auto": "`load`'s default", "all": "every kernel"}[way] + how
-                lines.append(f"| {result['network']} | {result['batch']} | {name} | {ms:.1f} |")
-    return lines
-
-
-def page(results: list[Result]) -> None:
+def page(runs: list[list[Result]]) -> None:
     """Write the tables and the plot of the page."""
-    above = caption(results)
-    lines, panels = network_lines(results)
+    panels = {
+        f"{name}, {machine(results).split(',')[0]}": {NAMES[way]: ways[way] for way in NAMES if way in ways}
+        for results in runs
+        for (name, batch), ways in speeds(results).items()
+        if batch > 1
+    }
     bars(PAGE.parent / "networks-cuda.svg", panels, "images a second")
     picture = "![Images a second of each way, network by network](networks-cuda.svg)"
-    table(PAGE, "networks-cuda", [*above, picture, "", *lines])
-    table(PAGE, "kernels-cuda", [*above, *layer_lines(results)])
-    table(PAGE, "training-cuda", [*above, *training_lines(results)])
+    table(PAGE, "networks-cuda", [picture, "", *network_lines(runs)])
+    table(PAGE, "kernels-cuda", [*caption(runs[-1]), *layer_lines(runs[-1])])
 
 
 def write(results: list[Result]) -> int:
@@ -181,12 +190,15 @@ def write(results: list[Result]) -> int:
     return len(rows)
 
 
-def main(arguments: list[str]) -> None:
-    results = [result for path in arguments or [RESULTS / "gpu.jsonl"] for result in read(Path(path))]
-    wins = sum(row[8] >= LEAST for row in rows_of(results))
-    print(f"{write(results)} rows, of which {wins} win")
-    page(results)
+RUNS = ("gpu-h100", "gpu-h200-tiles", "gpu-h200")  # in the order of their commits
+
+
+def main() -> None:
+    runs = [read(RESULTS / f"{name}.jsonl") for name in RUNS]
+    wins = sum(row[8] >= LEAST for row in rows_of(runs[-1]))
+    print(f"{write(runs[-1])} rows, of which {wins} win")
+    page(runs)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,5 +1,5 @@
-"""Whole networks on a CPU, one image in float32: `archdsl.optimize` beside PyTorch eager, the fusion of torch.fx, inductor
-and ONNX Runtime and OpenVINO where they are installed (`pip install ".[bench]"`), in one run.
+"""Whole networks on a CPU, one image in float32, in one run: `archdsl.optimize` beside PyTorch eager, the fusion of
+torch.fx, inductor, and ONNX Runtime and OpenVINO where they are installed (`pip install ".[bench]"`).
 
     python -m benchmarks.networks                                   # four networks
     python -m benchmarks.networks resnet18 --size 64 --eager        # another one, without inductor

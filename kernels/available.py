@@ -24,7 +24,15 @@ TYPES = (torch.float32, torch.float16, torch.bfloat16)
 OLDEST = (8, 0)  # bf16 and 16-byte asynchronous copies came with compute capability 8.0
 
 
-COUNTS = ("pixels", "lanes", "tiles", "area", "columns", "apart", "size")  # run-time numbers: any value, one compilation
+COUNTS = (
+    "pixels",
+    "lanes",
+    "tiles",
+    "area",
+    "columns",
+    "apart",
+    "size",
+)  # run-time numbers: any value, one compilation
 
 
 def jit(kernel: Callable[..., Any]) -> Any:

@@ -362,7 +362,9 @@ def launch_fwd(
     return y
 
 
-WARPS = 1536  # of the gradients; as many as an H200 holds of 168 registers, and fixed: it decides the order of summation
+WARPS = (
+    1536  # of the gradients; as many as an H200 holds of 168 registers, and fixed: it decides the order of summation
+)
 
 
 def launch_grads(

@@ -106,6 +106,8 @@ def finish_(
     """
     epilogue.check(act)
     if y.dim() != 4 or (residual is not None and residual.shape != y.shape):
-        raise ValueError(f"needs maps [N, C, H, W] of one size, got {[list(t.shape) for t in (y, residual) if t is not None]}")
+        raise ValueError(
+            f"needs maps [N, C, H, W] of one size, got {[list(t.shape) for t in (y, residual) if t is not None]}"
+        )
     _finish(y, shift, residual, act, slope)
     return y

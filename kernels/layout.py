@@ -1,4 +1,4 @@
-"""Memory formats: the kernels compute in channels_last; an operator keeps the format of its input, by a copy if need be."""
+"""Memory formats: kernels compute in channels_last, and operators keep the format of their input."""
 
 from __future__ import annotations
 

@@ -16,9 +16,21 @@ from torch import nn
 import archdsl
 from archdsl import measured
 from archdsl.compiler import compiled
-from archdsl.inference import replay
+from archdsl.inference import layers, replay
 from archdsl.inference.fold import clamped
-from archdsl.inference.layers import Append, Clamp, Conv2d, Gather, Grow, Joined, Maps, Scatter, Take, activated
+from archdsl.inference.layers import (
+    Append,
+    Clamp,
+    Conv2d,
+    Gather,
+    Grow,
+    Joined,
+    Maps,
+    MaxPool2d,
+    Scatter,
+    Take,
+    activated,
+)
 from archdsl.inference.trace import trace
 from archdsl.inference.traffic import traffic
 from benchmarks import preparation
@@ -247,7 +259,13 @@ def test_on_a_cpu_nothing_is_recorded():
 def test_maps_of_odd_widths_are_widened_to_whole_vectors():
     model = filled(
         nn.Sequential(
-            *(nn.Conv2d(8, 29, 1), nn.ReLU(), nn.Conv2d(29, 29, 3, padding=1, groups=29), nn.ReLU(), nn.Conv2d(29, 5, 3)),
+            *(
+                nn.Conv2d(8, 29, 1),
+                nn.ReLU(),
+                nn.Conv2d(29, 29, 3, padding=1, groups=29),
+                nn.ReLU(),
+                nn.Conv2d(29, 5, 3),
+            ),
         )
     )
     optimized = archdsl.optimize(model, kernels="all")
@@ -437,6 +455,32 @@ def test_what_the_kernels_take(conv, monkeypatch):
     assert layer._chooses(x) == (conv.groups > 1 or conv.kernel_size == (1, 1))
     if layer._chooses(x):
         torch.testing.assert_close(layer._triton(x, residual), F.relu6(conv(x) + residual), rtol=1e-5, atol=1e-5)
+
+
+def test_a_first_convolution_and_a_pool_are_taken(monkeypatch):
+    model = filled(nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), Pools()))
+    optimized = archdsl.optimize(model, kernels="all")
+    first = next(m for m in optimized.modules() if isinstance(m, Conv2d))
+    assert [type(m) for m in optimized.modules()].count(MaxPool2d) == 3
+    x = image(2, 3, 17, 18)
+    assert first._chooses(x)
+    torch.testing.assert_close(first._triton(x, None), F.relu(F.conv2d(x, first.weight, first.bias, 2, 1)))
+    agree(model, optimized, x)
+    monkeypatch.setattr(layers, "on_gpu", lambda x: True)  # the calls of a GPU, computed by ATen
+    monkeypatch.setattr(layers, "library", lambda x, w, b, r, *where: F.relu(F.conv2d(x, w, b, *where[:4])))
+    agree(model, optimized, x)
+
+
+class Pools(nn.Module):
+    """Maxima of windows as a module and as functions; one with indices stays as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(3, 2, 1)
+
+    def forward(self, x):
+        x, _ = F.max_pool2d(F.max_pool2d(self.pool(x), 3, stride=1, padding=1), 2, 1, return_indices=True)
+        return F.max_pool2d(x, (2, 1), 1)
 
 
 def test_maps_of_few_pixels_go_to_the_library():

@@ -41,7 +41,9 @@ class Optimized(nn.Module):
     def __init__(self, graph: fx.GraphModule, fused: Notes, graphs: bool = True) -> None:
         super().__init__()
         self.network, self.fused = graph, fused
-        self.replays = Replays() if graphs and not graph.meta["kept"] else None  # what decides by values is not recorded
+        self.replays = (
+            Replays() if graphs and not graph.meta["kept"] else None
+        )  # what decides by values is not recorded
 
     def forward(self, *inputs: Any) -> Any:
         return self.network(*inputs) if self.replays is None else self.replays(self.network, inputs)
@@ -73,9 +75,7 @@ def _report(fused: Notes, before: Traffic, after: Traffic) -> str:
     return "\n".join(lines)
 
 
-def optimize(
-    model: nn.Module, *, kernels: str = "auto", cuda_graphs: bool = True, verbose: bool = False
-) -> Optimized:
+def optimize(model: nn.Module, *, kernels: str = "auto", cuda_graphs: bool = True, verbose: bool = False) -> Optimized:
     """Return a module for inference that computes what `model` computes in evaluation, and moves less memory.
 
     >>> import archdsl, torch
@@ -89,8 +89,9 @@ def optimize(
     concatenations, splits and shuffles into the order of channels; everything is channels_last. The model is left as
     it is, and the result has weights of its own. On a CPU oneDNN runs the fused convolutions. On a GPU `kernels` says
     where Triton's run: "auto" where `archdsl.measured` has a measurement that they win, "all" wherever they can,
-    "none" nowhere; move the model there first, for some of what it decides is decided once. There the second call with inputs of one size, and every further one, replays a CUDA graph, for up
-    to eight sizes; without `cuda_graphs`, kernels are started one by one. `verbose` prints what was fused.
+    "none" nowhere; move the model there first, for some of what it decides is decided once. There the second call with
+    inputs of one size, and every further one, replays a CUDA graph, for up to eight sizes; without `cuda_graphs`,
+    kernels are started one by one. `verbose` prints what was fused.
 
     A block that decides by values, such as a solver that chooses its steps, stays as it is, and what surrounds it is
     optimized. Raises `TypeError` for a module whose own `forward` decides so.

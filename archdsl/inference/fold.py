@@ -66,7 +66,7 @@ def take_pools(graph: fx.GraphModule) -> None:
 def _pool(graph: fx.GraphModule, node: fx.Node) -> MaxPool2d | None:
     """Return a layer that does what a node does, if it is a maximum of windows, as a module or as a function."""
     pool = module(graph, node)
-    if type(pool) is nn.MaxPool2d and not pool.return_indices:
+    if isinstance(pool, nn.MaxPool2d) and not pool.return_indices:
         return MaxPool2d(pool.kernel_size, pool.stride, pool.padding, pool.dilation, ceil_mode=pool.ceil_mode)
     if node.op != "call_function" or node.target not in (F.max_pool2d, torch.max_pool2d) or not node.args:
         return None
@@ -125,7 +125,7 @@ def fold_norms_before(graph: fx.GraphModule, notes: Notes) -> None:
         scale, shift = affine(norm)
         if clip is not None:
             scale, shift, low, high = clamped(scale, shift, *clip)
-            kind = norm.running_mean.dtype  # type: ignore[union-attr]
+            kind = norm.running_mean.dtype
             name = add(graph, f"clamp_{node.name}", Clamp(low.to(kind), high.to(kind)))
             with graph.graph.inserting_before(node):
                 made = graph.graph.call_module(name, (node.args[0],))

@@ -202,7 +202,7 @@ class Conv2d(nn.Module):
         return few and not (x.requires_grad and torch.is_grad_enabled()) and self.chosen("patches", x)
 
     def chosen(self, operation: str, x: torch.Tensor) -> bool:
-        """Say whether a kernel for this layer was measured to win, or is taken in any case; kept for a form of input."""
+        """Say whether a kernel for this layer is taken; the answer is kept for a form of input."""
         place = (operation, x.shape, x.dtype, x.device)
         if place not in self._chosen:
             self._chosen[place] = self._wins(operation, x)
@@ -257,7 +257,7 @@ def library(
     act: str,
     slope: float,
 ) -> torch.Tensor:
-    """Convolve on a GPU without a kernel of ours: cuDNN, which knows bias and ReLU, and behind it one pass for the rest.
+    """Convolve on a GPU by cuDNN, which knows bias and ReLU, and behind it one pass of ours for the rest.
 
     Inside of cuDNN they cost nothing: 147 us instead of 228 for 64 channels of 56 x 56 of 256 images, and of 375 as
     three passes, in bf16 on an H100. A convolution by groups it does not fuse.
