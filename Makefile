@@ -51,7 +51,7 @@ bench:  ## time `archdsl check` and `sweep` beside the counters that people use
 	$(PYTHON) -m benchmarks.check
 	$(PYTHON) -m benchmarks.sweep
 
-bench-networks:  ## time `archdsl.optimize` beside eager, torch.fx and inductor
+bench-networks:  ## time `archdsl.optimize` beside eager, torch.fx, inductor, ONNX Runtime and OpenVINO
 	$(PYTHON) -m benchmarks.networks
 
 bench-kernels:  ## time the kernels layer by layer, on a GPU

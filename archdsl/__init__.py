@@ -15,6 +15,12 @@ Only `load`, `loads` and `optimize` import torch, when they are first used.
 
 from __future__ import annotations
 
+import os
+
+# In a checkout `grammars`, `architectures` and `kernels` lie beside this package; an installation has them in it.
+if not os.path.isdir(os.path.join(__path__[0], "grammars")):
+    __path__.append(os.path.dirname(__path__[0]))
+
 from archdsl.api import check, compile, nets  # noqa: A004 — the public name is the verb
 from archdsl.diagnostics import CompileError
 

@@ -1,68 +1,85 @@
 """The one table that decides where a Triton kernel is taken: measurements on a GPU, committed with the code.
 
-A row says that a kernel was faster than the best of PyTorch's own ways, by which factor, for a layer of this kind on
-that device. `python -m benchmarks.kernels` on a machine with a GPU prints rows for it. Without a row a layer runs on
-ATen, so an empty table means that nothing has been measured, and no kernel is taken unless it is asked for.
+A row of `measured.csv` says that a kernel was so many times as fast as what would run in its place, for a layer of this
+kind, on a GPU of that compute capability. `python -m benchmarks.gpu` measures, `python -m benchmarks.gpu_results`
+writes the rows. Without a row a layer runs on cuDNN, so where nothing has been measured, no kernel is taken unless it
+is asked for.
 """
 
 from __future__ import annotations
 
+import functools
+import os
+
 from archdsl.record import Record
 
-LEAST = 1.05  # a smaller gain is not told from noise
+LEAST = 1.03  # a smaller gain is not told from noise
+NEAR = 2.0  # a row says something of layers whose channels and sizes are within this factor of its own
+BATCHES = 8.0  # and whose batch is within this one: what many images need is known from some
 
 
 class Measurement(Record):
     """One kernel on one layer: `times` is its speed over that of the best alternative."""
 
-    operation: str  # depthwise, pointwise, separable (its depthwise part counts) or shuffle
+    operation: str  # depthwise, pointwise, separable, patches, pool or scatter; training: a step with a depthwise layer
     kernel: int
     stride: int
-    channels: int
+    depth: int  # channels of the input
+    channels: int  # and of the result
     size: int  # height of the input
-    dtype: str
+    batch: int
+    bits: int  # of a number: 16 in bfloat16 and float16, 32 in float32
     times: float
-    device: str
-    commit: str
+    capability: str  # of the GPU, as "9.0"
 
 
-TABLE: tuple[Measurement, ...] = ()
+FILE = os.path.join(os.path.dirname(__file__), "measured.csv")
+
+
+@functools.cache
+def rows() -> tuple[Measurement, ...]:
+    """Read the table, once."""
+    with open(FILE, encoding="utf-8") as file:
+        lines = file.read().splitlines()[1:]
+    kinds = [{"str": str, "int": int, "float": float}[kind] for kind in Measurement.__annotations__.values()]
+    return tuple([Measurement(*[kind(text) for kind, text in zip(kinds, line.split(","))]) for line in lines])
 
 
 def known(operation: str) -> bool:
-    """Say whether anything was measured of a kernel."""
-    return any(row.operation == operation for row in TABLE)
+    """Say whether a kernel was measured to win anywhere."""
+    return any(row.operation == operation and row.times >= LEAST for row in rows())
 
 
 def wins(
     operation: str,
     kernel: int,
     stride: int,
+    depth: int,
     channels: int,
     size: int,
-    dtype: str | None = None,
+    batch: int | None = None,
+    bits: int | None = None,
+    capability: str | None = None,
     table: tuple[Measurement, ...] | None = None,
 ) -> bool:
-    """Say whether a kernel was measured to be faster for a layer; without a type, for every type that was measured.
+    """Say whether a kernel was measured to be faster for a layer; what is None, for all of it that was measured.
 
-    The nearest measured size of the same operation, window and stride decides, and it must be within a factor of two
-    in channels and in height: farther away nothing is known.
+    The nearest measured layer of the same operation, window and stride decides, and it must be near enough in channels,
+    height and batch: farther away nothing is known.
     """
-    rows = [
-        row
-        for row in (TABLE if table is None else table)
-        if (row.operation, row.kernel, row.stride) == (operation, kernel, stride)
-        and dtype in (None, row.dtype)
-        and _within(row.channels, channels)
-        and _within(row.size, size)
-    ]
-    nearest = min((_distance(row, channels, size) for row in rows), default=0.0)
-    return bool(rows) and all(row.times >= LEAST for row in rows if _distance(row, channels, size) == nearest)
+    near = []
+    for row in rows() if table is None else table:
+        if (row.operation, row.kernel, row.stride) != (operation, kernel, stride):
+            continue
+        if bits not in (None, row.bits) or capability not in (None, row.capability):
+            continue
+        apart = [_ratio(row.depth, depth), _ratio(row.channels, channels), _ratio(row.size, size)]
+        images = 1.0 if batch is None else _ratio(row.batch, batch)
+        if max(apart) <= NEAR and images <= BATCHES:
+            near.append((apart[0] * apart[1] * apart[2] * images, row.times))
+    nearest = min((distance for distance, _ in near), default=0.0)
+    return bool(near) and all(times >= LEAST for distance, times in near if distance == nearest)
 
 
-def _within(left: int, right: int) -> bool:
-    return left <= 2 * right and right <= 2 * left
-
-
-def _distance(row: Measurement, channels: int, size: int) -> float:
-    return max(row.channels / channels, channels / row.channels) * max(row.size / size, size / row.size)
+def _ratio(left: int, right: int) -> float:
+    return left / right if left > right else right / left

@@ -57,8 +57,12 @@ class Code(NamedTuple):
         found = [re.search(r"\.(64|128)\b", i) for i in self.instructions if i.startswith(name)]
         return max((int(f.group(1)) if f else 32 for f in found), default=0)
 
+    def count(self, name: str) -> int:
+        """Return how many instructions have a name, such as LDGSTS, an asynchronous copy to shared memory."""
+        return sum(i.split(".")[0] == name for i in self.instructions)
 
-def compiled(kernel, types: dict[str, str], constants: dict, warps: int, arch: int = 90, stages: int = 2) -> Code:
+
+def compiled(kernel, types: dict[str, str], constants: dict, warps: int, arch: int = 90) -> Code:
     """Compile a kernel for a compute capability, all pointers aligned to 16 bytes as PyTorch's are."""
     names = kernel.arg_names
     signature = {name: types.get(name, "constexpr") for name in names}
@@ -66,7 +70,7 @@ def compiled(kernel, types: dict[str, str], constants: dict, warps: int, arch: i
     aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if signature[n].startswith("*")}
     source = ASTSource(kernel, signature=signature, constexprs=values, attrs=aligned)
     target = GPUTarget("cuda", arch, 32)
-    made = triton.compile(source, target=target, options={"num_warps": warps, "num_stages": stages})
+    made = triton.compile(source, target=target, options={"num_warps": warps})
     return disassembled(made.asm["cubin"], made.metadata.shared)
 
 
@@ -104,7 +108,7 @@ def layer(channels: int, size: int, kernel: int, stride: int) -> depthwise.Geome
     """Return the geometry of a layer, channels_last."""
     shape = (1, channels, size, size)
     where = ((stride, stride), (kernel // 2, kernel // 2), (1, 1))
-    return depthwise.geometry_of(shape, (channels, 1, kernel, kernel), *where, True)
+    return depthwise.geometry_of(shape, (channels, 1, kernel, kernel), *where)
 
 
 def tile_of(tile: depthwise.Tile) -> dict[str, int]:
@@ -119,23 +123,10 @@ def forward(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90, dtype: 
     return compiled(depthwise.depthwise_fwd_kernel, types, g.constants() | flags | tile_of(tile), tile.warps, arch)
 
 
-def input_grad(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90) -> Code:
-    """Compile the input-gradient kernel."""
-    types = dict.fromkeys(("dy_ptr", "w_ptr", "dx_ptr"), "*bf16")
-    return compiled(depthwise.depthwise_input_grad_kernel, types, g.constants() | tile_of(tile), tile.warps, arch)
-
-
-def weight_grad(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90) -> Code:
-    """Compile the weight-gradient kernel; only its loop over tiles counts, for what follows is done once."""
-    types = {"dy_ptr": "*bf16", "x_ptr": "*bf16", "part_ptr": "*fp32", "tiles": "i32"}
-    constants = g.constants() | tile_of(tile) | {"SPLITS": 64}
-    return compiled(depthwise.depthwise_weight_grad_kernel, types, constants, tile.warps, arch)
-
-
 def grads(g: depthwise.Geometry, tile: depthwise.Tile, arch: int = 90) -> Code:
     """Compile the kernel of both gradients; its loop over tiles counts."""
     types = dict.fromkeys(("dy_ptr", "x_ptr", "w_ptr", "dx_ptr"), "*bf16") | {"part_ptr": "*fp32", "tiles": "i32"}
-    constants = g.constants() | tile_of(tile) | {"SPLITS": 64}
+    constants = g.constants() | tile_of(tile) | {"SPLITS": 64, "INPUT": True, "WEIGHT": True}
     return compiled(depthwise.depthwise_grads_kernel, types, constants, tile.warps, arch)
 
 
@@ -146,22 +137,22 @@ def both(g: depthwise.Geometry, out: int, tile: separable.Tile, arch: int = 90) 
     constants = g.constants() | dict.fromkeys(("scale_ptr", "scale_out_ptr", "residual_ptr"))
     constants |= {"SCALE": False, "SHIFT": True, "SCALE_OUT": False, "SHIFT_OUT": True, "RESIDUAL": False}
     constants |= {"ACT": "relu6", "ACT_OUT": "none", "SLOPE": 0.0, "PRECISION": "ieee", "UPCAST": False, "N_OUT": out}
-    constants |= {"ROWS": tile.rows, "BM": tile.lanes, "BN": tile.channels, "BK": tile.depth}
-    stages = separable.stages(torch.bfloat16)
-    return compiled(separable.separable_fwd_kernel, types, constants, tile.warps, arch, stages)
+    constants |= {"ROWS": tile.rows, "BM": tile.lanes, "BN": tile.channels, "BK": tile.depth, "STAGES": tile.stages}
+    return compiled(separable.separable_fwd_kernel, types, constants, tile.warps, arch)
 
 
-def product(channels: int, out: int, size: int, tile: pointwise.Tile, arch: int = 90, before: str = "") -> Code:
+def product(channels: int, out: int, tile: pointwise.Tile, arch: int = 90, before: str = "") -> Code:
     """Compile the kernel of a 1x1 convolution with a folded batch norm and ReLU6; `before` is "", "gate" or "clamp"."""
-    types = dict.fromkeys(("x_ptr", "w_ptr", "y_ptr"), "*bf16") | {"shift_ptr": "*fp32", "pixels": "i32"}
+    types = dict.fromkeys(("x_ptr", "w_ptr", "y_ptr"), "*bf16") | {"shift_ptr": "*fp32"}
+    types |= dict.fromkeys(("pixels", "area", "columns", "apart", "size"), "i32")
     types |= {"gate": {"gate_ptr": "*bf16"}, "clamp": {"low_ptr": "*bf16"}}.get(before, {})
     pointers = [name for name in pointwise.pointwise_fwd_kernel.arg_names if name.endswith("_ptr")]
     constants = {name: None for name in pointers if name not in types}
     parts = ("SCALE", "SHIFT", "RESIDUAL", "SCALE_IN", "SHIFT_IN", "LOW", "HIGH", "GATE", "CHANNELS", "SCATTER")
     constants |= {part: f"{part.lower()}_ptr" in types for part in parts}
-    constants |= {"C": channels, "PITCH": channels, "K": channels, "N_OUT": out, "H": size, "W": size, "OH": size}
-    constants |= {"OW": size, "SH": 1, "SW": 1, "LAST": True, "ACT": "relu6", "ACT_IN": "none", "SLOPE": 0.0}
-    constants |= {"PRECISION": "ieee", "UPCAST": False, "BM": tile.pixels, "BN": tile.channels, "BK": tile.depth}
+    constants |= {"PITCH": channels, "K": channels, "N_OUT": out, "SW": 1, "STRIDED": False}
+    constants |= {"ACT": "relu6", "ACT_IN": "none", "SLOPE": 0.0, "PRECISION": "ieee", "UPCAST": False}
+    constants |= {"BM": tile.pixels, "BN": tile.channels, "BK": tile.depth, "STAGES": tile.stages}
     return compiled(pointwise.pointwise_fwd_kernel, types, constants, tile.warps, arch)
 
 
@@ -209,13 +200,6 @@ def record() -> list[dict]:
         tile = depthwise.forward_tile(g)
         code = forward(g, tile)
         rows.append(row(layer_, "forward", code, an_output(len(code.instructions), oh, ow, c, tile), moved))
-        tile = depthwise.input_grad_tile(g)
-        code = input_grad(g, tile)
-        per = an_output(len(code.instructions), -(-h // g.stride[0]), -(-w // g.stride[1]), c, tile)
-        rows.append(row(layer_, "input_grad", code, per, moved))
-        tile = depthwise.weight_grad_tile(g)
-        code = weight_grad(g, tile)
-        rows.append(row(layer_, "weight_grad", code, an_output(loop(code), oh, ow, c, tile), moved))
         tile = depthwise.grads_tile(g)
         code = grads(g, tile)
         per = an_output(loop(code), -(-h // g.stride[0]), -(-w // g.stride[1]), c, tile)
@@ -230,7 +214,7 @@ def record() -> list[dict]:
     for channels, out, size in POINTWISE:
         tile = pointwise.tile_for(out, channels)
         for before in ("", "gate", "clamp"):
-            code = product(channels, out, size, tile, before=before)
+            code = product(channels, out, tile, before=before)
             layer_, per = (channels, size, 1, 1), a_value_read(channels, out, tile, code)
             found = row(layer_, " ".join(filter(None, ("pointwise", before))), code, per, 2 * (1 + out / channels))
             rows.append(found | {"layer": found["layer"] | {"out": out}})

@@ -1,15 +1,17 @@
-"""Whole networks: `archdsl.optimize` beside PyTorch eager, the fusion of torch.fx, and inductor, in one run.
+"""Whole networks on a CPU, one image in float32, in one run: `archdsl.optimize` beside PyTorch eager, the fusion of
+torch.fx, inductor, and ONNX Runtime and OpenVINO where they are installed (`pip install ".[bench]"`).
 
-    python -m benchmarks.networks                                   # on a CPU: one image, float32
-    python -m benchmarks.networks --device cuda                     # on a GPU: 256 images, bfloat16
-    python -m benchmarks.networks --device cuda --train             # steps of training instead of inference
-    python -m benchmarks.networks --train --batch 2 --size 32 --eager    # a try on a CPU, without inductor
+    python -m benchmarks.networks                                   # four networks
+    python -m benchmarks.networks resnet18 --size 64 --eager        # another one, without inductor
     python -m benchmarks.networks --page                            # table and plot again, from the last results
 
 Random weights and images, statistics as after training. Every way is checked against float32 eager first; a wrong
-result ends the run. Ways take turns, and medians are compared; on a machine that others use too, `--threads 1
---clock process` counts the processor time of this process alone. Preparation is everything before the second call.
-Writes `results/networks-DEVICE.json`, and the table and the plot of `docs/kernels.md` unless batch or size are others.
+result ends the run, and so does anything that compiles while it is timed. Ways take turns, and medians are compared; on
+a machine that others use too, `--threads 1 --clock process` counts the processor time of this process alone.
+Preparation is everything before the second call, without what happens once in a process: each way prepares a network of
+three layers first.
+Writes `results/networks-cpu.json`, and the table and the plot of `docs/kernels.md` unless the size is another.
+`benchmarks.gpu` is its twin on a GPU.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import math
 import time
+import types
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -29,22 +31,21 @@ from torch.fx.experimental import optimization
 import archdsl
 from archdsl.inference.trace import trace
 from archdsl.inference.traffic import traffic
-from benchmarks.measure import RESULTS, ROOT, Clock, Run, about, check, copies, interleaved, table, write
+from benchmarks.engines import engines, versions
+from benchmarks.measure import RESULTS, ROOT, Clock, Run, about, check, interleaved, table, write
 from benchmarks.plot import bars
 
 NETS = ("mobilenet_v2", "shufflenet_v2_x1_0", "resnet50", "densenet121")
+KIND = "networks-cpu"
 PAGE = ROOT / "docs" / "kernels.md"
 LAST = torch.channels_last
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+TOLERANCE = 1e-4
 
 
 class Setting(NamedTuple):
     """What is the same for all networks of a run."""
 
-    batch: int
     size: int  # height and width of an image
-    device: str
-    dtype: torch.dtype
     rounds: int
     clock: Clock
     eager: bool  # without inductor
@@ -61,11 +62,26 @@ def network(name: str) -> nn.Module:
     return model.eval()
 
 
-def inductor(model: nn.Module, **settings: object) -> Callable[..., torch.Tensor]:
-    """Compile without caches of earlier runs, which would hide what preparation costs."""
-    torch._dynamo.reset()
-    mode = settings.pop("mode", None)
-    compiled = torch.compile(model, mode=mode)
+def alone(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a function with code of its own that calls a network.
+
+    Dynamo keeps what it compiled with the code of a function, which copies of a network share: one way could run what
+    was compiled for another.
+    """
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return model(x)
+
+    return types.FunctionType(forward.__code__.replace(), globals(), closure=forward.__closure__)
+
+
+def inductor(model: nn.Module, mode: str | None = None, **settings: object) -> Callable[..., torch.Tensor]:
+    """Compile without caches of earlier runs, which would hide what preparation costs.
+
+    Inductor freezes weights only where `freezing` is set when Dynamo meets them, in the first call, and no gradients
+    are recorded; another grad mode later compiles again, without it.
+    """
+    compiled = torch.compile(alone(model), mode=mode, dynamic=False, fullgraph=True)
     patch = torch._inductor.config.patch(force_disable_caches=True, **settings)
     state = {"cold": True}
 
@@ -78,47 +94,25 @@ def inductor(model: nn.Module, **settings: object) -> Callable[..., torch.Tensor
     return run
 
 
-def graphed(run: Callable[..., torch.Tensor], x: torch.Tensor) -> Callable[..., torch.Tensor]:
-    """Record a CUDA graph: launching 50 kernels takes longer than running them."""
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            run(x)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        y = run(x)
-
-    def replay(other: torch.Tensor) -> torch.Tensor:
-        x.copy_(other)
-        graph.replay()
-        return y
-
-    return replay
-
-
-def ways(model: nn.Module, x: torch.Tensor, device: str) -> dict[str, Callable[[], Callable[..., torch.Tensor]]]:
+def ways(model: nn.Module, x: torch.Tensor) -> dict[str, Callable[[], Callable[..., torch.Tensor]]]:
     """Return how each way prepares a network, which must be its own copy."""
 
     def own(format: torch.memory_format = torch.contiguous_format) -> nn.Module:
         return copy.deepcopy(model).to(memory_format=format)
 
-    found = {
+    return {
         "eager": lambda: own(),
         "eager, channels_last": lambda: own(LAST),
         "torch.fx fuse": lambda: optimization.fuse(own()),
         "torch.fx fuse, channels_last": lambda: optimization.fuse(own(LAST)),
         "inductor": lambda: inductor(own()),
+        "inductor, channels_last": lambda: inductor(own(LAST)),
         "inductor, frozen": lambda: inductor(own(), freezing=True),
+        "inductor, frozen, channels_last": lambda: inductor(own(LAST), freezing=True),
+        "inductor, max-autotune, frozen, channels_last": lambda: inductor(own(LAST), "max-autotune", freezing=True),
+        "inductor, C++ wrapper, frozen, channels_last": lambda: inductor(own(LAST), freezing=True, cpp_wrapper=True),
         "archdsl.optimize": lambda: archdsl.optimize(model),
-    }
-    if device == "cuda":
-        found["inductor, max-autotune, frozen"] = lambda: inductor(own(LAST), freezing=True, mode="max-autotune")
-        found["archdsl.optimize, CUDA graph"] = lambda: graphed(archdsl.optimize(model), x.clone())
-        found["archdsl.optimize, kernels, CUDA graph"] = lambda: graphed(
-            archdsl.optimize(model, kernels="all"), x.clone()
-        )
-    return found
+    } | engines(model, x)
 
 
 def prepared(make: Callable[[], Callable[..., torch.Tensor]], x: torch.Tensor) -> tuple[Callable, torch.Tensor, float]:
@@ -126,44 +120,49 @@ def prepared(make: Callable[[], Callable[..., torch.Tensor]], x: torch.Tensor) -
     start = time.perf_counter()
     run = make()
     y = run(x)
-    if x.is_cuda:
-        torch.cuda.synchronize()
     return run, y.clone(), time.perf_counter() - start
 
 
-@torch.inference_mode()
+def chosen(model: nn.Module, x: torch.Tensor, setting: Setting) -> dict[str, Callable[[], Callable]]:
+    """Return the ways of a run."""
+    found = ways(model, x).items()
+    return {way: make for way, make in found if not (setting.eager and "inductor" in way)}
+
+
+def warm(setting: Setting) -> None:
+    """Prepare three layers in all ways: imports and headers are compiled once in a process, not for a network."""
+    model, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()).eval(), torch.randn(1, 3, 8, 8)
+    for make in chosen(model, x, setting).values():
+        make()(x)
+
+
+@torch.no_grad()  # for everything: Dynamo compiles for one grad mode, and again for another
 def inference(name: str, setting: Setting) -> dict:
     """Measure all ways of one network."""
-    batch, size, device, dtype = setting.batch, setting.size, setting.device, setting.dtype
-    with torch.inference_mode(False), torch.no_grad():
-        model = network(name).to(device)
-        shape = (batch, 3, size, size)
-        images = [torch.randn(shape, device=device) for _ in range(copies(4 * math.prod(shape), device))]
-        expected = model(images[0])
-        model = model.to(dtype)
-    xs = [image.to(dtype) for image in images]
-    last = [x.contiguous(memory_format=LAST) for x in xs]
+    torch._dynamo.reset()
+    warm(setting)
+    model, x = network(name), torch.randn(1, 3, setting.size, setting.size)
+    expected, last = model(x), x.contiguous(memory_format=LAST)
     runs: dict[str, Run] = {}
     rows: dict[str, dict] = {}
-    for way, make in ways(model, xs[0], device).items():
-        if setting.eager and "inductor" in way:
-            continue
-        mine = last if "channels_last" in way or "max-autotune" in way or (device == "cuda" and "arch" in way) else xs
-        with torch.inference_mode(False), torch.no_grad():
-            run, y, seconds = prepared(make, mine[0])
-        rows[way] = {"preparation": round(seconds, 2), "error": check(y, expected, TOLERANCE[dtype], f"{name}, {way}")}
-        runs[way] = lambda number, run=run, mine=mine: run(mine[number % len(mine)])
-    for way, times in interleaved(runs, device, setting.rounds, clock=setting.clock).items():
+    for way, make in chosen(model, x, setting).items():
+        mine = last if "channels_last" in way else x
+        run, y, seconds = prepared(make, mine)
+        rows[way] = {"preparation": round(seconds, 2), "error": check(y, expected, TOLERANCE, f"{name}, {way}")}
+        runs[way] = lambda number, run=run, mine=mine: run(mine)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        timed = interleaved(runs, setting.rounds, clock=setting.clock)
+    for way, times in timed.items():
         rows[way] |= {k: round(v * 1e3, 3) for k, v in times.items()}
-        rows[way]["images_a_second"] = round(batch / times["median"])
+        rows[way]["images_a_second"] = round(1 / times["median"])
     others = [row for way, row in rows.items() if not way.startswith("archdsl")]
     ours = [row for way, row in rows.items() if way.startswith("archdsl")]
     graphs = (trace(network(name)), archdsl.optimize(network(name)).network)
-    plain, fused = (traffic(graph, images[0][:1].cpu()) for graph in graphs)
+    plain, fused = (traffic(graph, x) for graph in graphs)
     return {
         "network": name,
-        "batch": batch,
-        "dtype": str(dtype).removeprefix("torch."),
+        "batch": 1,
+        "dtype": "float32",
         "milliseconds": rows,
         "times_the_best_other": {
             kind: round(min(row[kind] for row in others) / min(row[kind] for row in ours), 2)
@@ -173,110 +172,68 @@ def inference(name: str, setting: Setting) -> dict:
     }
 
 
-def training(name: str, setting: Setting) -> dict:
-    """Measure one step of training, forward and backward, eager, compiled and with the kernels.
-
-    In float32, or under autocast to a smaller type.
-    """
-    batch, size, device, dtype = setting.batch, setting.size, setting.device, setting.dtype
-    x = torch.randn(batch, 3, size, size, device=device).contiguous(memory_format=LAST)
-    target = torch.randint(1000, (batch,), device=device)
-    state = network(name).state_dict()
-
-    def step_of(kernels: str, compile: bool = False) -> Callable[[int], torch.Tensor]:
-        model = archdsl.load(name, kernels=kernels)
-        model.load_state_dict(state)
-        model = model.to(device, memory_format=LAST).train()
-        run = torch.compile(model) if compile else model
-
-        def step(number: int) -> torch.Tensor:
-            with torch.autocast(device, dtype, enabled=dtype != torch.float32):
-                loss = nn.functional.cross_entropy(run(x), target)
-            loss.backward()
-            return loss.detach()
-
-        return step
-
-    runs = {"eager, channels_last": step_of("none"), "archdsl kernels": step_of("all")}
-    if not setting.eager:
-        runs["inductor"] = step_of("none", compile=True)
-        runs["archdsl kernels, inductor"] = step_of("all", compile=True)
-    torch.manual_seed(1)  # the same dropout masks
-    expected = runs["eager, channels_last"](0)
-    for way, run in runs.items():
-        torch.manual_seed(1)
-        check(run(0).view(1), expected.view(1), 0.1, f"{name}, loss, {way}")
-    times = interleaved(runs, device, setting.rounds, clock=setting.clock)
-    rows = {way: {k: round(v * 1e3, 3) for k, v in found.items()} for way, found in times.items()}
-    return {"network": name, "batch": batch, "step": True, "milliseconds": rows}
-
-
 def caption(record: dict) -> list[str]:
     """Return the line that stands above the table."""
     clock = {"wall": "wall time", "process": "processor time of the process alone, on a machine shared with others"}
     threads = f"{record['threads']} thread{'s' if record['threads'] > 1 else ''}"
-    return [f"{record['device']}, {threads}, {clock[record['clock']]}, torch {record['versions']['torch']}:", ""]
+    named = ("torch", "onnxruntime", "openvino")
+    packages = [f"{name} {record['versions'][name]}" for name in named if name in record["versions"]]
+    return [f"{record['device']}, {threads}, {clock[record['clock']]}, {', '.join(packages)}:", ""]
 
 
 def lines(results: list[dict]) -> list[str]:
     """Return the results as a table in Markdown."""
-    found = ["| network | way | milliseconds, median (least) | preparation, s |", "| --- | --- | --- | --- |"]
+    found = [
+        "| network | way | milliseconds, median (least) | beside `optimize` | preparation, s |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for result in results:
-        for way, row in result["milliseconds"].items():
+        rows = result["milliseconds"]
+        ours = rows["archdsl.optimize"]
+        for way, row in rows.items():
+            times = f"{row['median'] / ours['median']:.2f}"
             prepared = row.get("preparation", "")
-            found.append(f"| {result['network']} | {way} | {row['median']:.1f} ({row['min']:.1f}) | {prepared} |")
+            median = f"{row['median']:.1f} ({row['min']:.1f})"
+            found.append(f"| {result['network']} | {way} | {median} | {times} | {prepared} |")
     return found
 
 
-def page(kind: str, record: dict) -> None:
+def page(record: dict) -> None:
     """Write the table and the plot of a record into the page."""
     medians = {
         result["network"]: {way: row["median"] for way, row in result["milliseconds"].items()}
         for result in record["results"]
     }
-    bars(PAGE.parent / f"{kind}.svg", medians, "milliseconds, median")
-    picture = f"![Milliseconds of each way, network by network]({kind}.svg)"
-    table(PAGE, kind, [*caption(record), picture, "", *lines(record["results"])])
+    bars(PAGE.parent / f"{KIND}.svg", medians, "milliseconds, median")
+    picture = f"![Milliseconds of each way, network by network]({KIND}.svg)"
+    table(PAGE, KIND, [*caption(record), picture, "", *lines(record["results"])])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nets", nargs="*", default=NETS)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--batch", type=int, default=0, help="images at a time: 1 on a CPU, 256 on a GPU")
     parser.add_argument("--size", type=int, default=224, help="height and width of an image")
     parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--train", action="store_true")
-    parser.add_argument("--eager", action="store_true", help="without inductor, which compiles for minutes on a CPU")
+    parser.add_argument("--eager", action="store_true", help="without inductor, which compiles for minutes")
     parser.add_argument("--page", action="store_true", help="only write the table and the plot again")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", choices=("wall", "process"), default="wall", help="process: on a shared machine")
     options = parser.parse_args(arguments)
-    kind = f"{'training' if options.train else 'networks'}-{options.device}"
     if options.page:
-        page(kind, json.loads((RESULTS / f"{kind}.json").read_text()))
+        page(json.loads((RESULTS / f"{KIND}.json").read_text()))
         return
     torch.set_num_threads(options.threads)
-    torch.backends.cudnn.benchmark = True
-    usual = not options.batch and options.size == 224
-    kind += "" if usual else f"-{options.batch}x{options.size}"
-    setting = Setting(
-        batch=options.batch or (1 if options.device == "cpu" else 256),
-        size=options.size,
-        device=options.device,
-        dtype=torch.float32 if options.device == "cpu" else torch.bfloat16,
-        rounds=options.rounds,
-        clock=time.perf_counter if options.clock == "wall" else time.process_time,
-        eager=options.eager,
-    )
-    measure = training if options.train else inference
-    record = about(options.device) | {"clock": options.clock, "results": []}
+    usual = options.size == 224
+    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    setting = Setting(options.size, options.rounds, clock, options.eager)
+    record = about("cpu") | {"clock": options.clock, "results": []}
+    record["versions"] |= versions()
     for name in options.nets:
-        record["results"].append(measure(name, setting))
-        print("\n".join(lines(record["results"][-1:])[2:]), record["results"][-1].get("times_the_best_other", ""))
-        print("wrote", write(kind, record), flush=True)
+        record["results"].append(inference(name, setting))
+        print("\n".join(lines(record["results"][-1:])[2:]), record["results"][-1]["times_the_best_other"])
+        print("wrote", write(KIND if usual else f"{KIND}-{options.size}", record), flush=True)
     if usual:
-        page(kind, record)
+        page(record)
 
 
 if __name__ == "__main__":

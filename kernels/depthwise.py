@@ -10,15 +10,16 @@ loads feeds all output rows that it touches. A 3x3 window then loads an element 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from archdsl.kernels import epilogue
-from archdsl.kernels.available import jit, runs, tl
+from archdsl.kernels.available import jit, runs, start, tl
 from archdsl.kernels.epilogue import activated
-from archdsl.kernels.layout import cast_for_autocast, dense, is_last, like_format, pair
+from archdsl.kernels.layout import cast_for_autocast, dense, empty_last, is_last, like_format, pair, power
 from archdsl.kernels.registers import replaced, row, rows, zeros
 from torch.utils.flop_counter import register_flop_formula
 
@@ -77,7 +78,6 @@ def depthwise_fwd_kernel(
     PW: tl.constexpr,
     DH: tl.constexpr,
     DW: tl.constexpr,
-    LAST: tl.constexpr,
     SCALE: tl.constexpr,
     SHIFT: tl.constexpr,
     RESIDUAL: tl.constexpr,
@@ -91,10 +91,7 @@ def depthwise_fwd_kernel(
     TC: tl.constexpr = (C + BC - 1) // BC
     TW: tl.constexpr = (OW + BW - 1) // BW
     TH: tl.constexpr = (OH + ROWS - 1) // ROWS
-    XC: tl.constexpr = 1 if LAST else H * W
-    XW: tl.constexpr = C // M if LAST else 1
-    YC: tl.constexpr = 1 if LAST else OH * OW
-    YW: tl.constexpr = C if LAST else 1
+    XW: tl.constexpr = C // M
     pid = tl.program_id(0)
     c = pid % TC * BC + tl.arange(0, BC)
     ow = pid // TC % TW * BW + tl.arange(0, BW)
@@ -104,7 +101,7 @@ def depthwise_fwd_kernel(
     ih = oh * SH - PH
     iw = ow * SW - PW
     x_image = x_ptr + n * (C // M * H * W)
-    x_tile = iw[:, None] * XW + (c // M)[None, :] * XC  # one tile of offsets serves all rows and taps
+    x_tile = iw[:, None] * XW + (c // M)[None, :]  # one tile of offsets serves all rows and taps
     taps = rows(w_ptr + c, known, KH * KW, C)
     sums = zeros(ROWS, BW, BC)
     for i in tl.static_range((ROWS - 1) * SH + (KH - 1) * DH + 1):
@@ -121,163 +118,14 @@ def depthwise_fwd_kernel(
     scale = row(scale_ptr + c, known) if SCALE else 1.0
     shift = row(shift_ptr + c, known) if SHIFT else 0.0
     y_image = n * (C * OH * OW)
-    y_tile = ow[:, None] * YW + c[None, :] * YC
+    y_tile = ow[:, None] * C + c[None, :]
     for r in tl.static_range(ROWS):
         ok = ((ow < OW) & (oh + r < OH))[:, None] & known[None, :]
-        place = y_image + (oh + r) * (OW * YW) + y_tile
+        place = y_image + (oh + r) * (OW * C) + y_tile
         z = sums[r] * scale + shift
         if RESIDUAL:
             z += tl.load(residual_ptr + place, ok, 0.0).to(tl.float32)
         tl.store(y_ptr + place, activated(z, ACT, SLOPE).to(y_ptr.dtype.element_ty), ok)
-
-
-@jit
-def depthwise_input_grad_kernel(
-    dy_ptr,
-    w_ptr,  # [KH * KW, C]
-    dx_ptr,
-    C: tl.constexpr,
-    M: tl.constexpr,
-    H: tl.constexpr,
-    W: tl.constexpr,
-    OH: tl.constexpr,
-    OW: tl.constexpr,
-    KH: tl.constexpr,
-    KW: tl.constexpr,
-    SH: tl.constexpr,
-    SW: tl.constexpr,
-    PH: tl.constexpr,
-    PW: tl.constexpr,
-    DH: tl.constexpr,
-    DW: tl.constexpr,
-    LAST: tl.constexpr,
-    ROWS: tl.constexpr,
-    BW: tl.constexpr,
-    BC: tl.constexpr,
-):
-    """Write ROWS * SH rows of BW * SW columns of dx.
-
-    dx[h, w] takes dy[(h + PH - kh * DH) / SH, …] where that divides: which taps do depends on h % SH and w % SW only.
-    So the rows and columns of dx are walked in groups of SH and SW, each place in a group has its own taps, known at
-    compile time, and every element of dy is loaded once for all of them.
-    """
-    TC: tl.constexpr = (C // M + BC - 1) // BC
-    TW: tl.constexpr = (W + BW * SW - 1) // (BW * SW)
-    TH: tl.constexpr = (H + ROWS * SH - 1) // (ROWS * SH)
-    XC: tl.constexpr = 1 if LAST else H * W
-    XW: tl.constexpr = C // M if LAST else 1
-    YC: tl.constexpr = 1 if LAST else OH * OW
-    YW: tl.constexpr = C if LAST else 1
-    # dy rows that a group of dx rows touches: offsets from FIRST_H to FIRST_H + COUNT_H - 1
-    FIRST_H: tl.constexpr = (PH - (KH - 1) * DH) // SH
-    FIRST_W: tl.constexpr = (PW - (KW - 1) * DW) // SW
-    COUNT_H: tl.constexpr = (SH - 1 + PH) // SH - FIRST_H + 1
-    COUNT_W: tl.constexpr = (SW - 1 + PW) // SW - FIRST_W + 1
-    pid = tl.program_id(0)
-    c = pid % TC * BC + tl.arange(0, BC)
-    gw = pid // TC % TW * BW + tl.arange(0, BW)
-    gh = pid // (TC * TW) % TH * ROWS
-    n = (pid // (TC * TW * TH)).to(tl.int64)
-    known = c < C // M
-    sums = zeros(ROWS * SH * SW, BW, BC)
-    for m in tl.static_range(M):
-        dy_image = dy_ptr + n * (C * OH * OW)
-        dy_tile = (gw[:, None] + FIRST_W) * YW + (c * M + m)[None, :] * YC
-        taps = rows(w_ptr + c * M + m, known, KH * KW, C)
-        for a in tl.static_range(COUNT_H + ROWS - 1):
-            oh = gh + FIRST_H + a
-            inside = (oh >= 0) & (oh < OH)
-            for b in tl.static_range(COUNT_W):
-                ow = gw + FIRST_W + b
-                ok = (inside & (ow >= 0) & (ow < OW))[:, None] & known[None, :]
-                dy = tl.load(dy_image + oh * (OW * YW) + b * YW + dy_tile, ok, 0.0).to(tl.float32)
-                for r in tl.static_range(ROWS):
-                    for rh in tl.static_range(SH):
-                        for kh in tl.static_range(KH):
-                            if rh + PH - kh * DH == (FIRST_H + a - r) * SH:
-                                for rw in tl.static_range(SW):
-                                    for kw in tl.static_range(KW):
-                                        if rw + PW - kw * DW == (FIRST_W + b) * SW:
-                                            more = sums[(r * SH + rh) * SW + rw] + dy * taps[kh * KW + kw]
-                                            sums = replaced(sums, (r * SH + rh) * SW + rw, more)
-    for r in tl.static_range(ROWS):
-        for rh in tl.static_range(SH):
-            for rw in tl.static_range(SW):
-                h = (gh + r) * SH + rh
-                w = gw * SW + rw
-                ok = ((w < W) & (h < H))[:, None] & known[None, :]
-                place = n * (C // M * H * W) + h * (W * XW) + w[:, None] * XW + c[None, :] * XC
-                tl.store(dx_ptr + place, sums[(r * SH + rh) * SW + rw].to(dx_ptr.dtype.element_ty), ok)
-
-
-@jit
-def depthwise_weight_grad_kernel(
-    dy_ptr,
-    x_ptr,
-    part_ptr,  # [SPLITS, KH * KW, C], float32
-    tiles,
-    C: tl.constexpr,
-    M: tl.constexpr,
-    H: tl.constexpr,
-    W: tl.constexpr,
-    OH: tl.constexpr,
-    OW: tl.constexpr,
-    KH: tl.constexpr,
-    KW: tl.constexpr,
-    SH: tl.constexpr,
-    SW: tl.constexpr,
-    PH: tl.constexpr,
-    PW: tl.constexpr,
-    DH: tl.constexpr,
-    DW: tl.constexpr,
-    LAST: tl.constexpr,
-    SPLITS: tl.constexpr,
-    ROWS: tl.constexpr,
-    BW: tl.constexpr,
-    BC: tl.constexpr,
-):
-    """Sum dy * x over every SPLITS-th tile of ROWS rows and BW columns, for BC channels and all taps.
-
-    No two programs add to one place: each writes its own part, and the parts are summed in a fixed order, so the
-    result is the same bits in every run.
-    """
-    TC: tl.constexpr = (C + BC - 1) // BC
-    TW: tl.constexpr = (OW + BW - 1) // BW
-    TH: tl.constexpr = (OH + ROWS - 1) // ROWS
-    XC: tl.constexpr = 1 if LAST else H * W
-    XW: tl.constexpr = C // M if LAST else 1
-    YC: tl.constexpr = 1 if LAST else OH * OW
-    YW: tl.constexpr = C if LAST else 1
-    c = tl.program_id(0) % TC * BC + tl.arange(0, BC)
-    split = tl.program_id(0) // TC
-    known = c < C
-    sums = zeros(KH * KW, BW, BC)
-    for tile in range(split, tiles, SPLITS):
-        ow = tile % TW * BW + tl.arange(0, BW)
-        oh = tile // TW % TH * ROWS
-        n = tl.cast(tile // (TW * TH), tl.int64)
-        iw = ow * SW - PW
-        ih = oh * SH - PH
-        dys = ()
-        for r in tl.static_range(ROWS):
-            ok = ((ow < OW) & (oh + r < OH))[:, None] & known[None, :]
-            place = n * (C * OH * OW) + (oh + r) * (OW * YW) + ow[:, None] * YW + c[None, :] * YC
-            dys = dys + (tl.load(dy_ptr + place, ok, 0.0).to(tl.float32),)  # noqa: RUF005
-        x_image = x_ptr + n * (C // M * H * W)
-        x_tile = iw[:, None] * XW + (c // M)[None, :] * XC
-        for i in tl.static_range((ROWS - 1) * SH + (KH - 1) * DH + 1):
-            inside = (ih + i >= 0) & (ih + i < H)
-            for kw in tl.static_range(KW):
-                column = iw + kw * DW
-                ok = (inside & (column >= 0) & (column < W))[:, None] & known[None, :]
-                x = tl.load(x_image + (ih + i) * (W * XW) + kw * DW * XW + x_tile, ok, 0.0).to(tl.float32)
-                for kh in tl.static_range(KH):
-                    if i >= kh * DH:
-                        if (i - kh * DH) % SH == 0 and (i - kh * DH) // SH < ROWS:
-                            more = sums[kh * KW + kw] + x * dys[(i - kh * DH) // SH]
-                            sums = replaced(sums, kh * KW + kw, more)
-    for t in tl.static_range(KH * KW):
-        tl.store(part_ptr + (split * (KH * KW) + t) * C + c, tl.sum(sums[t], 0), known)
 
 
 @jit
@@ -302,57 +150,60 @@ def depthwise_grads_kernel(
     PW: tl.constexpr,
     DH: tl.constexpr,
     DW: tl.constexpr,
-    LAST: tl.constexpr,
+    INPUT: tl.constexpr,
+    WEIGHT: tl.constexpr,
     SPLITS: tl.constexpr,
     ROWS: tl.constexpr,
     BW: tl.constexpr,
     BC: tl.constexpr,
 ):
-    """Write every SPLITS-th tile of dx, as the input gradient does, and sum dy * x over the same tiles; M is 1.
+    """Write every SPLITS-th tile of dx, and sum dy * x over the same tiles; both or, by the flags, one. M is 1.
+
+    A tile is ROWS * SH rows of BW * SW columns of dx. dx[h, w] takes dy[(h + PH - kh * DH) / SH, …] where that divides:
+    which taps do depends on h % SH and w % SW only. So the rows and columns are walked in groups of SH and SW, each
+    place in a group has its own taps, known at compile time, and every element of dy is loaded once for all of them.
 
     An element of dy meets an element of x at one tap, whose weight it takes into dx and to whose gradient both give
-    their product: what is loaded for one gradient is all that the other needs.
+    their product: what is loaded for one gradient is all that the other needs. No two programs add to one place: each
+    writes its own part of dw, and the parts are summed in a fixed order, so the result is the same bits in every run.
     """
     TC: tl.constexpr = (C + BC - 1) // BC
     TW: tl.constexpr = (W + BW * SW - 1) // (BW * SW)
     TH: tl.constexpr = (H + ROWS * SH - 1) // (ROWS * SH)
-    XC: tl.constexpr = 1 if LAST else H * W
-    XW: tl.constexpr = C if LAST else 1
-    YC: tl.constexpr = 1 if LAST else OH * OW
-    YW: tl.constexpr = C if LAST else 1
-    FIRST_H: tl.constexpr = (PH - (KH - 1) * DH) // SH  # as in the input gradient
+    # rows of dy that a group of rows of dx touches: offsets from FIRST_H to FIRST_H + COUNT_H - 1
+    FIRST_H: tl.constexpr = (PH - (KH - 1) * DH) // SH
     FIRST_W: tl.constexpr = (PW - (KW - 1) * DW) // SW
     COUNT_H: tl.constexpr = (SH - 1 + PH) // SH - FIRST_H + 1
     COUNT_W: tl.constexpr = (SW - 1 + PW) // SW - FIRST_W + 1
     c = tl.program_id(0) % TC * BC + tl.arange(0, BC)
     split = tl.program_id(0) // TC
     known = c < C
-    taps = rows(w_ptr + c, known, KH * KW, C)
-    dws = zeros(KH * KW, BW, BC)
+    taps = rows(w_ptr + c, known, KH * KW, C) if INPUT else ()
+    dws = zeros(KH * KW if WEIGHT else 0, BW, BC)
     for tile in range(split, tiles, SPLITS):
         gw = tile % TW * BW + tl.arange(0, BW)
         gh = tile // TW % TH * ROWS
         n = tl.cast(tile // (TW * TH), tl.int64)
         x_image = n * (C * H * W)
-        x_tile = (gw * SW)[:, None] * XW + c[None, :] * XC
+        x_tile = (gw * SW)[:, None] * C + c[None, :]
         xs = ()
-        for r in tl.static_range(ROWS):
+        for r in tl.static_range(ROWS if WEIGHT else 0):
             for rh in tl.static_range(SH):
                 for rw in tl.static_range(SW):
                     h = (gh + r) * SH + rh
                     ok = ((gw * SW + rw < W) & (h < H))[:, None] & known[None, :]
-                    place = x_image + h * (W * XW) + rw * XW + x_tile
+                    place = x_image + h * (W * C) + rw * C + x_tile
                     xs = xs + (tl.load(x_ptr + place, ok, 0.0).to(tl.float32),)  # noqa: RUF005
-        dxs = zeros(ROWS * SH * SW, BW, BC)
+        dxs = zeros(ROWS * SH * SW if INPUT else 0, BW, BC)
         dy_image = dy_ptr + n * (C * OH * OW)
-        dy_tile = (gw[:, None] + FIRST_W) * YW + c[None, :] * YC
+        dy_tile = (gw[:, None] + FIRST_W) * C + c[None, :]
         for a in tl.static_range(COUNT_H + ROWS - 1):
             oh = gh + FIRST_H + a
             inside = (oh >= 0) & (oh < OH)
             for b in tl.static_range(COUNT_W):
                 ow = gw + FIRST_W + b
                 ok = (inside & (ow >= 0) & (ow < OW))[:, None] & known[None, :]
-                dy = tl.load(dy_image + oh * (OW * YW) + b * YW + dy_tile, ok, 0.0).to(tl.float32)
+                dy = tl.load(dy_image + oh * (OW * C) + b * C + dy_tile, ok, 0.0).to(tl.float32)
                 for r in tl.static_range(ROWS):
                     for rh in tl.static_range(SH):
                         for kh in tl.static_range(KH):
@@ -360,18 +211,20 @@ def depthwise_grads_kernel(
                                 for rw in tl.static_range(SW):
                                     for kw in tl.static_range(KW):
                                         if rw + PW - kw * DW == (FIRST_W + b) * SW:
-                                            more = dxs[(r * SH + rh) * SW + rw] + dy * taps[kh * KW + kw]
-                                            dxs = replaced(dxs, (r * SH + rh) * SW + rw, more)
-                                            more = dws[kh * KW + kw] + dy * xs[(r * SH + rh) * SW + rw]
-                                            dws = replaced(dws, kh * KW + kw, more)
-        for r in tl.static_range(ROWS):
+                                            if INPUT:
+                                                more = dxs[(r * SH + rh) * SW + rw] + dy * taps[kh * KW + kw]
+                                                dxs = replaced(dxs, (r * SH + rh) * SW + rw, more)
+                                            if WEIGHT:
+                                                more = dws[kh * KW + kw] + dy * xs[(r * SH + rh) * SW + rw]
+                                                dws = replaced(dws, kh * KW + kw, more)
+        for r in tl.static_range(ROWS if INPUT else 0):
             for rh in tl.static_range(SH):
                 for rw in tl.static_range(SW):
                     h = (gh + r) * SH + rh
                     ok = ((gw * SW + rw < W) & (h < H))[:, None] & known[None, :]
-                    place = x_image + h * (W * XW) + rw * XW + x_tile
+                    place = x_image + h * (W * C) + rw * C + x_tile
                     tl.store(dx_ptr + place, dxs[(r * SH + rh) * SW + rw].to(dx_ptr.dtype.element_ty), ok)
-    for t in tl.static_range(KH * KW):
+    for t in tl.static_range(KH * KW if WEIGHT else 0):
         tl.store(part_ptr + (split * (KH * KW) + t) * C + c, tl.sum(dws[t], 0), known)
 
 
@@ -387,14 +240,13 @@ class Geometry(NamedTuple):
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
-    last: bool  # channels_last
 
     def constants(self) -> dict[str, Any]:
         """Return the constants by the names that the kernels give them."""
         names = ("H", "W", "OH", "OW", "KH", "KW", "SH", "SW", "PH", "PW", "DH", "DW")
         pairs = (self.size, self.out, self.kernel, self.stride, self.padding, self.dilation)
         values = [value for both in pairs for value in both]
-        return {"C": self.channels, "M": self.multiplier, "LAST": self.last, **dict(zip(names, values))}
+        return {"C": self.channels, "M": self.multiplier, **dict(zip(names, values))}
 
 
 class Tile(NamedTuple):
@@ -412,7 +264,6 @@ def geometry_of(
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
-    last: bool,
 ) -> Geometry:
     """Return the geometry for an input [N, C, H, W] and a weight [M * C, 1, KH, KW]; raises `ValueError`."""
     if len(shape) != 4 or len(weight) != 4 or weight[1] != 1 or shape[1] == 0 or weight[0] % shape[1]:
@@ -426,17 +277,7 @@ def geometry_of(
             f"a window {list(weight[2:])} does not fit an input {list(shape)} with padding {list(padding)}"
         )
     (h, kh, sh, ph, dh), (w, kw, sw, pw, dw) = pairs
-    return Geometry(
-        weight[0], weight[0] // shape[1], (h, w), (out[0], out[1]), (kh, kw), (sh, sw), (ph, pw), (dh, dw), last
-    )
-
-
-def power(number: int, low: int, high: int) -> int:
-    """Return the power of two in a range that is nearest above a number."""
-    found = low
-    while found < min(number, high):
-        found *= 2
-    return found
+    return Geometry(weight[0], weight[0] // shape[1], (h, w), (out[0], out[1]), (kh, kw), (sh, sw), (ph, pw), (dh, dw))
 
 
 def rows_for(height: int, most: int) -> int:
@@ -450,20 +291,21 @@ def channel_block(channels: int, most: int) -> int:
     return next(block for block, count in computed.items() if count <= 1.15 * min(computed.values()))
 
 
+@functools.lru_cache(1024)
 def forward_tile(g: Geometry) -> Tile:
     """Choose the tile of the forward kernel.
 
-    From instruction counts of the compiled 3x3 bf16 kernel (tests/test_kernels_compiled.py): 26.6 an output with
-    4 x 16 x 64, 24.4 with 7 x 8 x 64, both with loads of 16 bytes, no spills. Larger windows hold more weights in
-    registers, so a thread gets fewer elements.
+    Measured on an H100 and an H200 in bf16, 17 layers with 3x3 windows, 12 tiles each: 7 x 8 x 64 with 4 warps, so 4
+    elements and loads of 8 bytes a thread, is the fastest or within 4 % of it; with half the warps, so loads of 16
+    bytes, it takes 1.1 to 1.5 times as long, for fewer threads fit an SM. Maps of 14 rows are one strip (8 % less), and
+    of 32 channels 16 columns (10 %). Larger windows hold more weights in registers, so a thread gets fewer elements.
     """
-    if not g.last:
-        return Tile(rows_for(g.out[0], 4), power(g.out[1], 8, 32), power(g.channels, 1, 8))
     taps = g.kernel[0] * g.kernel[1]
     channels = channel_block(g.channels, 64 if taps <= 9 else 32)
-    columns = power(g.out[1], 4, 16 if taps <= 9 and g.out[1] % 16 in (0, 15) else 8)
-    rows = rows_for(g.out[0], (7 if columns <= 8 else 4) if max(g.stride) == 1 else 4)
-    return Tile(rows, columns, channels, warps_for(columns * channels, 8 if taps <= 9 else 4 if taps <= 25 else 2))
+    columns = power(g.out[1], 4, 16 if taps <= 9 and channels == 32 and g.out[1] % 16 == 0 else 8)
+    low = taps <= 9 and max(g.stride) == 1 and g.out[0] <= 14
+    rows = rows_for(g.out[0], 14 if low else 7)
+    return Tile(rows, columns, channels, warps_for(columns * channels, 4 if taps <= 25 else 2))
 
 
 def warps_for(elements: int, each: int) -> int:
@@ -471,46 +313,13 @@ def warps_for(elements: int, each: int) -> int:
     return power(elements // (32 * each), 1, 4)
 
 
-def input_grad_tile(g: Geometry) -> Tile:
-    """Choose the tile of the input gradient, in groups of the stride: a thread holds stride² sums for each element."""
-    area = g.stride[0] * g.stride[1]
-    if not g.last:
-        return Tile(1, power(-(-g.size[1] // g.stride[1]), 8, 32), power(g.channels // g.multiplier, 1, 8))
-    taps = g.kernel[0] * g.kernel[1]
-    channels = channel_block(g.channels // g.multiplier, 64 if taps <= 9 else 32)
-    rows = rows_for(-(-g.size[0] // g.stride[0]), max(1, 7 // area))
-    columns = power(-(-g.size[1] // g.stride[1]), 4, 8)
-    return Tile(rows, columns, channels, warps_for(columns * channels, 8 if taps <= 9 else 4 if taps <= 25 else 2))
-
-
-def weight_grad_tile(g: Geometry) -> Tile:
-    """Choose the tile of the weight gradient: a thread keeps a sum for every tap."""
-    taps = g.kernel[0] * g.kernel[1]
-    if not g.last:
-        return Tile(1, power(g.out[1], 8, 32), power(g.channels, 1, 8))
-    channels = channel_block(g.channels, 64 if taps <= 9 else 32)
-    columns = power(g.out[1], 4, 8)
-    rows = rows_for(g.out[0], 4 if taps <= 9 else 2)
-    return Tile(rows, columns, channels, warps_for(columns * channels, 4 if taps <= 9 else 2))
-
-
 MOST_TAPS = 49  # beyond, a thread cannot hold a weight and a sum for each
 
 
-def one_pass(g: Geometry) -> bool:
-    """Say whether one kernel computes both gradients: it moves three maps where two kernels move four.
-
-    And it takes fewer instructions than they do (benchmarks/results/instructions.json): 30 of a thread for an element
-    of a 3x3 layer instead of 51, 81 of a 5x5 one instead of 162. Not measured on a GPU.
-    """
-    return g.multiplier == 1 and g.kernel[0] * g.kernel[1] <= MOST_TAPS
-
-
+@functools.lru_cache(1024)
 def grads_tile(g: Geometry) -> Tile:
-    """Choose the tile of both gradients: a thread keeps a weight and a sum for every tap."""
+    """Choose the tile of the gradients: a thread keeps a weight and a sum for every tap."""
     taps = g.kernel[0] * g.kernel[1]
-    if not g.last:
-        return Tile(1, power(-(-g.size[1] // g.stride[1]), 8, 32), power(g.channels, 1, 8))
     channels = channel_block(g.channels, 64 if taps <= 25 else 32)
     rows = 2 if max(g.stride) > 1 else rows_for(g.size[0], 7 if taps <= 25 else 4)
     columns = max(4, 128 // channels)
@@ -539,57 +348,23 @@ def launch_fwd(
     tile: Tile | None = None,
     y: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Run the forward kernel; x and the residual are dense in the format that `g.last` says."""
-    y = like_format(x, (x.shape[0], g.channels, *g.out), g.last) if y is None else y
+    """Run the forward kernel; x and the residual are dense in channels_last, and so is the result."""
+    y = empty_last(x, (x.shape[0], g.channels, *g.out)) if y is None else y
     if y.numel() == 0:
         return y
     tile = tile or forward_tile(g)
-    grid = (x.shape[0] * strips(*g.out, tile) * -(-g.channels // tile.channels),)
-    depthwise_fwd_kernel[grid](
-        x, tap_major(weight), scale, shift, residual, y, **g.constants(),
+    programs = x.shape[0] * strips(*g.out, tile) * -(-g.channels // tile.channels)
+    start(
+        depthwise_fwd_kernel, programs, x, tap_major(weight), scale, shift, residual, y, **g.constants(),
         SCALE=scale is not None, SHIFT=shift is not None, RESIDUAL=residual is not None, ACT=act, SLOPE=slope,
         ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps,
     )  # fmt: skip
     return y
 
 
-def launch_input_grad(
-    dy: torch.Tensor, weight: torch.Tensor, g: Geometry, tile: Tile | None = None, dx: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Run the input-gradient kernel."""
-    dx = like_format(dy, (dy.shape[0], g.channels // g.multiplier, *g.size), g.last) if dx is None else dx
-    if dx.numel() == 0:
-        return dx
-    tile = tile or input_grad_tile(g)
-    groups = (-(-g.size[0] // g.stride[0]), -(-g.size[1] // g.stride[1]))
-    grid = (dy.shape[0] * strips(*groups, tile) * -(-(g.channels // g.multiplier) // tile.channels),)
-    depthwise_input_grad_kernel[grid](
-        dy, tap_major(weight), dx, **g.constants(),
-        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps,
-    )  # fmt: skip
-    return dx
-
-
-PROGRAMS = 512  # for the weight gradient; fixed, because the number of parts decides the order of summation
-
-
-def launch_weight_grad(
-    dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, g: Geometry, tile: Tile | None = None
-) -> torch.Tensor:
-    """Run the weight-gradient kernel and sum its parts."""
-    tile = tile or weight_grad_tile(g)
-    blocks = -(-g.channels // tile.channels)
-    tiles = dy.shape[0] * strips(*g.out, tile)
-    splits = max(1, min(tiles, PROGRAMS // blocks))
-    parts = torch.empty(splits, *g.kernel, g.channels, dtype=torch.float32, device=dy.device)
-    depthwise_weight_grad_kernel[(blocks * splits,)](
-        dy, x, parts, tiles, **g.constants(), SPLITS=splits,
-        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps, num_stages=2,
-    )  # fmt: skip
-    return summed(parts, weight)
-
-
-WARPS = 1536  # for both gradients; as many as an H200 holds of 168 registers, and fixed as PROGRAMS is
+WARPS = (
+    1536  # of the gradients; as many as an H200 holds of 168 registers, and fixed: it decides the order of summation
+)
 
 
 def launch_grads(
@@ -597,22 +372,24 @@ def launch_grads(
     x: torch.Tensor,
     weight: torch.Tensor,
     g: Geometry,
+    wanted: Sequence[bool] = (True, True),
     tile: Tile | None = None,
     dx: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run the kernel of both gradients and sum the parts of the weight's."""
-    dx = like_format(x, x.shape, g.last) if dx is None else dx
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Run the kernel of the gradients, of the input and of the weight as wanted, and sum the parts of the weight's."""
+    dx = empty_last(x, x.shape) if dx is None and wanted[0] else dx
     tile = tile or grads_tile(g)
     blocks = -(-g.channels // tile.channels)
     groups = (-(-g.size[0] // g.stride[0]), -(-g.size[1] // g.stride[1]))
     tiles = dy.shape[0] * strips(*groups, tile)
     splits = max(1, min(tiles, WARPS // (tile.warps * blocks)))
-    parts = torch.empty(splits, *g.kernel, g.channels, dtype=torch.float32, device=dy.device)
-    depthwise_grads_kernel[(blocks * splits,)](
-        dy, x, tap_major(weight), dx, parts, tiles, **g.constants(), SPLITS=splits,
-        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps, num_stages=2,
+    parts = torch.empty(splits, *g.kernel, g.channels, dtype=torch.float32, device=dy.device) if wanted[1] else None
+    start(
+        depthwise_grads_kernel, blocks * splits, dy, x, tap_major(weight), dx, parts, tiles, **g.constants(),
+        INPUT=wanted[0], WEIGHT=wanted[1], SPLITS=splits,
+        ROWS=tile.rows, BW=tile.columns, BC=tile.channels, num_warps=tile.warps,
     )  # fmt: skip
-    return dx, summed(parts, weight)
+    return dx, None if parts is None else summed(parts, weight)
 
 
 def summed(parts: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -628,74 +405,47 @@ def summed(parts: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     "int[2] dilation, str act, float slope) -> Tensor",
 )
 def _forward(x, weight, scale, shift, residual, stride, padding, dilation, act, slope):
-    g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
-    if runs(x, weight, residual):
-        x = dense(x, g.last)
-        residual = None if residual is None else dense(residual, g.last)
-        return launch_fwd(x, weight, scale, shift, residual, g, act, slope)
+    g = geometry_of(x.shape, weight.shape, stride, padding, dilation)
+    last = is_last(x)
+    if runs(x, weight, residual, image=g.channels * g.out[0] * g.out[1]):
+        residual = None if residual is None else dense(residual, True)
+        y = launch_fwd(dense(x, True), weight, scale, shift, residual, g, act, slope)
+        return y if last else dense(y, last, fresh=True)
     y = reference(x, weight, scale, shift, residual, stride, padding, dilation, act, slope)
-    return dense(y, g.last, fresh=True)
-
-
-@torch.library.custom_op(
-    "archdsl::depthwise_conv2d_input_grad",
-    mutates_args=(),
-    schema="(Tensor dy, Tensor weight, Tensor x, int[2] stride, int[2] padding, int[2] dilation) -> Tensor",
-)
-def _input_grad(dy, weight, x, stride, padding, dilation):
-    g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
-    if runs(dy, weight):
-        return launch_input_grad(dense(dy, g.last), weight, g)
-    return dense(reference_grads(dy, x, weight, g, (True, False))[0], g.last, fresh=True)
-
-
-@torch.library.custom_op(
-    "archdsl::depthwise_conv2d_weight_grad",
-    mutates_args=(),
-    schema="(Tensor dy, Tensor x, Tensor weight, int[2] stride, int[2] padding, int[2] dilation) -> Tensor",
-)
-def _weight_grad(dy, x, weight, stride, padding, dilation):
-    g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
-    if runs(dy, x):
-        return launch_weight_grad(dense(dy, g.last), dense(x, g.last), weight, g)
-    return dense(reference_grads(dy, x, weight, g, (False, True))[1], False, fresh=True)
+    return dense(y, last, fresh=True)
 
 
 @torch.library.custom_op(
     "archdsl::depthwise_conv2d_grads",
     mutates_args=(),
-    schema="(Tensor dy, Tensor x, Tensor weight, int[2] stride, int[2] padding, int[2] dilation) -> (Tensor, Tensor)",
+    schema="(Tensor dy, Tensor x, Tensor weight, int[2] stride, int[2] padding, int[2] dilation, bool[2] wanted) -> "
+    "(Tensor, Tensor)",
 )
-def _grads(dy, x, weight, stride, padding, dilation):
-    g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
-    if runs(dy, x, weight):
-        dy, x = dense(dy, g.last), dense(x, g.last)
-        if one_pass(g):
-            return launch_grads(dy, x, weight, g)
-        return launch_input_grad(dy, weight, g), launch_weight_grad(dy, x, weight, g)
-    dx, dw = reference_grads(dy, x, weight, g, (True, True))
-    return dense(dx, g.last, fresh=True), dense(dw, False, fresh=True)
+def _grads(dy, x, weight, stride, padding, dilation, wanted):
+    """Return the gradients at x and at the weight; one that is not wanted is empty."""
+    g = geometry_of(x.shape, weight.shape, stride, padding, dilation)
+    last = is_last(x)
+    small = g.multiplier == 1 and g.kernel[0] * g.kernel[1] <= MOST_TAPS
+    if small and runs(dy, x, weight):
+        dx, dw = launch_grads(dense(dy, True), dense(x, True), weight, g, wanted)
+    else:
+        dx, dw = reference_grads(dy, x, weight, g, wanted)
+    return (
+        x.new_empty(0) if dx is None else dense(dx, last, fresh=True),
+        x.new_empty(0) if dw is None else dense(dw, False, fresh=True),
+    )
 
 
 @_forward.register_fake
 def _(x, weight, scale, shift, residual, stride, padding, dilation, act, slope):
-    g = geometry_of(x.shape, weight.shape, stride, padding, dilation, is_last(x))
-    return like_format(x, (x.shape[0], g.channels, *g.out), g.last)
-
-
-@_input_grad.register_fake
-def _(dy, weight, x, stride, padding, dilation):
-    return like_format(dy, x.shape, is_last(x))
-
-
-@_weight_grad.register_fake
-def _(dy, x, weight, stride, padding, dilation):
-    return weight.new_empty(weight.shape)
+    g = geometry_of(x.shape, weight.shape, stride, padding, dilation)
+    return like_format(x, (x.shape[0], g.channels, *g.out), is_last(x))
 
 
 @_grads.register_fake
-def _(dy, x, weight, stride, padding, dilation):
-    return like_format(x, x.shape, is_last(x)), weight.new_empty(weight.shape)
+def _(dy, x, weight, stride, padding, dilation, wanted):
+    dx = like_format(x, x.shape, is_last(x)) if wanted[0] else x.new_empty(0)
+    return dx, weight.new_empty(weight.shape if wanted[1] else 0)
 
 
 # ---------------------------------------------------------------------------------------------------- autograd
@@ -720,13 +470,9 @@ def gradients(
     dshift = epilogue.channel_sum(dz).to(shift.dtype) if needs[3] else None
     du = dz if scale is None else dz * epilogue.by_channel(scale).to(dz.dtype)
     dx = dw = None
-    if needs[0] and needs[1]:
-        dx, dw = _grads(du, x, weight, *where)
-    elif needs[0]:
-        dx = _input_grad(du, weight, x, *where)
-    elif needs[1]:
-        dw = _weight_grad(du, x, weight, *where)
-    return dx, dw, dscale, dshift, dz if needs[4] else None
+    if needs[0] or needs[1]:
+        dx, dw = _grads(du, x, weight, *where, needs[:2])
+    return dx if needs[0] else None, dw if needs[1] else None, dscale, dshift, dz if needs[4] else None
 
 
 def _keep(ctx, inputs, output):
@@ -742,53 +488,19 @@ def _backward(ctx, dy):
 _forward.register_autograd(_backward, setup_context=_keep)
 
 
-def _keep_input_grad(ctx, inputs, output):
-    dy, weight, _, *ctx.where = inputs
-    ctx.save_for_backward(dy, weight)
-
-
-def _input_grad_backward(ctx, ddx):
-    dy, weight = ctx.saved_tensors
-    ddy = _forward(ddx, weight, None, None, None, *ctx.where, "none", 0.0) if ctx.needs_input_grad[0] else None
-    dw = _weight_grad(dy, ddx, weight, *ctx.where) if ctx.needs_input_grad[1] else None
-    return ddy, dw, *[None] * 4
-
-
-_input_grad.register_autograd(_input_grad_backward, setup_context=_keep_input_grad)
-
-
-def _keep_weight_grad(ctx, inputs, output):
-    dy, x, _, *ctx.where = inputs
-    ctx.save_for_backward(dy, x)
-
-
-def _weight_grad_backward(ctx, ddw):
-    dy, x = ctx.saved_tensors
-    ddy = _forward(x, ddw, None, None, None, *ctx.where, "none", 0.0) if ctx.needs_input_grad[0] else None
-    dx = _input_grad(dy, ddw, x, *ctx.where) if ctx.needs_input_grad[1] else None
-    return ddy, dx, *[None] * 4
-
-
-_weight_grad.register_autograd(_weight_grad_backward, setup_context=_keep_weight_grad)
-
-
 def _keep_grads(ctx, inputs, output):
-    dy, x, weight, *ctx.where = inputs
+    dy, x, weight, *ctx.where, ctx.wanted = inputs
     ctx.save_for_backward(dy, x, weight)
 
 
 def _grads_backward(ctx, ddx, ddw):
-    """Add what the two gradients give: dx is of dy and the weight, dw of dy and x."""
+    """Leave second derivatives to ATen: they are rare, and no kernel of ours is faster at them."""
     dy, x, weight = ctx.saved_tensors
-    needs = ctx.needs_input_grad
-    where = ctx.where
-    ddy = None
-    if needs[0]:
-        ddy = _forward(ddx, weight, None, None, None, *where, "none", 0.0)
-        ddy = ddy + _forward(x, ddw, None, None, None, *where, "none", 0.0)
-    dx = _input_grad(dy, ddw, x, *where) if needs[1] else None
-    dw = _weight_grad(dy, ddx, weight, *where) if needs[2] else None
-    return ddy, dx, dw, *[None] * 3
+    ddx, ddw = (dd if wanted else None for dd, wanted in zip((ddx, ddw), ctx.wanted))
+    found = torch.ops.aten._convolution_double_backward(
+        ddx, ddw, None, dy, weight, x, *ctx.where, False, [0, 0], x.shape[1], ctx.needs_input_grad[:3]
+    )
+    return *found, *[None] * 4
 
 
 _grads.register_autograd(_grads_backward, setup_context=_keep_grads)
@@ -805,19 +517,9 @@ def _(x_shape, w_shape, *rest, out_shape=None, **named):
     return _flops(out_shape, w_shape)
 
 
-@register_flop_formula(torch.ops.archdsl.depthwise_conv2d_input_grad)
-def _(dy_shape, w_shape, *rest, **named):
-    return _flops(dy_shape, w_shape)
-
-
-@register_flop_formula(torch.ops.archdsl.depthwise_conv2d_weight_grad)
-def _(dy_shape, x_shape, w_shape, *rest, **named):
-    return _flops(dy_shape, w_shape)
-
-
 @register_flop_formula(torch.ops.archdsl.depthwise_conv2d_grads)
-def _(dy_shape, x_shape, w_shape, *rest, **named):
-    return 2 * _flops(dy_shape, w_shape)
+def _(dy_shape, x_shape, w_shape, stride, padding, dilation, wanted, **named):
+    return sum(wanted) * _flops(dy_shape, w_shape)
 
 
 # ---------------------------------------------------------------------------------------------------- function

@@ -1,4 +1,4 @@
-"""Memory formats: the kernels take dense tensors, channels_last or contiguous, and keep the format of their input."""
+"""Memory formats: kernels compute in channels_last, and operators keep the format of their input."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def like_format(x: torch.Tensor, shape: Sequence[int], last: bool) -> torch.Tens
     return torch.empty(tuple(shape), dtype=x.dtype, device=x.device, memory_format=format_of(last))
 
 
+def empty_last(x: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Return an empty tensor in channels_last of the type and device of x."""
+    return like_format(x, shape, True)
+
+
 def dense(x: torch.Tensor, last: bool, *, fresh: bool = False) -> torch.Tensor:
     """Return x dense in a format; with `fresh`, also with exactly the strides of an empty tensor, which fakes have."""
     if not fresh:
@@ -59,3 +64,11 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
     """Return a number for both axes as a pair."""
     height, width = (value, value) if isinstance(value, int) else value
     return height, width
+
+
+def power(number: int, low: int, high: int) -> int:
+    """Return the power of two in a range that is nearest above a number."""
+    found = low
+    while found < min(number, high):
+        found *= 2
+    return found

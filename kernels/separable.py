@@ -14,15 +14,16 @@ for up to 128 output channels, where nothing is computed twice.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from archdsl.kernels import depthwise, epilogue, pointwise
-from archdsl.kernels.available import interpreted, jit, runs, tl
-from archdsl.kernels.depthwise import Geometry, geometry_of, power, rows_for, tap_major
+from archdsl.kernels.available import interpreted, jit, runs, start, tl
+from archdsl.kernels.depthwise import Geometry, geometry_of, rows_for, tap_major
 from archdsl.kernels.epilogue import activated
-from archdsl.kernels.layout import cast_for_autocast, dense, is_last, like_format, pair
+from archdsl.kernels.layout import cast_for_autocast, dense, empty_last, is_last, like_format, pair, power
 from archdsl.kernels.registers import replaced, row, rows, zeros
 from torch.utils.flop_counter import register_flop_formula
 
@@ -81,7 +82,6 @@ def separable_fwd_kernel(
     PW: tl.constexpr,
     DH: tl.constexpr,
     DW: tl.constexpr,
-    LAST: tl.constexpr,
     N_OUT: tl.constexpr,
     SCALE: tl.constexpr,
     SHIFT: tl.constexpr,
@@ -97,6 +97,7 @@ def separable_fwd_kernel(
     BM: tl.constexpr,
     BN: tl.constexpr,
     BK: tl.constexpr,
+    STAGES: tl.constexpr,
 ):
     """Write ROWS pixels of one column in each of BM lanes, and BN output channels.
 
@@ -106,10 +107,7 @@ def separable_fwd_kernel(
     """
     TN: tl.constexpr = (N_OUT + BN - 1) // BN
     TH: tl.constexpr = (OH + ROWS - 1) // ROWS
-    XC: tl.constexpr = 1 if LAST else H * W
-    XW: tl.constexpr = C // M if LAST else 1
-    YC: tl.constexpr = 1 if LAST else OH * OW
-    YW: tl.constexpr = N_OUT if LAST else 1
+    XW: tl.constexpr = C // M
     pid = tl.program_id(0)
     out = pid % TN * BN + tl.arange(0, BN)
     out_ok = out < N_OUT
@@ -122,11 +120,11 @@ def separable_fwd_kernel(
     iw = ow * SW - PW
     x_lane = n * (C // M * H * W) + (ih * W + iw) * XW
     sums = zeros(ROWS, BM, BN)
-    for first in range(0, C, BK):
+    for first in tl.range(0, C, BK, num_stages=STAGES):
         c = first + tl.arange(0, BK)
         known = c < C
         taps = rows(taps_ptr + c, known, KH * KW, C)
-        x_tile = x_ptr + x_lane[:, None] + (c // M)[None, :] * XC
+        x_tile = x_ptr + x_lane[:, None] + (c // M)[None, :]
         a = zeros(ROWS, BM, BK)
         for i in tl.static_range((ROWS - 1) * SH + (KH - 1) * DH + 1):
             row_ok = lane_ok & (ih + i >= 0) & (ih + i < H)
@@ -150,10 +148,10 @@ def separable_fwd_kernel(
             sums = replaced(sums, r, tl.dot(pixels, w, sums[r], input_precision=PRECISION))
     scale_out = row(scale_out_ptr + out, out_ok) if SCALE_OUT else 1.0
     shift_out = row(shift_out_ptr + out, out_ok) if SHIFT_OUT else 0.0
-    y_tile = (n * (N_OUT * OH * OW) + (oh * OW + ow) * YW)[:, None] + out[None, :] * YC
+    y_tile = (n * (N_OUT * OH * OW) + (oh * OW + ow) * N_OUT)[:, None] + out[None, :]
     for r in tl.static_range(ROWS):
         ok = (lane_ok & (oh + r < OH))[:, None] & out_ok[None, :]
-        place = y_tile + r * (OW * YW)
+        place = y_tile + r * (OW * N_OUT)
         z = sums[r] * scale_out + shift_out
         if RESIDUAL:
             z += tl.load(residual_ptr + place, ok, 0.0).to(tl.float32)
@@ -169,9 +167,11 @@ class Tile(NamedTuple):
     channels: int
     depth: int = 16
     warps: int = 4
+    stages: int = 2
 
 
-def tile_for(g: Geometry, out: int) -> Tile:
+@functools.lru_cache(1024)
+def tile_for(g: Geometry, out: int, half: bool = True) -> Tile:
     """Choose the tile: 16 lanes a warp, for the tensor cores would have more warps compute each lane anew.
 
     From instruction counts (benchmarks/results/instructions.json): 28 a value between the two convolutions with 4 rows,
@@ -179,12 +179,9 @@ def tile_for(g: Geometry, out: int) -> Tile:
     """
     channels = power(out, 16, WIDEST)
     rows = rows_for(g.out[0], 4 if channels < 64 or (channels == 64 and max(g.stride) == 1) else 2)
-    return Tile(rows, 128, channels, warps=8) if channels == WIDEST else Tile(rows, 64, channels)
-
-
-def stages(dtype: torch.dtype) -> int:
-    """Return 2, which loads a block while the last one is computed; of float32, 115 KiB, a small GPU has no room."""
-    return 2 if dtype.itemsize == 2 else 1
+    wide = channels == WIDEST
+    # 2 stages load a block while the last one is computed; of float32, 115 KiB, a small GPU has no room for both
+    return Tile(rows, 128 if wide else 64, channels, warps=8 if wide else 4, stages=2 if half else 1)
 
 
 def launch(
@@ -203,21 +200,20 @@ def launch(
     tile: Tile | None = None,
     y: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Run the kernel; x and the residual are dense in the format that `g.last` says."""
+    """Run the kernel; x and the residual are dense in channels_last, and so is the result."""
     out = weight.shape[0]
-    y = like_format(x, (x.shape[0], out, *g.out), g.last) if y is None else y
+    y = empty_last(x, (x.shape[0], out, *g.out)) if y is None else y
     if y.numel() == 0:
         return y
-    tile = tile or tile_for(g, out)
+    tile = tile or tile_for(g, out, half=x.dtype.itemsize == 2)
     lanes = x.shape[0] * -(-g.out[0] // tile.rows) * g.out[1]
-    grid = (-(-lanes // tile.lanes) * -(-out // tile.channels),)
-    separable_fwd_kernel[grid](
+    start(
+        separable_fwd_kernel, -(-lanes // tile.lanes) * -(-out // tile.channels),
         x, tap_major(taps), scale, shift, weight.reshape(out, -1).contiguous(), scale_out, shift_out, residual, y,
         lanes, **g.constants(), N_OUT=out, SCALE=scale is not None, SHIFT=shift is not None,
         SCALE_OUT=scale_out is not None, SHIFT_OUT=shift_out is not None, RESIDUAL=residual is not None,
         ACT=act, ACT_OUT=act_out, SLOPE=slope, PRECISION=pointwise.precision(x.dtype), UPCAST=interpreted(),
-        ROWS=tile.rows, BM=tile.lanes, BN=tile.channels, BK=tile.depth, num_warps=tile.warps,
-        num_stages=stages(x.dtype),
+        ROWS=tile.rows, BM=tile.lanes, BN=tile.channels, BK=tile.depth, STAGES=tile.stages, num_warps=tile.warps,
     )  # fmt: skip
     return y
 
@@ -232,20 +228,21 @@ def launch(
 def _forward(
     x, taps, weight, scale, shift, scale_out, shift_out, residual, stride, padding, dilation, act, act_out, slope
 ):
-    g = geometry_of(x.shape, taps.shape, stride, padding, dilation, is_last(x))
+    g = geometry_of(x.shape, taps.shape, stride, padding, dilation)
+    last = is_last(x)
     tensors = (scale, shift, scale_out, shift_out)
-    if runs(x, taps, weight, residual):
-        x = dense(x, g.last)
-        residual = None if residual is None else dense(residual, g.last)
-        return launch(x, taps, weight, *tensors, residual, g, act, act_out, slope)
+    if runs(x, taps, weight, residual, image=weight.shape[0] * g.out[0] * g.out[1]):
+        residual = None if residual is None else dense(residual, True)
+        y = launch(dense(x, True), taps, weight, *tensors, residual, g, act, act_out, slope)
+        return y if last else dense(y, last, fresh=True)
     y = reference(x, taps, weight, *tensors, residual, stride, padding, dilation, act, act_out, slope)
-    return dense(y, g.last, fresh=True)
+    return dense(y, last, fresh=True)
 
 
 @_forward.register_fake
 def _(x, taps, weight, scale, shift, scale_out, shift_out, residual, stride, padding, dilation, act, act_out, slope):
-    g = geometry_of(x.shape, taps.shape, stride, padding, dilation, is_last(x))
-    return like_format(x, (x.shape[0], weight.shape[0], *g.out), g.last)
+    g = geometry_of(x.shape, taps.shape, stride, padding, dilation)
+    return like_format(x, (x.shape[0], weight.shape[0], *g.out), is_last(x))
 
 
 # ---------------------------------------------------------------------------------------------------- autograd

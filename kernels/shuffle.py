@@ -8,7 +8,7 @@ order in which a neighbour reads or writes its channels. This operator is for wh
 from __future__ import annotations
 
 import torch
-from archdsl.kernels.available import jit, runs, tl
+from archdsl.kernels.available import jit, runs, start, tl
 from archdsl.kernels.layout import dense, is_last, like_format
 from torch.utils.flop_counter import register_flop_formula
 
@@ -42,7 +42,8 @@ def launch(x: torch.Tensor, groups: int, last: bool, y: torch.Tensor | None = No
     y = like_format(x, x.shape, last) if y is None else y
     if x.numel():
         area = 1 if last else x.shape[2] * x.shape[3]
-        shuffle_kernel[(-(-x.numel() // BLOCK),)](x, y, x.numel(), C=x.shape[1], GROUPS=groups, AREA=area, BLOCK=BLOCK)
+        programs = -(-x.numel() // BLOCK)
+        start(shuffle_kernel, programs, x, y, x.numel(), C=x.shape[1], GROUPS=groups, AREA=area, BLOCK=BLOCK)
     return y
 
 

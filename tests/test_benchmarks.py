@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 import torch
+from torch import nn
+from torch._dynamo.utils import counters
 
-from archdsl.measured import wins
-from benchmarks import kernels, measure, networks
+from archdsl.measured import Measurement, wins
+from benchmarks import engines, gpu, gpu_results, measure, networks
+from benchmarks.layers import Case, Layer
 from benchmarks.measure import Wrong, check, interleaved, table
 from benchmarks.plot import bars
 
@@ -23,15 +34,9 @@ def test_ways_take_turns():
     calls: list[str] = []
     ticks = iter(range(1000))
     runs = {"a": lambda number: calls.append(f"a{number}"), "b": lambda number: calls.append(f"b{number}")}
-    found = interleaved(runs, "cpu", 2, warm=1, clock=lambda: float(next(ticks)))
+    found = interleaved(runs, 2, warm=1, clock=lambda: float(next(ticks)))
     assert calls == ["a0", "b0", "a1", "b1", "a2", "b2"]
     assert found["a"] == {"median": 1.0, "min": 1.0, "max": 1.0}
-
-
-def test_inputs_rotate_through_more_than_the_cache(monkeypatch):
-    assert measure.copies(1 << 20, "cpu") == 1
-    assert measure.copies(64 << 20, "cuda") == 4
-    assert measure.copies(1 << 30, "cuda") == 2
 
 
 def test_a_table_goes_between_its_marks(tmp_path):
@@ -54,44 +59,195 @@ def test_a_plot_differs_only_where_the_figures_do(tmp_path):
     assert all(word in drawn(1.0) for word in ("net", "other", "eager", "archdsl", "seconds"))
 
 
-PAGE = "<!-- measured: training-cpu -->\n<!-- end -->\n<!-- measured: kernels-cuda -->\n<!-- end -->\n"
+# ---------------------------------------------------------------------------------------- whole networks
+QUICK = networks.Setting(size=8, rounds=1, clock=time.process_time, eager=False)
+ENGINES = {"ONNX Runtime": engines.onnx_runtime, "OpenVINO": engines.open_vino}
 
 
+def layers() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+
+
+@pytest.fixture
+def dynamo():
+    """Nothing compiled before, and nothing left."""
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("one_thread", "dynamo")
+@pytest.mark.skipif(not shutil.which("g++"), reason="inductor asks the compiler what the processor can do")
+@torch.no_grad()
+def test_frozen_is_frozen_and_compiled_once():
+    model, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3)), torch.randn(2, 3, 8, 8)  # no C++ of its own
+    plain, frozen = copy.deepcopy(model), copy.deepcopy(model)
+    runs = {"plain": networks.inductor(plain), "frozen": networks.inductor(frozen, freezing=True)}
+    expected = model(x)
+    for run in runs.values():
+        torch.testing.assert_close(run(x), expected)
+    assert counters["stats"]["unique_graphs"] == 2, "one for each, though the code of the network is the same"
+    with torch.compiler.set_stance("fail_on_recompile"):
+        interleaved({way: lambda number, run=run: run(x) for way, run in runs.items()}, "cpu", 2)
+    assert counters["stats"]["unique_graphs"] == 2, "nothing was compiled while timed"
+    for copied in (plain, frozen):
+        copied[0].weight.zero_()
+    torch.testing.assert_close(runs["frozen"](x), expected)  # the weights are constants
+    assert not torch.allclose(runs["plain"](x), expected)
+
+
+@pytest.mark.usefixtures("one_thread", "dynamo")
+def test_what_compiles_while_timed_ends_the_run(monkeypatch):
+    """The mistake that the table once had: prepared without gradients, timed in inference mode."""
+
+    def drifting(model: nn.Module):
+        compiled, calls = torch.compile(networks.alone(model), backend="eager"), []
+
+        def run(x: torch.Tensor) -> torch.Tensor:
+            calls.append(x)
+            with torch.no_grad() if len(calls) == 1 else torch.inference_mode():
+                return compiled(x)
+
+        return run
+
+    def prepared_in_another_mode(model, x, device):
+        return {"drifting": lambda: drifting(model)}
+
+    monkeypatch.setattr(networks, "network", lambda name: layers())
+    monkeypatch.setattr(networks, "ways", prepared_in_another_mode)
+    with pytest.raises(RuntimeError, match="fail_on_recompile"):
+        networks.inference("layers", QUICK)
+
+
+def test_each_way_of_inductor_is_there_in_both_layouts():
+    found = networks.ways(layers(), torch.randn(2, 3, 8, 8))
+    for way in ("eager", "torch.fx fuse", "inductor", "inductor, frozen"):
+        assert {way, f"{way}, channels_last"} <= set(found)
+
+
+@pytest.mark.parametrize("absent", ["onnxscript", "openvino"])
+def test_an_engine_that_is_absent_drops_only_its_row(absent, monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda package: package != absent)
+    left = {engine for engine, needs in engines.NEEDS.items() if absent not in needs}
+    assert len(left) == 1
+    assert left == set(engines.engines(layers(), torch.randn(2, 3, 8, 8)))
+    assert "archdsl.optimize" in networks.ways(layers(), torch.randn(2, 3, 8, 8))
+
+
+@pytest.mark.filterwarnings("ignore")  # of their packages
 @pytest.mark.usefixtures("one_thread")
-def test_steps_of_training_are_measured(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("engine", ENGINES)
+@torch.no_grad()
+def test_engines_compute_what_the_network_does(engine):
+    if not engines.installed(engine):
+        pytest.skip(f"{engine} is not installed")
+    model, x = layers(), torch.randn(2, 3, 8, 8)
+    run = engines.engines(model, x)[engine]()
+    for image in (x, torch.randn(2, 3, 8, 8)):  # another image than the one that it was prepared with
+        check(run(image), model(image), 1e-5, engine)
+    assert set(engines.NEEDS[engine]) <= set(engines.versions())
+
+
+def test_a_network_is_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measure, "RESULTS", tmp_path)
     monkeypatch.setattr(networks, "RESULTS", tmp_path)
     monkeypatch.setattr(networks, "PAGE", tmp_path / "page.md")
-    networks.PAGE.write_text(PAGE)
-    common = ["--train", "--device", "cpu", "--threads", "1"]
-    networks.main(["shufflenet_v2_x0_5", *common, "--batch", "2", "--size", "32", "--rounds", "1", "--eager"])
-    assert "archdsl kernels" in capsys.readouterr().out
-    assert networks.PAGE.read_text() == PAGE, "a try does not go into the page"
-    (tmp_path / "training-cpu-2x32.json").rename(tmp_path / "training-cpu.json")
-    networks.main([*common, "--page"])
-    assert "| shufflenet_v2_x0_5 | archdsl kernels |" in networks.PAGE.read_text()
-    assert "shufflenet_v2_x0_5" in (tmp_path / "training-cpu.svg").read_text()
+    networks.PAGE.write_text("<!-- measured: networks-cpu -->\n<!-- end -->\n")
+    before = networks.PAGE.read_text()
+    threads = str(torch.get_num_threads())
+    networks.main(["shufflenet_v2_x0_5", "--size", "32", "--rounds", "1", "--eager", "--threads", threads])
+    assert "archdsl.optimize" in capsys.readouterr().out
+    assert networks.PAGE.read_text() == before, "a try does not go into the page"
+    (tmp_path / "networks-cpu-32.json").rename(tmp_path / "networks-cpu.json")
+    networks.main(["--page"])
+    assert "| shufflenet_v2_x0_5 | archdsl.optimize |" in networks.PAGE.read_text()
+    assert "shufflenet_v2_x0_5" in (tmp_path / "networks-cpu.svg").read_text()
 
 
-def test_kernels_have_a_table_and_a_plot(tmp_path, monkeypatch):
-    monkeypatch.setattr(kernels, "PAGE", tmp_path / "page.md")
-    kernels.PAGE.write_text(PAGE)
-    times = {"eager": 9.0, "eager, channels_last": 8.0, "inductor": 5.0, "archdsl": 2.0}
-    kernels.page(
-        {"alone": [{"what": "depthwise (8, 7, 3, 1)", "microseconds": times, "floor": 1.5, "share_of_floor": 0.75}]}
+# ---------------------------------------------------------------------------------------- a GPU
+STAGES = ("machine", "compile", "layers", "adopt", "networks", "dense", "training", "correct")
+
+
+def test_everything_that_runs_on_a_gpu_is_rehearsed(tmp_path):
+    """Triton's interpreter in place of the GPU, a network of three kinds of blocks in place of six networks."""
+    pytest.importorskip("triton")
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu", "--device", "cpu", "--tiny", "--out", tmp_path]
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(
+        [*command, "--stages", *STAGES], cwd=measure.ROOT, env=environment, capture_output=True, text=True
     )
-    assert "| depthwise (8, 7, 3, 1) | 8.0 | 5.0 | 2.0 | 1.5 |" in kernels.PAGE.read_text()
-    assert "(8, 7, 3, 1)" in (tmp_path / "kernels-cuda.svg").read_text()
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = gpu_results.read(tmp_path / "gpu.jsonl")
+    assert [r for r in results if r["kind"] == "failure" or r.get("wrong") or r.get("problems")] == []
+    layers = {result["layer"][0] for result in results if result["kind"] == "layer"}
+    assert layers == {"depthwise", "gradients", "patches", "pointwise", "pool", "separable"}
+    assert {"machine", "compiled", "network", "dense", "training", "correct"} <= {result["kind"] for result in results}
+    assert len(done.stdout.split("summary")[1]) < 8000
+
+
+def test_a_failure_ends_nothing_and_is_recorded(tmp_path):
+    session = gpu.Session(tmp_path, 60, gpu.TINY)
+
+    def broken(session):
+        session.record("before", value=1)
+        raise RuntimeError("a seeded problem")
+
+    session.run("broken", 10, broken)
+    session.run("after", 10, lambda session: session.record("after"))
+    kinds = [result["kind"] for result in gpu_results.read(tmp_path / "gpu.jsonl")]
+    assert kinds == ["before", "failure", "after"]
+    assert "FAILED broken: RuntimeError: a seeded problem" in session.lines
+    late = gpu.Session(tmp_path, -1, gpu.TINY)
+    late.run("late", 10, broken)
+    assert late.lines == ["-- late: no time left"]
+
+
+def test_a_wrong_way_drops_only_itself(tmp_path):
+    session = gpu.Session(tmp_path, 60, gpu.TINY)
+    case = Case(Layer("pointwise", 1, 1, 4, 4, 3), 2, torch.float32, "cpu")
+    wrong: list[str] = []
+    exact = case.exact()
+    assert gpu._speed(session, Case.eager, case, case, exact, "right", wrong) > 0
+    assert gpu._speed(session, lambda case, x: -case.eager(x), case, case, exact, "seeded", wrong) is None
+    assert len(wrong) == 1
+    assert "seeded" in wrong[0]
+
+
+def result(operation: str, channels: int, ours: float, library: float, **more: float) -> dict:
+    layer = [operation, 3, 1, channels, channels, 28, "relu6", False]
+    times = {"eager": 9.0, "library": library, "ours": ours, **more}
+    return {
+        "kind": "layer",
+        "layer": layer,
+        "batch": 256,
+        "floor": 1.0,
+        "microseconds": times,
+        "tiles": {},
+        "wrong": [],
+    }
+
+
+RESULTS = [
+    result("depthwise", 144, 2.0, 4.0),
+    result("separable", 144, 2.0, 4.0, **{"two kernels": 1.8}),
+    result("gradients", 144, 1.0, 4.0),
+    result("pointwise", 24, None, 4.0),
+]
 
 
 def test_measurements_become_rows_of_the_table_that_decides():
-    results = {
-        "separable": [{"times_the_best_other": 1.0 + number / 10} for number in range(len(kernels.SEPARABLE))],
-        "pointwise": [{"times_the_best_other": 0.9}] * len(kernels.POINTWISE),
-    }
-    found = kernels.rows(results, "bfloat16", "a GPU", "0123456789abcdef")
-    assert len(found) == len(kernels.SEPARABLE) + len(kernels.POINTWISE)
-    row = next(row for row in found if row.operation == "separable" and row.channels == 144 and row.stride == 1)
-    assert (row.kernel, row.size, row.times, row.commit) == (3, 56, 1.2, "0123456789ab")
-    assert wins("separable", 3, 1, 144, 56, "bfloat16", tuple(found))
-    assert not wins("pointwise", 1, 1, 24, 28, "bfloat16", tuple(found))
+    rows = [Measurement(*row) for row in gpu_results.rows_of(RESULTS)]
+    assert [(row.operation, row.times) for row in rows] == [("depthwise", 2.0), ("separable", 0.9)]
+    assert wins("depthwise", 3, 1, 144, 144, 28, 256, 16, "9.0", tuple(rows))
+    assert not wins("separable", 3, 1, 144, 144, 28, 256, 16, "9.0", tuple(rows)), "two kernels are faster"
+
+
+def test_the_table_that_decides_is_what_the_last_run_says(tmp_path, monkeypatch):
+    from archdsl import measured
+
+    run = gpu_results.read(measure.RESULTS / f"{gpu_results.RUNS[-1]}.jsonl")
+    monkeypatch.setattr(gpu_results, "FILE", str(tmp_path / "measured.csv"))
+    assert gpu_results.write(run) == len(measured.rows())
+    assert (tmp_path / "measured.csv").read_text() == Path(measured.FILE).read_text()

@@ -14,6 +14,9 @@ from archdsl.kernels import (
     DepthwiseConv2d,
     channel_shuffle,
     depthwise_conv2d,
+    finish_,
+    max_pool2d,
+    patches_conv2d,
     pointwise_conv2d,
     pointwise_conv2d_scatter,
     separable_conv2d,
@@ -43,17 +46,25 @@ OPCHECKS = {
         OPS.depthwise_conv2d,
         (leaf(2, 6, 7, 8), leaf(6, 1, 3, 3), None, None, None, *WHERE, "none", 0.0),
     ),
-    "input gradient": lambda: (
-        OPS.depthwise_conv2d_input_grad,
-        (leaf(2, 6, 4, 4), leaf(6, 1, 3, 3), leaf(2, 6, 7, 8, format=LAST), *WHERE),
-    ),
-    "weight gradient": lambda: (
-        OPS.depthwise_conv2d_weight_grad,
-        (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE),
-    ),
     "both gradients": lambda: (
         OPS.depthwise_conv2d_grads,
-        (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE),
+        (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE, [True, True]),
+    ),
+    "the gradient of the input": lambda: (
+        OPS.depthwise_conv2d_grads,
+        (leaf(2, 6, 4, 4), leaf(2, 6, 7, 8, format=LAST), leaf(6, 1, 3, 3), *WHERE, [True, False]),
+    ),
+    "finish": lambda: (
+        OPS.finish_,
+        (torch.randn(2, 6, 3, 4).contiguous(memory_format=LAST), torch.randn(6), torch.randn(2, 6, 3, 4), "silu", 0.0),
+    ),
+    "patches": lambda: (
+        OPS.patches_conv2d,
+        (torch.randn(2, 3, 7, 8), torch.randn(5, 3, 3, 3), torch.randn(5), *WHERE, "gelu", 0.0),
+    ),
+    "pool": lambda: (
+        OPS.max_pool2d,
+        (torch.randn(2, 3, 7, 8).contiguous(memory_format=LAST), [3, 3], [2, 2], [1, 1], [1, 1], True),
     ),
     "shuffle": lambda: (OPS.channel_shuffle, (leaf(2, 6, 3, 4, format=LAST), 2)),
     "pointwise into maps": lambda: (
@@ -281,6 +292,36 @@ def test_mistakes_are_named():
         pointwise_conv2d_scatter(x, torch.randn(5, 4, 1, 1), torch.randn(5), torch.zeros(200), PLACES)
     with pytest.raises(ValueError, match="whose channels 3 divides"):
         channel_shuffle(x, 3)
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize(
+    "where", [(3, 2, 1, 1), (2, 2, 0, 1), (2, 3, 1, 1), ((3, 2), (1, 2), (1, 0), (2, 3)), (3, 1, 0, 2)]
+)
+def test_sizes_of_pools(where, ceil):
+    for height in range(7, 15):
+        x = torch.empty(1, 2, height, height + 1, device="meta")
+        expected = F.max_pool2d(torch.empty(x.shape), *where, ceil_mode=ceil)
+        assert max_pool2d(x, *where, ceil).shape == expected.shape
+
+
+def test_what_has_no_gradient_computes_what_pytorch_does():
+    x, weight, shift = torch.randn(2, 3, 9, 8), torch.randn(5, 3, 3, 3), torch.randn(5)
+    y = patches_conv2d(x, weight, shift, stride=2, padding=1, act="relu")
+    torch.testing.assert_close(y, F.relu(F.conv2d(x, weight, shift, 2, 1)))
+    torch.testing.assert_close(max_pool2d(y, 3, 2, 1), F.max_pool2d(y, 3, 2, 1))
+    z, residual = y.clone(), torch.randn_like(y)
+    assert finish_(z, shift, residual, act="silu") is z
+    torch.testing.assert_close(z, F.silu(y + shift.view(-1, 1, 1) + residual))
+    for wrong in (
+        lambda: patches_conv2d(x, weight[:, :2]),
+        lambda: patches_conv2d(x[:, :, :2], weight),
+        lambda: max_pool2d(x, 10),
+        lambda: max_pool2d(x, 2, padding=2),
+        lambda: finish_(y, shift, residual[:1]),
+    ):
+        with pytest.raises(ValueError, match="does not fit|needs|of more than half"):
+            wrong()
 
 
 def test_without_triton_aten_runs():

@@ -97,24 +97,30 @@ def test_an_optimized_network_has_no_layers_of_either():
 
 
 # -------------------------------------------------------------------------------------------------- what decides
-ROW = Measurement("depthwise", 3, 1, 192, 28, "bfloat16", 2.0, "a GPU", "a commit")
+ROW = Measurement("training", 3, 1, 192, 192, 28, 128, 16, 2.0, "9.0")
 
 
 def test_without_a_measurement_no_kernel_is_taken():
-    assert not wins("depthwise", 3, 1, 192, 28, table=())
-    assert wins("depthwise", 3, 1, 192, 28, table=(ROW,))
-    assert wins("depthwise", 3, 1, 96, 56, "bfloat16", table=(ROW,))
-    assert not wins("depthwise", 3, 1, 192, 28, "float32", table=(ROW,))
-    assert not wins("depthwise", 3, 1, 576, 28, table=(ROW,))
-    assert not wins("depthwise", 5, 1, 192, 28, table=(ROW,))
-    assert not wins("depthwise", 3, 1, 192, 28, table=(ROW, ROW.replace(dtype="float32", times=0.9)))
-    near = ROW.replace(channels=144, times=0.8)
-    assert not wins("depthwise", 3, 1, 140, 28, table=(ROW, near))
+    layer = ("training", 3, 1, 192, 192, 28)
+    assert not wins(*layer, table=())
+    assert wins(*layer, table=(ROW,))
+    assert wins("training", 3, 1, 96, 96, 56, 64, 16, "9.0", table=(ROW,))
+    assert not wins(*layer, bits=32, table=(ROW,))
+    assert not wins(*layer, capability="8.0", table=(ROW,))
+    assert not wins(*layer, batch=8, table=(ROW,))
+    assert not wins("training", 3, 1, 576, 576, 28, table=(ROW,))
+    assert not wins("training", 3, 1, 192, 576, 28, table=(ROW,))
+    assert not wins("training", 5, 1, 192, 192, 28, table=(ROW,))
+    assert not wins(*layer, table=(ROW, ROW.replace(bits=32, times=0.9)))
+    assert not wins(*layer, table=(ROW, ROW.replace(batch=1, times=0.9)))
+    assert wins(*layer, batch=64, table=(ROW, ROW.replace(batch=1, times=0.9)))
+    near = ROW.replace(depth=144, channels=144, times=0.8)
+    assert not wins("training", 3, 1, 140, 140, 28, table=(ROW, near))
 
 
 def test_auto_takes_what_was_measured_to_win(monkeypatch):
-    assert layers(archdsl.load("mobilenet_v2")) == 0 or measured.TABLE
-    monkeypatch.setattr(measured, "TABLE", (ROW,))
+    assert layers(archdsl.load("mobilenet_v2")) == 0 or measured.known("training")
+    monkeypatch.setattr(measured, "rows", lambda: (ROW,))
     model = archdsl.load("mobilenet_v2")
     chosen = {m.in_channels for m in model.modules() if isinstance(m, DepthwiseConv2d)}
     assert chosen == {144, 192, 384}

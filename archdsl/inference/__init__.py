@@ -4,8 +4,10 @@ trace     a module as a graph of calls
 fold      norms into weights, activations and additions into the pass of a convolution
 channels  concatenations, splits and shuffles as the order of channels
 scatter   what has to be gathered is written where it is read
+widen     channels in whole vectors
 before    what computes the input of a 1x1 convolution, in its pass
 layers    what the optimized network consists of
+replay    a run on a GPU as one CUDA graph
 traffic   the bytes that it moves
 """
 
@@ -24,21 +26,37 @@ from torch import fx, nn
 from archdsl.inference.before import join
 from archdsl.inference.channels import arrange
 from archdsl.inference.fold import Notes, fold, overwrite
-from archdsl.inference.layers import ChannelsLast, Conv2d
+from archdsl.inference.layers import ChannelsLast, Conv2d, MaxPool2d
+from archdsl.inference.replay import Replays
 from archdsl.inference.scatter import scatter
 from archdsl.inference.trace import add, trace
 from archdsl.inference.traffic import Traffic, traffic
+from archdsl.inference.widen import widen
+from archdsl.measured import known
 
 
 class Optimized(nn.Module):
     """A network for inference, made by `optimize`: same inputs and outputs, within rounding."""
 
-    def __init__(self, graph: fx.GraphModule, fused: Notes) -> None:
+    def __init__(self, graph: fx.GraphModule, fused: Notes, graphs: bool = True) -> None:
         super().__init__()
         self.network, self.fused = graph, fused
+        self.replays = (
+            Replays() if graphs and not graph.meta["kept"] else None
+        )  # what decides by values is not recorded
 
     def forward(self, *inputs: Any) -> Any:
-        return self.network(*inputs)
+        return self.network(*inputs) if self.replays is None else self.replays(self.network, inputs)
+
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        if self.replays is not None:
+            self.replays.forget()
+        return super()._apply(fn, recurse)
+
+    def load_state_dict(self, *arguments: Any, **named: Any) -> Any:
+        if self.replays is not None:
+            self.replays.forget()
+        return super().load_state_dict(*arguments, **named)
 
     def report(self, plain: nn.Module, *inputs: Any, element: int = 2) -> str:
         """Say what was fused, and the bytes that one inference of `inputs` moves in the plain module and here.
@@ -57,7 +75,7 @@ def _report(fused: Notes, before: Traffic, after: Traffic) -> str:
     return "\n".join(lines)
 
 
-def optimize(model: nn.Module, *, kernels: str = "auto", verbose: bool = False) -> Optimized:
+def optimize(model: nn.Module, *, kernels: str = "auto", cuda_graphs: bool = True, verbose: bool = False) -> Optimized:
     """Return a module for inference that computes what `model` computes in evaluation, and moves less memory.
 
     >>> import archdsl, torch
@@ -71,7 +89,9 @@ def optimize(model: nn.Module, *, kernels: str = "auto", verbose: bool = False) 
     concatenations, splits and shuffles into the order of channels; everything is channels_last. The model is left as
     it is, and the result has weights of its own. On a CPU oneDNN runs the fused convolutions. On a GPU `kernels` says
     where Triton's run: "auto" where `archdsl.measured` has a measurement that they win, "all" wherever they can,
-    "none" nowhere. `verbose` prints what was fused.
+    "none" nowhere; move the model there first, for some of what it decides is decided once. There the second call with
+    inputs of one size, and every further one, replays a CUDA graph, for up to eight sizes; without `cuda_graphs`,
+    kernels are started one by one. `verbose` prints what was fused.
 
     A block that decides by values, such as a solver that chooses its steps, stays as it is, and what surrounds it is
     optimized. Raises `TypeError` for a module whose own `forward` decides so.
@@ -82,7 +102,7 @@ def optimize(model: nn.Module, *, kernels: str = "auto", verbose: bool = False) 
         graph, fused = _optimized(model, kernels)
     if verbose:
         print("\n".join(f"{count:4d}  {what}" for what, count in fused.items()))
-    return Optimized(graph, fused)
+    return Optimized(graph, fused, cuda_graphs)
 
 
 @contextmanager
@@ -108,10 +128,13 @@ def _optimized(model: nn.Module, kernels: str) -> tuple[fx.GraphModule, Notes]:
     fused: Notes = {"blocks left as they are, for they decide by values": kept} if kept else {}
     fold(graph, fused)
     arrange(graph, fused)
-    if kernels == "all":
+    gpu = any(t.is_cuda for t in model.state_dict().values())
+    if kernels == "all" or (kernels == "auto" and gpu and known("scatter")):
         scatter(graph, fused)
     if kernels != "none":
         join(graph, fused, kernels)
+    if kernels == "all" or (kernels == "auto" and gpu and known("pointwise")):
+        widen(graph, fused)
     overwrite(graph, fused)
     _finish(graph, kernels, {t.data_ptr() for t in chain(model.parameters(), model.buffers())})
     return graph, fused
@@ -141,6 +164,8 @@ def _own_layer(graph: fx.GraphModule, name: str, kernels: str, shared: set[int])
     """Give a layer of the graph weights of its own, and its convolutions the choice of kernels."""
     layer = graph.get_submodule(name)
     convolutions = [child for child in layer.modules() if isinstance(child, Conv2d)]
+    if isinstance(layer, MaxPool2d):
+        layer.kernels = kernels
     for conv in convolutions:
         conv.kernels = kernels
         conv.own(shared)

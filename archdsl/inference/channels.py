@@ -243,9 +243,9 @@ class Plan:
 class Reorder(nn.Module):
     """Channels in another order: a copy."""
 
-    def __init__(self, order: list[int]) -> None:
+    def __init__(self, order: list[int], device: torch.device) -> None:
         super().__init__()
-        self.register_buffer("order", torch.tensor(order))
+        self.register_buffer("order", torch.tensor(order, device=device))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.index_select(1, self.order).contiguous(memory_format=torch.channels_last)
@@ -257,6 +257,7 @@ class Rewriter:
     def __init__(self, graph: fx.GraphModule, plan: Plan) -> None:
         self.graph, self.plan = graph, plan
         self.gathered: dict[tuple[Channel, ...], fx.Node] = {}
+        self.device = next((t.device for t in graph.state_dict().values()), torch.device("cpu"))
 
     def run(self) -> None:
         for node in list(self.graph.graph.nodes):
@@ -293,7 +294,7 @@ class Rewriter:
         order = [packed.index(channel) for channel in x]
         if order == list(range(len(packed))):
             return made
-        name = add(self.graph, f"reorder_{value.name}", Reorder(order))
+        name = add(self.graph, f"reorder_{value.name}", Reorder(order, self.device))
         with self.graph.graph.inserting_after(made):
             return self.graph.graph.call_module(name, (made,))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from archdsl.inference.layers import CLIPS, Clamp, Conv2d, Joined
+from archdsl.inference.layers import CLIPS, Clamp, Conv2d, Joined, MaxPool2d
 from archdsl.inference.trace import ABSENT, activation, add, addends, is_pool, module
 
 Notes = dict[str, int]  # what was done, and how often
@@ -16,6 +17,7 @@ def fold(graph: fx.GraphModule, notes: Notes) -> None:
     """Do all of it, in an order in which each step finds what the one before has left."""
     drop_absent(graph)
     take_convolutions(graph)
+    take_pools(graph)
     fold_norms_behind(graph, notes)
     fold_norms_before(graph, notes)
     pool_first(graph, notes)
@@ -51,8 +53,33 @@ def take_convolutions(graph: fx.GraphModule) -> None:
             node.target = add(graph, f"conv{number}", Conv2d(conv))
 
 
+def take_pools(graph: fx.GraphModule) -> None:
+    """Give every maximum of windows that leaves no indices a layer that knows a kernel."""
+    for number, node in enumerate(list(graph.graph.nodes)):
+        layer = _pool(graph, node)
+        if layer is not None:
+            name = add(graph, f"pool{number}", layer)
+            with graph.graph.inserting_before(node):
+                replace(node, graph.graph.call_module(name, node.args[:1]))
+
+
+def _pool(graph: fx.GraphModule, node: fx.Node) -> MaxPool2d | None:
+    """Return a layer that does what a node does, if it is a maximum of windows, as a module or as a function."""
+    pool = module(graph, node)
+    if isinstance(pool, nn.MaxPool2d) and not pool.return_indices:
+        return MaxPool2d(pool.kernel_size, pool.stride, pool.padding, pool.dilation, ceil_mode=pool.ceil_mode)
+    if node.op != "call_function" or node.target not in (F.max_pool2d, torch.max_pool2d) or not node.args:
+        return None
+    names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+    given = dict(zip(names, node.args[1:])) | node.kwargs
+    plain = all(isinstance(value, (int, tuple)) or value is None for value in given.values())
+    if not plain or given.pop("return_indices", False) or not set(given) <= set(names):
+        return None
+    return MaxPool2d(**given)
+
+
 def affine(norm: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the scale and shift of a batch norm in evaluation, computed in float64."""
+    """Return the scale and shift of a batch norm in evaluation, computed in float64, in float32 at least."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     mean, variance = norm.running_mean.double(), norm.running_var.double()
@@ -62,7 +89,8 @@ def affine(norm: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
     shift = -mean * scale
     if norm.bias is not None:
         shift = shift + norm.bias.detach().double()
-    return scale.to(norm.running_mean.dtype), shift.to(norm.running_mean.dtype)
+    kind = torch.promote_types(norm.running_mean.dtype, torch.float32)
+    return scale.to(kind), shift.to(kind)
 
 
 def _norm(graph: fx.GraphModule, node: object) -> nn.BatchNorm2d | None:
@@ -97,7 +125,8 @@ def fold_norms_before(graph: fx.GraphModule, notes: Notes) -> None:
         scale, shift = affine(norm)
         if clip is not None:
             scale, shift, low, high = clamped(scale, shift, *clip)
-            name = add(graph, f"clamp_{node.name}", Clamp(low, high))
+            kind = norm.running_mean.dtype
+            name = add(graph, f"clamp_{node.name}", Clamp(low.to(kind), high.to(kind)))
             with graph.graph.inserting_before(node):
                 made = graph.graph.call_module(name, (node.args[0],))
             replace(last, made)

@@ -12,6 +12,9 @@ from archdsl.measured import wins
 
 CLIPS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
 
+FEW = 4  # channels; of more, vectors of a library's are full
+TINY = 49  # pixels: below, a 1x1 convolution is two programs of the kernel, and a library's product is faster
+
 ONEDNN_IS_HERE = torch.backends.mkldnn.is_available()
 
 # Names and constants that oneDNN's fused convolutions know our activations by.
@@ -63,10 +66,10 @@ def settled(x: torch.Tensor) -> torch.Tensor:
 class Conv2d(nn.Module):
     """Convolution with what follows it: act(conv(x) + bias + residual), [N, C, H, W] -> [N, OUT, H', W'].
 
-    Weights are buffers in channels_last: an optimized network is for inference. On a CPU oneDNN runs all of it in one
-    pass, from weights that are reordered once for a size of input, where PyTorch's convolution reorders them in every
-    call; the residual's memory becomes the result's where nobody reads it later (`overwrites`). On a GPU the kernels of
-    this package run where a measurement says so, else cuDNN.
+    Weights are buffers: an optimized network is for inference. On a CPU oneDNN runs all of it in one pass, from weights
+    that are reordered once for a size of input, where PyTorch's convolution reorders them in every call; the residual's
+    memory becomes the result's where nobody reads it later (`overwrites`). On a GPU the kernels of this package run
+    where a measurement says so, else cuDNN, and behind it one pass for bias, addition and activation.
     """
 
     weight: torch.Tensor
@@ -76,13 +79,15 @@ class Conv2d(nn.Module):
         super().__init__()
         weight = conv.weight.detach()  # the model's own, until something is folded: then a new tensor
         bias = weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", bias)
+        self.dtype = weight.dtype
+        exact = torch.promote_types(weight.dtype, torch.float32)  # what is folded is rounded once, by `own`
+        self.register_buffer("weight", weight.to(exact))
+        self.register_buffer("bias", bias.to(exact))
         self.stride, self.dilation, self.groups = tuple(conv.stride), tuple(conv.dilation), conv.groups
         self.padding = tuple(int(p) for p in conv.padding)
         self.act, self.slope, self.overwrites, self.kernels = "none", 0.0, False, "auto"
         self._packed: tuple[torch.Size, torch.Tensor, int, tuple[Any, ...]] | None = None
-        self._chosen: dict[tuple[int, torch.dtype], bool] = {}
+        self._chosen: dict[tuple[object, ...], bool] = {}
 
     # ------------------------------------------------------------ changes of the pass that builds the network
     @torch.no_grad()
@@ -107,12 +112,26 @@ class Conv2d(nn.Module):
         if outputs is not None:
             self.weight, self.bias = self.weight[outputs], self.bias[outputs]
 
+    def widen(self, inputs: int = 0, outputs: int = 0) -> None:
+        """Take further input channels, or leave further output channels, with weights of zero."""
+        groups = outputs if self.depthwise and outputs else 0
+        self.weight = F.pad(self.weight, (0, 0, 0, 0, 0, inputs, 0, outputs))
+        self.bias = F.pad(self.bias, (0, outputs))
+        self.groups += groups
+
     def own(self, others: set[int]) -> None:
-        """Make weights that are still tensors of the model, by their addresses, this layer's own."""
-        for name in ("weight", "bias"):
-            value = getattr(self, name)
-            if value.data_ptr() in others:
-                setattr(self, name, value.clone())
+        """Round the weights, and make those that are still tensors of the model, by their addresses, this layer's own.
+
+        They lie as the kernels and cuDNN read them: a depthwise one with the channels of a tap side by side, another
+        in channels_last.
+        """
+        weight, bias = self.weight.to(self.dtype), self.bias.to(self.dtype)
+        if self.depthwise:
+            weight = weight.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)
+        else:
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        self.weight = weight.clone() if weight.data_ptr() in others else weight
+        self.bias = bias.clone() if bias.data_ptr() in others else bias
 
     @property
     def depthwise(self) -> bool:
@@ -128,10 +147,11 @@ class Conv2d(nn.Module):
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         if self._one_pass(x):
             return self._onednn(x, residual)
-        if x.is_cuda and self.kernels != "none":
-            made = self._triton(x, residual)
-            if made is not None:
-                return made
+        if x.is_cuda and self.kernels != "none" and self._chooses(x, residual):
+            return self._triton(x, residual)
+        if on_gpu(x):
+            where = (self.stride, self.padding, self.dilation)
+            return library(x, self.weight, self.bias, residual, *where, self.groups, self.act, self.slope)
         y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         if residual is not None:
             y = y + residual
@@ -183,34 +203,36 @@ class Conv2d(nn.Module):
             self._packed = packed = (shape, weight, version, (made, self.bias, *where))
         return packed[3]
 
-    def _triton(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor | None:
-        """Run a fused kernel, where the measurements or the caller choose one."""
-        place = (x.shape[2], x.dtype)
-        if place not in self._chosen:
-            self._chosen[place] = self._wins(x)
-        if not self._chosen[place]:
-            return None
-        from archdsl.kernels import depthwise_conv2d, pointwise_conv2d
+    def _triton(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
+        """Run a fused kernel."""
+        from archdsl.kernels import depthwise_conv2d, patches_conv2d, pointwise_conv2d
 
-        if not self.depthwise:
-            return pointwise_conv2d(
-                x, self.weight, None, self.bias, residual, stride=self.stride, act=self.act, slope=self.slope
-            )
-        return depthwise_conv2d(
-            x, self.weight, None, self.bias, residual,
-            stride=self.stride, padding=self.padding, dilation=self.dilation, act=self.act, slope=self.slope,
-        )  # fmt: skip
+        act: dict[str, Any] = {"act": self.act, "slope": self.slope}
+        if self.pointwise and not self.depthwise:
+            return pointwise_conv2d(x, self.weight, None, self.bias, residual, stride=self.stride, **act)
+        where: dict[str, Any] = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        if self.depthwise:
+            return depthwise_conv2d(x, self.weight, None, self.bias, residual, **where, **act)
+        return patches_conv2d(x, self.weight, self.bias, **where, **act)
 
-    def _wins(self, x: torch.Tensor) -> bool:
+    def _chooses(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> bool:
         """Say whether there is a kernel for this layer, and it is to be taken."""
-        if not self.depthwise and not self.pointwise:
-            return False
-        return self.measured("depthwise" if self.depthwise else "pointwise", x)
+        if self.depthwise or self.pointwise:
+            return self.chosen("depthwise" if self.depthwise else "pointwise", x)
+        few = self.groups == 1 and self.weight.shape[1] <= FEW and residual is None
+        return few and not (x.requires_grad and torch.is_grad_enabled()) and self.chosen("patches", x)
 
-    def measured(self, operation: str, x: torch.Tensor) -> bool:
-        """Say whether a kernel for this layer was measured to win, or is taken in any case."""
-        kernel, channels, kind = self.weight.shape[2], self.weight.shape[0], str(x.dtype).removeprefix("torch.")
-        return self.kernels == "all" or wins(operation, kernel, self.stride[0], channels, x.shape[2], kind)
+    def chosen(self, operation: str, x: torch.Tensor) -> bool:
+        """Say whether a kernel for this layer is taken; the answer is kept for a form of input."""
+        place = (operation, x.shape, x.dtype, x.device)
+        if place not in self._chosen:
+            self._chosen[place] = self._wins(operation, x)
+        return self._chosen[place]
+
+    def _wins(self, operation: str, x: torch.Tensor) -> bool:
+        if operation == "pointwise" and x.shape[2] * x.shape[3] < TINY:
+            return False
+        return taken(self.kernels, operation, x, self.weight.shape[2], self.stride[0], self.weight.shape[0])
 
     # ------------------------------------------------------------ module
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
@@ -218,12 +240,69 @@ class Conv2d(nn.Module):
         return super()._apply(fn, recurse)
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_packed": None}
+        return self.__dict__ | {"_packed": None, "_chosen": {}}
 
     def extra_repr(self) -> str:
         out, depth, *kernel = self.weight.shape
         text = f"{depth * self.groups}, {out}, kernel_size={tuple(kernel)}, stride={self.stride}, groups={self.groups}"
         return text + (f", act={self.act}" if self.act != "none" else "")
+
+
+def taken(kernels: str, operation: str, x: torch.Tensor, window: int, stride: int, channels: int) -> bool:
+    """Say whether a kernel is taken for an input: always with "all", with "auto" where it was measured to win."""
+    if kernels != "auto":
+        return kernels == "all"
+    capability = "{}.{}".format(*torch.cuda.get_device_capability(x.device)) if x.is_cuda else None
+    n, depth, height, _ = x.shape
+    return wins(operation, window, stride, depth, channels, height, n, x.dtype.itemsize * 8, capability)
+
+
+def on_gpu(x: torch.Tensor) -> bool:
+    """Say whether passes of ours that have no gradient may run: on a GPU, where none is asked for.
+
+    A compiler fuses what follows a convolution by itself.
+    """
+    needs = x.requires_grad and torch.is_grad_enabled()
+    return x.is_cuda and not needs and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+
+
+def library(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    residual: torch.Tensor | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    act: str,
+    slope: float,
+) -> torch.Tensor:
+    """Convolve on a GPU by cuDNN, which knows bias and ReLU, and behind it one pass of ours for the rest.
+
+    Inside of cuDNN they cost nothing: 147 us instead of 228 for 64 channels of 56 x 56 of 256 images, and of 375 as
+    three passes, in bf16 on an H100. A convolution by groups it does not fuse.
+    """
+    from archdsl.kernels import finish_
+
+    if act == "relu" and residual is None and groups == 1:
+        return torch.cudnn_convolution_relu(x, weight, bias, stride, padding, dilation, groups)
+    y = F.conv2d(x, weight, None, stride, padding, dilation, groups)
+    return finish_(y, bias, residual, act=act, slope=slope)
+
+
+class MaxPool2d(nn.MaxPool2d):
+    """The largest value of each window; on a GPU by the kernel of this package, where a measurement says so."""
+
+    kernels = "auto"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        (window, _), (stride, _) = (2 * (v,) if isinstance(v, int) else v for v in (self.kernel_size, self.stride))
+        if not on_gpu(x) or x.dim() != 4 or not taken(self.kernels, "pool", x, window, stride, x.shape[1]):
+            return super().forward(x)
+        from archdsl.kernels import max_pool2d
+
+        return max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
 def at_once(first: Conv2d, conv: Conv2d) -> bool:
@@ -279,8 +358,8 @@ class Joined(nn.Module):
     def fused(self, x: torch.Tensor) -> bool:
         """Say whether the kernel is taken on a GPU."""
         if isinstance(self.before, Conv2d):
-            return self.before.measured("separable", x)
-        return self.conv.measured("pointwise", x)
+            return self.before.chosen("separable", x)
+        return self.conv.chosen("pointwise", x)
 
     def between(self, x: torch.Tensor, y: torch.Tensor) -> int:
         """Return the elements of what lies between the two, for an input and a result."""
@@ -348,7 +427,7 @@ class Append(nn.Module):
 
 
 class Maps(nn.Module):
-    """Memory for maps [N, width, H, W] behind each other, of the size of x."""
+    """Memory for maps [N, width, H, W] behind each other, of the height and width of x."""
 
     def __init__(self, widths: list[int]) -> None:
         super().__init__()
@@ -363,16 +442,14 @@ class Scatter(nn.Module):
 
     def __init__(self, conv: Conv2d, places: list[tuple[int, int, int]]) -> None:
         super().__init__()
-        self.act, self.slope = conv.act, conv.slope
-        self.register_buffer("weight", conv.weight)
-        self.register_buffer("bias", conv.bias)
+        self.conv = conv
         self.register_buffer("places", torch.tensor(places, device=conv.weight.device).T.contiguous())
 
     def forward(self, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
         from archdsl.kernels import pointwise_conv2d_scatter
 
-        weight, bias, places = self.weight, self.bias, self.places
-        pointwise_conv2d_scatter(x, weight, bias, buffer, places, act=self.act, slope=self.slope)
+        conv = self.conv
+        pointwise_conv2d_scatter(x, conv.weight, conv.bias, buffer, self.places, act=conv.act, slope=conv.slope)
         return buffer
 
 

@@ -12,6 +12,7 @@ from torch import fx
 from archdsl.inference.fold import Notes, convolution
 from archdsl.inference.layers import Gather, Maps, Scatter, Take
 from archdsl.inference.trace import add, module
+from archdsl.inference.widen import extend, extends, spare
 
 
 def scatter(graph: fx.GraphModule, notes: Notes) -> None:
@@ -67,9 +68,16 @@ def _rewrite(graph: fx.GraphModule, gathers: list[fx.Node]) -> None:
     order = {node: number for number, node in enumerate(graph.graph.nodes)}
     sources = sorted(_sources(set(gathers)), key=order.__getitem__)
     layers = [layer for layer in (_gather(graph, gather) for gather in gathers) if layer is not None]
-    widths = [sum(stop - start for _, start, stop in layer.pieces) for layer in layers]
+    read = [sum(stop - start for _, start, stop in layer.pieces) for layer in layers]
+    more = [spare(width) if extends(graph, gather) else 0 for gather, width in zip(gathers, read)]
+    widths = [width + rest for width, rest in zip(read, more)]
     places = _places(gathers, layers, widths)
     ends = {gather: max(gather.args, key=order.__getitem__) for gather in gathers}
+    for number, gather in enumerate(gathers):
+        if more[number]:
+            slots = range(read[number], widths[number])
+            _fill(graph, ends[gather], places, [(sum(widths[:number]), widths[number], slot) for slot in slots])
+            extend(graph, gather, more[number])
     size = sources[0].args[0]  # a map of the height and width of all of these
     with graph.graph.inserting_before(sources[0]):
         buffer = graph.graph.call_module(add(graph, f"maps_{sources[0].name}", Maps(widths)), (size,))
@@ -90,6 +98,20 @@ def _rewrite(graph: fx.GraphModule, gathers: list[fx.Node]) -> None:
             graph.graph.erase_node(gather)
     for source in reversed(sources):
         graph.graph.erase_node(source)
+
+
+def _fill(
+    graph: fx.GraphModule,
+    source: fx.Node,
+    places: dict[tuple[fx.Node, int], tuple[int, int, int]],
+    more: list[tuple[int, int, int]],
+) -> None:
+    """Let a convolution write channels that only widen a map, too."""
+    conv = convolution(graph, source)
+    assert conv is not None
+    for place in more:
+        places[source, conv.weight.shape[0]] = place
+        conv.widen(outputs=1)
 
 
 def _places(

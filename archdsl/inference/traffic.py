@@ -47,7 +47,7 @@ class _Counter(fx.Interpreter):
         if n.op not in ("call_module", "call_function", "call_method") or not isinstance(result, torch.Tensor):
             return 0
         if isinstance(called, Scatter):
-            return xs[0].numel() // xs[0].shape[1] * sum(called.weight.shape[:2])
+            return xs[0].numel() // xs[0].shape[1] * sum(called.conv.weight.shape[:2])
         if isinstance(called, (Maps, Take)):
             return 0
         if isinstance(called, Joined):
