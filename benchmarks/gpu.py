@@ -93,7 +93,6 @@ class Session:
 
     def __init__(self, out: Path, seconds: float, setting: Setting) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        self.file = (out / "gpu.jsonl").open("a")
         self.out, self.setting = out, setting
         self.end = time.monotonic() + seconds
         self.until = self.end
@@ -105,9 +104,8 @@ class Session:
         """Write one result at once."""
         result = {"kind": kind, **values}
         self.results.append(result)
-        self.file.write(json.dumps(result) + "\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        with (self.out / "gpu.jsonl").open("a") as file:
+            file.write(json.dumps(result) + "\n")
 
     def say(self, line: str) -> None:
         """Keep a line for the summary, and print it now."""

@@ -90,7 +90,7 @@ def test_frozen_is_frozen_and_compiled_once():
         torch.testing.assert_close(run(x), expected)
     assert counters["stats"]["unique_graphs"] == 2, "one for each, though the code of the network is the same"
     with torch.compiler.set_stance("fail_on_recompile"):
-        interleaved({way: lambda number, run=run: run(x) for way, run in runs.items()}, "cpu", 2)
+        interleaved({way: lambda number, run=run: run(x) for way, run in runs.items()}, 2)
     assert counters["stats"]["unique_graphs"] == 2, "nothing was compiled while timed"
     for copied in (plain, frozen):
         copied[0].weight.zero_()
@@ -112,7 +112,7 @@ def test_what_compiles_while_timed_ends_the_run(monkeypatch):
 
         return run
 
-    def prepared_in_another_mode(model, x, device):
+    def prepared_in_another_mode(model, x):
         return {"drifting": lambda: drifting(model)}
 
     monkeypatch.setattr(networks, "network", lambda name: layers())

@@ -16,7 +16,7 @@ from torch import nn
 import archdsl
 from archdsl import measured
 from archdsl.compiler import compiled
-from archdsl.inference import layers, replay
+from archdsl.inference import cuda_graph, layers
 from archdsl.inference.fold import clamped
 from archdsl.inference.layers import (
     Append,
@@ -213,10 +213,10 @@ def recordings(monkeypatch):
         made.append(inputs[0].shape)
         memory = [x.clone() for x in inputs]
         result = run(*memory)
-        return replay.Recording(Recorded(run, memory, result), memory, result)
+        return cuda_graph.Recording(Recorded(run, memory, result), memory, result)
 
-    monkeypatch.setattr(replay, "recordable", lambda inputs: True)
-    monkeypatch.setattr(replay, "recorded", recorded)
+    monkeypatch.setattr(cuda_graph, "recordable", lambda inputs: True)
+    monkeypatch.setattr(cuda_graph, "recorded", recorded)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "a stream")
     return made
 
@@ -237,9 +237,9 @@ def test_the_second_call_of_a_size_is_recorded(recordings):
         optimized.load_state_dict(optimized.state_dict())
         optimized(x), optimized(x)
         assert len(recordings) == 3
-        for size in range(7, 7 + replay.MOST + 3):
+        for size in range(7, 7 + cuda_graph.MOST + 3):
             optimized(image(1, 3, size, size)), optimized(image(1, 3, size, size))
-        assert len(recordings) == 2 + replay.MOST
+        assert len(recordings) == 2 + cuda_graph.MOST
     agree(model, pickle.loads(pickle.dumps(optimized)), x)
     agree(model, copy.deepcopy(optimized), x)
 
@@ -251,8 +251,8 @@ def test_what_is_not_recorded(recordings):
 
 
 def test_on_a_cpu_nothing_is_recorded():
-    assert not replay.recordable((torch.ones(1),))
-    assert not replay.recordable(())
+    assert not cuda_graph.recordable((torch.ones(1),))
+    assert not cuda_graph.recordable(())
 
 
 # -------------------------------------------------------------------------------------------------- channels

@@ -7,7 +7,7 @@ scatter   what has to be gathered is written where it is read
 widen     channels in whole vectors
 before    what computes the input of a 1x1 convolution, in its pass
 layers    what the optimized network consists of
-replay    a run on a GPU as one CUDA graph
+cuda_graph a run on a GPU as one launch
 traffic   the bytes that it moves
 """
 
@@ -27,7 +27,7 @@ from archdsl.inference.before import join
 from archdsl.inference.channels import arrange
 from archdsl.inference.fold import Notes, fold, overwrite
 from archdsl.inference.layers import ChannelsLast, Conv2d, MaxPool2d
-from archdsl.inference.replay import Replays
+from archdsl.inference.cuda_graph import Replays
 from archdsl.inference.scatter import scatter
 from archdsl.inference.trace import add, trace
 from archdsl.inference.traffic import Traffic, traffic
