@@ -54,7 +54,7 @@ bench:  ## time `archdsl check` and `sweep` beside the counters that people use
 bench-networks:  ## time `archdsl.optimize` beside eager, torch.fx, inductor, ONNX Runtime and OpenVINO
 	$(PYTHON) -m benchmarks.networks
 
-bench-kernels:  ## time the kernels layer by layer, on a GPU
-	$(PYTHON) -m benchmarks.kernels
+bench-gpu:  ## time layers, networks and training on a GPU, in eight minutes
+	$(PYTHON) -m benchmarks.gpu
 
-.PHONY: help check lint types contracts test slow golden grammar manual format bench bench-networks bench-kernels fuzz programs
+.PHONY: help check lint types contracts test slow golden grammar manual format bench bench-networks bench-gpu fuzz programs

@@ -29,24 +29,24 @@ def verify(network: Network) -> Network:
     - Results have different names, and there is one outside of training.
     - What holds for some input sizes only is noted of each node, and of no other.
     """
-    mistakes = list(dict.fromkeys(_scope(network.scope, set(), network.name)))
+    mistakes = list(dict.fromkeys(_scope(network.scope, set(), Weights(), network.name)))
     if mistakes:
         raise Broken("\n".join(mistakes))
     return network
 
 
-def _scope(scope: Scope, seen: set[int], path: str) -> Iterator[str]:
+def _scope(scope: Scope, seen: set[int], weights: Weights, path: str) -> Iterator[str]:
     """Yield what is wrong of a scope and those inside it, each distinct one once."""
     if id(scope) in seen:
         return
     seen.add(id(scope))
-    for mistake in (*_values(scope), *_names(scope), *_outputs(scope), *_relations(scope)):
+    for mistake in (*_values(scope), *_names(scope, weights), *_outputs(scope), *_relations(scope)):
         yield f"{path}: {mistake}"
     for node in scope.nodes:
         for mistake in _shapes(node, scope):
             yield f"{path}.{node.name}: {mistake}"
         if isinstance(node.what, Scope):
-            yield from _scope(node.what, seen, f"{path}.{node.name}")
+            yield from _scope(node.what, seen, weights, f"{path}.{node.name}")
 
 
 def _values(scope: Scope) -> Iterator[str]:
@@ -63,12 +63,12 @@ def _values(scope: Scope) -> Iterator[str]:
         yield "a result that nothing makes"
 
 
-def _names(scope: Scope) -> Iterator[str]:
+def _names(scope: Scope, weights: Weights) -> Iterator[str]:
     owners: dict[str, Node] = {}
     for node in scope.nodes:
         if node.reuses and node.name not in owners:
             yield f"`{node.name}` is used again before it is there"
-        elif node.reuses and _weights(node, scope) != _weights(owners[node.name], scope):
+        elif node.reuses and weights.of(node, scope) != weights.of(owners[node.name], scope):
             yield f"`{node.name}` is used again with other weights"
         elif not node.reuses and node.name in owners:
             yield f"two modules are called `{node.name}`"
@@ -76,13 +76,29 @@ def _names(scope: Scope) -> Iterator[str]:
             owners[node.name] = node
 
 
-def _weights(node: Node, scope: Scope) -> list[tuple[str, tuple[int, ...]]]:
-    """Return the names and shapes of what a step learns, as the module of its name holds it."""
-    what = node.what
-    if not isinstance(what, Scope):
-        own = [(f"{what.name}{what.arguments}", ())]
-        return own + sorted(what.weights(scope.shapes[node.inputs[0]]).items())
-    return [(f"{n.name}.{name}", shape) for n in what.nodes if not n.reuses for name, shape in _weights(n, what)]
+class Weights:
+    """Numbers what steps learn, names and shapes: equal ones are one number, and each scope is looked at once.
+
+    Spelled out, the weights of forty blocks of two blocks each would be 2**40 names.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: dict[object, int] = {}
+        self.scopes: dict[int, int] = {}
+
+    def of(self, node: Node, scope: Scope) -> int:
+        """Return the number of what a step learns, as the module of its name holds it."""
+        what = node.what
+        if not isinstance(what, Scope):
+            learned = sorted(what.weights(scope.shapes[node.inputs[0]]).items())
+            return self._number((f"{what.name}{what.arguments}", *learned))
+        if id(what) not in self.scopes:
+            parts = [(inner.name, self.of(inner, what)) for inner in what.nodes if not inner.reuses]
+            self.scopes[id(what)] = self._number(tuple(parts))
+        return self.scopes[id(what)]
+
+    def _number(self, learned: object) -> int:
+        return self.numbers.setdefault(learned, len(self.numbers))
 
 
 def _outputs(scope: Scope) -> Iterator[str]:

@@ -241,9 +241,13 @@ class Case:
                 yield f"gradient of `{name}` is {error:.1e} of the largest off"
 
     def noise(self, state: dict[str, torch.Tensor], ours: dict[str, torch.Tensor], largest: float) -> float:
-        """Return how far gradients move with the last digits of the input: norms of norms multiply rounding."""
-        state = {name: value.detach().clone().requires_grad_(value.requires_grad) for name, value in state.items()}
-        moved = [(x * (1 + 1e-15 * torch.randn_like(x))).requires_grad_() for x in self.inputs]
+        """Return how far gradients move with the last digits of inputs and weights: norms of norms multiply rounding."""
+
+        def nudged(x: torch.Tensor) -> torch.Tensor:
+            return x.detach() * (1 + 1e-15 * torch.randn_like(x)) if x.is_floating_point() else x.detach().clone()
+
+        state = {name: nudged(value).requires_grad_(value.requires_grad) for name, value in state.items()}
+        moved = [nudged(x).requires_grad_() for x in self.inputs]
         torch.manual_seed(7)
         made = interpret(self.network, state, *moved, training=True)
         found = gradients(made, {**{n: v for n, v in state.items() if v.requires_grad}, **named(moved)})

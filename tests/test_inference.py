@@ -145,6 +145,22 @@ def test_bytes_moved(name):
     assert traffic(archdsl.optimize(model, kernels="all").network, x).bytes / 1e6 <= kernels
 
 
+ON_A_GPU = {
+    # Megabytes on a GPU: with cuDNN alone, and with every kernel.
+    "mobilenet_v2": (54.8, 19.5),
+    "resnet50": (85.5, 57.4),
+    "densenet121": (100.0, 63.0),
+}
+
+
+@pytest.mark.parametrize("name", ON_A_GPU)
+def test_bytes_moved_on_a_gpu(name):
+    model, x = archdsl.load(name), image(1, 3, 224, 224)
+    for kernels, most in zip(("none", "all"), ON_A_GPU[name]):
+        moved = traffic(archdsl.optimize(model, kernels=kernels).network, x, gpu=True).bytes / 1e6
+        assert moved == pytest.approx(most, abs=0.2)
+
+
 def test_the_report_says_what_was_fused(capsys):
     model = net("mobilenet_v2")
     optimized = archdsl.optimize(model, verbose=True)

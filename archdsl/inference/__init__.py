@@ -25,9 +25,9 @@ from torch import fx, nn
 
 from archdsl.inference.before import join
 from archdsl.inference.channels import arrange
+from archdsl.inference.cuda_graph import Replays
 from archdsl.inference.fold import Notes, fold, overwrite
 from archdsl.inference.layers import ChannelsLast, Conv2d, MaxPool2d
-from archdsl.inference.cuda_graph import Replays
 from archdsl.inference.scatter import scatter
 from archdsl.inference.trace import add, trace
 from archdsl.inference.traffic import Traffic, traffic

@@ -222,6 +222,11 @@ class Conv2d(nn.Module):
         few = self.groups == 1 and self.weight.shape[1] <= FEW and residual is None
         return few and not (x.requires_grad and torch.is_grad_enabled()) and self.chosen("patches", x)
 
+    def finished(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> bool:
+        """Say whether a GPU passes over the result again: cuDNN convolves, and knows no more than bias and ReLU."""
+        known = self.act == "relu" and residual is None and self.groups == 1
+        return not known and not (self.kernels != "none" and self._chooses(x, residual))
+
     def chosen(self, operation: str, x: torch.Tensor) -> bool:
         """Say whether a kernel for this layer is taken; the answer is kept for a form of input."""
         place = (operation, x.shape, x.dtype, x.device)
