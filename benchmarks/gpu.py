@@ -119,10 +119,8 @@ class Session:
 
     def failed(self, what: str, problem: BaseException) -> None:
         """Record what went wrong, and go on."""
-        where = traceback.format_exception(problem)[-6:]
-        self.record(
-            "failure", what=what, problem=f"{type(problem).__name__}: {problem}"[:600], trace="".join(where)[-1500:]
-        )
+        trace = "".join(traceback.format_exception(problem)[-6:]).replace(f"{ROOT}/", "")[-1500:]
+        self.record("failure", what=what, problem=f"{type(problem).__name__}: {problem}"[:600], trace=trace)
         self.say(f"FAILED {what}: {type(problem).__name__}: {str(problem)[:160]}")
 
     def run(self, name: str, seconds: float, stage: Callable[[Session], None]) -> None:
