@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from archdsl.kernels import epilogue
 from archdsl.kernels.available import jit, runs, start, tl
 from archdsl.kernels.epilogue import activated
-from archdsl.kernels.layout import cast_for_autocast, dense, empty_last, is_last, like_format, pair, power
+from archdsl.kernels.layout import cast_for_autocast, dense, empty_last, is_last, like_format, pair, power, size_after
 from archdsl.kernels.registers import replaced, row, rows, zeros
 from torch.utils.flop_counter import register_flop_formula
 
@@ -271,13 +271,13 @@ def geometry_of(
             f"needs an input [N, C, H, W] and a weight [M*C, 1, KH, KW], got {list(shape)} and {list(weight)}"
         )
     pairs = list(zip(shape[2:], weight[2:], stride, padding, dilation))
-    out = tuple((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in pairs)
+    out = size_after(shape[2:], weight[2:], stride, padding, dilation)
     if min(out) < 1:
         raise ValueError(
             f"a window {list(weight[2:])} does not fit an input {list(shape)} with padding {list(padding)}"
         )
     (h, kh, sh, ph, dh), (w, kw, sw, pw, dw) = pairs
-    return Geometry(weight[0], weight[0] // shape[1], (h, w), (out[0], out[1]), (kh, kw), (sh, sw), (ph, pw), (dh, dw))
+    return Geometry(weight[0], weight[0] // shape[1], (h, w), out, (kh, kw), (sh, sw), (ph, pw), (dh, dw))
 
 
 def rows_for(height: int, most: int) -> int:

@@ -72,3 +72,20 @@ def power(number: int, low: int, high: int) -> int:
     while found < min(number, high):
         found *= 2
     return found
+
+
+def size_after(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil: bool = False,
+) -> tuple[int, int]:
+    """Return the height and width that windows leave; a last one that `ceil` adds starts in the map or its margin."""
+    found = []
+    for n, k, s, p, d in zip(size, kernel, stride, padding, dilation):
+        rest = n + 2 * p - d * (k - 1) - 1
+        count = (rest + (s - 1 if ceil else 0)) // s + 1
+        found.append(count - 1 if ceil and (count - 1) * s >= n + p else count)
+    return found[0], found[1]

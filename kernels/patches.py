@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from archdsl.kernels import epilogue
 from archdsl.kernels.available import interpreted, jit, runs, start, tl
 from archdsl.kernels.epilogue import activated
-from archdsl.kernels.layout import dense, empty_last, is_last, like_format, pair, power
+from archdsl.kernels.layout import dense, empty_last, is_last, like_format, pair, power, size_after
 from archdsl.kernels.pointwise import precision
 from archdsl.kernels.registers import row
 from torch.utils.flop_counter import register_flop_formula
@@ -119,20 +119,6 @@ def tile_for(out: int) -> Tile:
     On an H200, 256 images in bf16: 91 us with 256 pixels, 94 with 128 and 141 with 64, for 3x3 windows and 32 channels.
     """
     return Tile(256, power(out, 16, 64), 32)
-
-
-def size_after(
-    size: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-) -> tuple[int, int]:
-    """Return the height and width of the result."""
-    height, width = (
-        (n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation)
-    )
-    return height, width
 
 
 def launch(

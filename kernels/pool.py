@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from archdsl.kernels.available import jit, runs, start, tl
-from archdsl.kernels.layout import dense, empty_last, is_last, like_format, pair, power
+from archdsl.kernels.layout import dense, empty_last, is_last, like_format, pair, power, size_after
 
 ELEMENTS = 1024  # of a program
 
@@ -71,23 +71,6 @@ def max_pool_kernel(
 
 
 # ---------------------------------------------------------------------------------------------------- launcher
-def size_after(
-    size: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    ceil: bool,
-) -> tuple[int, int]:
-    """Return the height and width of the result; a last window that `ceil` adds starts inside the map or its margin."""
-    found = []
-    for n, k, s, p, d in zip(size, kernel, stride, padding, dilation):
-        rest = n + 2 * p - d * (k - 1) - 1
-        count = (rest + (s - 1 if ceil else 0)) // s + 1
-        found.append(count - 1 if ceil and (count - 1) * s >= n + p else count)
-    return found[0], found[1]
-
-
 def launch(
     x: torch.Tensor,
     kernel: Sequence[int],
