@@ -19,7 +19,17 @@ import torch.nn.functional as F
 from archdsl.kernels import epilogue
 from archdsl.kernels.available import jit, runs, start, tl
 from archdsl.kernels.epilogue import activated
-from archdsl.kernels.layout import cast_for_autocast, dense, empty_last, is_last, like_format, pair, power, size_after
+from archdsl.kernels.layout import (
+    cast_for_autocast,
+    dense,
+    empty_last,
+    is_last,
+    like_format,
+    pair,
+    power,
+    size_after,
+    windows,
+)
 from archdsl.kernels.registers import replaced, row, rows, zeros
 from torch.utils.flop_counter import register_flop_formula
 
@@ -243,10 +253,8 @@ class Geometry(NamedTuple):
 
     def constants(self) -> dict[str, Any]:
         """Return the constants by the names that the kernels give them."""
-        names = ("H", "W", "OH", "OW", "KH", "KW", "SH", "SW", "PH", "PW", "DH", "DW")
-        pairs = (self.size, self.out, self.kernel, self.stride, self.padding, self.dilation)
-        values = [value for both in pairs for value in both]
-        return {"C": self.channels, "M": self.multiplier, **dict(zip(names, values))}
+        where = windows(self.size, self.out, self.kernel, self.stride, self.padding, self.dilation)
+        return {"C": self.channels, "M": self.multiplier, **where}
 
 
 class Tile(NamedTuple):

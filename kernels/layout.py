@@ -89,3 +89,9 @@ def size_after(
         count = (rest + (s - 1 if ceil else 0)) // s + 1
         found.append(count - 1 if ceil and (count - 1) * s >= n + p else count)
     return found[0], found[1]
+
+
+def windows(*pairs: Sequence[int]) -> dict[str, int]:
+    """Return size, size of the result, kernel, stride, padding and dilation by the names that kernels give them."""
+    names = ("H", "W", "OH", "OW", "KH", "KW", "SH", "SW", "PH", "PW", "DH", "DW")
+    return dict(zip(names, (value for pair in pairs for value in pair)))

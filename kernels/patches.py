@@ -16,12 +16,10 @@ import torch.nn.functional as F
 from archdsl.kernels import epilogue
 from archdsl.kernels.available import interpreted, jit, runs, start, tl
 from archdsl.kernels.epilogue import activated
-from archdsl.kernels.layout import dense, empty_last, is_last, like_format, pair, power, size_after
+from archdsl.kernels.layout import dense, empty_last, is_last, like_format, pair, power, size_after, windows
 from archdsl.kernels.pointwise import precision
 from archdsl.kernels.registers import row
 from torch.utils.flop_counter import register_flop_formula
-
-MOST = 4  # channels; of more, a library's vectors are full
 
 
 # ---------------------------------------------------------------------------------------------------- reference
@@ -144,9 +142,8 @@ def launch(
     pixels = n * oh * ow
     start(
         patches_fwd_kernel, -(-pixels // tile.pixels) * -(-out // tile.channels),
-        x, weight.permute(0, 2, 3, 1).reshape(out, -1).contiguous(), shift, y, pixels, C=c, H=h, W=w, OH=oh, OW=ow,
-        KH=kh, KW=kw, SH=stride[0], SW=stride[1], PH=padding[0], PW=padding[1], DH=dilation[0], DW=dilation[1],
-        N_OUT=out, SHIFT=shift is not None, ACT=act, SLOPE=slope, PRECISION=precision(x.dtype), UPCAST=interpreted(),
+        x, weight.permute(0, 2, 3, 1).reshape(out, -1).contiguous(), shift, y, pixels, C=c,
+        **windows((h, w), (oh, ow), (kh, kw), stride, padding, dilation), N_OUT=out, SHIFT=shift is not None, ACT=act, SLOPE=slope, PRECISION=precision(x.dtype), UPCAST=interpreted(),
         BM=tile.pixels, BN=tile.channels, BK=tile.depth, num_warps=tile.warps,
     )  # fmt: skip
     return y

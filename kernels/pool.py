@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from archdsl.kernels.available import jit, runs, start, tl
-from archdsl.kernels.layout import dense, empty_last, is_last, like_format, pair, power, size_after
+from archdsl.kernels.layout import dense, empty_last, is_last, like_format, pair, power, size_after, windows
 
 ELEMENTS = 1024  # of a program
 
@@ -88,9 +88,8 @@ def launch(
     pixels = n * oh * ow
     if y.numel():
         start(
-            max_pool_kernel, -(-pixels * wide // ELEMENTS) * -(-c // wide), x, y, pixels, C=c, H=h, W=w, OH=oh, OW=ow,
-            KH=kernel[0], KW=kernel[1], SH=stride[0], SW=stride[1], PH=padding[0], PW=padding[1], DH=dilation[0],
-            DW=dilation[1], BM=ELEMENTS // wide, BC=wide,
+            max_pool_kernel, -(-pixels * wide // ELEMENTS) * -(-c // wide), x, y, pixels, C=c,
+            **windows((h, w), (oh, ow), kernel, stride, padding, dilation), BM=ELEMENTS // wide, BC=wide,
         )  # fmt: skip
     return y
 

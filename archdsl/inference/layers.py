@@ -224,8 +224,9 @@ class Conv2d(nn.Module):
 
     def finished(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> bool:
         """Say whether a GPU passes over the result again: cuDNN convolves, and knows no more than bias and ReLU."""
-        known = self.act == "relu" and residual is None and self.groups == 1
-        return not known and not (self.kernels != "none" and self._chooses(x, residual))
+        return not fuses(self.act, residual, self.groups) and not (
+            self.kernels != "none" and self._chooses(x, residual)
+        )
 
     def chosen(self, operation: str, x: torch.Tensor) -> bool:
         """Say whether a kernel for this layer is taken; the answer is kept for a form of input."""
@@ -271,6 +272,11 @@ def on_gpu(x: torch.Tensor) -> bool:
     return x.is_cuda and not needs and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
 
 
+def fuses(act: str, residual: torch.Tensor | None, groups: int) -> bool:
+    """Say whether cuDNN takes all that follows a convolution into its pass."""
+    return act == "relu" and residual is None and groups == 1
+
+
 def library(
     x: torch.Tensor,
     weight: torch.Tensor,
@@ -290,7 +296,7 @@ def library(
     """
     from archdsl.kernels import finish_
 
-    if act == "relu" and residual is None and groups == 1:
+    if fuses(act, residual, groups):
         return torch.cudnn_convolution_relu(x, weight, bias, stride, padding, dilation, groups)
     y = F.conv2d(x, weight, None, stride, padding, dilation, groups)
     return finish_(y, bias, residual, act=act, slope=slope)
