@@ -143,7 +143,8 @@ def launch(
     start(
         patches_fwd_kernel, -(-pixels // tile.pixels) * -(-out // tile.channels),
         x, weight.permute(0, 2, 3, 1).reshape(out, -1).contiguous(), shift, y, pixels, C=c,
-        **windows((h, w), (oh, ow), (kh, kw), stride, padding, dilation), N_OUT=out, SHIFT=shift is not None, ACT=act, SLOPE=slope, PRECISION=precision(x.dtype), UPCAST=interpreted(),
+        **windows((h, w), (oh, ow), (kh, kw), stride, padding, dilation), N_OUT=out, SHIFT=shift is not None,
+        ACT=act, SLOPE=slope, PRECISION=precision(x.dtype), UPCAST=interpreted(),
         BM=tile.pixels, BN=tile.channels, BK=tile.depth, num_warps=tile.warps,
     )  # fmt: skip
     return y
