@@ -300,6 +300,26 @@ def bad_option(option: str, text: str, expected: str) -> Diagnostic:
     return _simple(f"`{option} {text}` cannot be read", Span(Source(option, text), 0, len(text)), expected)
 
 
+@error("E0112")
+def open_choice(span: Span, chain: Span) -> Diagnostic:
+    """A choice in a chain has no parentheses, so that a reader cannot tell what it decides.
+
+    `conv(8, 3) -> bn if deep` leaves out the norm alone, as `if` binds tighter than `->`, and reads as if it left out
+    both. Parentheses say which is meant.
+
+    Wrong:
+
+        conv(8, 3) -> bn if image.channels > 3
+    """
+    step = " ".join(span.text.split())
+    before = " ".join(chain.text[: span.start - chain.start].split())
+    ways = [f"`({step})` decides on this step alone"]
+    if span.end == chain.end and before.endswith("->") and len(before) + len(step) < 60:
+        taken, test = step.split(" if ", 1)
+        ways.append(f"`({before} {taken}) if {test}` on the whole chain")
+    return _simple("a choice in a chain has no parentheses", span, "what this decides is open", Help("; ".join(ways)))
+
+
 # -------------------------------------------------------------------------------------------------- E02: names, values
 @error(UNKNOWN_NAME)
 def unknown_name(span: Span, name: str, candidates: Iterable[str], label: Span | None = None) -> Diagnostic:

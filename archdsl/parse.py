@@ -334,6 +334,17 @@ def _targets(span: Span, *names: Any) -> syntax.Targets:
     return syntax.Targets(span, tuple(plain))
 
 
+def _chain(span: Span, *links: Any) -> syntax.Chain:
+    """A choice in a chain stands in parentheses: `a -> b if test` reads as if the test were of the whole chain."""
+    for link in links:
+        choice = link.value if isinstance(link, syntax.Labelled) else link
+        if isinstance(choice, (syntax.OnlyIf, syntax.Either)):
+            starts = [place.start for place in (link.span, choice.span) if place.start > span.start]
+            if not any(span.source.text[:start].rstrip().endswith("(") for start in starts):
+                raise errors.open_choice(choice.span, span)
+    return syntax.Chain(span, links)
+
+
 def _arithmetic(span: Span, first: Any, *rest: Any) -> syntax.Expr:
     return syntax.Arithmetic(span, first, tuple(zip(rest[::2], rest[1::2])))
 
@@ -366,7 +377,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "elif": lambda span, test, body: (test, body),
     "for": syntax.For,
     "targets": _targets,
-    "chain": lambda span, *links: syntax.Chain(span, links),
+    "chain": _chain,
     "labelled": syntax.Labelled,
     "only_if": syntax.OnlyIf,
     "either": syntax.Either,

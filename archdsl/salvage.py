@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST = 20  # pieces taken out
 MOST_TEXT = 100_000  # characters that are parsed again for them, 0.5 s
-SYNTAX = ("E0101", "E0102", "E0103", "E0104", "E0105", "E0107")  # mistakes that only parsing finds
+SYNTAX = ("E0101", "E0102", "E0103", "E0104", "E0105", "E0107", "E0112")  # mistakes that only parsing finds
 TOO_LARGE = "E0212"  # whatever comes behind such a mistake takes its time
 DEFAULT = "default"
 
