@@ -151,7 +151,7 @@ class Mentions:
 
 
 def _is_lonely(call: syntax.Call) -> bool:
-    """Say whether a call is of a combinator with less than two branches; a list may hold any number."""
+    """Say whether a call is of a combinator with less than two branches; `*list` may be any number."""
     name = call.target.plain if isinstance(call.target, syntax.Name) else None
     if name not in COMBINATORS or len(call.arguments) > 1:
         return False

@@ -108,6 +108,8 @@ class Applier(Steps):
 
         def body(inner: Tensor) -> Tensor:
             for item in expr.items:
+                if isinstance(item, (syntax.Name, syntax.Attribute, syntax.Index)):
+                    _no_tensor_in((self.eval(item, env, inner),), item.span)
                 inner = main(self.apply(item, env, inner, inner))
             return inner
 
@@ -118,7 +120,8 @@ class Applier(Steps):
         target = target.item if isinstance(target, Located) else target
         if isinstance(target, Callee):
             return self.apply_value(self.partial(target, expr, env, x), current, expr.span, tag)
-        if isinstance(target, Combinator) and len(expr.arguments) > 1 and current is not None:
+        several = len(expr.arguments) > 1 or any(isinstance(a, syntax.Spread) for a in expr.arguments)
+        if isinstance(target, Combinator) and several and current is not None:
             if tag is not None:
                 return self.enclosed(
                     lambda inner: self.apply_call(expr, env, inner, inner, None), current, tag, expr.span
@@ -127,11 +130,18 @@ class Applier(Steps):
             def branch(item: Any, part: Tensor) -> Tensor | None:
                 if isinstance(item, syntax.Keyword):
                     raise errors.unknown_argument(item.place, target.kind, item.name, "branch, ...", ())
+                if isinstance(item, Located):
+                    return self._branch_value(item, part, expr.span)
                 if self.left_out(item, env, part):
                     return None
                 return main(self.apply(item, env, part, part))
 
-            return self.combine(target.kind, list(expr.arguments), branch, current, expr.span)
+            known = current if target.kind != "split" else None  # of `x` in a list that `*` takes the items of
+            branches: list[Any] = []
+            for argument in expr.arguments:
+                spread = isinstance(argument, syntax.Spread)
+                branches += self.spread(argument, env, known) if spread else [argument]
+            return self.combine(target.kind, branches, branch, current, expr.span)
         return self.apply_value(self.eval(expr, env, x), current, expr.span, tag)
 
     # ------------------------------------------------------------ pipelines, as values
@@ -154,6 +164,8 @@ class Applier(Steps):
             raise errors.no_tensor(span, "a step needs a tensor")
         if value is OMITTED:
             return current
+        if isinstance(value, tuple):
+            _no_tensor_in(value, span)
         if isinstance(value, OpValue):
             if value.label in WRAPPERS:
                 return self.wrapper(value, current, span, tag)
@@ -186,10 +198,13 @@ class Applier(Steps):
             assert isinstance(value, CombineValue)
 
             def branch(item: Any, part: Tensor) -> Tensor | None:
-                return None if self.value_left_out(item, part) else main(self.apply_value(item, part, span))
+                return self._branch_value(item, part, span)
 
             result = self.combine(value.kind, list(value.branches), branch, current, span)
         return result
+
+    def _branch_value(self, item: Any, part: Tensor, span: Span) -> Tensor | None:
+        return None if self.value_left_out(item, part) else main(self.apply_value(item, part, span))
 
     def _sequence(self, value: tuple[Any, ...], current: Tensor, span: Span) -> Tensor | Results:
         """Apply a sequence; one that is repeated on the same shape is elaborated once."""
@@ -301,6 +316,14 @@ class Applier(Steps):
         result = main(self.node(joined, operands, shapes, span, None, numbered=False))
         self.relate(relations)
         return result
+
+
+def _no_tensor_in(sequence: tuple[Any, ...], span: Span) -> None:
+    """Raise an error where a sequence holds a tensor, behind which nothing of what comes before it is left."""
+    for item in sequence:
+        value = item.item if isinstance(item, Located) else item
+        if isinstance(value, (Tensor, Results)):
+            raise errors.tensor_in_a_sequence(item.span if isinstance(item, Located) else span)
 
 
 def _name(argument: tuple[str, Any]) -> str:

@@ -26,9 +26,9 @@ class File:
 
 
 class Env:
-    """One scope of names. Each name is bound once; there is no mutation."""
+    """One scope of names. In a definition each name is bound once, hides none and never changes."""
 
-    __slots__ = ("file", "home", "names", "outer", "places")
+    __slots__ = ("file", "home", "index", "names", "outer", "places")
 
     def __init__(self, outer: Env | None, file: File, loop: bool = False) -> None:
         self.outer, self.file = outer, file
@@ -36,6 +36,7 @@ class Env:
         self.places: dict[str, Span] = {}
         # One pass of a loop has its own names; interpolated ones, `skip{i}`, belong to the body around it.
         self.home: Env = outer.home if loop and outer is not None else self
+        self.index = ""  # the variable of the loop, once it is bound
 
     def find(self, name: str) -> Env | None:
         """Return the scope that binds a name, or None."""
@@ -45,6 +46,15 @@ class Env:
                 return env
             env = env.outer
         return None
+
+    def index_since(self, outer: Env) -> str:
+        """Return the variable of the innermost loop between this scope and an outer one, or an empty text."""
+        env: Env | None = self
+        while env is not None and env is not outer:
+            if env.home is not env:
+                return env.index
+            env = env.outer
+        return ""
 
     def visible(self) -> list[str]:
         """Return every name that is bound here or further out, for suggestions."""

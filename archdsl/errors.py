@@ -402,17 +402,21 @@ def bad_argument(span: Span, callee: str, name: str, reason: str, got: str) -> D
 
 
 @error("E0206")
-def bound_twice(span: Span, name: str, first: Span | None) -> Diagnostic:
-    """A name is bound twice in one scope. There is no mutation: each name has one meaning.
+def bound_twice(span: Span, name: str, first: Span | None, index: str = "") -> Diagnostic:
+    """A name is bound twice in a definition. There is no mutation: each name has one meaning.
 
-    In a loop, interpolate the name: `skip{i} = x`.
+    That holds for what stands in a loop or a body, too: a name that is bound there hides none that is bound around it.
+    In a loop, interpolate the name: `skip{i} = x`. From one pass to the next only `x` is carried.
 
     Wrong:
 
-        skip = x
-        skip = x -> relu
+        width = 8
+        for i in range(3):
+            width = width * 2
     """
-    more = [Label(first, "first bound here")] if first else []
+    more: list[Label | Help] = [Label(first, "first bound here")] if first else []
+    if index:
+        more.append(Help(f"`{name}{{{index}}}` is a name for each pass; from one pass to the next only `x` is carried"))
     return _simple(f"`{name}` is bound twice", span, "bound again here", *more)
 
 
@@ -740,6 +744,38 @@ def x_is_bound(span: Span) -> Diagnostic:
     """
     write = Help("write the step alone; `skip = x` keeps a tensor under a name")
     return _simple("`x` is the tensor that reaches a step, and cannot be bound", span, "leave it out", write)
+
+
+@error("E0231")
+def list_of_branches(span: Span, combinator: str, literal: bool) -> Diagnostic:
+    """A combinator is given a list and nothing else. A list in it is one branch, a sequence, as everywhere.
+
+    `cat(a, b)` has two branches, `cat(*ys)` as many as the list `ys` has items, and `cat(*ys, identity)` one more.
+
+    Wrong:
+
+        cat([conv(8, 1), conv(8, 3)])
+    """
+    written = span.text
+    mended = written[1:-1].strip() if literal else f"*{written}"
+    way = "the branches stand alone" if literal else "`*` makes each item of a list a branch"
+    edit = Help(f"{way}: `{combinator}({' '.join(mended.split())})`", span, mended, sure=False)
+    return _simple(f"`{combinator}` is given one list, which is one branch", span, "a sequence", edit)
+
+
+@error("E0232")
+def tensor_in_a_sequence(span: Span) -> Diagnostic:
+    """A list that is used as a sequence holds a tensor, which would drop whatever comes before it.
+
+    To join the tensors of a list, make each a branch: `cat(*ys)`. A chain may start at a tensor: `skip -> conv(8, 3)`.
+
+    Wrong:
+
+        skip = x
+        [conv(8, 3), skip]
+    """
+    ways = Help("`cat(*ys)` and `add(*ys)` join the tensors of a list; a chain starts at one: `skip -> relu`")
+    return _simple("a tensor stands in a sequence of steps", span, "this is a tensor, and no step", ways)
 
 
 # -------------------------------------------------------------------------------------------------- E03: shapes

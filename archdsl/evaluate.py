@@ -229,6 +229,7 @@ class Evaluator:
         for item in items:
             inner = Env(env, env.file, loop=True)
             self._bind_targets(targets, item.item if isinstance(item, Located) else item, inner)
+            inner.index = next(iter(inner.names))
             yield inner
 
     def _bind_targets(self, targets: syntax.Targets, value: Any, env: Env) -> None:
@@ -245,11 +246,12 @@ class Evaluator:
                 self._bind_targets(name, item, env)
 
     def bind(self, name: str, value: Any, env: Env, span: Span) -> None:
-        """Bind a name in a scope, once."""
+        """Bind a name in a scope: once in a definition, as one that hides another would have two meanings."""
         if name in RESERVED:
             raise errors.x_is_bound(span)
-        if name in env.names:
-            raise errors.bound_twice(span, name, env.places.get(name))
+        home = env.find(name)
+        if home is not None:
+            raise errors.bound_twice(span, name, home.places.get(name), env.index_since(home))
         env.names[name] = value
         env.places[name] = span
 
@@ -340,22 +342,33 @@ class Evaluator:
         if isinstance(target, Function):
             return self._function(target, expr, env, x)
         if isinstance(target, Combinator):
-            branches = tuple(self._branch(argument, target, env, x) for argument in expr.arguments)
-            if len(branches) == 1 and isinstance(branches[0], tuple):
-                branches = branches[0]
+            branches = tuple([b for argument in expr.arguments for b in self._given(argument, target, env, x)])
             if target.kind == "split" and OMITTED in branches:
                 raise errors.bad_value(expr.span, *NO_PART)
+            if len(expr.arguments) == 1:
+                _no_list(expr.arguments[0], branches, target.kind)
             return CombineValue(target.kind, tuple(b for b in branches if b is not OMITTED))
         if isinstance(target, InitializerName):
             return self._initializer(target.name, expr, env, x)
         word = expr.target.plain if isinstance(expr.target, syntax.Name) else None
         raise errors.not_callable(expr.target.span, describe(target), word if word in OPS else "")
 
-    def _branch(self, argument: syntax.Expr | syntax.Keyword, target: Combinator, env: Env, x: Tensor | None) -> Any:
+    def _given(self, argument: syntax.Argument, target: Combinator, env: Env, x: Tensor | None) -> Iterator[Any]:
+        """Yield the branches that an argument is: itself, or with a star the items of a list."""
         if isinstance(argument, syntax.Keyword):
             raise errors.unknown_argument(argument.place, target.kind, argument.name, "branch, ...", ())
+        if isinstance(argument, syntax.Spread):
+            yield from self.spread(argument, env, x)
+            return
         value = self.eval(argument, env, x)
-        return Located(value, argument.span) if not isinstance(value, tuple) and value is not OMITTED else value
+        yield value if value is OMITTED else Located(value, argument.span)
+
+    def spread(self, argument: syntax.Spread, env: Env, x: Tensor | None) -> tuple[Any, ...]:
+        """Return the items of a list that stand for branches, each with a place."""
+        items = self.eval(argument.value, env, x)
+        if not isinstance(items, tuple):
+            raise errors.bad_value(argument.value.span, "`*` takes the items of a list", f"this is {describe(items)}")
+        return tuple([item if isinstance(item, Located) else Located(item, argument.span) for item in items])
 
     def partial(self, target: Callee, expr: syntax.Call, env: Env, x: Tensor | None) -> Callee:
         """Give a callee more arguments; a keyword may replace one that was given before."""
@@ -382,6 +395,8 @@ class Evaluator:
         for argument in expr.arguments:
             if isinstance(argument, syntax.Keyword):
                 raise errors.unknown_argument(argument.place, target.name, argument.name, "...", ())
+            if isinstance(argument, syntax.Spread):
+                raise errors.bad_value(argument.span, f"`{target.name}` takes a list as it is", "no `*` is needed")
             values.append(self.eval(argument, env, x))
         try:
             return _checked(target.call(*values), expr.span)
@@ -572,11 +587,13 @@ def matched(
     params: Collection[str],
     free: Sequence[str],
     shown: Callable[[], str],
-    arguments: tuple[syntax.Expr | syntax.Keyword, ...],
+    arguments: tuple[syntax.Argument, ...],
 ) -> dict[str, syntax.Expr]:
     """Give each argument of a call its parameter: by keyword, or the next of those that are `free`."""
     found: dict[str, syntax.Expr] = {}
     for argument in arguments:
+        if isinstance(argument, syntax.Spread):
+            raise errors.misplaced(argument.span, "`*`", "the items of a list can be branches of a combinator only")
         if isinstance(argument, syntax.Keyword):
             name, value = argument.name, argument.value
             if name not in params:
@@ -604,6 +621,13 @@ def signature(callee: Callee) -> str:
         else:
             texts.append(f"{name}={'...' if default is None else show(default)}")
     return ", ".join(texts)
+
+
+def _no_list(argument: syntax.Argument, branches: tuple[Any, ...], combinator: str) -> None:
+    """Raise an error where the one branch of a combinator is a list, whose items were meant to be its branches."""
+    branch = branches[0].item if branches and isinstance(branches[0], Located) else None
+    if isinstance(branch, tuple) and not isinstance(argument, syntax.Spread):
+        raise errors.list_of_branches(argument.span, combinator, isinstance(argument, syntax.Items))
 
 
 # -------------------------------------------------------------------------------------------------- weights

@@ -174,11 +174,11 @@ WORDS = {
     "$END": "the end of the file",
     "COMPARE": "a comparison",
     "ADDITIVE": "`+`",
-    "MULTIPLICATIVE": "`*`",
+    "MULTIPLICATIVE": "`/`",
     "TRAINING": "`when training`",
 }
 VALUES = frozenset("NAME INTEGER FLOAT STRING TRUE FALSE LPAR LSQB MINUS NOT".split())
-SIGNS = frozenset("COMPARE ADDITIVE MULTIPLICATIVE MINUS IF AND OR IN __ANON_0 __ANON_1 LPAR LSQB DOT LBRACE".split())
+SIGNS = frozenset("COMPARE ADDITIVE STAR MULTIPLICATIVE MINUS IF AND OR IN __ANON_0 __ANON_1 LPAR LSQB DOT LBRACE".split())
 
 
 def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
@@ -225,7 +225,7 @@ def _wanted(terminals: list[str]) -> list[str]:
     words = []
     if {"NAME", "INTEGER", "LPAR"} <= left:
         words.append("a value")
-        left -= VALUES
+        left -= VALUES | {"STAR"}
     elif {"ADDITIVE", "MULTIPLICATIVE"} <= left:
         left -= SIGNS
     words += sorted({WORDS.get(t) or literal.get(t, t) for t in left})
@@ -403,6 +403,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "comprehension": syntax.Comprehension,
     "arguments": _present,
     "keyword": syntax.Keyword,
+    "spread": syntax.Spread,
     "name": lambda span, *parts: syntax.Name(span, parts),
     "interpolation": lambda span, value: value,
     "value": lambda span, value: value,

@@ -201,12 +201,19 @@ def _comprehension(expr: syntax.Comprehension, _: bool) -> Doc:
 
 def _chain(expr: syntax.Chain, first: bool) -> Doc:
     start, *links = expr.links
-    further = [Group((Line(" "), "-> ", _expr(link, LINK))) for link in links]
-    return Nest(ARROW, (_expr(start, LINK, first), *further))
+    further = [Group((Line(" "), "-> ", _link(link))) for link in links]
+    return Nest(ARROW, (_link(start, first), *further))
 
 
-def _labelled(expr: syntax.Labelled, first: bool) -> Doc:
-    doc = (_name_text(expr.name), ": ", _expr(expr.value, CHOICE))
+def _link(expr: syntax.Expr, first: bool = False) -> Doc:
+    """Print an item of a chain, in which a choice has parentheses."""
+    if isinstance(expr, syntax.Labelled):
+        return _labelled(expr, first, TEST)
+    return _expr(expr, LINK if isinstance(expr, syntax.Chain) else TEST, first)
+
+
+def _labelled(expr: syntax.Labelled, first: bool, level: int = CHOICE) -> Doc:
+    doc = (_name_text(expr.name), ": ", _expr(expr.value, level))
     return ("(", doc, ")") if first and expr.name.parts[0] in STATEMENT_WORDS else doc
 
 
@@ -254,12 +261,14 @@ def _call(expr: syntax.Call, first: bool) -> Doc:
     return (_expr(expr.target, POSTFIX, first), _arguments(expr.arguments))
 
 
-def _arguments(arguments: tuple[syntax.Expr | syntax.Keyword, ...]) -> Doc:
+def _arguments(arguments: tuple[syntax.Argument, ...]) -> Doc:
     return _bracketed("(", map(_argument, arguments), ")")
 
 
-def _argument(argument: syntax.Expr | syntax.Keyword) -> Doc:
-    return (f"{argument.name}=", _expr(argument.value)) if isinstance(argument, syntax.Keyword) else _expr(argument)
+def _argument(argument: syntax.Argument) -> Doc:
+    if isinstance(argument, syntax.Keyword):
+        return (f"{argument.name}=", _expr(argument.value))
+    return ("*", _expr(argument.value)) if isinstance(argument, syntax.Spread) else _expr(argument)
 
 
 def _attribute(expr: syntax.Attribute, first: bool) -> Doc:

@@ -8,7 +8,11 @@ from archdsl.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Union
+
     from archdsl.source import Source, Span
+
+    Argument = Union["Expr", "Keyword", "Spread"]
 
 WORD = re.compile(r"\w+")
 
@@ -139,11 +143,17 @@ class Keyword(Node):
         return self.span.replace(end=self.span.start + len(self.name))
 
 
+class Spread(Node):
+    """`*list` in a call of a combinator: each item of the list is a branch."""
+
+    value: Expr
+
+
 class Call(Expr):
     """`target(arguments)`."""
 
     target: Expr
-    arguments: tuple[Expr | Keyword, ...]
+    arguments: tuple[Argument, ...]
 
 
 class Attribute(Expr):
@@ -251,7 +261,7 @@ class Setting(Node):
     """`conv(bias=false)` in `default` or `init`."""
 
     name: str
-    arguments: tuple[Expr | Keyword, ...]
+    arguments: tuple[Argument, ...]
 
 
 class Import(Node):

@@ -72,8 +72,8 @@ CASES = {  # the body of a net, and what is said of it: line and code
     "conv(8, (1, 64))": [],
     "add(conv(8, 3) -> relu)": [(3, "W0510")],
     "cat()": [(3, "W0510")],
-    "cat([conv(8, 3) for i in range(1)])": [],
-    "f = [relu, silu]\n    add(f)": [],
+    "cat(*[conv(8, 3) for i in range(1)])": [],
+    "f = [relu, silu]\n    add(*f)": [],
     # W0507: groups that are no whole vectors
     "conv(24, 3, groups=2)": [(3, "W0507")],
     "conv(32, 3, groups=2)": [(3, "W0507")],

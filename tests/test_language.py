@@ -125,7 +125,7 @@ VALID = {
         "[N, 8, H, W]",
     ),
     "a labelled combinator is a scope": ("", "a: cat(bn, bn)\nbn", "a.0 3, a.1 3, 1 6", "[N, 6, H, W]"),
-    "a combinator of a list": ("", "cat([conv(c, 1) for c in [1, 2]])", "0 1x3x1x1, 1 2x3x1x1", "[N, 3, H, W]"),
+    "a combinator of a list": ("", "cat(*[conv(c, 1) for c in [1, 2]])", "0 1x3x1x1, 1 2x3x1x1", "[N, 3, H, W]"),
     "loops and conditions among branches": (
         "",
         "cat:\n    for c in range(1, 5):\n        if c != 2:\n            conv(c, 1)\n        else:\n"
@@ -212,7 +212,7 @@ VALID = {
     "a value": ("", "c = 2 * x.channels\nconv(8, 1)\nconv(c, 1)", "0 8x3x1x1, 1 6x8x1x1", "[N, 6, H, W]"),
     "names with numbers, for the body around the loop": (
         "",
-        "for i in range(2):\n    s{i} = x\n    conv(4, 1)\ncat(s{0}, s1, identity)\ncat([s{i} for i in range(2)])",
+        "for i in range(2):\n    s{i} = x\n    conv(4, 1)\ncat(s{0}, s1, identity)\ncat(*[s{i} for i in range(2)])",
         "0 4x3x1x1, 1 4x4x1x1",
         "[N, 7, H, W]",
     ),
@@ -279,7 +279,7 @@ VALID = {
     ),
     "a list of tensors as a parameter": (
         "block align(i, j):\n    conv(4, 3) if i != j\n"
-        "block fuse(xs, i):\n    add([xs[j] -> align(i, j) for j in range(len(xs))])",
+        "block fuse(xs, i):\n    add(*[xs[j] -> align(i, j) for j in range(len(xs))])",
         "a = x -> conv(4, 1)\nb = x -> conv(4, 1)\nfuse([a, b], 1)",
         "0 4x3x1x1, 1 4x3x1x1, 2.0.0 4x4x3x3",
         "[N, 4, H, W]",
