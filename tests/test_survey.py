@@ -108,7 +108,7 @@ def test_one_net_is_looked_at_behind_its_mistakes(tmp_path, capsys):
     ],
 )
 def test_no_mistake_follows_from_another(tmp_path, body, lines):
-    file = Project().text(f"net n:\n    input i: [N, 3, H=32, W=32]\n    {body}\n")
+    file = Project().text(f"net n:\n    input image: [N, 3, H=32, W=32]\n    {body}\n")
     assert [found.primary.span.line for found in each("n", file, ["n"])] == lines
 
 
