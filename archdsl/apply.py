@@ -31,7 +31,7 @@ from archdsl.values import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from archdsl.environment import Env
@@ -66,10 +66,19 @@ class Applier(Steps):
         start = self.constant(expr.links[0], env, x)
         if start is not None:
             return self.follow(start, expr.links[1:], env, x)
-        flowing: Any = current
-        for link in expr.links:
+        return self.flow(current, expr.links, env)
+
+    def flow(self, start: Tensor | None, links: Sequence[syntax.Expr], env: Env) -> Any:
+        """Apply the links of a chain, in each of which `x` is what reaches it."""
+        flowing: Any = start
+        for link in links:
             flowing = self.apply(link, env, main(flowing), main(flowing))
         return flowing
+
+    def joined(self, value: CombineValue, span: Span) -> Tensor:
+        """Combine tensors."""
+        parts = [(main(branch.item), branch.span) for branch in value.branches]
+        return self._join(value.kind, parts, span)
 
     def follow(self, start: Tensor, links: tuple[syntax.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
         """Apply the rest of a chain that starts at a named tensor, in which `x` keeps its meaning."""
@@ -308,9 +317,13 @@ class Applier(Steps):
                 tensors.append((result, _place(branch) or span))
         if not tensors:
             return current
+        return self._join("cat" if kind == "split" else kind, tensors, span)
+
+    def _join(self, kind: str, tensors: list[tuple[Tensor, Span]], span: Span) -> Tensor:
+        """Combine tensors, each with the place of its branch."""
         if len(tensors) == 1:
             return tensors[0][0]
-        joined = OPS["cat" if kind == "split" else kind].build({})
+        joined = OPS[kind].build({})
         operands = [tensor for tensor, _ in tensors]
         shapes, relations = self.infer(joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})
         result = main(self.node(joined, operands, shapes, span, None, numbered=False))

@@ -128,7 +128,15 @@ class Evaluator:
         raise NotImplementedError
 
     def follow(self, start: Tensor, links: tuple[syntax.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
-        """Apply the rest of a chain that starts at a tensor; see `archdsl.elaborate`."""
+        """Apply the rest of a chain that starts at a named tensor; see `archdsl.elaborate`."""
+        raise NotImplementedError
+
+    def flow(self, start: Tensor, links: Sequence[syntax.Expr], env: Env) -> Tensor | Results:
+        """Apply the rest of a chain whose first step is a tensor; see `archdsl.elaborate`."""
+        raise NotImplementedError
+
+    def joined(self, value: CombineValue, span: Span) -> Tensor:
+        """Combine tensors, which wait for no other; see `archdsl.elaborate`."""
         raise NotImplementedError
 
     def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
@@ -257,10 +265,14 @@ class Evaluator:
 
     # ------------------------------------------------------------ pipelines as values
     def chain(self, expr: syntax.Chain, env: Env, x: Tensor | None) -> Any:
-        start = self.constant(expr.links[0], env, x)
+        first, *links = expr.links
+        start = self.constant(first, env, x)
         if start is not None:
-            return self.follow(start, expr.links[1:], env, x)
-        return ChainValue(tuple(Located(self.eval(link, env, x), link.span) for link in expr.links))
+            return self.follow(start, tuple(links), env, x)
+        value = self.eval(first, env, x)
+        if isinstance(value, Tensor):
+            return self.flow(value, links, env)
+        return ChainValue(tuple([Located(value, first.span), *[Located(self.eval(e, env, x), e.span) for e in links]]))
 
     def constant(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Tensor | None:
         """Return the tensor that a chain starts at, or None where it starts with a pipeline."""
@@ -347,7 +359,8 @@ class Evaluator:
                 raise errors.bad_value(expr.span, *NO_PART)
             if len(expr.arguments) == 1:
                 _no_list(expr.arguments[0], branches, target.kind)
-            return CombineValue(target.kind, tuple(b for b in branches if b is not OMITTED))
+            value = CombineValue(target.kind, tuple(b for b in branches if b is not OMITTED))
+            return self.joined(value, expr.span) if _is_constant(value) else value
         if isinstance(target, InitializerName):
             return self._initializer(target.name, expr, env, x)
         word = expr.target.plain if isinstance(expr.target, syntax.Name) else None
@@ -621,6 +634,13 @@ def signature(callee: Callee) -> str:
         else:
             texts.append(f"{name}={'...' if default is None else show(default)}")
     return ", ".join(texts)
+
+
+def _is_constant(value: CombineValue) -> bool:
+    """Say whether every branch is a tensor, so that the result is one, too, and is computed once."""
+    if value.kind == "split" or not value.branches:
+        return False
+    return all(isinstance(b, Located) and isinstance(b.item, (Tensor, Results)) for b in value.branches)
 
 
 def _no_list(argument: syntax.Argument, branches: tuple[Any, ...], combinator: str) -> None:
