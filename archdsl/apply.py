@@ -35,8 +35,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.environment import Env
+    from archdsl.ops._op import Op
     from archdsl.sizes import Shape
     from archdsl.source import Span
+
+
+class Watched:
+    """A name that is bound to a pipeline with a tensor in it, and how often that was applied with weights of its own."""
+
+    def __init__(self, name: str, span: Span, value: Any) -> None:
+        self.name, self.span, self.value, self.uses = name, span, value, 0
 
 
 class Applier(Steps):
@@ -44,6 +52,8 @@ class Applier(Steps):
 
     def __init__(self) -> None:
         super().__init__()
+        self.watched: dict[int, Watched] = {}  # by the identity of the value
+        self.learning: dict[int, bool] = {}  # whether a scope has weights, by its identity
         # By identity, as the body of a repetition is one value; the value is kept so that its identity stays its own.
         self.sequences: dict[tuple[int, Shape], tuple[tuple[Any, ...], Scope]] = {}
 
@@ -161,6 +171,24 @@ class Applier(Steps):
             self.spend(0, span)
         if isinstance(value, Located):
             return self.apply_value(value.item, current, value.span, tag)
+        watched = self.watched.get(id(value))
+        if watched is None:
+            return self._applied(value, current, span, tag)
+        nodes = self.builder.nodes
+        before = len(nodes)
+        result = self._applied(value, current, span, tag)
+        watched.uses += any([self._learns(node.what) for node in nodes[before:]])
+        return result
+
+    def _learns(self, what: Op | Scope) -> bool:
+        """Say whether a step has weights."""
+        if not isinstance(what, Scope):
+            return what.stateful
+        if id(what) not in self.learning:
+            self.learning[id(what)] = any([self._learns(node.what) for node in what.nodes])
+        return self.learning[id(what)]
+
+    def _applied(self, value: Any, current: Tensor | None, span: Span, tag: Tag | None) -> Tensor | Results:
         if isinstance(value, (Tensor, Results)):
             if tag is not None:
                 raise errors.bad_value(span, "a label names a step, and this is a tensor")

@@ -16,7 +16,7 @@ import keyword
 from math import prod
 
 from archdsl import errors, syntax
-from archdsl.apply import Applier
+from archdsl.apply import Applier, Watched
 from archdsl.builder import Builder, Frame, Tag, main
 from archdsl.diagnostics import CompileError
 from archdsl.environment import Env
@@ -100,7 +100,8 @@ class Elaborator(Applier):
         except CompileError as mistake:
             raise self._placed(mistake) from None
         doc = value.block.doc or file.module.doc
-        network = Network(name, scope, tuple(self.symbols.values()), file.source, doc)
+        copied = tuple([(one.name, one.span, one.uses) for one in self.watched.values() if one.uses > 1])
+        network = Network(name, scope, tuple(self.symbols.values()), file.source, doc, copied=copied)
         if self.settings.outputs:
             return selected(network, self.settings.outputs, place)
         return network.replace(scope=Pruner().inside(scope))
@@ -210,6 +211,8 @@ class Elaborator(Applier):
             raise errors.bad_value(statement.value.span, "a binding cannot be left out by a condition", "add an `else`")
         home = env if statement.name.plain is not None else env.home
         value = value.item if isinstance(value, Located) else value
+        if self.is_fed(value):
+            self.watched[id(value)] = Watched(name, statement.name.span, value)
         self.bind(name, value, home, statement.name.span)
         if type(value) in (int, float) and statement.name.plain is not None:
             self.builder.bindings.append((name, statement.value, value))

@@ -483,7 +483,7 @@ def number_too_large(span: Span) -> Diagnostic:
 
 
 @error("E0212")
-def limit_exceeded(span: Span, what: str, count: str, limit: int) -> Diagnostic:
+def limit_exceeded(span: Span, what: str, count: str, limit: int, hint: str = "") -> Diagnostic:
     """A loop, list or network is larger than the compiler expands.
 
     The limits are far above published networks and keep a check bounded in time and memory.
@@ -492,7 +492,7 @@ def limit_exceeded(span: Span, what: str, count: str, limit: int) -> Diagnostic:
 
         relu * 10**9
     """
-    return _simple(f"{what}: {count}", span, f"the limit is {limit}")
+    return _simple(f"{what}: {count}", span, f"the limit is {limit}", *([Help(hint)] if hint else []))
 
 
 @error("E0213")
@@ -776,6 +776,27 @@ def tensor_in_a_sequence(span: Span) -> Diagnostic:
     """
     ways = Help("`cat(*ys)` and `add(*ys)` join the tensors of a list; a chain starts at one: `skip -> relu`")
     return _simple("a tensor stands in a sequence of steps", span, "this is a tensor, and no step", ways)
+
+
+@error("E0233")
+def starts_with_input(channels: Span, window: Span, step: Span, operator: str) -> Diagnostic:
+    """A convolution is given the channels of its input first, as PyTorch has it, so that its window is huge.
+
+    Here the input is known: `conv(16, 3)` makes 16 channels with a window of 3x3. Where the window is meant, name it:
+    `conv(3, kernel=16, stride=3)`.
+
+    Wrong:
+
+        conv(3, 16, 3)
+    """
+    title = f"`{operator}` does not start with the channels of its input"
+    out, kernel = " ".join(window.text.split()), " ".join(step.text.split())
+    edit = Help(
+        f"they are known, `{operator}({out}, {kernel})` is enough", channels.replace(end=window.start), "", sure=False
+    )
+    meant = Help(f"where a window of {out} is meant, name it: `kernel={out}`")
+    more = Label(channels, "the channels of the input, taken for those of the result")
+    return _simple(title, window, "taken for the window", more, edit, meant)
 
 
 # -------------------------------------------------------------------------------------------------- E03: shapes
@@ -1095,19 +1116,13 @@ def repeated_condition(span: Span, first: Span) -> Diagnostic:
 
 @advice("W0509")
 def huge_window(span: Span, height: int, width: int) -> Diagnostic:
-    """A convolution has a window far larger than those of published networks. Often its first value was meant to be
-    the number of input channels, as PyTorch has it; here that number is known, and not written.
+    """A convolution has a window far larger than those of published networks: its values are `out, kernel, stride`.
 
     Wrong:
 
-        conv(3, 64, 3)
+        conv(8, 63)
     """
-    return _simple(
-        f"a window of {height}x{width}",
-        span,
-        "its values are `out, kernel, stride`",
-        Help("input channels are not written: `conv(64, 3)`"),
-    )
+    return _simple(f"a window of {height}x{width}", span, "its values are `out, kernel, stride`")
 
 
 @advice("W0510")
@@ -1120,3 +1135,25 @@ def lonely_branch(span: Span, combinator: str) -> Diagnostic:
         add(conv(3, 3) -> relu)
     """
     return _simple(f"this `{combinator}` combines nothing", span, "one branch", Help("`identity` is the input itself"))
+
+
+@advice("W0511")
+def applied_again(span: Span, name: str, uses: int) -> Diagnostic:
+    """A name stands for a block that was given a tensor, and is applied several times: each time with weights of its own.
+
+    `y = cell(skip, 8)` is a pipeline, which waits for the tensor that reaches it. `y = x -> cell(skip, 8)` is a tensor,
+    computed once. A label shares the weights: `y = twin: cell(skip, 8)`.
+
+    Wrong:
+
+        block cell(skip, c):
+            add(conv(c, 1), skip)
+
+        net example:
+            input image: [N, 8, H=32, W=32]
+            skip = x
+            y = cell(skip, 8)
+            add(y, relu -> y)
+    """
+    ways = Help(f"`{name} = x -> ...` computes it once; `{name} = label: ...` shares its weights")
+    return _simple(f"`{name}` is applied {uses} times, with weights of its own each time", span, "a pipeline", ways)

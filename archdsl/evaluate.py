@@ -57,6 +57,7 @@ NET = 20  # what checking one takes by itself, in steps of a network
 COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "split")}
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
 RESERVED = {"x"}
+APPLIED_AGAIN = "a block that was given a tensor is a pipeline, applied at each use; `y = x -> cell(h, 8)` is a tensor"
 NO_PART = "a branch of `split` cannot be left out by a condition", "add an `else`"
 
 
@@ -81,6 +82,7 @@ class Evaluator:
         self.weights: dict[
             int, tuple[Any, int, int]
         ] = {}  # of large values, by identity; holds them, so it stays theirs
+        self.fed: dict[int, tuple[Any, bool]] = {}  # what `is_fed` has said of a value, likewise
 
     # ------------------------------------------------------------ entry
     def eval(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
@@ -116,12 +118,26 @@ class Evaluator:
                 more, inside = self.weigh(part, span)
                 weight, depth = weight + more, max(depth, inside + 1)
         if weight > MAX_PARTS:
-            raise errors.limit_exceeded(span, "a value is too large", f"{weight} parts", MAX_PARTS)
+            hint = APPLIED_AGAIN if self.is_fed(value) else ""
+            raise errors.limit_exceeded(span, "a value is too large", f"{weight} parts", MAX_PARTS, hint)
         if depth > MAX_NESTED:
             raise errors.too_deep(span, "values", MAX_NESTED)
         if weight >= 8:
             self.weights[id(value)] = value, weight, depth
         return weight, depth
+
+    def is_fed(self, value: Any) -> bool:
+        """Say whether a pipeline holds a block that was given a tensor."""
+        known = self.fed.get(id(value))
+        if known is None:
+            kind = type(value)
+            if kind is BlockValue:
+                parts = [part for _, part in value.bound.values]
+                fed = any([_holds_tensor(part) or self.is_fed(part) for part in parts])
+            else:
+                fed = kind in _PIPES and any([self.is_fed(part) for part in _HEAVY[kind](value)[1]])
+            known = self.fed[id(value)] = value, fed
+        return known[1]
 
     def apply(self, expr: syntax.Expr, env: Env, current: Tensor | None, x: Tensor | None) -> Tensor | Results:
         """Apply a pipeline to a tensor; see `archdsl.elaborate`."""
@@ -394,6 +410,7 @@ class Evaluator:
             tuple((dict(old.places) | {name: value.span for name, value in written.items()}).items()),
             tuple(((dict(old.written) if old.env in (None, env) else {}) | written).items()),
             env,
+            tuple(list(written)[: sum(not isinstance(argument, syntax.Keyword) for argument in expr.arguments)]),
         )
         return target.replace(bound=changes, span=expr.span)
 
@@ -670,6 +687,14 @@ _HEAVY: dict[type, Callable[[Any], tuple[int, Sequence[Any]]]] = {
     Size: lambda value: (value.period, ()),
     Area: lambda value: (1, value.sizes),
 }
+
+
+_PIPES = {tuple, ChainValue, CombineValue, Located, RepeatValue}  # whose parts are applied where they are
+
+
+def _holds_tensor(value: Any) -> bool:
+    items = value if isinstance(value, tuple) else (value,)
+    return any([isinstance(i.item if isinstance(i, Located) else i, (Tensor, Results)) for i in items])
 
 
 # -------------------------------------------------------------------------------------------------- numbers

@@ -88,3 +88,4 @@ class Network(Record):
     source: Source
     doc: str = ""
     chosen: bool = False  # its results were asked for by name
+    copied: tuple[tuple[str, Span, int], ...] = ()  # names of pipelines with weights that were given a tensor, and uses

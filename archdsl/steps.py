@@ -73,6 +73,8 @@ class Steps(Evaluator):
                 op = op.replace(pooled=_pooled(further[0]))
             if op.name == "identity" and tag is None:
                 return current
+            if len(value.bound.positional) > 2 and op.starts_with_input(current.shape):
+                raise errors.starts_with_input(*[places[name] for name in value.bound.positional[:3]], value.label)
             shapes, relations = self.infer(
                 op, operands, span, dict(enumerate([span, *[places.get("like", span)]])), places
             )

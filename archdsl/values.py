@@ -61,7 +61,7 @@ class Bound(Record):
     places: tuple[tuple[str, Span], ...] = ()
     written: tuple[tuple[str, syntax.Expr], ...] = ()
     env: Env | None = None  # where the call stands
-    positional: int = 0
+    positional: tuple[str, ...] = ()  # the arguments of the latest call that stand without their names
 
     unequal = ("places", "written", "env", "positional")
 

@@ -308,6 +308,10 @@ class Op(Record):
         """Return the learned parameters by name, with PyTorch's shapes."""
         return {}
 
+    def starts_with_input(self, x: Shape) -> bool:
+        """Say whether the arguments read as PyTorch's would, which start with the channels of the input."""
+        return False
+
     def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         """Return multiply-accumulates for one image: convolutions and matrix products only."""
         return 0

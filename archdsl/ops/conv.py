@@ -34,6 +34,16 @@ if TYPE_CHECKING:
     from archdsl.sizes import Dim, Shape
 
 
+def _starts_with_input(x: Shape, out: int, kernel: tuple[int, int], stride: tuple[int, int]) -> bool:
+    """Say whether `conv(c, n, k)` has c channels to start with and a window of n x n that no network has, step k.
+
+    Windows of 6 and more with an even side are patches, as wide as the step or twice as wide.
+    """
+    side, step = kernel[0], stride[0]
+    square = kernel == (side, side) and stride == (step, step)
+    return out == as_int(x[1]) and square and side >= 6 and side % 2 == 0 and side not in (step, 2 * step)
+
+
 @op("conv")
 class Conv(Op):
     """2-D convolution (`nn.Conv2d`): [N, C, H, W] -> [N, out, H', W'].
@@ -62,6 +72,9 @@ class Conv(Op):
         divides(self.groups, self.out, "output")
         (kh, kw), (sh, sw), (ph, pw), (dh, dw) = self.kernel, self.stride, self.padding, self.dilation
         return fits(x, (n, self.out, window(h, kh, sh, ph, dh), window(w, kw, sw, pw, dw)), self.kernel)
+
+    def starts_with_input(self, x: Shape) -> bool:
+        return _starts_with_input(x, self.out, self.kernel, self.stride)
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
         weight: dict[str, tuple[int, ...]] = {"weight": (self.out, as_int(x[1]) // self.groups, *self.kernel)}
@@ -175,6 +188,9 @@ class ConvTranspose(Op):
         """Return the size of the result along an axis, 0 for the height and 1 for the width."""
         reach = self.dilation[axis] * (self.kernel[axis] - 1) + self.output_pad[axis] + 1
         return (dim - 1) * self.stride[axis] + (reach - 2 * self.pad[axis])
+
+    def starts_with_input(self, x: Shape) -> bool:
+        return _starts_with_input(x, self.out, self.kernel, self.stride)
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
         weight: dict[str, tuple[int, ...]] = {"weight": (as_int(x[1]), self.out // self.groups, *self.kernel)}
