@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Watched:
-    """A name that is bound to a pipeline with a tensor in it, and how often that was applied with weights of its own."""
+    """A name for a pipeline with a tensor in it, and how often that was applied with weights of its own."""
 
     def __init__(self, name: str, span: Span, value: Any) -> None:
         self.name, self.span, self.value, self.uses = name, span, value, 0
@@ -158,8 +158,10 @@ class Applier(Steps):
             known = current if target.kind != "split" else None  # of `x` in a list that `*` takes the items of
             branches: list[Any] = []
             for argument in expr.arguments:
-                spread = isinstance(argument, syntax.Spread)
-                branches += self.spread(argument, env, known) if spread else [argument]
+                if isinstance(argument, syntax.Spread):
+                    branches += self.spread(argument, env, known)
+                else:
+                    branches.append(argument)
             return self.combine(target.kind, branches, branch, current, expr.span)
         return self.apply_value(self.eval(expr, env, x), current, expr.span, tag)
 
@@ -177,7 +179,7 @@ class Applier(Steps):
         nodes = self.builder.nodes
         before = len(nodes)
         result = self._applied(value, current, span, tag)
-        watched.uses += any([self._learns(node.what) for node in nodes[before:]])
+        watched.uses += any(self._learns(node.what) for node in nodes[before:])
         return result
 
     def _learns(self, what: Op | Scope) -> bool:
@@ -185,7 +187,7 @@ class Applier(Steps):
         if not isinstance(what, Scope):
             return what.stateful
         if id(what) not in self.learning:
-            self.learning[id(what)] = any([self._learns(node.what) for node in what.nodes])
+            self.learning[id(what)] = any(self._learns(node.what) for node in what.nodes)
         return self.learning[id(what)]
 
     def _applied(self, value: Any, current: Tensor | None, span: Span, tag: Tag | None) -> Tensor | Results:

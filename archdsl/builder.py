@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from archdsl.ir import Node
+    from archdsl.ir import Node, Requirement
     from archdsl.ops._op import Relation
     from archdsl.sizes import Shape
     from archdsl.source import Span
@@ -51,6 +51,7 @@ class Builder:
         self.output_places: dict[str, Span] = {}
         self.bindings: list[tuple[str, syntax.Expr, object]] = []
         self.relations: list[tuple[Relation, Node]] = []
+        self.requirements: list[Requirement] = []
         self.counter = 0
 
     def input(self, shape: Shape, name: str = "x") -> Tensor:
@@ -87,7 +88,7 @@ class Builder:
             outputs.insert(0, Output("out", self.local(last).id))
         return Scope(
             kind, title, args, tuple(self.inputs), tuple(self.nodes), tuple(self.shapes), tuple(outputs), span, doc,
-            tuple(self.bindings), tuple(self.relations), tuple(self.input_names),
+            tuple(self.bindings), tuple(self.relations), tuple(self.requirements), tuple(self.input_names),
         )  # fmt: skip
 
 

@@ -21,10 +21,11 @@ from archdsl.builder import Builder, Frame, Tag, main
 from archdsl.diagnostics import CompileError
 from archdsl.environment import Env
 from archdsl.evaluate import MAX_CALLS, signature
-from archdsl.ir import Network
+from archdsl.ir import Network, Requirement
 from archdsl.ops import OPS
 from archdsl.ops._op import show as show_shape
 from archdsl.record import Record
+from archdsl.require import demanded, holds, open_relations, sizes_of
 from archdsl.select import Pruner, selected
 from archdsl.sizes import Area, Size, Symbol, symbols
 from archdsl.steps import axis_name
@@ -347,9 +348,13 @@ class Elaborator(Applier):
         return x
 
     def require_statement(self, statement: syntax.Require, env: Env, x: Tensor | None) -> Tensor | None:
-        if not self.truth(statement.test, env, x):
-            message = self.whole(statement.message, env, x)
-            raise errors.requirement(statement.test.span, message if isinstance(message, str) else show(message))
+        for clause in demanded(self, statement.test, env, x):
+            if not any(map(holds, clause)):
+                message = self.whole(statement.message, env, x)
+                text = message if isinstance(message, str) else show(message)
+                raise errors.requirement(statement.test.span, text, list(sizes_of(clause)))
+            if relations := open_relations(clause):
+                self.builder.requirements.append(Requirement(relations, statement.test.span))
         return x
 
     def if_statement(self, statement: syntax.If, env: Env, x: Tensor | None) -> Tensor | None:

@@ -526,14 +526,15 @@ def label_twice(span: Span, name: str, first: Span) -> Diagnostic:
 
 
 @error("E0215")
-def requirement(span: Span, message: str) -> Diagnostic:
-    """A `require` statement of the text does not hold; the message is its author's.
+def requirement(span: Span, message: str, sizes: Sequence[str] = ()) -> Diagnostic:
+    """A `require` statement of the text does not hold, perhaps of sizes; the message is its author's.
 
     Wrong:
 
         require x.channels == 1, "expects grey images"
     """
-    return _simple(message, span, "this requirement does not hold")
+    where = f" at {', '.join(sizes)}" if sizes else ""
+    return _simple(message, span, f"this requirement does not hold{where}")
 
 
 @error("E0216")
@@ -588,7 +589,9 @@ def symbolic_condition(span: Span, text: str) -> Diagnostic:
         if x.height > 100:
             maxpool(2)
     """
-    return _simple("this condition depends on the input size", span, f"`{text}` is not the same for every input size")
+    label = f"`{text}` is not the same for every input size"
+    ways = Help("`require` may demand it: the network is then legal for the sizes where it holds")
+    return _simple("this condition depends on the input size", span, label, ways)
 
 
 @error("E0220")
@@ -1139,7 +1142,7 @@ def lonely_branch(span: Span, combinator: str) -> Diagnostic:
 
 @advice("W0511")
 def applied_again(span: Span, name: str, uses: int) -> Diagnostic:
-    """A name stands for a block that was given a tensor, and is applied several times: each time with weights of its own.
+    """A name stands for a block that was given a tensor and is applied several times, each with weights of its own.
 
     `y = cell(skip, 8)` is a pipeline, which waits for the tensor that reaches it. `y = x -> cell(skip, 8)` is a tensor,
     computed once. A label shares the weights: `y = twin: cell(skip, 8)`.

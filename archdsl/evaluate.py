@@ -133,9 +133,9 @@ class Evaluator:
             kind = type(value)
             if kind is BlockValue:
                 parts = [part for _, part in value.bound.values]
-                fed = any([_holds_tensor(part) or self.is_fed(part) for part in parts])
+                fed = any(_holds_tensor(part) or self.is_fed(part) for part in parts)
             else:
-                fed = kind in _PIPES and any([self.is_fed(part) for part in _HEAVY[kind](value)[1]])
+                fed = kind in _PIPES and any(self.is_fed(part) for part in _HEAVY[kind](value)[1])
             known = self.fed[id(value)] = value, fed
         return known[1]
 
@@ -288,7 +288,7 @@ class Evaluator:
         value = self.eval(first, env, x)
         if isinstance(value, Tensor):
             return self.flow(value, links, env)
-        return ChainValue(tuple([Located(value, first.span), *[Located(self.eval(e, env, x), e.span) for e in links]]))
+        return ChainValue((Located(value, first.span), *[Located(self.eval(e, env, x), e.span) for e in links]))
 
     def constant(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Tensor | None:
         """Return the tensor that a chain starts at, or None where it starts with a pipeline."""
@@ -694,7 +694,7 @@ _PIPES = {tuple, ChainValue, CombineValue, Located, RepeatValue}  # whose parts 
 
 def _holds_tensor(value: Any) -> bool:
     items = value if isinstance(value, tuple) else (value,)
-    return any([isinstance(i.item if isinstance(i, Located) else i, (Tensor, Results)) for i in items])
+    return any(isinstance(i.item if isinstance(i, Located) else i, (Tensor, Results)) for i in items)
 
 
 # -------------------------------------------------------------------------------------------------- numbers

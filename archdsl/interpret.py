@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archdsl.ir import Network, Node
+    from archdsl.ops._op import Relation
     from archdsl.sizes import Dim, Shape
 
 
@@ -76,6 +77,9 @@ def _scope(
     values = dict(zip(scope.inputs, inputs))
     for value, tensor in values.items():
         _check(tensor, scope.shapes[value], sizes)
+    for requirement in scope.requirements:
+        if not any(_holds(relation, sizes) for relation in requirement.relations):
+            raise Mismatch(f"the sizes {sizes} do not meet a requirement of the text")
     wanted = needed(scope, training)
     for node in scope.nodes:
         if not training and wanted.isdisjoint(node.outputs):
@@ -126,6 +130,11 @@ def _check(tensor: torch.Tensor, shape: Shape, sizes: dict[str, int]) -> None:
     wanted = tuple(at(dim, sizes) for dim in shape)
     if tuple(tensor.shape) != wanted or min(wanted[1:]) < 1:
         raise Mismatch(f"{tuple(tensor.shape)} where the network has {wanted}")
+
+
+def _holds(relation: Relation, sizes: dict[str, int]) -> bool:
+    left, right = at(relation.left, sizes), at(relation.right, sizes)
+    return left >= right if relation.at_least else left == right
 
 
 def at(dim: Dim, sizes: dict[str, int]) -> int:

@@ -45,6 +45,13 @@ class Output(Record):
     training: bool = False
 
 
+class Requirement(Record):
+    """What the text itself demands of input sizes: that one of these relations holds."""
+
+    relations: tuple[Relation, ...]
+    span: Span
+
+
 class Scope(Record):
     """One module: `shapes[v]` is the shape of value v, `inputs` are the values it is given, `outputs` what it returns.
 
@@ -62,6 +69,7 @@ class Scope(Record):
     doc: str = ""
     bindings: tuple[tuple[str, syntax.Expr, object], ...] = ()  # names bound to plain values in the body
     relations: tuple[tuple[Relation, Node], ...] = ()  # equalities that hold for some input sizes only
+    requirements: tuple[Requirement, ...] = ()
     input_names: tuple[str, ...] = ("x",)
     wrapper: Wrapper | None = None  # of a `wrapper`: the operator that runs the only step
     definition: syntax.Block | syntax.Net | None = None  # of a block or net

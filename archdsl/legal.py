@@ -11,11 +11,11 @@ multiple of the period on it keeps its answer, and sizes are looked at up to the
 
 from __future__ import annotations
 
-from math import gcd, isqrt
+from math import gcd, isqrt, lcm
 
 from archdsl import errors
 from archdsl.eager import needed
-from archdsl.ir import Scope
+from archdsl.ir import Requirement, Scope
 from archdsl.record import Record
 from archdsl.sizes import Area, Size, SizeFault, symbols
 
@@ -143,6 +143,11 @@ class Condition(Record):
     right: Dim
     at_least: bool
 
+    @property
+    def symbols(self) -> set[Symbol]:
+        """The input sizes that it is about."""
+        return {*symbols(self.left), *symbols(self.right)}
+
     def of(self, symbol: Symbol) -> Condition:
         """Return the condition on one symbol, the others at their defaults."""
         left, right = alone(self.left, symbol), alone(self.right, symbol)
@@ -194,6 +199,52 @@ class Condition(Record):
             table.append(later)
             odd += [(residue, run) for run in different if run]
         return Course(period, bytes(table), tuple(odd))
+
+
+class AnyOf(Record):
+    """A choice: one of several conditions is needed."""
+
+    conditions: tuple[Condition, ...]
+    smallest = None
+
+    @property
+    def symbols(self) -> set[Symbol]:
+        """The input sizes that it is about."""
+        return {symbol for one in self.conditions for symbol in one.symbols}
+
+    def of(self, symbol: Symbol) -> AnyOf:
+        """Return the choice for one symbol, the others at their defaults."""
+        return AnyOf(tuple([one.of(symbol) for one in self.conditions]))
+
+    @property
+    def effort(self) -> int:
+        """How many looks its courses take."""
+        return sum([one.effort for one in self.conditions])
+
+    def course(self) -> Courses:
+        """Return the sizes that meet one of the conditions."""
+        return Courses(tuple([one.course() for one in self.conditions]))
+
+
+class Courses(Record):
+    """The sizes of one of several courses."""
+
+    parts: tuple[Course, ...]
+
+    @property
+    def period(self) -> int:
+        """The period with which the answer repeats."""
+        return lcm(*[part.period for part in self.parts])
+
+    @property
+    def settled(self) -> int:
+        """From which size on the answer repeats."""
+        return max(part.settled for part in self.parts)
+
+    def mask(self, start: int, stop: int) -> bytearray:
+        """Return a 1 for each size from `start` up to, not including, `stop` that is legal, else a 0."""
+        masks = [part.mask(start, stop) for part in self.parts]
+        return bytearray(map(max, *masks))
 
 
 class Course(Record):
@@ -281,10 +332,10 @@ def legal_sizes(network: Network, *, training: bool = False) -> tuple[Legal, ...
     Steps that only outputs `when training` need are asked with `training`. Raises `CompileError` where the answer is
     a pattern beyond the limits.
     """
-    found: dict[Symbol, dict[Condition, Node]] = {s: {} for s in network.symbols}
-    for condition, node in _conditions(network.scope, set(), training):
-        for symbol in {*symbols(condition.left), *symbols(condition.right)}:
-            found[symbol].setdefault(condition, node)
+    found: dict[Symbol, dict[Condition | AnyOf, Node | Requirement]] = {s: {} for s in network.symbols}
+    for condition, source in _conditions(network.scope, set(), training):
+        for symbol in condition.symbols:
+            found[symbol].setdefault(condition, source)
     batch = {symbol for v in network.scope.inputs for symbol in symbols(network.scope.shapes[v][0])}
     looks = Looks()
     return tuple(_legal(symbol, found[symbol], looks) for symbol in network.symbols if symbol not in batch)
@@ -296,20 +347,20 @@ class Looks:
     def __init__(self) -> None:
         self.count = 0
 
-    def take(self, count: int, symbol: Symbol, node: Node) -> None:
+    def take(self, count: int, symbol: Symbol, source: Node | Requirement) -> None:
         """Count looks; too many are an error at the step that needs them."""
         self.count += count
         if self.count > MAX_LOOKS:
-            raise _too_long(symbol, node)
+            raise _too_long(symbol, source)
 
 
-def _too_long(symbol: Symbol, node: Node) -> CompileError:
+def _too_long(symbol: Symbol, source: Node | Requirement) -> CompileError:
     reason = f"the legal sizes of `{symbol.name}` have no short pattern: more than {MAX_PIECES:,} pieces"
-    return errors.size_limits(node.span, reason, ())
+    return errors.size_limits(source.span, reason, ())
 
 
-def _conditions(scope: Scope, seen: set[int], training: bool) -> Iterator[tuple[Condition, Node]]:
-    """Yield what the steps need, inner ones at their own place, each distinct scope once."""
+def _conditions(scope: Scope, seen: set[int], training: bool) -> Iterator[tuple[Condition | AnyOf, Node | Requirement]]:
+    """Yield what the steps and the text need, inner ones at their own place, each distinct scope once."""
     if id(scope) in seen:
         return
     seen.add(id(scope))
@@ -327,11 +378,14 @@ def _conditions(scope: Scope, seen: set[int], training: bool) -> Iterator[tuple[
     for relation, node in scope.relations:
         if training or wanted.intersection(node.outputs):
             yield Condition(relation.left, relation.right, relation.at_least), node
+    for requirement in scope.requirements:
+        choices = tuple([Condition(r.left, r.right, r.at_least) for r in requirement.relations])
+        yield choices[0] if len(choices) == 1 else AnyOf(choices), requirement
 
 
-def _legal(symbol: Symbol, conditions: dict[Condition, Node], looks: Looks) -> Legal:
+def _legal(symbol: Symbol, conditions: dict[Condition | AnyOf, Node | Requirement], looks: Looks) -> Legal:
     start, least = 1, None
-    others: dict[Condition, Node] = {}
+    others: dict[Condition | AnyOf, Node | Requirement] = {}
     for condition, node in conditions.items():
         one = condition.of(symbol)
         smallest = one.smallest
@@ -361,11 +415,13 @@ def _legal(symbol: Symbol, conditions: dict[Condition, Node], looks: Looks) -> L
     return _compact(symbol.name, members, settled, period, _cause(least), _cause(pattern))
 
 
-def _cause(node: Node | None) -> Cause | None:
-    if node is None:
+def _cause(source: Node | Requirement | None) -> Cause | None:
+    if source is None:
         return None
-    what = node.what
-    return Cause(what.title or node.name if isinstance(what, Scope) else what.name, node.span.line)
+    if isinstance(source, Requirement):
+        return Cause("require", source.span.line)
+    what = source.what
+    return Cause(what.title or source.name if isinstance(what, Scope) else what.name, source.span.line)
 
 
 def _compact(

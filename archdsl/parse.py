@@ -178,7 +178,9 @@ WORDS = {
     "TRAINING": "`when training`",
 }
 VALUES = frozenset("NAME INTEGER FLOAT STRING TRUE FALSE LPAR LSQB MINUS NOT".split())
-SIGNS = frozenset("COMPARE ADDITIVE STAR MULTIPLICATIVE MINUS IF AND OR IN __ANON_0 __ANON_1 LPAR LSQB DOT LBRACE".split())
+SIGNS = frozenset(
+    "COMPARE ADDITIVE STAR MULTIPLICATIVE MINUS IF AND OR IN __ANON_0 __ANON_1 LPAR LSQB DOT LBRACE".split()
+)
 
 
 def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:

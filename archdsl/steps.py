@@ -74,7 +74,8 @@ class Steps(Evaluator):
             if op.name == "identity" and tag is None:
                 return current
             if len(value.bound.positional) > 2 and op.starts_with_input(current.shape):
-                raise errors.starts_with_input(*[places[name] for name in value.bound.positional[:3]], value.label)
+                channels, window, step, *_ = [places[name] for name in value.bound.positional]
+                raise errors.starts_with_input(channels, window, step, value.label)
             shapes, relations = self.infer(
                 op, operands, span, dict(enumerate([span, *[places.get("like", span)]])), places
             )

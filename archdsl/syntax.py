@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from archdsl.source import Source, Span
 
-    Argument = Union["Expr", "Keyword", "Spread"]
+    Argument = Union["Expr", "Keyword", "Spread"]  # noqa: UP007 — the classes come later
 
 WORD = re.compile(r"\w+")
 

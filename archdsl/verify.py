@@ -6,6 +6,7 @@ A pass that breaks one of these makes wrong code in some later file; here it is 
 from __future__ import annotations
 
 from archdsl.ir import Scope
+from archdsl.require import holds, open_relations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,6 +139,11 @@ def _relations(scope: Scope) -> Iterator[str]:
                 yield f"`{node.what.name}` needs {left} to be {right}"
             if relation.left != relation.right and not all(isinstance(s, int) for s in (relation.left, relation.right)):
                 asked.add((_equation(relation), node.outputs))
+    for requirement in scope.requirements:
+        if not any(map(holds, requirement.relations)):
+            yield f"a requirement that does not hold: {requirement}"
+        if open_relations(requirement.relations) != requirement.relations:
+            yield f"a requirement that depends on no size: {requirement}"
     if asked - noted:
         yield f"relations that are not noted: {asked - noted}"
     if noted - asked:

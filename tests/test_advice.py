@@ -67,7 +67,6 @@ CASES = {  # the body of a net, and what is said of it: line and code
     "output y = x -> relu\n    conv(8, 3)": [(4, "W0505")],
     "output y = x -> relu when training\n    conv(8, 3)": [],
     # W0509: windows, W0510: combinators
-
     "conv(8, 31)": [],
     "conv(8, (1, 64))": [],
     "add(conv(8, 3) -> relu)": [(3, "W0510")],

@@ -13,6 +13,7 @@ from timing import answer_within
 import archdsl
 from archdsl.cli import main
 from archdsl.compiler import bundled_nets, compile_text, compiled
+from archdsl.diagnostics import CompileError
 from archdsl.legal import Legal, legal_sizes
 from archdsl.loading import instantiate
 
@@ -199,3 +200,76 @@ def test_the_nearest_of_a_far_one():
     assert Legal("H", ((3, 4),), 9_000_000, 1, (0,)).nearest(5) == 4
     assert Legal("H", (), 9_000_000, 7, (2,)).nearest(5) == 9_000_000 and 9_000_000 % 7 == 2
     assert Legal("H", (), 1, 1, ()).nearest(5) is None
+
+
+# -------------------------------------------------------------------------------------------------- `require`
+class Map:
+    """A tensor, as Python reads `x.height`."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.channels, self.height, self.width = 3, height, width
+
+
+def tests_at_random(count: int) -> list[str]:
+    """Return tests on sizes that are expressions of Python, too."""
+    rng = random.Random(5)
+
+    def size(depth: int = 2) -> str:
+        if depth == 0 or rng.random() < 0.4:
+            return rng.choice(["x.height", "x.height", "x.width"])
+        inner = size(depth - 1)
+        return rng.choice([f"{inner} // {rng.randint(2, 6)}", f"({inner} + {rng.randint(1, 9)})", f"{inner} % {rng.randint(2, 7)}",
+                           f"2 * ({inner})", f"(70 - {inner})", f"({inner} * 3) // 4"])  # fmt: skip
+
+    def test(depth: int = 2) -> str:
+        if depth == 0 or rng.random() < 0.45:
+            sign = rng.choice(["==", "!=", "<", ">", "<=", ">=", "in"])
+            return f"{size()}{rng.choice(['', '', ' / 2'])} {sign} {[rng.randint(0, 60) for _ in range(3)] if sign == 'in' else rng.choice([str(rng.randint(0, 50)), size(1)])}"
+        if rng.random() < 0.25:
+            return f"not ({test(depth - 1)})"
+        return f"({test(depth - 1)}) {rng.choice(['and', 'or'])} ({test(depth - 1)})"
+
+    return [test() for _ in range(count)]
+
+
+def test_a_requirement_on_sizes_is_what_python_says_at_each():
+    looked, refused = 0, 0
+    for text in tests_at_random(250):
+        body = f'net n:\n    input i: [N, 3, H=40, W=48]\n    require {text}, "no"\n    maxpool(5)\n'
+        try:
+            network = compile_text(body).network
+        except CompileError as mistake:
+            assert mistake.diagnostic.code == "E0215", mistake
+            assert not eval(text, {"x": Map(40, 48)})  # noqa: S307 — of this file alone
+            refused += 1
+            continue
+        for legal, least in zip(legal_sizes(network), (5, 5)):
+            for n in range(1, 90):
+                x = Map(n, 48) if legal.name == "H" else Map(40, n)
+                assert (n in legal) == (n >= least and bool(eval(text, {"x": x}))), (text, legal.name, n)  # noqa: S307
+            looked += 1
+    assert looked > 120 and refused > 50
+
+
+def test_a_requirement_names_its_line_and_is_met_by_the_sizes_that_are_given():
+    text = 'net n:\n    input i: [N, 3, H=64, W=64]\n    conv(8, 3, 2)\n    require x.height % 4 == 0 or x.height > 100, "four levels"\n'
+    height, _ = legal_sizes(compile_text(text).network)
+    assert 63 in height and 62 not in height and 66 not in height and 207 in height
+    assert height.because() == ", because of `require` on line 4"
+    with pytest.raises(CompileError, match="four levels"):
+        compile_text(text, sizes=((1, 3, 65, 64),))
+    compile_text(text, sizes=((1, 3, 71, 64),))
+    with pytest.raises(CompileError, match="clauses"):
+        compile_text(text.replace("x.height > 100", " or ".join(f"x.height > {n} and x.width > {n}" for n in range(9))))
+
+
+def test_a_requirement_of_a_block_holds_where_the_block_stands():
+    text = """block half:
+    require x.height % 2 == 0, "even maps only"
+    conv(8, 3, 2)
+net n:
+    input i: [N, 3, H=64, W=64]
+    half -> half -> half
+"""
+    height, width = legal_sizes(compile_text(text).network)
+    assert str(height) == "H divisible by 8" and str(width) == "W: any size"

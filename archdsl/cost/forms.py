@@ -158,7 +158,7 @@ class Forms:
         known = self.counted.get(id(scope))
         if known is not None:
             return known[1]
-        params, macs, free = 0, Form(), not scope.relations
+        params, macs, free = 0, Form(), not scope.relations and not scope.requirements
         for node, runs in _runs(scope):
             if isinstance(node.what, Scope):
                 inner, form, always = self.scope(node.what)

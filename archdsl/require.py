@@ -1,0 +1,127 @@
+"""What `require` demands of sizes, in a form that the legal sizes are found from.
+
+    require x.height % 32 == 0 and x.height >= 64, "five levels, and two cells of the last"
+
+A test on sizes that are still symbolic has no answer for all inputs, so that `if` cannot decide by it. `require` can
+demand it: the network is then legal for the sizes at which it holds. Such a test is a conjunction of clauses, and a
+clause a choice between equalities and lower bounds, which is how `archdsl.legal` reads what steps need.
+"""
+
+from __future__ import annotations
+
+from archdsl import errors, syntax
+from archdsl.ops._op import Relation
+from archdsl.sizes import Area, Size, SizeFault, symbols
+from archdsl.values import Located, Quotient
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from archdsl.environment import Env
+    from archdsl.evaluate import Evaluator
+    from archdsl.sizes import Dim
+    from archdsl.values import Tensor
+
+    Clauses = list[tuple[Relation, ...]]  # each needs one of its relations
+
+MAX_CLAUSES = 256  # `(a or b) and ...` inside of an `or` multiplies them
+OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+TRUE: Clauses = []
+FALSE: Clauses = [()]
+
+
+def demanded(evaluator: Evaluator, test: syntax.Expr, env: Env, x: Tensor | None, wanted: bool = True) -> Clauses:
+    """Return what makes a test true, or false where that is wanted: no clause where it always is."""
+    if isinstance(test, syntax.Not):
+        return demanded(evaluator, test.value, env, x, not wanted)
+    if isinstance(test, syntax.Logic):
+        return _joined(evaluator, test, env, x, wanted)
+    if isinstance(test, syntax.Compare):
+        found = _compared(evaluator, test, env, x, wanted)
+        if found is not None:
+            return found
+    return TRUE if evaluator.truth(test, env, x) is wanted else FALSE
+
+
+def holds(relation: Relation) -> bool:
+    """Say whether a relation holds at the default sizes."""
+    left, right = int(relation.left), int(relation.right)
+    return left >= right if relation.at_least else left == right
+
+
+def _joined(evaluator: Evaluator, test: syntax.Logic, env: Env, x: Tensor | None, wanted: bool) -> Clauses:
+    every = (test.word == "and") is wanted
+    found = TRUE if every else FALSE
+    for item in test.items:
+        further = demanded(evaluator, item, env, x, wanted)
+        if further in (TRUE, FALSE) and (further == FALSE) is every:  # the items behind it are not looked at
+            return further
+        found = found + further if every else [one + other for one in found for other in further]
+        if len(found) > MAX_CLAUSES:
+            raise errors.limit_exceeded(test.span, "a requirement is too large", f"{len(found)} clauses", MAX_CLAUSES)
+    return found
+
+
+def _compared(evaluator: Evaluator, test: syntax.Compare, env: Env, x: Tensor | None, wanted: bool) -> Clauses | None:
+    """Return what a comparison of sizes demands; None where it compares no sizes."""
+    left, right = evaluator.eval(test.left, env, x), evaluator.eval(test.right, env, x)
+    if test.sign == "in" and isinstance(right, tuple):
+        items = [item.item if isinstance(item, Located) else item for item in right]
+        signs, pairs = ("==" if wanted else "!="), [(left, item) for item in items]
+    else:
+        signs, pairs = (test.sign if wanted else OPPOSITE.get(test.sign, "")), [(left, right)]
+    if not any(_is_symbolic(side) for pair in pairs for side in pair):
+        return None
+    try:
+        found = [_clauses(signs, *pair) for pair in pairs]
+    except SizeFault as fault:
+        raise errors.size_limits(test.span, str(fault), ()) from None
+    if any(clauses is None for clauses in found):
+        return None
+    if len(found) == 1 or not wanted:
+        return [clause for clauses in found for clause in clauses or ()]
+    return [tuple([relation for clauses in found for clause in clauses or () for relation in clause])]
+
+
+def _clauses(sign: str, left: Any, right: Any) -> Clauses | None:
+    """Return what `left sign right` demands, or None where one of them is no size and no integer."""
+    if not _is_whole(left) or not _is_whole(right):
+        return None
+    a, b = (left.top, left.bottom) if isinstance(left, Quotient) else (left, 1)
+    c, d = (right.top, right.bottom) if isinstance(right, Quotient) else (right, 1)
+    left, right = a * d, c * b
+    if sign == "==":
+        return [(Relation(left, right, 0),)]
+    ways = {">=": [(left, right, 0)], "<=": [(right, left, 0)], ">": [(left, right, 1)], "<": [(right, left, 1)]}
+    ways["!="] = ways[">"] + ways["<"]
+    return [tuple([_at_least(*way) for way in ways[sign]])]
+
+
+def _at_least(left: Dim, right: Dim, more: int) -> Relation:
+    """Return that one size is at least another and so much more, added where it can be: an area takes no number."""
+    if more and isinstance(right, Area):
+        return Relation(left - more, right, 0, at_least=True)
+    return Relation(left, right + more if more else right, 0, at_least=True)
+
+
+def _is_symbolic(value: Any) -> bool:
+    return isinstance(value, (Size, Area)) or (isinstance(value, Quotient) and not isinstance(value.top, int))
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int or isinstance(value, (Size, Area, Quotient))
+
+
+def open_relations(clause: tuple[Relation, ...]) -> tuple[Relation, ...]:
+    """Return the relations of a clause that depend on an input size; none where another one always holds."""
+    symbolic = [relation for relation in clause if symbols(relation.left) or symbols(relation.right)]
+    return () if any(holds(relation) for relation in clause if relation not in symbolic) else tuple(symbolic)
+
+
+def sizes_of(clause: tuple[Relation, ...]) -> Iterator[str]:
+    """Yield the input sizes that a clause depends on, each with the value that it has: `H = 30`."""
+    dims = [dim for relation in clause for dim in (relation.left, relation.right)]
+    for symbol in dict.fromkeys(symbol for dim in dims for symbol in symbols(dim)):
+        yield f"{symbol.name} = {symbol.default}"
