@@ -232,6 +232,11 @@ class Courses(Record):
     parts: tuple[Course, ...]
 
     @property
+    def masks(self) -> int:
+        """How many masks are made for one."""
+        return len(self.parts)
+
+    @property
     def period(self) -> int:
         """The period with which the answer repeats."""
         return lcm(*[part.period for part in self.parts])
@@ -243,8 +248,10 @@ class Courses(Record):
 
     def mask(self, start: int, stop: int) -> bytearray:
         """Return a 1 for each size from `start` up to, not including, `stop` that is legal, else a 0."""
-        masks = [part.mask(start, stop) for part in self.parts]
-        return bytearray(map(max, *masks))
+        found = 0
+        for part in self.parts:
+            found |= int.from_bytes(part.mask(start, stop), "little")
+        return bytearray(found.to_bytes(stop - start, "little"))
 
 
 class Course(Record):
@@ -256,6 +263,7 @@ class Course(Record):
     period: int
     table: bytes
     odd: tuple[tuple[int, range], ...]
+    masks = 1
 
     @property
     def settled(self) -> int:
@@ -402,7 +410,7 @@ def _legal(symbol: Symbol, conditions: dict[Condition | AnyOf, Node | Requiremen
         settled, period = max(settled, course.settled), period * course.period // gcd(period, course.period)
         if period > MAX_PIECES:
             raise _too_long(symbol, node)
-        looks.take(settled + period - start, symbol, node)
+        looks.take(course.masks * (settled + period - start), symbol, node)
     every = (1 << 8 * (settled + period - start)) // 255  # a 1 in each byte
     legal, pattern = every, None
     for course, node in courses:

@@ -52,6 +52,7 @@ LIMITS = (
     ("archdsl.elaborate", "MAX_SIZE", "height or width of an input"),
     ("archdsl.sizes", "MAX_PERIOD", "the product of strides on one path"),
     ("archdsl.legal", "MAX_PIECES", "ranges of legal sizes, and residues of their pattern"),
+    ("archdsl.require", "MAX_RELATIONS", "comparisons of sizes in one requirement, multiplied out"),
     ("archdsl.ops._op", "MAX_INT", "an integer argument of an operator"),
     ("archdsl.ops._op", "MAX_REAL", "a number that an operator takes"),
 )

@@ -9,6 +9,8 @@ clause a choice between equalities and lower bounds, which is how `archdsl.legal
 
 from __future__ import annotations
 
+from itertools import chain
+
 from archdsl import errors, syntax
 from archdsl.ops._op import Relation
 from archdsl.sizes import Area, Size, SizeFault, symbols
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     Clauses = list[tuple[Relation, ...]]  # each needs one of its relations
 
-MAX_CLAUSES = 256  # `(a or b) and ...` inside of an `or` multiplies them
+MAX_RELATIONS = 1000  # `(a and b) or (c and d)` multiplies them
 OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 TRUE: Clauses = []
 FALSE: Clauses = [()]
@@ -59,9 +61,15 @@ def _joined(evaluator: Evaluator, test: syntax.Logic, env: Env, x: Tensor | None
         if further in (TRUE, FALSE) and (further == FALSE) is every:  # the items behind it are not looked at
             return further
         found = found + further if every else [one + other for one in found for other in further]
-        if len(found) > MAX_CLAUSES:
-            raise errors.limit_exceeded(test.span, "a requirement is too large", f"{len(found)} clauses", MAX_CLAUSES)
+        _bounded(found, test)
     return found
+
+
+def _bounded(clauses: Clauses, test: syntax.Expr) -> Clauses:
+    count = sum(map(len, clauses))
+    if count > MAX_RELATIONS:
+        raise errors.limit_exceeded(test.span, "a requirement is too large", f"{count:,} comparisons", MAX_RELATIONS)
+    return clauses
 
 
 def _compared(evaluator: Evaluator, test: syntax.Compare, env: Env, x: Tensor | None, wanted: bool) -> Clauses | None:
@@ -80,9 +88,8 @@ def _compared(evaluator: Evaluator, test: syntax.Compare, env: Env, x: Tensor | 
         raise errors.size_limits(test.span, str(fault), ()) from None
     if any(clauses is None for clauses in found):
         return None
-    if len(found) == 1 or not wanted:
-        return [clause for clauses in found for clause in clauses or ()]
-    return [tuple([relation for clauses in found for clause in clauses or () for relation in clause])]
+    every = [clause for clauses in found for clause in clauses or ()]
+    return _bounded(every if len(found) == 1 or not wanted else [tuple(chain.from_iterable(every))], test)
 
 
 def _clauses(sign: str, left: Any, right: Any) -> Clauses | None:
@@ -116,8 +123,10 @@ def _is_whole(value: Any) -> bool:
 
 def open_relations(clause: tuple[Relation, ...]) -> tuple[Relation, ...]:
     """Return the relations of a clause that depend on an input size; none where another one always holds."""
-    symbolic = [relation for relation in clause if symbols(relation.left) or symbols(relation.right)]
-    return () if any(holds(relation) for relation in clause if relation not in symbolic) else tuple(symbolic)
+    symbolic, fixed = [], []
+    for relation in clause:
+        (symbolic if symbols(relation.left) or symbols(relation.right) else fixed).append(relation)
+    return () if any(map(holds, fixed)) else tuple(symbolic)
 
 
 def sizes_of(clause: tuple[Relation, ...]) -> Iterator[str]:

@@ -259,7 +259,7 @@ def test_a_requirement_names_its_line_and_is_met_by_the_sizes_that_are_given():
     with pytest.raises(CompileError, match="four levels"):
         compile_text(text, sizes=((1, 3, 65, 64),))
     compile_text(text, sizes=((1, 3, 71, 64),))
-    with pytest.raises(CompileError, match="clauses"):
+    with pytest.raises(CompileError, match="comparisons"):
         compile_text(text.replace("x.height > 100", " or ".join(f"x.height > {n} and x.width > {n}" for n in range(9))))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from timing import answer_within
 
-from archdsl import elaborate, evaluate, functions, legal, lexer, parse, project, sizes, steps, survey
+from archdsl import elaborate, evaluate, functions, legal, lexer, parse, project, require, sizes, steps, survey
 from archdsl.cli import main
 from archdsl.compiler import compile_text
 from archdsl.cost.memory import inference
@@ -49,6 +49,8 @@ CASES = {
         lambda n: f"net n:\n    input image: [N, 3, H={n}, W=1]\n    relu\n", elaborate.MAX_SIZE, "E0226", 2, "16777217"),
     ("archdsl.sizes", "MAX_PERIOD"): (
         lambda n: f"net n:\n    input image: [N, 3, H=99999, W=1]\n    maxpool(({n}, 1))\n", sizes.MAX_PERIOD, "E0304", 3, "maxpool"),
+    ("archdsl.require", "MAX_RELATIONS"): (
+        lambda n: f'{HEAD}    require x.height in range({n}), "small maps"\n', require.MAX_RELATIONS, "E0212", 3, "x.height in"),
     ("archdsl.ops._op", "MAX_INT"): (
         lambda n: f"{HEAD}    flatten -> linear({n})\n", _op.MAX_INT, "E0205", 3, "2147483649"),
     ("archdsl.ops._op", "MAX_REAL"): (
