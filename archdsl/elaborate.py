@@ -25,7 +25,7 @@ from archdsl.ir import Network, Requirement
 from archdsl.ops import OPS
 from archdsl.ops._op import show as show_shape
 from archdsl.record import Record
-from archdsl.require import demanded, holds, open_relations, sizes_of
+from archdsl.require import demanded, open_relations, sizes_of
 from archdsl.select import Pruner, selected
 from archdsl.sizes import Area, Size, Symbol, symbols
 from archdsl.steps import axis_name
@@ -349,10 +349,10 @@ class Elaborator(Applier):
 
     def require_statement(self, statement: syntax.Require, env: Env, x: Tensor | None) -> Tensor | None:
         for clause in demanded(self, statement.test, env, x):
-            if not any(map(holds, clause)):
+            if not any(relation.holds for relation in clause):
                 message = self.whole(statement.message, env, x)
                 text = message if isinstance(message, str) else show(message)
-                raise errors.requirement(statement.test.span, text, list(sizes_of(clause)))
+                raise errors.requirement(statement.test.span, text, sizes_of(clause))
             if relations := open_relations(clause):
                 self.builder.requirements.append(Requirement(relations, statement.test.span))
         return x

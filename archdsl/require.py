@@ -13,12 +13,11 @@ from itertools import chain
 
 from archdsl import errors, syntax
 from archdsl.ops._op import Relation
-from archdsl.sizes import Area, Size, SizeFault, symbols
+from archdsl.sizes import Area, Size, SizeFault
 from archdsl.values import Located, Quotient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from archdsl.environment import Env
@@ -45,12 +44,6 @@ def demanded(evaluator: Evaluator, test: syntax.Expr, env: Env, x: Tensor | None
         if found is not None:
             return found
     return TRUE if evaluator.truth(test, env, x) is wanted else FALSE
-
-
-def holds(relation: Relation) -> bool:
-    """Say whether a relation holds at the default sizes."""
-    left, right = int(relation.left), int(relation.right)
-    return left >= right if relation.at_least else left == right
 
 
 def _joined(evaluator: Evaluator, test: syntax.Logic, env: Env, x: Tensor | None, wanted: bool) -> Clauses:
@@ -123,14 +116,11 @@ def _is_whole(value: Any) -> bool:
 
 def open_relations(clause: tuple[Relation, ...]) -> tuple[Relation, ...]:
     """Return the relations of a clause that depend on an input size; none where another one always holds."""
-    symbolic, fixed = [], []
-    for relation in clause:
-        (symbolic if symbols(relation.left) or symbols(relation.right) else fixed).append(relation)
-    return () if any(map(holds, fixed)) else tuple(symbolic)
+    fixed = [relation for relation in clause if not relation.symbols]
+    return () if any(relation.holds for relation in fixed) else tuple([r for r in clause if r.symbols])
 
 
-def sizes_of(clause: tuple[Relation, ...]) -> Iterator[str]:
-    """Yield the input sizes that a clause depends on, each with the value that it has: `H = 30`."""
-    dims = [dim for relation in clause for dim in (relation.left, relation.right)]
-    for symbol in dict.fromkeys(symbol for dim in dims for symbol in symbols(dim)):
-        yield f"{symbol.name} = {symbol.default}"
+def sizes_of(clause: tuple[Relation, ...]) -> list[str]:
+    """Return the input sizes that a clause depends on, each with the value that it has: `H = 30`."""
+    every = dict.fromkeys(symbol for relation in clause for symbol in relation.symbols)
+    return [f"{symbol.name} = {symbol.default}" for symbol in every]

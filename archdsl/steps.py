@@ -161,11 +161,10 @@ class Steps(Evaluator):
             results = op.shapes(*shapes)
             relations = []
             for relation in op.relations(*shapes):
-                left, right = int(relation.left), int(relation.right)
-                if (left < right) if relation.at_least else (left != right):
+                if not relation.holds:
                     raise ShapeFault(
                         f"the {axis_name(relation.axis)} does not fit",
-                        label=f"{left} against {right}",
+                        label=f"{int(relation.left)} against {int(relation.right)}",
                         at=relation.operands[-1],
                     )
                 if relation.left != relation.right and not (type(relation.left) is int and type(relation.right) is int):

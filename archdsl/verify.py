@@ -6,7 +6,6 @@ A pass that breaks one of these makes wrong code in some later file; here it is 
 from __future__ import annotations
 
 from archdsl.ir import Scope
-from archdsl.require import holds, open_relations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,15 +133,14 @@ def _relations(scope: Scope) -> Iterator[str]:
         if isinstance(node.what, Scope):
             continue
         for relation in node.what.relations(*[scope.shapes[i] for i in node.inputs]):
-            left, right = int(relation.left), int(relation.right)
-            if left < right if relation.at_least else left != right:
-                yield f"`{node.what.name}` needs {left} to be {right}"
+            if not relation.holds:
+                yield f"`{node.what.name}` needs {relation.left} to be {relation.right}"
             if relation.left != relation.right and not all(isinstance(s, int) for s in (relation.left, relation.right)):
                 asked.add((_equation(relation), node.outputs))
     for requirement in scope.requirements:
-        if not any(map(holds, requirement.relations)):
+        if not any(relation.holds for relation in requirement.relations):
             yield f"a requirement that does not hold: {requirement}"
-        if open_relations(requirement.relations) != requirement.relations:
+        if not all(relation.symbols for relation in requirement.relations):
             yield f"a requirement that depends on no size: {requirement}"
     if asked - noted:
         yield f"relations that are not noted: {asked - noted}"

@@ -210,7 +210,7 @@ class Map:
         self.channels, self.height, self.width = 3, height, width
 
 
-def tests_at_random(count: int) -> list[str]:
+def comparisons_at_random(count: int) -> list[str]:
     """Return tests on sizes that are expressions of Python, too."""
     rng = random.Random(5)
 
@@ -234,7 +234,7 @@ def tests_at_random(count: int) -> list[str]:
 
 def test_a_requirement_on_sizes_is_what_python_says_at_each():
     looked, refused = 0, 0
-    for text in tests_at_random(250):
+    for text in comparisons_at_random(250):
         body = f'net n:\n    input i: [N, 3, H=40, W=48]\n    require {text}, "no"\n    maxpool(5)\n'
         try:
             network = compile_text(body).network

@@ -14,14 +14,14 @@ from math import prod
 
 from archdsl.reach import Reach
 from archdsl.record import Record
-from archdsl.sizes import Size, product
+from archdsl.sizes import Size, product, symbols
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, ClassVar
 
-    from archdsl.sizes import Dim, Shape
+    from archdsl.sizes import Dim, Shape, Symbol
 
 
 class ShapeFault(Exception):
@@ -230,6 +230,17 @@ class Relation(Record):
     axis: int
     operands: tuple[int, int] = (0, 1)
     at_least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether it holds at the default sizes."""
+        left, right = int(self.left), int(self.right)
+        return left >= right if self.at_least else left == right
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The input sizes that it depends on."""
+        return (*symbols(self.left), *symbols(self.right))
 
 
 class Kernel(Record):
