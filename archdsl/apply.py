@@ -53,7 +53,7 @@ class Applier(Steps):
     def __init__(self) -> None:
         super().__init__()
         self.watched: dict[int, Watched] = {}  # by the identity of the value
-        self.learning: dict[int, bool] = {}  # whether a scope has weights, by its identity
+        self.learning: dict[int, tuple[Scope, bool]] = {}  # whether a scope has weights, by its identity
         # By identity, as the body of a repetition is one value; the value is kept so that its identity stays its own.
         self.sequences: dict[tuple[int, Shape], tuple[tuple[Any, ...], Scope]] = {}
 
@@ -187,8 +187,8 @@ class Applier(Steps):
         if not isinstance(what, Scope):
             return what.stateful
         if id(what) not in self.learning:
-            self.learning[id(what)] = any(self._learns(node.what) for node in what.nodes)
-        return self.learning[id(what)]
+            self.learning[id(what)] = what, any(self._learns(node.what) for node in what.nodes)
+        return self.learning[id(what)][1]
 
     def _applied(self, value: Any, current: Tensor | None, span: Span, tag: Tag | None) -> Tensor | Results:
         if isinstance(value, (Tensor, Results)):

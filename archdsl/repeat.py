@@ -62,7 +62,8 @@ class _Remembering(Elaborator):
         """Forget what belongs to one net: its settings, its sizes, and how much of its limits it has used."""
         self.settings = settings
         self.count = self.steps = self.calls = 0
-        for table in (self.symbols, self.sequences, self.weights, self.weight_numbers):
+        tables: tuple[dict[Any, Any], ...] = (self.symbols, self.sequences, self.weights, self.weight_numbers)
+        for table in (*tables, self.watched, self.fed, self.learning):
             table.clear()
 
     def symbol(self, name: str, default: int) -> Symbol:
