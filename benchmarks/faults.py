@@ -1,0 +1,380 @@
+"""Does the ordinary suite see mistakes? `python -m benchmarks.faults` plants those of `faults.toml` and looks.
+
+    python -m benchmarks.faults [--area A] [--only N ...] [--again] [--all-tests]
+    python -m benchmarks.faults --record [tests/test_ops.py ...]
+
+A fault is a small change of one place of the product that a careful reader could overlook. Each is planted in a copy
+of the working tree, and tests run on the copy until one fails: first those that execute the changed lines, the quickest
+first, and with `--all-tests` all others behind them. Which tests execute which lines is recorded once, and again with
+`--record`, of some files of tests or of all. The tests of `interpreted.py`, which `test_kernels_interpreted.py` runs in
+a process of its own, are recorded and run by themselves: there Triton interprets its kernels.
+
+The tests that found a fault must pass on a copy without any. What is done is kept in `.faults/`, so an interrupted run
+goes on where it stopped, and two runs of different areas can go side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import hashlib
+import importlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = ROOT / "benchmarks" / "faults.toml"
+RESULT = ROOT / "benchmarks" / "results" / "faults.json"
+HOME = ROOT / ".faults"
+RECORD, PARTS = HOME / "record", HOME / "parts"
+AREAS = ("shapes", "legal", "cost", "emit", "optimize", "kernels", "weights", "elaborate")
+INTERPRETED = "tests/interpreted.py"
+LIMIT = 300.0  # seconds for the tests of one fault; a copy without it has no test of more than a minute
+# What tests import that is not ours: imported once, and then there in every process that is forked for a fault.
+COMMON = "torch torch.fx torch.profiler torch.utils.flop_counter numpy hypothesis lark jinja2 safetensors".split()
+OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "--no-header"]
+INTERPRETER = [  # as `test_kernels_interpreted.py` has them
+    "-W", "ignore::RuntimeWarning:triton.runtime.interpreter",
+    "-W", "ignore::DeprecationWarning:triton.runtime.interpreter",
+]  # fmt: skip
+CHILD = """import os
+
+if "PYTEST_CURRENT_TEST" in os.environ:
+    from benchmarks.witnesses import child
+
+    child()
+"""
+
+
+class Fault(NamedTuple):
+    """One entry of the table."""
+
+    area: str
+    file: str
+    what: str
+    old: str
+    new: str
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256("\0".join((self.file, self.old, self.new)).encode()).hexdigest()[:16]
+
+
+def table() -> list[Fault]:
+    """Return the planted faults."""
+    with open(TABLE, "rb") as file:
+        return [Fault(**entry) for entry in tomllib.load(file)["fault"]]
+
+
+# -------------------------------------------------------------------------------------------------- copies
+def copied(place: Path) -> Path:
+    """Copy the working tree, without what git ignores."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True)
+    for name in listed.stdout.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place / name)
+    return place
+
+
+def environment(copy: Path, *before: Path, **more: str) -> dict[str, str]:
+    """Return an environment in which processes import from a copy, wherever they start."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (copy, *before)))} | more
+
+
+class Planted:
+    """A fault in a copy, for a while. Each state of a file has a time of its own, so that no bytecode is stale."""
+
+    times = itertools.count(int(time.time()), 2)
+
+    def __init__(self, copy: Path, fault: Fault) -> None:
+        self.path, self.fault = copy / fault.file, fault
+        self.text = self.path.read_text(encoding="utf-8")
+
+    def __enter__(self) -> None:
+        count = self.text.count(self.fault.old)
+        if count != 1:
+            raise SystemExit(f"{self.fault.file} has {count} places like this one: {self.fault.old}")
+        self._write(self.text.replace(self.fault.old, self.fault.new))
+
+    def __exit__(self, *_: object) -> None:
+        self._write(self.text)
+
+    def _write(self, text: str) -> None:
+        self.path.write_text(text, encoding="utf-8")
+        now = next(self.times)
+        os.utime(self.path, (now, now))
+
+
+# -------------------------------------------------------------------------------------------------- who executes what
+def record(files: list[str]) -> None:
+    """Run tests, all without a list, and keep which lines of the product each executes."""
+    RECORD.mkdir(parents=True, exist_ok=True)
+    if not files:
+        shutil.rmtree(RECORD)
+    tree = copied(RECORD / "tree")
+    (tree / "site").mkdir(exist_ok=True)
+    (tree / "site" / "sitecustomize.py").write_text(CHILD)
+    plain = [f for f in files if f != INTERPRETED]
+    common = [sys.executable, "-m", "pytest", "-q", "-p", "benchmarks.witnesses", "-p", "no:cacheprovider"]
+    where = environment(tree, tree / "site", ARCHDSL_WITNESSES=str(RECORD))
+    if plain or not files:
+        subprocess.run([*common, *plain], cwd=tree, env=where)
+    if INTERPRETED in files or not files:
+        command = [*common, *INTERPRETER, INTERPRETED]
+        subprocess.run(command, cwd=tree, env=where | {"TRITON_INTERPRET": "1"})
+
+
+class Record:
+    """Which tests execute which lines, and how long they take."""
+
+    def __init__(self) -> None:
+        import coverage
+
+        if not RECORD.exists():
+            raise SystemExit("nothing is recorded yet: `python -m benchmarks.faults --record`, half an hour")
+        self.seconds: dict[str, float] = {}
+        for path in sorted(RECORD.glob("seconds-*.json"), key=lambda p: p.stat().st_mtime):
+            self.seconds |= json.loads(path.read_text(encoding="utf-8"))
+        self.lines: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for path in RECORD.glob("lines.*"):
+            data = coverage.CoverageData(str(path))
+            data.read()
+            for name in data.measured_files():
+                place = self.lines[str(Path(name).relative_to(RECORD / "tree"))]
+                for line, tests in data.contexts_by_lineno(name).items():
+                    place[line].update(test for test in tests if test)
+
+    def tests(self, fault: Fault) -> list[str]:
+        """Return the tests that execute the lines of a fault, the quickest first.
+
+        What is executed while a module is imported belongs to no test; then the lines around it say which may see it.
+        """
+        text = (RECORD / "tree" / fault.file).read_text(encoding="utf-8")
+        place = self.lines[fault.file]
+        for lines in _around(text, fault):
+            found = {test for line in lines for test in place.get(line, ())} & self.seconds.keys()
+            if found:
+                return sorted(found, key=lambda test: self.seconds[test])
+        return []
+
+
+def _around(text: str, fault: Fault) -> Iterator[range]:
+    """Yield ever more lines around a fault: its statements, its function or class, its file."""
+    at = text.find(fault.old)
+    if at >= 0:
+        first = text.count("\n", 0, at) + 1
+        pieces = difflib.SequenceMatcher(None, fault.old, fault.new, autojunk=False).get_opcodes()
+        changed = [first + fault.old.count("\n", 0, begin) for kind, begin, *_ in pieces if kind != "equal"]
+        nodes = [node for node in ast.walk(ast.parse(text)) if hasattr(node, "lineno")]
+        holders = sorted(
+            (range(node.lineno, (node.end_lineno or 0) + 1) for node in nodes
+             if isinstance(node, ast.stmt) and node.lineno <= changed[0] <= (node.end_lineno or 0)),
+            key=len,
+        )  # fmt: skip
+        yield range(changed[0], changed[-1] + 1)
+        yield from holders
+    yield range(1, text.count("\n") + 2)
+
+
+# -------------------------------------------------------------------------------------------------- running tests
+class Watch:
+    """Notes the first test that fails."""
+
+    def __init__(self) -> None:
+        self.failed = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and not self.failed:
+            self.failed = report.nodeid
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and not self.failed:
+            self.failed = f"{report.nodeid} (cannot be imported)"
+
+
+def run(copy: Path, tests: list[str], limit: float, *options: str) -> tuple[str, float, bool]:
+    """Run tests on a copy in a forked process: the first that fails, the seconds, and whether time ran out."""
+    kept, begin = copy / "failed.txt", time.monotonic()
+    kept.unlink(missing_ok=True)
+    process = os.fork()
+    if not process:
+        os.setpgid(0, 0)
+        _child(copy, tests, kept, options)
+    while time.monotonic() < begin + limit:
+        done, _ = os.waitpid(process, os.WNOHANG)
+        if done:
+            failed = kept.read_text(encoding="utf-8") if kept.exists() else "a test that ended the process"
+            return failed, time.monotonic() - begin, False
+        time.sleep(0.05)
+    os.killpg(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return "", time.monotonic() - begin, True
+
+
+def _child(copy: Path, tests: list[str], kept: Path, options: tuple[str, ...]) -> None:
+    """Be pytest on a copy: nothing of this tree may be imported."""
+    output = os.open(copy / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.chdir(copy)
+    os.environ.update(environment(copy))
+    if tests[0].startswith(INTERPRETED):
+        os.environ["TRITON_INTERPRET"] = "1"
+        options += tuple(INTERPRETER)
+    for name in [n for n in sys.modules if n.split(".")[0] in ("archdsl", "benchmarks")]:
+        del sys.modules[name]
+    sys.path[:] = [str(copy), *[p for p in sys.path if p not in ("", str(ROOT))]]
+    watch = Watch()
+    try:
+        pytest.main([*OPTIONS, *options, *tests], plugins=[watch])
+        found = sys.modules.get("archdsl")
+        assert found is None or str(found.__file__).startswith(str(copy)), "the copy runs code of another tree"
+        kept.write_text(watch.failed, encoding="utf-8")
+    finally:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def portions(tests: list[str], seconds: dict[str, float]) -> Iterator[list[str]]:
+    """Divide tests into a first part that is quick to start, of few files, and the rest; interpreted ones apart."""
+    plain = [test for test in tests if not test.startswith(INTERPRETED)]
+    inside = [test for test in tests if test.startswith(INTERPRETED)]
+    quick, files = [], set()
+    for test in plain:
+        file = test.split("::")[0]
+        if len(files | {file}) <= 4 and seconds.get(test, 1.0) < 1.0 and len(quick) < 60:
+            files.add(file)
+            quick.append(test)
+    for part in (quick, inside, [test for test in plain if test not in set(quick)]):
+        if part:
+            yield part
+
+
+def judged(copy: Path, fault: Fault, known: Record, others: list[str], limit: float) -> dict[str, Any]:
+    """Say which test finds a fault."""
+    tests = known.tests(fault)
+    tests += [test for test in others if test not in set(tests)]
+    found: dict[str, Any] = {"killed": "", "seconds": 0.0, "tests": len(tests)}
+    with Planted(copy, fault):
+        for part in portions(tests, known.seconds):
+            failed, seconds, late = run(copy, part, limit - found["seconds"])
+            found["seconds"] = round(found["seconds"] + seconds, 1)
+            if failed:
+                return found | {"killed": failed}
+            if late:
+                return found | {"late": True}
+    return found
+
+
+# -------------------------------------------------------------------------------------------------- all of them
+def part_of(fault: Fault) -> dict[str, Any]:
+    path = PARTS / f"{fault.key}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def keep(fault: Fault, found: dict[str, Any]) -> None:
+    PARTS.mkdir(parents=True, exist_ok=True)
+    (PARTS / f"{fault.key}.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def confirmed(copy: Path, faults: list[Fault]) -> list[Fault]:
+    """Return the faults whose test also fails without a fault; they are forgotten."""
+    killers = sorted({test for f in faults if "::" in (test := part_of(f).get("killed", ""))})
+    broken: set[str] = set()
+    for inside in (False, True):
+        left = [test for test in killers if test.startswith(INTERPRETED) is inside]
+        while left:
+            failed, _, _ = run(copy, left, 3600.0)
+            if not failed:
+                break
+            broken.add(failed)
+            left = [test for test in left if test != failed] if failed in left else []
+    wrong = [f for f in faults if part_of(f).get("killed") in broken]
+    for fault in wrong:
+        (PARTS / f"{fault.key}.json").unlink()
+    return wrong
+
+
+def summary(faults: list[Fault]) -> dict[str, Any]:
+    """Return the counts by area, each fault with the test that found it, and those that none did."""
+    rows = [(f, part_of(f)) for f in faults]
+    areas = {}
+    for area in AREAS:
+        mine = [found for f, found in rows if f.area == area]
+        areas[area] = {"planted": len(mine), "killed": sum(bool(found.get("killed")) for found in mine)}
+    total = {name: sum(area[name] for area in areas.values()) for name in ("planted", "killed")}
+    return {
+        "total": total,
+        "areas": areas,
+        "faults": [
+            {"area": f.area, "file": f.file, "what": f.what}
+            | {name: found[name] for name in ("killed", "seconds") if name in found}
+            | ({"reason": f.reason} if f.reason else {})
+            for f, found in rows
+        ],
+    }
+
+
+def survey(faults: list[Fault], again: bool, all_tests: bool, limit: float) -> None:
+    """Plant faults, one after another, but for those of which a test is known already."""
+    for name in COMMON:
+        importlib.import_module(name)
+    known = Record()
+    others = sorted(known.seconds, key=lambda test: known.seconds[test]) if all_tests else []
+    with tempfile.TemporaryDirectory() as place:
+        copy = copied(Path(place))
+        for number, fault in enumerate(faults):
+            if part_of(fault).get("killed") and not again:
+                continue
+            found = judged(copy, fault, known, others, limit)
+            keep(fault, found)
+            said = found["killed"] or ("SURVIVES, out of time" if found.get("late") else "SURVIVES")
+            print(f"{number:4d} {fault.area:9} {found['seconds']:6.1f} s  {fault.what}\n     {said}", flush=True)
+        for fault in confirmed(copy, faults):
+            print(f"found by a test that fails anyway: {fault.what}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--area", choices=AREAS)
+    parser.add_argument("--only", type=int, nargs="+", metavar="N", help="numbers of faults, from 0")
+    parser.add_argument("--again", action="store_true", help="also those of which a test is known")
+    parser.add_argument("--all-tests", action="store_true", help="of what the nearest tests leave")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one fault")
+    parser.add_argument("--record", nargs="*", metavar="FILE", help="record which tests execute which lines")
+    options = parser.parse_args()
+    if options.record is not None:
+        record(options.record)
+        return
+    every = table()
+    chosen = (
+        [f for f in every if options.area in (None, f.area)] if not options.only else [every[n] for n in options.only]
+    )
+    survey(chosen, options.again, options.all_tests, options.limit)
+    found = summary(every)
+    for area, counts in (*found["areas"].items(), ("all", found["total"])):
+        print(f"{area:9} {counts['killed']:4d} of {counts['planted']:4d}")
+    RESULT.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
