@@ -30,7 +30,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,21 +126,28 @@ class Planted:
 
 # -------------------------------------------------------------------------------------------------- who executes what
 def record(files: list[str]) -> None:
-    """Run tests, all without a list, and keep which lines of the product each executes."""
-    RECORD.mkdir(parents=True, exist_ok=True)
-    if not files:
-        shutil.rmtree(RECORD)
-    tree = copied(RECORD / "tree")
-    (tree / "site").mkdir(exist_ok=True)
-    (tree / "site" / "sitecustomize.py").write_text(CHILD)
-    plain = [f for f in files if f != INTERPRETED]
-    common = [sys.executable, "-m", "pytest", "-q", "-p", "benchmarks.witnesses", "-p", "no:cacheprovider"]
-    where = environment(tree, tree / "site", ARCHDSL_WITNESSES=str(RECORD))
-    if plain or not files:
-        subprocess.run([*common, *plain], cwd=tree, env=where)
-    if INTERPRETED in files or not files:
-        command = [*common, *INTERPRETER, INTERPRETED]
-        subprocess.run(command, cwd=tree, env=where | {"TRITON_INTERPRET": "1"})
+    """Keep which lines of the product each test executes: of some files of tests, or of those that are not yet there.
+
+    The product stays as it was when the first file was recorded, so that its lines are those of all records.
+    """
+    tree = RECORD / "tree"
+    if not (tree / "archdsl").exists():
+        copied(tree)
+        (tree / "site").mkdir()
+        (tree / "site" / "sitecustomize.py").write_text(CHILD)
+    shutil.copytree(ROOT / "tests", tree / "tests", dirs_exist_ok=True)
+    every = [INTERPRETED, *sorted(f"tests/{path.name}" for path in (ROOT / "tests").glob("test_*.py"))]
+    for file in files or [f for f in every if not (_home(f) / "tests.json").exists()]:
+        shutil.rmtree(_home(file), ignore_errors=True)
+        _home(file).mkdir(parents=True)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "benchmarks.witnesses", "-p", "no:cacheprovider", file]
+        more = {"TRITON_INTERPRET": "1"} if file == INTERPRETED else {}
+        where = environment(tree, tree / "site", ARCHDSL_WITNESSES=str(_home(file)), **more)
+        subprocess.run([*command, *(INTERPRETER if more else ())], cwd=tree, env=where)
+
+
+def _home(file: str) -> Path:
+    return RECORD / Path(file).stem
 
 
 class Record:
@@ -150,12 +157,14 @@ class Record:
         import coverage
 
         if not RECORD.exists():
-            raise SystemExit("nothing is recorded yet: `python -m benchmarks.faults --record`, half an hour")
+            raise SystemExit("nothing is recorded yet: `python -m benchmarks.faults --record` takes half an hour")
         self.seconds: dict[str, float] = {}
-        for path in sorted(RECORD.glob("seconds-*.json"), key=lambda p: p.stat().st_mtime):
-            self.seconds |= json.loads(path.read_text(encoding="utf-8"))
+        self.cases: dict[str, list[str]] = {}  # of a test, also those that were not recorded
+        for path in RECORD.glob("*/tests.json"):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            self.seconds, self.cases = self.seconds | found["seconds"], self.cases | found["cases"]
         self.lines: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for path in RECORD.glob("lines.*"):
+        for path in RECORD.glob("*/lines.*"):
             data = coverage.CoverageData(str(path))
             data.read()
             for name in data.measured_files():
@@ -173,8 +182,14 @@ class Record:
         for lines in _around(text, fault):
             found = {test for line in lines for test in place.get(line, ())} & self.seconds.keys()
             if found:
-                return sorted(found, key=lambda test: self.seconds[test])
+                return self.in_order(found)
         return []
+
+    def in_order(self, tests: Iterable[str]) -> list[str]:
+        """Return tests, the quickest first, and behind them their cases that were not recorded."""
+        first = sorted(tests, key=lambda test: self.seconds[test])
+        names = dict.fromkeys(test.partition("[")[0] for test in first)
+        return first + [case for name in names for case in self.cases[name] if case not in self.seconds]
 
 
 def _around(text: str, fault: Fault) -> Iterator[range]:
@@ -339,7 +354,7 @@ def survey(faults: list[Fault], again: bool, all_tests: bool, limit: float) -> N
     for name in COMMON:
         importlib.import_module(name)
     known = Record()
-    others = sorted(known.seconds, key=lambda test: known.seconds[test]) if all_tests else []
+    others = known.in_order(known.seconds) if all_tests else []
     with tempfile.TemporaryDirectory() as place:
         copy = copied(Path(place))
         for number, fault in enumerate(faults):

@@ -1,7 +1,8 @@
 """Which tests execute which lines: a plugin of pytest, `python -m pytest -p benchmarks.witnesses`, for `faults.py`.
 
-Processes that a test starts are recorded too, under the test that started them, where they are Python's and end in an
-orderly way. What is executed while modules are imported belongs to no test.
+Of a test with many cases some are recorded, which stand for the others. Processes that a test starts are recorded too,
+under the test that started them, where they are Python's and end in an orderly way. What is executed while modules are
+imported belongs to no test.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import coverage
 import pytest
 
 HOME = "ARCHDSL_WITNESSES"  # names the folder of records
+CASES = 5  # of one test that are recorded
 
 
 def begin(context: str = "") -> coverage.Coverage:
@@ -51,6 +53,7 @@ class Witnesses:
     def __init__(self, recorder: coverage.Coverage) -> None:
         self.recorder = recorder
         self.seconds: dict[str, float] = {}
+        self.cases: dict[str, list[str]] = {}  # by test, also those that are not recorded
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
@@ -59,12 +62,26 @@ class Witnesses:
         self.recorder.switch_context("")
         return found
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep some cases of each test, from its first to its last."""
+        tests: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        self.cases = {name: [item.nodeid for item in cases] for name, cases in tests.items()}
+        step = {name: max(1, (len(cases) - 1) / (CASES - 1)) for name, cases in tests.items()}
+        items[:] = [c for name, cases in tests.items() for c in _spread(cases, step[name])]
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
 
     def pytest_sessionfinish(self) -> None:
-        path = Path(os.environ[HOME]) / f"seconds-{os.getpid()}.json"
-        path.write_text(json.dumps(self.seconds), encoding="utf-8")
+        path = Path(os.environ[HOME]) / "tests.json"
+        path.write_text(json.dumps({"seconds": self.seconds, "cases": self.cases}), encoding="utf-8")
+
+
+def _spread(cases: list[pytest.Item], step: float) -> list[pytest.Item]:
+    return [cases[round(i * step)] for i in range(CASES) if round(i * step) < len(cases)]
 
 
 def pytest_configure(config: pytest.Config) -> None:
