@@ -193,7 +193,7 @@ class LocalResponseNorm(Op):
     k: float = arg(number(), 1.0, doc="added to the mean square")
 
     saves = ("operands", "extras")
-    scratch = 4  # the gradient of the quotient, a chain of products of maps
+    scratch = 3  # the gradient of the quotient, a chain of products of maps
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return image(x)
@@ -205,7 +205,7 @@ class LocalResponseNorm(Op):
         one = volume(xs[0])
         padded = volume((1, as_int(xs[0][1]) + self.size - 1, *xs[0][2:]))
         square, pad = Kernel("mul", (one, one), (one,)), Kernel("pad", (one,), (padded,))
-        mean, scale = Kernel("avgpool", (padded,), (one,), held=(one,)), Kernel("mul", (one,), (one,))
+        mean, scale = Kernel("avgpool", (padded,), (one,)), Kernel("mul", (one,), (one,))
         shift, power = [Kernel(name, (one,), (one,), held=(one,)) for name in ("add", "pow")]
         return (square, pad, mean, scale, shift, power, Kernel("div", (one, one), (one,)))
 
