@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -48,8 +49,8 @@ AREAS = ("shapes", "legal", "cost", "emit", "optimize", "kernels", "weights", "e
 INTERPRETED = "tests/interpreted.py"
 LIMIT = 300.0  # seconds for the tests of one fault; a copy without it has no test of more than a minute
 # What tests import that is not ours: imported once, and then there in every process that is forked for a fault.
-COMMON = "torch torch.fx torch.profiler torch.utils.flop_counter numpy hypothesis lark jinja2 safetensors".split()
-OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line", "--no-header"]
+COMMON = "torch torch.fx torch.profiler torch.utils.flop_counter numpy lark jinja2 safetensors".split()
+OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "--tb=line", "--no-header"]
 INTERPRETER = [  # as `test_kernels_interpreted.py` has them
     "-W", "ignore::RuntimeWarning:triton.runtime.interpreter",
     "-W", "ignore::DeprecationWarning:triton.runtime.interpreter",
@@ -212,10 +213,13 @@ def _around(text: str, fault: Fault) -> Iterator[range]:
 
 # -------------------------------------------------------------------------------------------------- running tests
 class Watch:
-    """Notes the first test that fails."""
+    """Notes the test that runs, in a file, and the first that fails."""
 
-    def __init__(self) -> None:
-        self.failed = ""
+    def __init__(self, running: Path) -> None:
+        self.running, self.failed = running, ""
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.running.write_text(nodeid, encoding="utf-8")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and not self.failed:
@@ -228,44 +232,53 @@ class Watch:
 
 def run(copy: Path, tests: list[str], limit: float, *options: str) -> tuple[str, float, bool]:
     """Run tests on a copy in a forked process: the first that fails, the seconds, and whether time ran out."""
-    kept, begin = copy / "failed.txt", time.monotonic()
+    kept, running, begin = copy / "failed.txt", copy / "running.txt", time.monotonic()
     kept.unlink(missing_ok=True)
     process = os.fork()
     if not process:
         os.setpgid(0, 0)
-        _child(copy, tests, kept, options)
+        _child(copy, tests, kept, running, options)
     while time.monotonic() < begin + limit:
-        done, _ = os.waitpid(process, os.WNOHANG)
+        done, status = os.waitpid(process, os.WNOHANG)
         if done:
-            failed = kept.read_text(encoding="utf-8") if kept.exists() else "a test that ended the process"
-            return failed, time.monotonic() - begin, False
+            if os.WIFSIGNALED(status):
+                return f"{running.read_text(encoding='utf-8')} (which crashes)", time.monotonic() - begin, False
+            if not kept.exists():
+                raise SystemExit(f"the process of tests broke off:\n{(copy / 'output.txt').read_text()[-3000:]}")
+            return kept.read_text(encoding="utf-8"), time.monotonic() - begin, False
         time.sleep(0.05)
     os.killpg(process, signal.SIGKILL)
     os.waitpid(process, 0)
     return "", time.monotonic() - begin, True
 
 
-def _child(copy: Path, tests: list[str], kept: Path, options: tuple[str, ...]) -> None:
+def _child(copy: Path, tests: list[str], kept: Path, running: Path, options: tuple[str, ...]) -> None:
     """Be pytest on a copy: nothing of this tree may be imported."""
-    output = os.open(copy / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.chdir(copy)
-    os.environ.update(environment(copy))
-    if tests[0].startswith(INTERPRETED):
-        os.environ["TRITON_INTERPRET"] = "1"
-        options += tuple(INTERPRETER)
-    for name in [n for n in sys.modules if n.split(".")[0] in ("archdsl", "benchmarks")]:
-        del sys.modules[name]
-    sys.path[:] = [str(copy), *[p for p in sys.path if p not in ("", str(ROOT))]]
-    watch = Watch()
+    watch = Watch(running)
     try:
-        pytest.main([*OPTIONS, *options, *tests], plugins=[watch])
+        output = os.open(copy / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(copy)
+        os.environ.update(environment(copy))
+        if tests[0].startswith(INTERPRETED):
+            os.environ["TRITON_INTERPRET"] = "1"
+            options += tuple(INTERPRETER)
+        for name in [n for n in sys.modules if n.split(".")[0] in ("archdsl", "benchmarks")]:
+            del sys.modules[name]
+        sys.path[:] = [str(copy), *[p for p in sys.path if p not in ("", str(ROOT))]]
+        code = pytest.main([*OPTIONS, *options, *tests], plugins=[watch])
+        if not watch.failed and code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            raise RuntimeError("pytest did not run")
         found = sys.modules.get("archdsl")
-        assert found is None or str(found.__file__).startswith(str(copy)), "the copy runs code of another tree"
+        if found is not None and not str(found.__file__).startswith(str(copy)):
+            raise RuntimeError(f"the copy runs code of another tree: {found.__file__}")
         kept.write_text(watch.failed, encoding="utf-8")
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(0)
 
 
