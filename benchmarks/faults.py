@@ -49,8 +49,12 @@ AREAS = ("shapes", "legal", "cost", "emit", "optimize", "kernels", "weights", "e
 INTERPRETED = "tests/interpreted.py"
 LIMIT = 300.0  # seconds for the tests of one fault; a copy without it has no test of more than a minute
 # What tests import that is not ours: imported once, and then there in every process that is forked for a fault.
-COMMON = "torch torch.fx torch.profiler torch.utils.flop_counter numpy lark jinja2 safetensors".split()
-OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "--tb=line", "--no-header"]
+COMMON = "torch torch.fx torch.profiler torch.utils.flop_counter numpy lark jinja2 safetensors.torch".split()
+MORE = "hypothesis torchdiffeq torchvision.models timm pytorchcv.model_provider".split()  # import Triton, uninterpreted
+OPTIONS = [
+    "-q", "-x", "-p", "no:cacheprovider", "--tb=line", "--no-header",
+    "-W", "ignore::pytest.PytestAssertRewriteWarning",  # of what is imported already
+]  # fmt: skip
 INTERPRETER = [  # as `test_kernels_interpreted.py` has them
     "-W", "ignore::RuntimeWarning:triton.runtime.interpreter",
     "-W", "ignore::DeprecationWarning:triton.runtime.interpreter",
@@ -362,10 +366,22 @@ def summary(faults: list[Fault]) -> dict[str, Any]:
     }
 
 
+def prepare(kernels: bool) -> None:
+    """Import what tests import; torchvision looks for operators meanwhile, as `tests/conftest.py` explains."""
+    import torch
+
+    library = torch.library.Library("torchvision", "DEF")
+    text = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
+    for schema in ast.literal_eval(text[text.index("SCHEMAS = ") + len("SCHEMAS = ") : text.index("@pytest.fixture")]):
+        library.define(schema)
+    for name in COMMON if kernels else (*COMMON, *MORE):
+        importlib.import_module(name)
+    del library
+
+
 def survey(faults: list[Fault], again: bool, all_tests: bool, limit: float) -> None:
     """Plant faults, one after another, but for those of which a test is known already."""
-    for name in COMMON:
-        importlib.import_module(name)
+    prepare(kernels=any(f.area == "kernels" for f in faults))
     known = Record()
     others = known.in_order(known.seconds) if all_tests else []
     with tempfile.TemporaryDirectory() as place:
