@@ -1,8 +1,8 @@
 """Which tests execute which lines: a plugin of pytest, `python -m pytest -p benchmarks.witnesses`, for `faults.py`.
 
-Of a test with many cases some are recorded, which stand for the others. Processes that a test starts are recorded too,
-under the test that started them, where they are Python's and end in an orderly way. What is executed while modules are
-imported belongs to no test.
+Of a test whose cases take long some are recorded, which stand for the others. Processes that a test starts are recorded
+too, under the test that started them, where they are Python's and end in an orderly way. What is executed while modules
+are imported belongs to no test.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import atexit
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import coverage
 import pytest
 
 HOME = "ARCHDSL_WITNESSES"  # names the folder of records
-CASES = 5  # of one test that are recorded
+LONG, CASES = 20.0, 5  # after so many seconds no further case of a test is recorded, if there are a few
 
 
 def begin(context: str = "") -> coverage.Coverage:
@@ -54,34 +53,36 @@ class Witnesses:
         self.recorder = recorder
         self.seconds: dict[str, float] = {}
         self.cases: dict[str, list[str]] = {}  # by test, also those that are not recorded
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
-        self.recorder.switch_context(item.nodeid)
-        found = yield
-        self.recorder.switch_context("")
-        return found
+        self.skipped: set[str] = set()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep some cases of each test, from its first to its last."""
-        tests: dict[str, list[pytest.Item]] = {}
         for item in items:
-            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
-        self.cases = {name: [item.nodeid for item in cases] for name, cases in tests.items()}
-        step = {name: max(1, (len(cases) - 1) / (CASES - 1)) for name, cases in tests.items()}
-        items[:] = [c for name, cases in tests.items() for c in _spread(cases, step[name])]
+            self.cases.setdefault(_name(item.nodeid), []).append(item.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        known = [self.seconds[case] for case in self.cases[_name(item.nodeid)] if case in self.seconds]
+        if len(known) >= CASES and sum(known) > LONG:
+            pytest.skip("its cases take long")
+        self.recorder.switch_context(item.nodeid)
+
+    def pytest_runtest_logfinish(self) -> None:
+        self.recorder.switch_context("")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        if report.skipped:
+            self.skipped.add(report.nodeid)
+        elif report.nodeid not in self.skipped:
+            self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
 
     def pytest_sessionfinish(self) -> None:
         path = Path(os.environ[HOME]) / "tests.json"
         path.write_text(json.dumps({"seconds": self.seconds, "cases": self.cases}), encoding="utf-8")
 
 
-def _spread(cases: list[pytest.Item], step: float) -> list[pytest.Item]:
-    return [cases[round(i * step)] for i in range(CASES) if round(i * step) < len(cases)]
+def _name(test: str) -> str:
+    return test.partition("[")[0]
 
 
 def pytest_configure(config: pytest.Config) -> None:
