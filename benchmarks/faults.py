@@ -191,9 +191,11 @@ class Record:
         return []
 
     def in_order(self, tests: Iterable[str]) -> list[str]:
-        """Return tests, the quickest first, and behind them their cases that were not recorded."""
+        """Return tests, the quickest first, and behind them cases in their files that were not recorded."""
         first = sorted(tests, key=lambda test: self.seconds[test])
         names = dict.fromkeys(test.partition("[")[0] for test in first)
+        files = {test.partition("::")[0] for test in first}
+        names |= dict.fromkeys(name for name in self.cases if name.partition("::")[0] in files)
         return first + [case for name in names for case in self.cases[name] if case not in self.seconds]
 
 

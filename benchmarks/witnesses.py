@@ -16,7 +16,7 @@ import coverage
 import pytest
 
 HOME = "ARCHDSL_WITNESSES"  # names the folder of records
-LONG, CASES = 20.0, 5  # after so many seconds no further case of a test is recorded, if there are a few
+LONG, CASES = 90.0, 5  # after so many seconds no further case of a test is recorded, if there are a few
 
 
 def begin(context: str = "") -> coverage.Coverage:
