@@ -23,6 +23,7 @@ import importlib
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,8 @@ import pytest
 
 if sys.version_info >= (3, 11):
     import tomllib
+else:
+    import tomli as tomllib  # which pytest brings along
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "benchmarks" / "faults.toml"
@@ -178,7 +181,7 @@ class Record:
                     place[line].update(test for test in tests if test)
 
     def tests(self, fault: Fault) -> list[str]:
-        """Return the tests that execute the lines of a fault, the quickest first.
+        """Return the tests that execute the lines of a fault, the quickest first, and then the others of their files.
 
         What is executed while a module is imported belongs to no test; then the lines around it say which may see it.
         """
@@ -187,15 +190,15 @@ class Record:
         for lines in _around(text, fault):
             found = {test for line in lines for test in place.get(line, ())} & self.seconds.keys()
             if found:
-                return self.in_order(found)
+                files = {test.partition("::")[0] for test in found}
+                near = [test for test in self.seconds if test.partition("::")[0] in files and test not in found]
+                return self.in_order(found) + self.in_order(near)
         return []
 
     def in_order(self, tests: Iterable[str]) -> list[str]:
-        """Return tests, the quickest first, and behind them cases in their files that were not recorded."""
+        """Return tests, the quickest first, and behind them their cases that were not recorded."""
         first = sorted(tests, key=lambda test: self.seconds[test])
         names = dict.fromkeys(test.partition("[")[0] for test in first)
-        files = {test.partition("::")[0] for test in first}
-        names |= dict.fromkeys(name for name in self.cases if name.partition("::")[0] in files)
         return first + [case for name in names for case in self.cases[name] if case not in self.seconds]
 
 
@@ -238,6 +241,8 @@ class Watch:
 
 def run(copy: Path, tests: list[str], limit: float, *options: str) -> tuple[str, float, bool]:
     """Run tests on a copy in a forked process: the first that fails, the seconds, and whether time ran out."""
+    if tests[0].startswith(INTERPRETED):
+        return interpreted(copy, tests, limit)
     kept, running, begin = copy / "failed.txt", copy / "running.txt", time.monotonic()
     kept.unlink(missing_ok=True)
     process = os.fork()
@@ -258,6 +263,20 @@ def run(copy: Path, tests: list[str], limit: float, *options: str) -> tuple[str,
     return "", time.monotonic() - begin, True
 
 
+def interpreted(copy: Path, tests: list[str], limit: float) -> tuple[str, float, bool]:
+    """Run tests that need a process into which Triton is not imported yet."""
+    command, begin = [sys.executable, "-m", "pytest", *OPTIONS, *INTERPRETER, *tests], time.monotonic()
+    where = environment(copy, TRITON_INTERPRET="1")
+    try:
+        done = subprocess.run(command, cwd=copy, env=where, capture_output=True, text=True, timeout=max(1.0, limit))
+    except subprocess.TimeoutExpired:
+        return "", time.monotonic() - begin, True
+    failed = re.search(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    if failed is None and done.returncode:
+        raise SystemExit(f"the process of tests broke off:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return failed[1] if failed else "", time.monotonic() - begin, False
+
+
 def _child(copy: Path, tests: list[str], kept: Path, running: Path, options: tuple[str, ...]) -> None:
     """Be pytest on a copy: nothing of this tree may be imported."""
     watch = Watch(running)
@@ -267,9 +286,6 @@ def _child(copy: Path, tests: list[str], kept: Path, running: Path, options: tup
         os.dup2(output, 2)
         os.chdir(copy)
         os.environ.update(environment(copy))
-        if tests[0].startswith(INTERPRETED):
-            os.environ["TRITON_INTERPRET"] = "1"
-            options += tuple(INTERPRETER)
         for name in [n for n in sys.modules if n.split(".")[0] in ("archdsl", "benchmarks")]:
             del sys.modules[name]
         sys.path[:] = [str(copy), *[p for p in sys.path if p not in ("", str(ROOT))]]
@@ -305,8 +321,7 @@ def portions(tests: list[str], seconds: dict[str, float]) -> Iterator[list[str]]
 
 def judged(copy: Path, fault: Fault, known: Record, others: list[str], limit: float) -> dict[str, Any]:
     """Say which test finds a fault."""
-    tests = known.tests(fault)
-    tests += [test for test in others if test not in set(tests)]
+    tests = list(dict.fromkeys([*known.tests(fault), *others]))
     found: dict[str, Any] = {"killed": "", "seconds": 0.0, "tests": len(tests)}
     with Planted(copy, fault):
         for part in portions(tests, known.seconds):
