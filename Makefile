@@ -44,6 +44,10 @@ format:  ## format the sources
 fuzz:  ## try 200,000 inputs that nobody would write, in parts: an hour of one core
 	$(PYTHON) -m benchmarks.fuzz
 
+faults:  ## plant mistakes in the product: which test finds each? an hour of one core
+	$(PYTHON) -m benchmarks.faults --record
+	$(PYTHON) -m benchmarks.faults
+
 programs:  ## run 2,000 well-formed programs at random in every way there is: half an hour of one core
 	$(PYTHON) -m benchmarks.programs
 
@@ -57,4 +61,4 @@ bench-networks:  ## time `archdsl.optimize` beside eager, torch.fx, inductor, ON
 bench-gpu:  ## time layers, networks and training on a GPU, in eight minutes
 	$(PYTHON) -m benchmarks.gpu
 
-.PHONY: help check lint types contracts test slow golden grammar manual format bench bench-networks bench-gpu fuzz programs
+.PHONY: help check lint types contracts test slow golden grammar manual format bench bench-networks bench-gpu fuzz programs faults

@@ -18,13 +18,14 @@ LONG = 8  # bytes of an index
 
 
 class Traffic(Record):
-    """Elements that kernels read and write for one image, elements read once a batch, and the bytes of indices."""
+    """Elements that kernels read and write for one image, indices too, and elements read and written once a batch."""
 
     reads: int = 0
     writes: int = 0
     fixed: int = 0
     long_reads: int = 0
     long_writes: int = 0
+    once: int = 0
 
     def __add__(self, other: Traffic) -> Traffic:
         return Traffic(*[a + b for a, b in zip(self.key(), other.key())])
@@ -38,7 +39,7 @@ class Traffic(Record):
 
     def written(self, size: int = 4, batch: int = 1) -> int:
         """Return the bytes written."""
-        return self.writes * batch * size + self.long_writes * batch * LONG
+        return (self.writes * batch + self.once) * size + self.long_writes * batch * LONG
 
     def moved(self, size: int = 4, batch: int = 1) -> int:
         """Return the bytes read and written."""
@@ -49,7 +50,7 @@ def traffic(kernels: tuple[Kernel, ...]) -> Traffic:
     """Add up what kernels read and write, at the default input size."""
     total = Traffic()
     for kernel in kernels:
-        sums = [kernel.reads, kernel.writes, (kernel.fixed,), kernel.long_reads, kernel.long_writes]
+        sums = [kernel.reads, kernel.writes, (kernel.fixed,), kernel.long_reads, kernel.long_writes, (kernel.once,)]
         total += Traffic(*[sum([int(part) for part in parts]) for parts in sums])
     return total
 

@@ -17,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import archdsl
 from archdsl.cli import main
 from archdsl.compiler import bundled_nets, compile_text, compiled
-from archdsl.cost import conventions
+from archdsl.cost import conventions, cost
 from archdsl.cost.conventions import CONVENTIONS
+from archdsl.cost.forms import closed
 from archdsl.cost.table import Figures, table, total
 from archdsl.loading import instantiate
 from archdsl.ops import OPS
@@ -186,6 +187,97 @@ def test_bytes_of_operators_that_no_network_has(shuffled):
     checked = compile_text(OTHERS, params={"shuffled": shuffled})
     xs = [torch.zeros(3, *x.shape[1:], dtype=torch.float64) for x in images(checked)]
     check_bytes(checked, built(checked).double(), xs, 3, "float64")
+
+
+COUNTED = {
+    "a result of training alone": """net n:
+    input image: [N, 3, H=12, W=10]
+    conv(8, 3) -> bn -> relu
+    output aux = x -> conv(5, 3) -> bn -> relu -> global_avgpool when training
+    conv(4, 1)
+""",
+    "a solver of three steps": """net n:
+    input image: [N, 3, H=12, W=10]
+    conv(4, 3) -> ode(conv(4, 3) -> relu, solver="midpoint", steps=3) -> conv(2, 1)
+""",
+    "a block used twice, and one of two bindings": """block tower(c):
+    conv(c, 3) -> bn -> relu
+net n:
+    input image: [N, 4, H=12, W=10]
+    shared = same: tower(4)
+    cat(shared -> shared, tower(4) -> tower(4), identity) -> conv(2, 1)
+""",
+    "a transposed convolution by groups and a gate before its map": """net n:
+    input image: [N, 4, H=12, W=10]
+    conv_transpose(6, 3, stride=2, groups=2, pad=1) -> mul([global_avgpool, conv(6, 1), sigmoid], identity) -> conv(2, 1)
+""",
+    "norms without statistics or weights": """net n:
+    input image: [N, 6, H=12, W=10]
+    conv(6, 1) -> bn(affine=false) -> gn(3, affine=false) -> ln(affine=false) -> conv(2, 1, bias=false) -> bn
+""",
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_every_way_of_counting_is_torchs(name):
+    """`check`, the table, its sums, closed forms and sweeps count what runs in evaluation, as often as it runs."""
+    checked = compile_text(COUNTED[name])
+    model, xs = built(checked), images(checked)
+    wanted, params = by_torch(model, xs) // 2, sum(p.numel() for p in model.parameters())
+    assert (cost(checked.network).macs, cost(checked.network).params) == (wanted, params)
+    found = table(checked.network)
+    form = closed(checked.network)
+    for macs, learned in (
+        (found.total.macs, found.total.params),
+        (sum(figures.macs for _, _, figures in found.kinds), sum(figures.params for _, _, figures in found.kinds)),
+        (sum(line.figures.macs for line in found.lines if not line.depth), found.total.params),
+        (form["macs"].at({}), form["params"].at({})),
+    ):
+        assert (macs, learned) == (wanted, params)
+    assert form["bytes"].at({}, 3) == traffic_of(table(checked.network, batch=3))
+
+
+def traffic_of(found: Any) -> int:
+    return found.bytes_read(found.total) + found.bytes_written(found.total)
+
+
+@pytest.mark.parametrize("name", [n for n in COUNTED if "solver" not in n])
+def test_bytes_are_those_of_a_tracer(name):
+    checked = compile_text(COUNTED[name])
+    check_bytes(checked, built(checked), [torch.zeros(3, *x.shape[1:]) for x in images(checked)], 3, "float32")
+
+
+EDGES = ("bn(track=false)", "bn(affine=false, track=false)", "lrn(4)", "lrn(5)", "adaptive_avgpool((5, 3))", "gn(2)",
+         "adaptive_maxpool((5, 7))", "mul(global_avgpool, identity)", "add(identity, relu, tanh)", "ln", "flatten -> ln",
+         "shuffle(4)", "shuffle(2)", "maxpool(3, indices=true)", "upsample(2, mode=\"bilinear\")", "pad_channels(2)")  # fmt: skip
+
+
+@pytest.mark.parametrize("step", EDGES)
+def test_bytes_of_one_operator(step):
+    checked = compile_text(f"net n:\n    input image: [N, 4, H=12, W=10]\n    {step}\n")
+    check_bytes(checked, built(checked), [torch.zeros(2, 4, 12, 10)], 2, "float32")
+
+
+def test_bytes_where_the_size_is_that_of_another_map():
+    text = "net n:\n    input image: [N, 4, H=12, W=10]\n    skip = x\n    maxpool(2) -> upsample(like=skip)\n"
+    check_bytes(compile_text(text), built(compile_text(text)), [torch.zeros(2, 4, 12, 10)], 2, "float32")
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [  # by hand, on 4 channels of 6 x 5
+        ("maxpool((3, 2), stride=1)", 4 * 4 * 4 * 5),  # 4 x 4 results of 5 comparisons
+        ("avgpool(2)", 4 * 3 * 2 * 4),
+        ("adaptive_avgpool((4, 2))", 4 * (2 + 2 + 2 + 2) * (3 + 3)),  # rows 0-1, 1-2, 3-4, 4-5; columns 0-2 and 2-4
+        ("flatten -> linear(7)", 7),  # biases
+        ("flatten -> linear(7, bias=false)", 0),
+        ("conv(3, 1)", 3 * 30),
+        ("add(identity, relu, tanh)", 120 + 120 + 2 * 120),
+    ],
+)
+def test_operations_beside_multiply_accumulates(step, expected):
+    network = compile_text(f"net n:\n    input image: [N, 4, H=6, W=5]\n    {step}\n").network
+    assert total(network, "all") - 2 * total(network, "macs") == expected
 
 
 # -------------------------------------------------------------------------------------------------- the table

@@ -12,7 +12,7 @@ import archdsl
 from archdsl.cli import main
 from archdsl.compiler import compile_text, compiled
 from archdsl.cost.diff import compare
-from archdsl.cost.roofline import DEVICES, fusions, lines, time_of, total
+from archdsl.cost.roofline import DEVICES, Device, fusions, lines, time_of, total
 from archdsl.cost.table import table
 
 
@@ -150,3 +150,19 @@ def test_changes_of_parameters_and_shapes(capsys):
     found = json.loads(run(capsys, "diff", "vgg11", "vgg11_bn", "--json", status=1))
     assert len(found["changes"]) == 8 and all("+ bn" in change["change"] for change in found["changes"])
     assert "changes inside" in run(capsys, "diff", "mobilenet_v2", "mobilenet_v2", "--set-b", "width=0.5", status=1)
+
+
+def test_a_map_that_is_a_result_is_not_fused_away():
+    text = "net n:\n    input image: [N, 4, H=8, W=8]\n    y = image -> conv(4, 3)\n    output a = y\n    output b = y -> relu\n"
+    assert fusions(compile_text(text).network) == []
+
+
+def test_a_layer_by_hand():
+    """4 images, 10 x 1000 weights in float16: the operations and the bytes of all images, weights once."""
+    text = "net n:\n    input features: [N, 1000]\n    linear(10)\n"
+    network = compile_text(text).network
+    device = Device("by hand", {"float16": 1e9}, 1e6)
+    costs = table(network, dtype="float16", batch=4)
+    (time,) = [time for _, _, time in lines(costs, device)]
+    assert time.compute == pytest.approx(4 * (2 * 1000 * 10 + 10) / 1e9)
+    assert time.memory == pytest.approx(2 * (4 * 1000 + 1000 * 10 + 10 + 4 * 10) / 1e6)

@@ -248,6 +248,28 @@ def test_flops_are_counted():
     with FlopCounterMode(display=False) as counter:
         depthwise_conv2d(x, weight, padding=1).sum().backward()
     assert counter.get_total_flops() == 3 * (2 * 2 * 64 * 6 * 9)
+    with FlopCounterMode(display=False) as counter:
+        depthwise_conv2d(x.detach(), weight, padding=1).sum().backward()
+    assert counter.get_total_flops() == 2 * (2 * 2 * 64 * 6 * 9), "of two gradients one is wanted"
+
+
+def test_a_channel_that_is_read_twice_has_both_gradients():
+    x, weight = leaf(2, 3, 4, 5), leaf(6, 5, 1, 1)
+    channels = torch.tensor([2, 0, 2, 1, 2])
+    pointwise_conv2d(x, weight, channels=channels, act="silu").square().sum().backward()
+    other, same = x.detach().clone().requires_grad_(), weight.detach().clone().requires_grad_()
+    F.silu(F.conv2d(other[:, channels], same)).square().sum().backward()
+    torch.testing.assert_close(x.grad, other.grad)
+    torch.testing.assert_close(weight.grad, same.grad)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "circular"])
+def test_a_depthwise_layer_has_pytorchs_margins(mode):
+    ours = DepthwiseConv2d(4, 4, 3, padding=1, groups=4, padding_mode=mode)
+    theirs = torch.nn.Conv2d(4, 4, 3, padding=1, groups=4, padding_mode=mode)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 4, 5, 6)
+    torch.testing.assert_close(ours(x), theirs(x))
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_ops import evaluate, holds
 from timing import answer_within
 
 import archdsl
@@ -273,3 +274,64 @@ net n:
 """
     height, width = legal_sizes(compile_text(text).network)
     assert str(height) == "H divisible by 8" and str(width) == "W: any size"
+
+
+# -------------------------------------------------------------------------------------------------- size by size
+PLAIN_STEPS = (
+    "conv(4, 3, 2)", "conv(4, (3, 5), pad=0)", "maxpool(2)", "maxpool(3, 2, ceil=true)", "maxpool(3, stride=3, pad=1)",
+    "maxpool(2, stride=3, pad=1, dilation=3)", "pad(2, mode=\"reflect\")", "conv_transpose(4, 3, 2, pad=3)",
+    "conv_transpose(4, 2, 3)", "crop(7)", "crop(3, offset=(1, 4))", "pixel_unshuffle(2) -> conv(4, 1)",
+    "add(maxpool(3) -> upsample(3), identity)", "cat(maxpool(2) -> upsample(2), identity) -> conv(4, 1)",
+    "add(identity, maxpool(2) -> upsample(2), maxpool((1, 3)) -> upsample((1, 3)))", "upsample(2)",
+    "cat(crop(9), maxpool(4) -> crop(9)) -> conv(4, 1)", "mul(identity, adaptive_avgpool(1))",
+    "mul(maxpool(16) -> conv(4, 1), identity)", "mul(identity, maxpool((9, 11)))",
+)  # fmt: skip
+ENDS = ("relu", "relu", "flatten -> linear(3)", "flatten -> gn(3, affine=false)", "flatten -> bn(affine=false)")
+
+
+def some_net(rng: random.Random) -> str:
+    """Return a net of steps that limit its sizes, some of them for a result of training alone."""
+    steps = " -> ".join(rng.choice(PLAIN_STEPS) for _ in range(rng.randint(1, 3)))
+    dims = rng.choice(("H={}, W={}", "H={}, W={}", "H={0}, H")).format(rng.randint(20, 60), rng.randint(20, 60))
+    aux = f"    output aux = x -> {rng.choice(PLAIN_STEPS)} when training\n" if rng.random() < 0.3 else ""
+    return f"net n:\n    input i: [N, 4, {dims}]\n    {steps}\n{aux}    {rng.choice(ENDS)}\n"
+
+
+def fits(network: object, sizes: dict, training: bool) -> bool:
+    """Say whether every map that is needed has a pixel and every relation holds: what legal means, size by size."""
+    scope = network.scope
+    wanted = {o.value for o in scope.outputs if training or not o.training}
+    for node in reversed(scope.nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+    for node in scope.nodes:
+        if wanted.intersection(node.outputs):
+            xs = tuple(evaluate(scope.shapes[v], sizes) for v in node.inputs)
+            if any(dim < 1 for v in node.outputs for dim in evaluate(scope.shapes[v], sizes)[2:]):
+                return False
+            given = [scope.shapes[v] for v in node.inputs]
+            if not all(holds(relation, sizes) for relation in node.what.relations(*given)):
+                return False
+            assert all(dim > 0 for x in xs for dim in x)
+    return True
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_answers_are_those_of_every_size_by_itself(seed):
+    rng, compared = random.Random(seed), 0
+    while compared < 5:
+        text = some_net(rng)
+        try:
+            network = compile_text(text).network
+        except archdsl.CompileError:
+            continue
+        compared += 1
+        for training in (False, True):
+            legal = {one.name: one for one in legal_sizes(network, training=training)}
+            for symbol in network.symbols[1:]:
+                one = legal[symbol.name]
+                for n in sorted({*range(1, 70), *borders(one)}):
+                    assert (n in one) == fits(network, {symbol: n}, training), (text, one, n, training)
+                members = [n for n in range(1, 200) if n in one]
+                for n in (1, 17, 45, 90) if members else ():
+                    assert one.nearest(n) == min(members, key=lambda m: (abs(m - n), -m)), (text, one, n)

@@ -184,3 +184,57 @@ def test_the_command_says_where_memory_peaks(capsys):
     assert "training with adam" in out and "optimizer" in out
     assert main(["cost", "resnet50", "--json", "--memory"]) == 0
     assert json.loads(capsys.readouterr().out)["inference"]["activations"] == 13647872
+
+
+# Small networks whose peak lies where one rule decides it.
+RULES = {
+    "positions that unpooling keeps": """
+    conv(8, 3) -> tanh
+    p = x -> maxpool(2, indices=true)
+    p.out -> maxunpool(p.indices, 2) -> maxpool(2) -> tanh -> conv(64, 1) -> tanh
+""",
+    "gradients of several readers": """
+    y = x -> conv(32, 3) -> sigmoid
+    add(y -> tanh, y -> sigmoid, y -> add(identity, tanh), y) -> global_avgpool
+""",
+    "a sum that somebody else holds": """
+    y = x -> conv(32, 1)
+    z = add(y, y -> tanh)
+    add(z, y, z -> sigmoid) -> conv(2, 1)
+""",
+    "a block used three times": """
+    shared = same: tower(64)
+    conv(64, 1) -> shared -> shared -> shared
+""",
+    "norms across channels": "\n    conv(32, 1) -> lrn(5) -> lrn(4) -> conv(2, 1)\n",
+    "a softmax and dropped channels": "\n    conv(48, 1) -> softmax -> tanh -> dropout2d(0.5) -> conv(48, 1) -> softmax -> conv(2, 1)\n",
+    "statistics of the batch": "\n    conv(32, 1) -> bn(track=false) -> relu -> conv(32, 1) -> bn(affine=false, track=false) -> tanh\n",
+    "a result that is an input": "\n    output whole = image\n    output half = image -> conv(8, 3) -> tanh -> conv(8, 3)\n",
+    "an activation of a result": "\n    output a = image -> conv(16, 3) -> relu\n    y = image -> conv(16, 3)\n    output b = y\n    output c = y -> relu -> conv(16, 1) -> relu\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_peaks_where_one_rule_decides(name):
+    block = "block tower(c):\n    conv(c, 3) -> bn -> relu\n" if "tower" in RULES[name] else ""
+    compare(
+        compile_text(f"{block}net n:\n    input image: [N, 8, H=24, W=20]{RULES[name]}"),
+        0.01,
+    )
+
+
+def test_buffers_are_held_once():
+    """Weights and statistics of a block are held once, however often it runs."""
+    text = "block unit(c):\n    conv(c, 3) -> bn\nnet n:\n    input image: [N, 8, H=8, W=8]\n    s = one: unit(8)\n    s -> s\n"
+    model, _ = ready(compile_text(text))
+    held = sum(t.numel() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point())
+    assert inference(compile_text(text).network).weights == 4 * held
+
+
+def test_training_keeps_every_step_of_a_solver():
+    def peak(steps: int) -> int:
+        text = f'net n:\n    input i: [N, 8, H=16, W=16]\n    ode(conv(8, 3) -> tanh, solver="euler", steps={steps})\n'
+        return training(compile_text(text).network).activations
+
+    kept = 8 * 16 * 16 * 4  # of a map; a step keeps the input of its convolution and the result of its tanh
+    assert [peak(n + 1) - peak(n) for n in (2, 3, 4)] == [2 * kept] * 3

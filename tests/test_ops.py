@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from archdsl.interpret import OPERATORS, Use
 from archdsl.ops import OPS, act, conv, merge, norm, pool, regular, reshape
 from archdsl.ops._op import REQUIRED, ArgFault, Call, Leaf, Op, Operand, Relation, ShapeFault, X
 from archdsl.sizes import Area, Size, Symbol, product, window
@@ -357,6 +358,50 @@ def test_agrees_with_pytorch(name: str) -> None:
     assert accepted >= CASES // 8, f"only {accepted} of the generated cases are legal"
     unused = {row for row in STRICTER if row[0] == name} - excused
     assert not unused, f"{unused} excuse nothing"
+
+
+def filled(module: nn.Module) -> nn.Module:
+    """Give a module weights and statistics at random: what starts from 0 or 1 would hide a mistake."""
+    for value in module.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(0.2, 1.2)
+    return module
+
+
+def check_values(case: Case, training: bool) -> None:
+    """Compare what the code of an operator computes with the operator as it is documented, run by itself."""
+    op, tensors = case.op, inputs(case.op, case.xs)
+    module, function = python(op, case.xs)
+    own = {name: value.clone() for name, value in filled(module).state_dict().items()} if module else {}
+    kept = {name: value.clone() for name, value in own.items()}
+    torch.manual_seed(1)
+    wanted = as_tuple(OPERATORS[case.cls.name](Use(op, kept if op.stateful else {}, list(tensors), training)))
+    for form in (module and module.train(training), function and (lambda *ts: function(Owner(training), *ts))):
+        if form:
+            torch.manual_seed(1)
+            torch.testing.assert_close(as_tuple(form(*tensors)), wanted, equal_nan=True, msg=lambda m: f"{case}\n{m}")
+    for name in [name for name in own if name.startswith("running")]:
+        torch.testing.assert_close(module.state_dict()[name], kept[name], msg=lambda m: f"{case}\n{m}")  # type: ignore
+
+
+@pytest.mark.parametrize("name", sorted(OPS.keys() - {"maxunpool"}))  # which has a test of its own
+@pytest.mark.filterwarnings("ignore:dropout2d")
+def test_arguments_reach_the_code(name: str) -> None:
+    """Every argument, and every one that is left out, means what the documentation says."""
+    legal = [case for case in cases(name, 120) if ours(case)[0] is not None][:24]
+    for number, case in enumerate(legal):
+        check_values(case, training=number % 2 == 1)
+    assert len(legal) >= 12
+
+
+def test_learned_numbers_start_from_what_the_text_says() -> None:
+    for per_channel in (False, True):
+        module = python(OPS["prelu"].build({"slope": 0.1, "per_channel": per_channel}), ((2, 3, 4, 5),))[0]
+        assert module.weight.tolist() == pytest.approx([0.1] * (3 if per_channel else 1))  # type: ignore[union-attr]
+        module = python(
+            OPS["scale"].build({"value": 0.1, "learned": True, "per_channel": per_channel}), ((2, 3, 4, 5),)
+        )[0]
+        assert module.weight.flatten().tolist() == pytest.approx([0.1] * (3 if per_channel else 1))  # type: ignore
 
 
 def test_cases_are_reproducible() -> None:

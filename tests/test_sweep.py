@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 import io
+import itertools
 import json
 import random
 import tracemalloc
@@ -331,3 +332,52 @@ def test_json_of_a_sweep_and_a_search(capsys):
     assert found["rows"][0]["macs"] == 568740352 and found["skipped"][0]["settings"] == {"width": -1}
     out, _ = run(capsys, "search", "mobilenet_v1", "--set", "width=0.5,1", "--json", "--jobs", "2")
     assert json.loads(out)["best"]["width"] == 1
+
+
+# -------------------------------------------------------------------------------------------------- size by size
+SIZED = {
+    "features that depend on the size": "conv(4, 3, 2) -> flatten -> linear(5)",
+    "features inside of a block": "conv(4, 3, 2) -> head(7)",
+    "branches that agree at some sizes": "cat(maxpool(2) -> upsample(2), identity) -> conv(3, 1)",
+    "branches in a block": "split(half, identity) -> conv(3, 1)",
+    "windows that leave nothing": "conv(4, 3, pad=0) -> maxpool(3) -> conv(4, (2, 1), pad=0)",
+    "rounding": "conv(4, 3, 2) -> maxpool(3, 2, ceil=true) -> conv_transpose(2, 3, 2, pad=1) -> avgpool(2)",
+}
+BLOCKS = """block head(c):
+    flatten -> linear(c)
+block half:
+    add(maxpool(2) -> upsample(2), identity)
+"""
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_a_sweep_of_sizes_is_a_check_of_each(name, tmp_path):
+    """Closed forms say what a net costs at another size, but for what another size makes another net."""
+    path = tmp_path / "n.arch"
+    path.write_text(f"{BLOCKS}net n:\n    input i: [N, 4, H=16, W=14]\n    {SIZED[name]}\n")
+    sizes = [((2, c, h, w),) for h in (1, 2, 3, 7, 8, 16, 17, 18, 20, 33) for w in (1, 14, 15) for c in (4,)]
+    sizes += [((1, 5, 16, 14),), ((1, 3, 16, 14),), ((1, 6, 16, 14),)]
+    figures = ("params", "macs", "flops", "bytes")
+    found = archdsl.sweep(str(path), sizes=sizes, figures=figures)
+    rows, expected = {row["input"]: [row[f] for f in figures] for row in found.rows}, {}
+    for (shape,) in sizes:
+        try:
+            one = table(compiled(str(path), sizes=((1, *shape[1:]),)).network).total
+        except archdsl.CompileError:
+            continue
+        key = "x".join(map(str, shape))
+        expected[key] = [one.params, one.macs, 2 * one.macs, one.traffic.moved()]
+    assert rows == expected and len(rows) >= 3
+
+
+def test_settings_are_numbered_like_a_product():
+    axes = (("a", (1, 2, 3)), ("b", ("x", "y")), ("c", (0.5, 1.5)))
+    wanted = [tuple(zip("abc", values)) for values in itertools.product(*[values for _, values in axes])]
+    assert [Space(axes).point(n) for n in range(len(Space(axes)))] == wanted
+
+
+def test_a_budget_of_several_limits_is_met_where_all_are():
+    rows = {row["width"]: row for row in archdsl.sweep("mobilenet_v1", width=[0.25, 0.5, 0.75, 1]).rows}
+    limits = (rows[0.75]["macs"] + 1, rows[0.5]["params"] + 1)
+    for budget in (f"macs <= {limits[0]}, params <= {limits[1]}", f"params <= {limits[1]}, macs <= {limits[0]}"):
+        assert archdsl.search("mobilenet_v1", budget=budget, width=[0.25, 0.5, 0.75, 1]).best["width"] == 0.5

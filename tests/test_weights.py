@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 
 import pytest
@@ -10,7 +11,8 @@ from references import REFERENCES, filled
 from safetensors.torch import save_file
 
 import archdsl
-from archdsl.weights import rule
+from archdsl import initializers
+from archdsl.weights import carry_over, read, renamed, rule
 
 pytestmark = pytest.mark.usefixtures("torchvision_models")
 
@@ -115,3 +117,75 @@ def test_a_file_without_weights(tmp_path):
 )
 def test_rules_rewrite_whole_components(left, right, name, expected):
     assert rule(left, right)(name) == expected
+
+
+class Layers(torch.nn.Module):
+    """Two layers behind each other under names that begin and end alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.fc2 = torch.nn.Linear(4, 3), torch.nn.Linear(3, 4)
+
+
+def given(**more: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {name: torch.randn_like(value) for name, value in Layers().state_dict().items()} | more
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "expected"),
+    [
+        ([("a", "b"), ("b", "c")], "a.weight", "c.weight"),  # a rule sees what the one before has made
+        ([("conv", "c")], "conv.conv.weight", "c.conv.weight"),  # the first place alone
+        ([("b{i}", "c{i}")], "ab1.b2.weight", "ab1.c2.weight"),
+        ([("b{i}", "c{i}")], "b1x.weight", "b1x.weight"),
+        ([("u{i}.v{i}", "w{i+1}"), ("u", "y")], "u2.v2.u.weight", "w3.y.weight"),
+        ([("u{i}.v{i}", "w{i+1}")], "u2.v3.weight", "u2.v3.weight"),
+    ],
+)
+def test_rules_apply_one_after_the_other(lines, name, expected):
+    assert renamed({name: torch.ones(1)}, [rule(*line) for line in lines]) == {expected: torch.ones(1)}
+
+
+def test_weights_go_where_their_names_say():
+    model, state = Layers(), given()
+    rules = {"good": [rule("one", "fc"), rule("two", "fc2")], "bad": [rule("one", "fc2")], "worse": [rule("x", "y")]}
+    theirs = {name.replace("fc2", "two").replace("fc", "one"): value for name, value in state.items()}
+    carry_over(model, theirs, rules)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "partly", "message"),
+    [
+        ({"other": torch.ones(2)}, False, "has `other`"),
+        ({"fc.weight": torch.ones(4, 3)}, False, r"`fc.weight` is \[4, 3\] in the file and \[3, 4\] in the network"),
+        ({"fc.weight": None}, False, "lacks `fc.weight`"),
+        ({"fc.weight": None}, True, "lacks `fc.weight`"),  # a part of a network needs all of its own weights
+    ],
+)
+def test_what_does_not_fit_is_refused(change, partly, message):
+    state = {name: value for name, value in given(**change).items() if value is not None}
+    with pytest.raises(archdsl.WeightsError, match=message):
+        carry_over(Layers(), state, {}, partly=partly)
+
+
+def test_a_part_takes_what_it_needs_of_a_whole():
+    model, state = Layers(), given(other=torch.ones(2))
+    carry_over(model, state, {}, partly=True)
+    assert torch.equal(model.fc2.bias, state["fc2.bias"])
+
+
+def test_a_name_that_begins_with_module_is_a_name(tmp_path):
+    """`module.` is cut where nn.DataParallel wrote it, before every name."""
+    torch.save({"module.a": torch.ones(1), "b": torch.ones(1)}, tmp_path / "some.pth")
+    torch.save({"module.a": torch.ones(1), "module.b": torch.ones(1)}, tmp_path / "all.pth")
+    assert set(read(tmp_path / "some.pth")) == {"module.a", "b"}
+    assert set(read(tmp_path / "all.pth")) == {"a", "b"}
+
+
+@pytest.mark.parametrize("name", initializers.ROWS)
+def test_initializers_say_what_differs_from_pytorchs_own(name):
+    """An argument is left out where it is the default of the function in torch, and nowhere else."""
+    row = initializers.ROWS[name]
+    own = {p.name: p.default for p in inspect.signature(getattr(torch.nn.init, row.function)).parameters.values()}
+    assert row.torch_defaults.items() <= own.items()

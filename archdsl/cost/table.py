@@ -223,7 +223,13 @@ def table(network: Network, convention: str = "macs", dtype: str = "float32", ba
 
 
 def _lines(
-    scope: Scope, counter: Counter, follow: Fields, inputs: tuple[Seen, ...], depth: int, wanted: bool = True
+    scope: Scope,
+    counter: Counter,
+    follow: Fields,
+    inputs: tuple[Seen, ...],
+    depth: int,
+    wanted: bool = True,
+    owned: bool = True,
 ) -> Iterator[Line]:
     seen, alive = follow.values(scope, inputs), needed(scope)
     at = 0
@@ -237,6 +243,7 @@ def _lines(
         last = scope.nodes[at + count - 1]
         runs = wanted and bool(alive.intersection(node.outputs))
         figures = counter.node(node, scope).times(count)
+        figures = figures if owned else figures.run()  # parameters are those of the first use of the block around it
         name = node.name if count == 1 else f"{node.name}-{last.name}"
         text = title(what) if isinstance(what, Scope) else operation(what)
         text += ", shared" if node.reuses else "" if runs else ", in training only"
@@ -245,14 +252,20 @@ def _lines(
         shape = scope.shapes[node.outputs[0]]
         yield Line(depth, name, text, kind, shape, field, figures if runs else Figures(figures.params), count)
         if isinstance(what, Scope):
-            yield from _lines(what, counter, follow, tuple([seen[v] for v in last.inputs]), depth + 1, runs)
+            given = tuple([seen[v] for v in last.inputs])
+            yield from _lines(what, counter, follow, given, depth + 1, runs, owned and not node.reuses)
         at += count
 
 
 def _add_kinds(
-    scope: Scope, counter: Counter, times: int, kinds: dict[str, tuple[int, Figures]], wanted: bool = True
+    scope: Scope,
+    counter: Counter,
+    times: int,
+    kinds: dict[str, tuple[int, Figures]],
+    wanted: bool = True,
+    owned: bool = True,
 ) -> None:
-    """Add the steps of a scope that runs so many times to the sums by kind."""
+    """Add the steps of a scope that runs so many times to the sums by kind; only its first use has parameters."""
     alive = needed(scope)
     if scope.wrapper is not None:
         shapes = (scope.shapes[scope.inputs[0]],)
@@ -261,10 +274,11 @@ def _add_kinds(
     for node in scope.nodes:
         runs = wanted and bool(alive.intersection(node.outputs))
         if isinstance(node.what, Scope):
-            _add_kinds(node.what, counter, times, kinds, runs)
+            _add_kinds(node.what, counter, times, kinds, runs, owned and not node.reuses)
         else:
             figures = counter.node(node, scope)
-            ran = figures.times(times).replace(params=figures.params) if runs else Figures(figures.params)
+            params = figures.params if owned else 0
+            ran = figures.times(times).replace(params=params) if runs else Figures(params)
             _add(kinds, node.what.name, times, ran)
 
 

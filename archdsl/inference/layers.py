@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -145,6 +146,8 @@ class Conv2d(nn.Module):
 
     # ------------------------------------------------------------ forward
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        if residual is not None and not self.matches(x, residual):
+            return activated(self.forward_plain(x) + residual, self.act, self.slope)
         if self._one_pass(x):
             return self._onednn(x, residual)
         if x.is_cuda and self.kernels != "none" and self._chooses(x, residual):
@@ -152,10 +155,23 @@ class Conv2d(nn.Module):
         if on_gpu(x):
             where = (self.stride, self.padding, self.dilation)
             return library(x, self.weight, self.bias, residual, *where, self.groups, self.act, self.slope)
-        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        y = self.forward_plain(x)
         if residual is not None:
             y = y + residual
         return activated(y, self.act, self.slope)
+
+    def forward_plain(self, x: torch.Tensor) -> torch.Tensor:
+        """Convolve, and nothing behind it."""
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def matches(self, x: torch.Tensor, residual: torch.Tensor) -> bool:
+        """Say whether a residual has the shape of the result, so that neither is repeated along an axis."""
+        return residual.shape == (x.shape[0], self.weight.shape[0], *self.size(x.shape[2:]))
+
+    def size(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Return the height and width of the result for those of an input."""
+        where = zip(size, self.weight.shape[2:], self.stride, self.padding, self.dilation)
+        return tuple([(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in where])
 
     def _one_pass(self, x: torch.Tensor) -> bool:
         """Say whether oneDNN takes this call."""
@@ -362,7 +378,7 @@ class Joined(nn.Module):
 
     def forward(self, *xs: torch.Tensor) -> torch.Tensor:
         inputs, residual = xs[: self.inputs], xs[self.inputs] if len(xs) > self.inputs else None
-        if inputs[0].is_cuda and self.fused(inputs[0]):
+        if inputs[0].is_cuda and self.fused(inputs[0]) and self.fits(inputs[0], residual):
             return self._triton(inputs, residual)
         return self.conv(self.before(*inputs), residual)
 
@@ -371,6 +387,14 @@ class Joined(nn.Module):
         if isinstance(self.before, Conv2d):
             return self.before.chosen("separable", x)
         return self.conv.chosen("pointwise", x)
+
+    def fits(self, x: torch.Tensor, residual: torch.Tensor | None) -> bool:
+        """Say whether a residual has the shape of the result, where there is one."""
+        return residual is None or residual.shape == (x.shape[0], self.conv.weight.shape[0], *self.size(x))
+
+    def size(self, x: torch.Tensor) -> tuple[int, ...]:
+        """Return the height and width of the result."""
+        return self.conv.size(self.before.size(x.shape[2:]) if isinstance(self.before, Conv2d) else x.shape[2:])
 
     def between(self, x: torch.Tensor, y: torch.Tensor) -> int:
         """Return the elements of what lies between the two, for an input and a result."""

@@ -246,7 +246,8 @@ class Relation(Record):
 class Kernel(Record):
     """One kernel that eager PyTorch runs for a step: the numbers of elements that it reads and writes for each image.
 
-    `fixed` elements are read whatever the batch: weights and buffers. Indices (`long_…`) have 8 bytes each.
+    `fixed` elements are read whatever the batch, weights and buffers, and `once` written: statistics of the batch.
+    Indices (`long_…`) have 8 bytes each.
     """
 
     name: str
@@ -256,6 +257,7 @@ class Kernel(Record):
     long_reads: tuple[Dim, ...] = ()
     long_writes: tuple[Dim, ...] = ()
     held: tuple[Dim, ...] = ()  # of earlier results, beside the last one, that variables of the function still hold
+    once: int = 0
 
 
 class Op(Record):

@@ -85,8 +85,10 @@ class BatchNorm(Affine):
         return volume(xs[0]) * 2  # the statistics and the weights fold into one factor and one summand
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        buffers = 2 * as_int(xs[0][1]) if self.track else 0
-        return (Kernel("bn", (volume(xs[0]),), (volume(ys[0]),), elements(self.weights(xs[0])) + buffers),)
+        statistics = 2 * as_int(xs[0][1])  # read where they are kept, else those of the batch, which are written
+        fixed = elements(self.weights(xs[0])) + (statistics if self.track else 0)
+        once = 0 if self.track else statistics
+        return (Kernel("bn", (volume(xs[0]),), (volume(ys[0]),), fixed, once=once),)
 
     def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         (kernel,) = self.kernels(xs, ys)
@@ -191,7 +193,7 @@ class LocalResponseNorm(Op):
     k: float = arg(number(), 1.0, doc="added to the mean square")
 
     saves = ("operands", "extras")
-    scratch = 4  # the gradient of the quotient, a chain of products of maps
+    scratch = 3  # the gradient of the quotient, a chain of products of maps
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return image(x)
@@ -203,7 +205,7 @@ class LocalResponseNorm(Op):
         one = volume(xs[0])
         padded = volume((1, as_int(xs[0][1]) + self.size - 1, *xs[0][2:]))
         square, pad = Kernel("mul", (one, one), (one,)), Kernel("pad", (one,), (padded,))
-        mean, scale = Kernel("avgpool", (padded,), (one,), held=(one,)), Kernel("mul", (one,), (one,))
+        mean, scale = Kernel("avgpool", (padded,), (one,)), Kernel("mul", (one,), (one,))
         shift, power = [Kernel(name, (one,), (one,), held=(one,)) for name in ("add", "pow")]
         return (square, pad, mean, scale, shift, power, Kernel("div", (one, one), (one,)))
 
