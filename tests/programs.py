@@ -2,20 +2,30 @@
 
 A program grows a statement at a time: what the compiler refuses is dropped, so every program checks, and nothing of its
 rules is said twice here. Blocks grow on a probe, a net that applies them to two sets of arguments, and are then used
-several times: instances that differ in numbers only, in structure, in nothing.
+several times: instances that differ in numbers only, in structure, in nothing. The net runs while it is written, so
+that a statement is parsed and elaborated once.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
+from collections.abc import Iterator
+from math import prod
 
+from archdsl.builder import Builder
 from archdsl.compiler import compile_text
-from archdsl.cost import cost
+from archdsl.cost import Costs, cost
 from archdsl.diagnostics import CompileError
+from archdsl.elaborate import Elaborator, Settings, elaborate
+from archdsl.environment import File
 from archdsl.ir import Network, Scope
 from archdsl.ops import OPS
 from archdsl.ops._op import REQUIRED, Arg
+from archdsl.parse import parse
+from archdsl.project import Project
+from archdsl.source import Source
 
 SMALL = 400_000  # multiply-accumulates, and elements of all values, of a net: milliseconds to run
 INNER = ("chunk", "maxunpool", "add", "mul", "cat")  # operators that are written another way
@@ -61,6 +71,7 @@ class Writer:
         self.random = random.Random(seed)
         self.count = 0
         self.head: list[str] = []
+        self.file: File | None = None  # of the head
         self.blocks: list[Block] = []
 
     # ------------------------------------------------------------ choices
@@ -483,19 +494,19 @@ class Writer:
         for _ in range(self.pick([1, 2, 3, 4, 6])):
             trial = Names(names)
             added = self.statement(trial, 2, "    ", "block")
-            if self.fits([*self.head, head, *lines, *added, "    identity", *probes]):
+            if self.fits([head, *lines, *added, "    identity", *probes]):
                 lines, names = [*lines, *added], trial
         if names.tensors and self.chance(0.35):
             added = [
                 f"    output {self.fresh('o')} = {self.pick([*names.tensors, 'x'])}",
                 f"    output {self.fresh('o')} = x -> {self.pick(PLAIN)}",
             ]
-            if self.fits([*self.head, head, *lines, *added, *probes]):
+            if self.fits([head, *lines, *added, *probes]):
                 lines += added
                 made.results += [line.split()[1] for line in added]
-        if lines and self.fits([*self.head, head, *lines, *probes]):
+        if lines and self.fits([head, *lines, *probes]):
             made.results += names.labels
-            self.head += [head, *lines]
+            self.define([head, *lines])
             self.blocks.append(made)
 
     def probes(self, block: Block) -> list[str]:
@@ -539,41 +550,60 @@ class Writer:
             ]
         )
         lines = [f"block {made.name}(c, depth):", "    if depth <= 1:", f"        {b}", "    else:", f"        {grown}"]
-        if self.fits([*self.head, *lines, *self.probes(made)]):
-            self.head += lines
+        if self.fits([*lines, *self.probes(made)]):
+            self.define(lines)
             self.blocks.append(made)
 
     def fits(self, lines: list[str]) -> bool:
-        """Say whether the compiler takes a program, and it is small."""
+        """Say whether the compiler takes a net behind the head, and it is small."""
         RUNS["tried"] += 1
         try:
-            network = compile_text("\n".join(lines) + "\n").network
+            return small(elaborate(self.linked(lines), "probe"))
         except CompileError as mistake:
             RUNS[mistake.diagnostic.code] += 1
             return False
-        return cost(network).macs + volume(network.scope, {}) < SMALL and len(distinct(network.scope, {})) < 60
+
+    def linked(self, lines: list[str]) -> File:
+        """Return a file of the head, which was parsed before, and some lines."""
+        file = Project().text("\n".join(lines) + "\n")
+        if self.file is not None:
+            file.definitions = self.file.definitions | file.definitions
+            file.defaults = self.file.defaults | file.defaults
+            file.inits = self.file.inits | file.inits
+        return file
+
+    def define(self, lines: list[str]) -> None:
+        """Add lines to the head."""
+        self.file = self.linked(lines)
+        self.head += lines
 
     def program(self) -> str:
         """Return the text of a program."""
         if self.chance(0.15):
-            self.head.append(
+            self.define([
                 f"default {self.pick(['conv(bias=false)', 'bn(eps=0.001), maxpool(ceil=true)', 'conv(pad=0)', 'bn(affine=false)'])}"
-            )
+            ])  # fmt: skip
         if self.chance(0.2):
-            self.head.append(
-                f"init {self.pick(['conv', 'bn', 'linear', 'conv', 'prelu'])}({self.pick(INITS)}{self.pick(['', ', bias=zeros'])})"
-            )
-            if not self.fits([*self.head, "net n:", "    input image: [N, 4, H=4, W=4]", "    relu"]):
-                self.head.pop()
+            line = f"init {self.pick(['conv', 'bn', 'linear', 'conv', 'prelu'])}({self.pick(INITS)}{self.pick(['', ', bias=zeros'])})"
+            if self.fits([line, "net probe:", "    input image: [N, 4, H=4, W=4]", "    relu"]):
+                self.define([line])
         if self.chance(0.3):
-            self.head.append("fn wide(c, by=2) = max(1, c * by)")
+            self.define(["fn wide(c, by=2) = max(1, c * by)"])
         for _ in range(self.pick([0, 1, 1, 2, 3])):
             self.block()
         if self.chance(0.2):
             self.recursive()
-        return "\n".join([*self.head, *self.net()]) + "\n"
+        opening, body = self.net()
+        text = "\n".join([*self.head, *opening, *body]) + "\n"
+        try:
+            if body and small(compile_text(text).network):
+                return text
+        except CompileError as mistake:
+            RUNS[mistake.diagnostic.code] += 1
+        return "\n".join([*self.head, *opening, "    relu"]) + "\n"
 
-    def net(self) -> list[str]:
+    def net(self) -> tuple[list[str], list[str]]:
+        """Return the head of a net with its inputs, and its body."""
         params = [(f"p{i}", self.pick(["number", "truth", "list"])) for i in range(self.pick([0, 0, 1, 2]))]
         names = Names()
         names.blocks = list(self.blocks)
@@ -587,28 +617,19 @@ class Writer:
             names.numbers += ["wide(2)", "wide(x.channels)", "wide(3, by=1)"]
         height, width = self.random.randint(3, 21), self.random.randint(3, 21)
         channels = self.pick([1, 2, 3, 4, 4, 6, 8, 8, 12])
-        lines = [f"net n({', '.join(given)}):", f"    input image: [N, {channels}, H={height}, W={width}]"]
+        opening = [f"net n({', '.join(given)}):", f"    input image: [N, {channels}, H={height}, W={width}]"]
         if self.chance(0.12):
-            lines.append(f"    input other: [N, {self.pick([channels, 2])}, H, W]")
+            opening.append(f"    input other: [N, {self.pick([channels, 2])}, H, W]")
             names.tensors.append("other")
-        wanted, found = self.pick([2, 4, 6, 8, 10]), 0
-        for _ in range(3 * wanted):
-            if found == wanted:
-                break
-            trial = Names(names)
-            added = self.statement(trial, 2, "    ", "net")
-            if self.fits([*self.head, *lines, *added, *([] if not _binds(added) else ["    identity"])]):
-                lines, names, found = [*lines, *added], trial, found + 1
-        ends = [
-            "    flatten -> linear(5)",
-            "    global_avgpool -> flatten -> linear(3)",
-            "    flatten -> split(linear(3), linear(4)) -> bn",
-            "    flatten",
-        ]
-        for added in ([self.pick(ends)] if self.chance(0.35) else []), self.outputs(names):
-            if added and self.fits([*self.head, *lines, *added]):
-                lines += added
-        return lines if self.fits([*self.head, *lines]) else [*lines[:2], "    relu"]
+        return opening, Growth(self, opening, names).grown()
+
+    def end(self) -> list[str]:
+        return [
+            self.pick([
+                "    flatten -> linear(5)", "    global_avgpool -> flatten -> linear(3)", "    flatten",
+                "    flatten -> split(linear(3), linear(4)) -> bn",
+            ])
+        ]  # fmt: skip
 
     def outputs(self, names: Names) -> list[str]:
         if self.chance(0.6):
@@ -625,6 +646,106 @@ class Writer:
                 f"    output {self.fresh('o')} = {self.pick(['x', *names.tensors])} -> {self.pick(['relu', 'conv(3, 1)', 'global_avgpool'])} when training"
             )
         return lines
+
+
+class TooLarge(Exception):
+    """A net that has grown too large to run."""
+
+
+class Growth:
+    """The body of a net that runs while it is written: the elaborator asks for the next statement.
+
+    One that it refuses ends the run, and the next run starts with what was kept.
+    """
+
+    def __init__(self, writer: Writer, opening: list[str], names: Names) -> None:
+        self.writer, self.names = writer, names
+        self.file = writer.linked([*opening, "    relu"])
+        self.kept: list[tuple[list[str], tuple[object, ...]]] = []
+        self.proposals = self.propose()
+        self.trial: tuple[list[str], tuple[object, ...], Names] | None = None
+
+    def propose(self) -> Iterator[tuple[list[str], Names]]:
+        """Yield statements with the names that are known behind them."""
+        writer = self.writer
+        wanted, tries = writer.pick([2, 4, 6, 8, 10]), 0
+        while len(self.kept) < wanted and tries < 3 * wanted:
+            tries += 1
+            trial = Names(self.names)
+            yield writer.statement(trial, 2, "    ", "net"), trial
+        if writer.chance(0.35):
+            yield writer.end(), self.names
+        outputs = writer.outputs(self.names)
+        if outputs:
+            yield outputs, self.names
+
+    def grown(self) -> list[str]:
+        """Return the lines of the body."""
+        item = self.file.definitions["n"]
+        inputs = item.body[:-1]
+        ended = False
+        while not ended:
+            elaborator = Elaborator(Settings())
+            self.file.definitions["n"] = item.replace(body=self.body(inputs, elaborator))
+            self.trial = None
+            try:
+                elaborator.network(self.file, "n")
+                ended = True
+            except TooLarge:
+                RUNS["too large"] += 1
+            except (CompileError, RecursionError) as mistake:
+                RUNS[mistake.diagnostic.code if isinstance(mistake, CompileError) else "recursion"] += 1
+                ended = self.trial is None
+        return [line for lines, _ in self.kept for line in lines]
+
+    def body(self, inputs: tuple[object, ...], elaborator: Elaborator) -> Iterator[object]:
+        """Yield the statements that are kept, then new ones, each of which is kept where the next is asked for."""
+        yield from inputs
+        for _, nodes in self.kept:
+            yield from nodes
+        extent = Extent(elaborator.builder)
+        extent.grow()
+        for lines, names in self.proposals:
+            RUNS["tried"] += 1
+            try:
+                nodes = parse(Source("<text>", "\n".join(["net n:", *lines]) + "\n")).items[0].body
+            except CompileError as mistake:
+                RUNS[mistake.diagnostic.code] += 1
+                continue
+            self.trial = lines, nodes, names
+            yield from nodes
+            extent.grow()
+            self.trial, self.names = None, names
+            self.kept.append((lines, nodes))
+
+
+class Extent:
+    """How large a net under construction is."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder, self.costs = builder, Costs()
+        self.volumes: dict[int, int] = {}
+        self.scopes: dict[int, Scope] = {}
+        self.nodes = self.shapes = self.total = 0
+
+    def grow(self) -> None:
+        """Count what was added; raises `TooLarge`."""
+        builder = self.builder
+        for node in builder.nodes[self.nodes :]:
+            self.total += self.costs.node(node, builder).macs
+            if isinstance(node.what, Scope):
+                self.total += volume(node.what, self.volumes)
+                distinct(node.what, self.scopes)
+        for shape in builder.shapes[self.shapes :]:
+            self.total += prod(int(dim) for dim in shape[1:])
+        self.nodes, self.shapes = len(builder.nodes), len(builder.shapes)
+        if self.total >= SMALL or len(self.scopes) >= 60:
+            raise TooLarge
+
+
+def small(network: Network) -> bool:
+    """Say whether a network runs in milliseconds."""
+    return cost(network).macs + volume(network.scope, {}) < SMALL and len(distinct(network.scope, {})) < 60
 
 
 def written(value: object) -> str:
@@ -644,10 +765,7 @@ def volume(scope: Scope, known: dict[int, int]) -> int:
     if id(scope) not in known:
         total = 0
         for shape in scope.shapes:
-            size = 1
-            for dim in shape[1:]:
-                size *= int(dim)
-            total += size
+            total += prod(int(dim) for dim in shape[1:])
         inner = [volume(n.what, known) for n in scope.nodes if isinstance(n.what, Scope)]
         known[id(scope)] = (total + sum(inner)) * (scope.wrapper.evaluations if scope.wrapper else 1)
     return known[id(scope)]
@@ -669,12 +787,6 @@ def used(network: Network) -> set[str]:
     return {n.what.name for s in scopes for n in s.nodes if not isinstance(n.what, Scope)}
 
 
-def _binds(lines: list[str]) -> bool:
-    return lines[-1].strip().split(" ")[1:2] == ["="]
-
-
 def _labels(line: str, stem: str, index: str) -> str:
     """Add an index to the labels of a line: `l7: conv(…)` is `l7_{i}: conv(…)`."""
-    import re
-
     return re.sub(rf"\b({stem}\d+):", rf"\1_{{{index}}}:", line)
