@@ -18,16 +18,18 @@ import random
 import sys
 import tempfile
 import warnings
+from fractions import Fraction
+from importlib.util import find_spec
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
-from programs import distinct, used
+from programs import Arithmetic, distinct, used
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from archdsl import cli, optimize, replay
-from archdsl.compiler import Compiled, compile_text
+from archdsl.compiler import Compiled, compile_text, value_of
 from archdsl.cost import cost, memory, symbolic, weights
 from archdsl.cost.search import search
 from archdsl.cost.sweep import CLOSED, FIGURES, Evaluation, sweep
@@ -42,6 +44,7 @@ from archdsl.ir import Network
 from archdsl.legal import Legal, legal_sizes
 from archdsl.loading import PREFIX, instantiate
 from archdsl.lower import lower
+from archdsl.project import Project
 from archdsl.report import report
 from archdsl.sizes import Size
 from archdsl.verify import verify
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
 
 EXACT = 1e-9  # of the largest value, in float64, where both run the same kernels
 ROUNDED = 1e-3  # in float32, and a hundred times the error of the plain module
-SHARES = {"memory": 4, "float32": 4, "cli": 10, "search": 5, "export": 20, "onnx": 100}  # one program in so many
+SHARES = {"arranged": 3, "memory": 4, "float32": 4, "cli": 10, "search": 5, "export": 20, "onnx": 100}  # one program in so many
 
 
 def differences(text: str, seed: int = 0, thorough: bool = True, found: Compiled | None = None) -> list[str]:
@@ -64,7 +67,7 @@ def differences(text: str, seed: int = 0, thorough: bool = True, found: Compiled
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
-            case = Case(text, found or compile_text(text), seed, folder)
+            case = Case(text, found or compile_text(text, net="n"), seed, folder)
         except Exception as mistake:
             return [f"load: {_said(mistake)}"]
         wrong = []
@@ -77,8 +80,9 @@ def differences(text: str, seed: int = 0, thorough: bool = True, found: Compiled
     return wrong
 
 
-VALUES = ("verified", "values", "loaded", "optimized", "counts")
-THOROUGH = ("sizes", "training", "costs", "swept", "searched", "printed", "exported")
+EMPTY = Project().text("fn same(a) = a\n")
+VALUES = ("verified", "values", "loaded", "optimized", "arranged", "counts")
+THOROUGH = ("sizes", "training", "costs", "swept", "searched", "printed", "exported", "calculated")
 
 
 def _forget() -> None:
@@ -156,6 +160,16 @@ class Case:
             more = distance(results(self.network, fast(*given)), wanted)
             if more > ROUNDED and more > 100 * error:
                 yield f"{more:.1e} where the plain module is {error:.1e} off, {tuple(given[0].shape)}"
+
+    @torch.no_grad()
+    def arranged(self) -> Iterator[str]:
+        """Run what `optimize` makes for a GPU, whose kernels have a plain form, and count what it moves."""
+        if not self.chosen("arranged") or "maxunpool" in used(self.network):
+            return
+        fast = optimize(self.module, kernels="all")
+        yield from compare(results(self.network, fast(*self.inputs)), self.wanted, 1e-7)
+        if "dopri5" not in solvers(self.network) and "MB after" not in fast.report(self.module, *self.inputs):
+            yield "no report"
 
     def counts(self) -> Iterator[str]:
         """Compare names, shapes, parameters and multiply-accumulates."""
@@ -357,7 +371,7 @@ class Case:
         for more in (["--memory"], ["--symbolic", "H,W"], ["--json"], ["--csv"], ["--explain", "thop"], ["--by", "kind"]):
             out, err = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                status = cli.main(["cost", self.path, *more])
+                status = cli.main(["cost", self.path, "--net", "n", *more])
             if status not in (0, 1):
                 yield f"cost {more}: {err.getvalue()[-300:]}"
 
@@ -371,6 +385,47 @@ class Case:
             warnings.simplefilter("ignore")
             program = torch.export.export(self.module, tuple(self.inputs))
         yield from compare(results(self.network, program.module()(*self.inputs)), self.wanted, EXACT)
+        if self.chosen("onnx") and find_spec("onnxruntime") is not None:
+            yield from self.through_onnx()
+
+    def through_onnx(self) -> Iterator[str]:
+        """Compare with ONNX Runtime, for programs whose steps all have a form in ONNX."""
+        import onnxruntime
+
+        small = tuple(x.float() for x in self.inputs)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            try:
+                made = torch.onnx.export(self.plain.float(), small, dynamo=True, verbose=False, optimize=False)
+            except torch.onnx.errors.OnnxExporterError:
+                return
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(made.model_proto.SerializeToString(), options)
+        given = {one.name: x.numpy() for one, x in zip(session.get_inputs(), small)}
+        ran = [torch.from_numpy(y) for y in session.run(None, given)]
+        plain = results(self.network, self.plain(*small))
+        error, more = distance(plain, self.wanted), distance(dict(zip(self.wanted, ran)), self.wanted)
+        if len(ran) != len(self.wanted) or (more > ROUNDED and more > 100 * error):
+            yield f"in ONNX Runtime {len(ran)} results are {more:.1e} off, where the plain module is {error:.1e}"
+
+    # ------------------------------------------------------------ numbers
+    def calculated(self) -> Iterator[str]:
+        """Evaluate arithmetic at random, and compare with Python's fractions."""
+        for number in range(4):
+            try:
+                text, wanted = Arithmetic(100 * self.seed + number).expression(4)
+            except ArithmeticError:
+                continue
+            try:
+                whole = wanted.denominator if isinstance(wanted, Fraction) else 1  # a value may not be a fraction
+                found = value_of(f"({text}) * {whole}", "n", EMPTY)
+            except CompileError as mistake:
+                if mistake.diagnostic.code != "E0211":
+                    yield f"`{text}` is {wanted}, and refused: {mistake.diagnostic.title}"
+                continue
+            if found != wanted * whole or isinstance(found, float) is not isinstance(wanted, float):
+                yield f"`{text}` is {wanted}, and {found} here"
 
 # -------------------------------------------------------------------------------------------------- comparing
 def built(emitted: Emitted) -> nn.Module:
@@ -447,6 +502,8 @@ def scramble(module: nn.Module) -> None:
     for name, value in (*module.named_parameters(), *module.named_buffers()):
         if "running_var" in name or (value.dim() == 1 and name.endswith("weight")):
             value.uniform_(0.5, 1.5)
+            if name.endswith("weight"):
+                value *= torch.randint(0, 2, value.shape) * 2 - 1
         elif value.is_floating_point():
             value.normal_(0, 0.3 if value.dim() < 2 else (2 / max(1, value[0].numel())) ** 0.5)
 
