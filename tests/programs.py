@@ -43,8 +43,28 @@ INITS = (
     "uniform(0.1, 0.9)",
     "constant(0.3)",
 )
-REALS = ("0.1", "0.5", "1", "0", "0.25", "1 / 4", "1e-2", "2**-2", "min(0.5, 1 / 2)", "0.5 * 0.5", "1.5 - 1", "0.7 % 0.5")
-LISTS = ("range(1, 4)", "[2 * q for q in range(1, 4)]", "reversed([2, 4])", "[4] + [2, 8]", "[2, 4] * 2", "[4, 8 if true else 2]")
+REALS = (
+    "0.1",
+    "0.5",
+    "1",
+    "0",
+    "0.25",
+    "1 / 4",
+    "1e-2",
+    "2**-2",
+    "min(0.5, 1 / 2)",
+    "0.5 * 0.5",
+    "1.5 - 1",
+    "0.7 % 0.5",
+)
+LISTS = (
+    "range(1, 4)",
+    "[2 * q for q in range(1, 4)]",
+    "reversed([2, 4])",
+    "[4] + [2, 8]",
+    "[2, 4] * 2",
+    "[4, 8 if true else 2]",
+)
 SOLVERS, MARGINS = ('"rk4"', '"midpoint"', '"euler"'), ('"reflect"', '"constant"', '"replicate"')
 TEXTS = ('"a"', '"b"', '"a" + "b"')
 FNS = {  # each with what may be said of it then
@@ -161,9 +181,21 @@ class Writer:
             f"{a} != {self.number(names, 0)}",
             f"{a} % 2 == 0",
         ]
-        simple += [f"{name} == {self.pick(TEXTS)}" for name in names.texts] + [f'{name} in ["a", "c"]' for name in names.texts]
+        simple += [f"{name} == {self.pick(TEXTS)}" for name in names.texts] + [
+            f'{name} in ["a", "c"]' for name in names.texts
+        ]
         if self.chance(0.1):
-            simple += [f"{a} / 2 > 1", f"2.5 < {a}", '"a" < "b"', "x.height == x.height", "x.width >= x.width", f"{a} / 2 == 2", f"{a} / 3 != 1 / 3", "true == true", '"a" != "b"']
+            simple += [
+                f"{a} / 2 > 1",
+                f"2.5 < {a}",
+                '"a" < "b"',
+                "x.height == x.height",
+                "x.width >= x.width",
+                f"{a} / 2 == 2",
+                f"{a} / 3 != 1 / 3",
+                "true == true",
+                '"a" != "b"',
+            ]
         simple += [f"{a} in [1, 2, 4]", f"{a} <= {self.pick('2468')}", *names.truths, *names.truths, "true", "false"]
         one = self.pick(simple)
         if depth and self.chance(0.3):
@@ -303,11 +335,23 @@ class Writer:
         if kind == "text":
             return self.pick([*names.texts, *TEXTS])
         if kind == "pairs":
-            return "[" + ", ".join(f"({self.number(names, 0)}, {self.pick('123')})" for _ in range(self.pick([1, 2, 3]))) + "]"
+            return (
+                "["
+                + ", ".join(f"({self.number(names, 0)}, {self.pick('123')})" for _ in range(self.pick([1, 2, 3])))
+                + "]"
+            )
         if kind == "tensors":
             return f"[{', '.join(self.pick([*names.tensors, 'x']) for _ in range(self.pick([1, 2, 2])))}]"
         if kind == "layer":
-            return self.pick(["conv(kernel=1)", "conv(kernel=3, bias=false)", "conv", "conv_transpose(kernel=1)", *[b.name for b in names.blocks if [k for _, k in b.params[:1]] == ["number"]]])
+            return self.pick(
+                [
+                    "conv(kernel=1)",
+                    "conv(kernel=3, bias=false)",
+                    "conv",
+                    "conv_transpose(kernel=1)",
+                    *[b.name for b in names.blocks if [k for _, k in b.params[:1]] == ["number"]],
+                ]
+            )
         if kind == "start":
             return self.pick(INITS)
         if kind == "pipe":
@@ -360,11 +404,20 @@ class Writer:
         kind = self.pick(["number", "number", "number", "pipe", "pipe", "truth", "list", "text"])
         name = self.name({"number": "c", "pipe": "p", "truth": "b", "list": "ws", "text": "w"}[kind])
         value = self.value(kind, names) if kind != "pipe" else self.pipe(names, 2)
-        places = {"number": names.numbers, "pipe": names.pipes, "truth": names.truths, "list": names.lists, "text": names.texts}
+        places = {
+            "number": names.numbers,
+            "pipe": names.pipes,
+            "truth": names.truths,
+            "list": names.lists,
+            "text": names.texts,
+        }
         places[kind].append(name)
         if kind == "pipe" and self.chance(0.3):
             label = self.fresh("l")
-            return [f"{pad}{name} = {value}", f"{pad}{self.pick([f'{name} -> {name}', f'cat({name}, {name})', f'{label}: {name}', f'{name} * 2'])}"]
+            return [
+                f"{pad}{name} = {value}",
+                f"{pad}{self.pick([f'{name} -> {name}', f'cat({name}, {name})', f'{label}: {name}', f'{name} * 2'])}",
+            ]
         return [f"{pad}{name} = {value}"]
 
     def _tensor(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
@@ -553,25 +606,79 @@ class Writer:
         ]
 
     def _require(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
-        test = self.pick([self.truth(names), f"{self.number(names, 1)} > 0", "x.channels > 0", f"x.channels % {self.pick('12')} == 0"])
+        test = self.pick(
+            [
+                self.truth(names),
+                f"{self.number(names, 1)} > 0",
+                "x.channels > 0",
+                f"x.channels % {self.pick('12')} == 0",
+            ]
+        )
         return [f"{pad}require {test}, {self.pick([*TEXTS, *names.texts])}", f"{pad}{self.pick(PLAIN)}"]
 
     def _dense(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
         """Concatenations that grow, as in DenseNet, written as a loop or one by one."""
-        step = self.pick(["bn -> relu -> conv(2, 1) -> bn -> relu -> conv(3, 3)", "conv(2, 3)", "bn -> conv(3, 1)", "conv(4, 1) -> bn -> relu -> conv(2, 3) -> relu", self.pipe(names, 1)])
+        step = self.pick(
+            [
+                "bn -> relu -> conv(2, 1) -> bn -> relu -> conv(3, 3)",
+                "conv(2, 3)",
+                "bn -> conv(3, 1)",
+                "conv(4, 1) -> bn -> relu -> conv(2, 3) -> relu",
+                self.pipe(names, 1),
+            ]
+        )
         if depth and self.chance(0.5):
-            return [f"{pad}for j in range({self.pick('234')}):", f"{pad}    cat(identity, {step})", *self.after(names, pad)]
+            return [
+                f"{pad}for j in range({self.pick('234')}):",
+                f"{pad}    cat(identity, {step})",
+                *self.after(names, pad),
+            ]
         return [*[f"{pad}cat(identity, {step})" for _ in range(self.pick([2, 3]))], *self.after(names, pad)]
 
     def after(self, names: Names, pad: str) -> list[str]:
-        return [f"{pad}{self.pick(['bn -> relu -> conv(4, 1)', 'conv(x.channels // 2, 1)', 'relu', 'bn -> relu', 'conv(4, 3) -> bn', 'shuffle(2)', 'slice(1, 3)'])}"]
+        return [
+            f"{pad}{self.pick(['bn -> relu -> conv(4, 1)', 'conv(x.channels // 2, 1)', 'relu', 'bn -> relu', 'conv(4, 3) -> bn', 'shuffle(2)', 'slice(1, 3)'])}"
+        ]
 
     def _unit(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
         """Channels that are split, shuffled, sliced and joined, as in ShuffleNet."""
-        n, act = self.pick(["x.channels", "4", "6", self.number(names, 0)]), self.pick(["relu", "relu6", "silu", "identity", "leaky_relu(0.2)"])
-        right = self.pick([f"conv({n}, 1) -> bn -> {act} -> depthwise(3) -> bn -> conv({n}, 1) -> bn -> {act}", f"conv({n}, 1) -> {act}", f"depthwise(3) -> conv({n}, 1) -> bn", f"conv({n}, 3) -> {act} -> conv({n}, 1)"])
-        left = self.pick(["identity", "identity", f"conv({n}, 1)", f"depthwise(3) -> bn -> conv({n}, 1) -> {act}", "slice(0, 2)", "maxpool(3, stride=1, pad=1)", "bn", "relu"])
-        last = self.pick(["shuffle(2)", "shuffle(2) -> conv(4, 1)", f"conv({n}, 1) -> bn", "slice(1, 4) -> conv(2, 3)", "shuffle(2) -> split(identity, conv(x.channels, 1))", "bn -> relu -> conv(4, 1)", f"{act} -> conv(6, 3)", "shuffle(2) -> depthwise(3) -> conv(4, 1)", "avgpool(2) -> conv(4, 1)"])
+        n, act = (
+            self.pick(["x.channels", "4", "6", self.number(names, 0)]),
+            self.pick(["relu", "relu6", "silu", "identity", "leaky_relu(0.2)"]),
+        )
+        right = self.pick(
+            [
+                f"conv({n}, 1) -> bn -> {act} -> depthwise(3) -> bn -> conv({n}, 1) -> bn -> {act}",
+                f"conv({n}, 1) -> {act}",
+                f"depthwise(3) -> conv({n}, 1) -> bn",
+                f"conv({n}, 3) -> {act} -> conv({n}, 1)",
+            ]
+        )
+        left = self.pick(
+            [
+                "identity",
+                "identity",
+                f"conv({n}, 1)",
+                f"depthwise(3) -> bn -> conv({n}, 1) -> {act}",
+                "slice(0, 2)",
+                "maxpool(3, stride=1, pad=1)",
+                "bn",
+                "relu",
+            ]
+        )
+        last = self.pick(
+            [
+                "shuffle(2)",
+                "shuffle(2) -> conv(4, 1)",
+                f"conv({n}, 1) -> bn",
+                "slice(1, 4) -> conv(2, 3)",
+                "shuffle(2) -> split(identity, conv(x.channels, 1))",
+                "bn -> relu -> conv(4, 1)",
+                f"{act} -> conv(6, 3)",
+                "shuffle(2) -> depthwise(3) -> conv(4, 1)",
+                "avgpool(2) -> conv(4, 1)",
+            ]
+        )
         wide = self.pick(["", f"conv({self.pick('48')}, 1) -> ", f"conv(8, {self.pick('13')}) -> bn -> {act} -> "])
         return [f"{pad}{wide}{self.pick(['split', 'split', 'cat'])}({left}, {right}) -> {last}"]
 
@@ -595,7 +702,14 @@ class Writer:
             return lines
         inner = Names(names)
         inner.numbers += [a, b]
-        head = self.pick([f"for {a}, {b} in {name}:", f"for i, ({a}, {b}) in enumerate({name}):", f"for {a}, {b} in zip([4, 2], [1, 3]):", f"for {a}, {b} in reversed({name}):"])
+        head = self.pick(
+            [
+                f"for {a}, {b} in {name}:",
+                f"for i, ({a}, {b}) in enumerate({name}):",
+                f"for {a}, {b} in zip([4, 2], [1, 3]):",
+                f"for {a}, {b} in reversed({name}):",
+            ]
+        )
         return [*lines, f"{pad}{head}", f"{pad}    conv({a}, {b}) -> {self.pipe(inner, 1)}"]
 
     def _maps(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
@@ -604,20 +718,82 @@ class Writer:
             return self._tensor(names, depth, pad, inside)
         name, chosen = self.name("ts"), [self.pick(names.tensors) for _ in range(2)]
         lines = [f"{pad}{name} = [{', '.join(chosen)}]"]
-        return [*lines, pad + self.pick([f"cat({name}[0], {name}[-1])", f"add(identity, {name}[1])", f"cat([q -> relu for q in {name}])", f"cat({name})", f"{name}[0] -> {self.pipe(names, 1)}", f"cat(identity, [q for q in {name}][0])"])]
+        return [
+            *lines,
+            pad
+            + self.pick(
+                [
+                    f"cat({name}[0], {name}[-1])",
+                    f"add(identity, {name}[1])",
+                    f"cat([q -> relu for q in {name}])",
+                    f"cat({name})",
+                    f"{name}[0] -> {self.pipe(names, 1)}",
+                    f"cat(identity, [q for q in {name}][0])",
+                ]
+            ),
+        ]
 
     def _sizes(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
         """Sizes that are named and compared."""
         name = self.name("h")
-        value = self.pick(["x.height", "x.width // 2", "x.height + 1", "ceil(x.height / 2)", "2 * x.width", "floor(x.width / 3)", "x.height - x.height", "x.height * x.width", "-x.height", "x.height / 2", "x.height % 2", "x.height * x.width * 2 / 2", "(x.height / 2) * 2", "x.height / 2 + 1 / 2", "x.height * 2 / 4", "-(x.width / 3)"])
-        return [f"{pad}{name} = {value}", pad + self.pick(["relu", f"conv(4, 1) if {name} == {name} else relu", "maxpool(2) -> upsample(2) -> crop(like=x)", f"[relu] if {name} >= {name} else bn", "pixel_unshuffle(2) -> conv(4, 1)"])]
+        value = self.pick(
+            [
+                "x.height",
+                "x.width // 2",
+                "x.height + 1",
+                "ceil(x.height / 2)",
+                "2 * x.width",
+                "floor(x.width / 3)",
+                "x.height - x.height",
+                "x.height * x.width",
+                "-x.height",
+                "x.height / 2",
+                "x.height % 2",
+                "x.height * x.width * 2 / 2",
+                "(x.height / 2) * 2",
+                "x.height / 2 + 1 / 2",
+                "x.height * 2 / 4",
+                "-(x.width / 3)",
+            ]
+        )
+        return [
+            f"{pad}{name} = {value}",
+            pad
+            + self.pick(
+                [
+                    "relu",
+                    f"conv(4, 1) if {name} == {name} else relu",
+                    "maxpool(2) -> upsample(2) -> crop(like=x)",
+                    f"[relu] if {name} >= {name} else bn",
+                    "pixel_unshuffle(2) -> conv(4, 1)",
+                ]
+            ),
+        ]
 
     # ------------------------------------------------------------ definitions
     def block(self) -> None:
         """Grow a block on a probe, and keep it where something came of it."""
-        kinds = ["number", "number", "number", "number", "small", "small", "truth", "truth", "real", "pipe", "pipe", "tensor", "list", "pair"]
+        kinds = [
+            "number",
+            "number",
+            "number",
+            "number",
+            "small",
+            "small",
+            "truth",
+            "truth",
+            "real",
+            "pipe",
+            "pipe",
+            "tensor",
+            "list",
+            "pair",
+        ]
         kinds += ["text", "pairs", "tensors", "layer", "start"]
-        params = [(self.name("a"), self.pick(kinds)) for _ in range(self.pick([0, 1, 1, 2, 2, 3, 4, 7] if self.chance(0.2) else [0, 1, 1, 2, 2, 3]))]
+        params = [
+            (self.name("a"), self.pick(kinds))
+            for _ in range(self.pick([0, 1, 1, 2, 2, 3, 4, 7] if self.chance(0.2) else [0, 1, 1, 2, 2, 3]))
+        ]
         names = Names()
         names.blocks, names.maps = list(self.blocks), list(self.maps)
         names.numbers += self.calls
@@ -640,7 +816,10 @@ class Writer:
             elif kind == "tensors":
                 names.tensors += [f"{key}[0]", f"{key}[-1]"]
             elif kind == "layer":
-                names.pipes += [f"{key}({self.pick(['4', '8', 'x.channels'])}{self.pick(['', ', kernel=1'])})", f"{key}(2)"]
+                names.pipes += [
+                    f"{key}({self.pick(['4', '8', 'x.channels'])}{self.pick(['', ', kernel=1'])})",
+                    f"{key}(2)",
+                ]
             elif kind == "start":
                 names.pipes += [f"conv(x.channels, 3, init={key})", f"linear(4, init={key})"]
             elif kind == "pair":
@@ -669,7 +848,11 @@ class Writer:
                 lines += added
                 made.results += [line.split()[1] for line in added]
         elif self.chance(0.08):
-            added = ["    pooled = x -> maxpool(2, indices=true)", "    output out = pooled", "    output indices = pooled.indices"]
+            added = [
+                "    pooled = x -> maxpool(2, indices=true)",
+                "    output out = pooled",
+                "    output indices = pooled.indices",
+            ]
             if self.fits([head, *lines, *added, *probes]):
                 lines += added
                 made.results += ["indices", "out"]
@@ -693,31 +876,57 @@ class Writer:
         shape = scope.output_shapes[0]
         numbers = ["C", "2 * C", str(shape[1]), *[key for key, kind in block.params if kind == "number"]]
         signature = f"[N, C, H, W] -> [N, {self.pick(numbers)}{''.join(f', {dim}' for dim in shape[2:])}]"
-        tried = f"{head[:-1]} {self.pick([signature, signature, signature.replace(', C,', f', {scope.shapes[0][1]},')])}:"
+        tried = (
+            f"{head[:-1]} {self.pick([signature, signature, signature.replace(', C,', f', {scope.shapes[0][1]},')])}:"
+        )
         return tried if self.fits([tried, *lines, *probe]) else head
 
     def timed(self) -> None:
         """Add a block with an argument that is left open: the time."""
         made = Block(self.fresh("flow"), [("time", "tensor"), ("k", "number")], {"k": "1"})
-        inner = self.pick(["cat(time, identity) -> conv(c, k)", "cat(identity -> relu, time) -> gn(1) -> conv(c, 3)", "mul(identity, time) -> conv(c, k)", "cat(time, x -> conv(c, 1)) -> conv(c, 1) -> sigmoid"])
+        inner = self.pick(
+            [
+                "cat(time, identity) -> conv(c, k)",
+                "cat(identity -> relu, time) -> gn(1) -> conv(c, 3)",
+                "mul(identity, time) -> conv(c, k)",
+                "cat(time, x -> conv(c, 1)) -> conv(c, 1) -> sigmoid",
+            ]
+        )
         lines = [f"block {made.name}(time, k=1):", "    c = x.channels", f"    {inner}"]
-        if self.fits([*lines, "net probe:", "    input image: [N, 8, H=11, W=9]", f"    ode({made.name}, \"euler\")"]):
+        if self.fits([*lines, "net probe:", "    input image: [N, 8, H=11, W=9]", f'    ode({made.name}, "euler")']):
             self.define(lines)
             self.maps.append(self.pick([made.name, f"{made.name}(k=3)"]))
 
     def other_net(self) -> None:
         """Add a net that is used as a step, and one that is another with its parameters given."""
         made = Block(self.fresh("net"), [("c", "number")], {"c": "4"})
-        lines = [f"net {made.name}(c=4):", f"    input image: [N, {self.pick(['3', '8', 'D=8'])}, H=16, W=16]", f"    l1: conv(c, 3) -> {self.pick(PLAIN)}", f"    l2: [conv(c, {self.pick('13')}), relu] -> {self.pipe(Names(), 1)}"]
-        lines += self.pick([[], ["    flatten -> fc: linear(3)"], ["    output low = x", "    output high = x -> conv(2, 1)"]])
-        if self.fits([*lines, "net probe:", "    input image: [N, 8, H=11, W=9]", f"    r = x -> {made.name}(3)", "    r.l2"]):
+        lines = [
+            f"net {made.name}(c=4):",
+            f"    input image: [N, {self.pick(['3', '8', 'D=8'])}, H=16, W=16]",
+            f"    l1: conv(c, 3) -> {self.pick(PLAIN)}",
+            f"    l2: [conv(c, {self.pick('13')}), relu] -> {self.pipe(Names(), 1)}",
+        ]
+        lines += self.pick(
+            [[], ["    flatten -> fc: linear(3)"], ["    output low = x", "    output high = x -> conv(2, 1)"]]
+        )
+        if self.fits(
+            [*lines, "net probe:", "    input image: [N, 8, H=11, W=9]", f"    r = x -> {made.name}(3)", "    r.l2"]
+        ):
             self.define(lines)
             made.results += ["l1", "l2"] + (["low", "high"] if "output" in lines[-1] else [])
             self.blocks.append(made)
             if self.chance(0.4):
                 other = Block(self.fresh("net"), [("c", "number")], {"c": "6"})
                 other.results = made.results
-                if self.fits([f"net {other.name} = {made.name}({self.pick('26')})", "net probe:", "    input image: [N, 8, H=11, W=9]", f"    r = x -> {other.name}", "    r.l2"]):
+                if self.fits(
+                    [
+                        f"net {other.name} = {made.name}({self.pick('26')})",
+                        "net probe:",
+                        "    input image: [N, 8, H=11, W=9]",
+                        f"    r = x -> {other.name}",
+                        "    r.l2",
+                    ]
+                ):
                     self.define([f"net {other.name} = {made.name}({self.pick('26')})"])
                     self.blocks.append(other)
 
@@ -824,7 +1033,10 @@ class Writer:
         body = Growth(self, opening, names).grown()
         text = "\n".join([*self.head, *opening, *body]) + "\n"
         if self.chance(0.06):  # the net with its parameters given
-            text = text.replace("\nnet n(", "\nnet whole(").removeprefix("net n(") + f"net n = whole({', '.join(part.split('=')[1] for part in params_of(opening[0]))})\n"
+            text = (
+                text.replace("\nnet n(", "\nnet whole(").removeprefix("net n(")
+                + f"net n = whole({', '.join(part.split('=')[1] for part in params_of(opening[0]))})\n"
+            )
         try:
             if body and small(compile_text(text, net="n").network):
                 return text
@@ -860,15 +1072,23 @@ class Writer:
         names.maps += self.maps
         height, width = self.random.randint(3, 21), self.random.randint(3, 21)
         channels = self.pick([1, 2, 3, 4, 4, 6, 8, 8, 12])
-        size = self.pick([f"H={height}, W={width}"] * 8 + [f"S={height}, S", f"{height}, W={width}", f"H={height}, {width}"])
+        size = self.pick(
+            [f"H={height}, W={width}"] * 8 + [f"S={height}, S", f"{height}, W={width}", f"H={height}, {width}"]
+        )
         opening = [f"net n({', '.join(given)}):"]
         if self.chance(0.05):
             opening.append(f'    """{self.pick(DOCS)}"""')
         if self.chance(0.04):
-            return [*opening, f"    input flat: [{self.pick('NB')}, {self.pick([4, 12])}]", f"    {self.pick(['linear(4) -> reshape(1, 2, 2)', 'linear(12) -> relu -> reshape(3, 2, 2)', 'bn -> linear(16) -> ln -> reshape(4, 2, 2)'])}"], names
+            return [
+                *opening,
+                f"    input flat: [{self.pick('NB')}, {self.pick([4, 12])}]",
+                f"    {self.pick(['linear(4) -> reshape(1, 2, 2)', 'linear(12) -> relu -> reshape(3, 2, 2)', 'bn -> linear(16) -> ln -> reshape(4, 2, 2)'])}",
+            ], names
         opening.append(f"    input image: [N, {channels}, {size}]")
         if self.chance(0.12) and "H=" in size and "W=" in size:
-            opening.append(f"    input {self.pick(['other', 'lambda', 'self', 'x2'])}: [N, {self.pick([channels, 2])}, {self.pick(['H, W', 'H, W', 'W, H', 'K=9, W'])}]")
+            opening.append(
+                f"    input {self.pick(['other', 'lambda', 'self', 'x2'])}: [N, {self.pick([channels, 2])}, {self.pick(['H, W', 'H, W', 'W, H', 'K=9, W'])}]"
+            )
             names.tensors.append(opening[-1].split()[1][:-1])
         return opening, names
 
@@ -1030,7 +1250,14 @@ class Arithmetic:
         sign = self.random.choice("+-*/") if kind < 8 else self.random.choice(["//", "%"])
         if sign in ("//", "%"):
             a, x, b, y = self.whole(a, x), Fraction(int(x)), self.whole(b, y), Fraction(int(y))
-        value = {"+": lambda: x + y, "-": lambda: x - y, "*": lambda: x * y, "/": lambda: x / y, "//": lambda: Fraction(x // y), "%": lambda: x % y}[sign]()
+        value = {
+            "+": lambda: x + y,
+            "-": lambda: x - y,
+            "*": lambda: x * y,
+            "/": lambda: x / y,
+            "//": lambda: Fraction(x // y),
+            "%": lambda: x % y,
+        }[sign]()
         return self.random.choice([f"({a}) {sign} ({b})", self.loose(a, x, sign, b, y)]), value
 
     def whole(self, text: str, value: Fraction | float) -> str:

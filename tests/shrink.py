@@ -11,7 +11,9 @@ from archdsl.diagnostics import CompileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PARTS = re.compile(r" -> [^,\n]*?(?= ->|$|\)|,|\])|[\w{}]+: | if [^\n]*? else [^,)\n]*|, \w+=[^,()]*|\d+|[^\s,(]+ -> ", re.MULTILINE)
+PARTS = re.compile(
+    r" -> [^,\n]*?(?= ->|$|\)|,|\])|[\w{}]+: | if [^\n]*? else [^,)\n]*|, \w+=[^,()]*|\d+|[^\s,(]+ -> ", re.MULTILINE
+)
 
 
 def shrunk(text: str, differs: Callable[[str], bool]) -> str:

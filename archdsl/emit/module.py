@@ -23,7 +23,7 @@ from archdsl.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from jinja2 import Template
 
 MAX_LAYERS = 1_000_000
 MAX_STEPS = 5_000  # in distinct instances of blocks, 1.2 s; published networks have under 1,300
@@ -266,7 +266,7 @@ def _body(piece: Piece, before: str, after: str = "") -> list[str]:
 
 
 @cache
-def _template() -> Any:
+def _template() -> Template:
     """Return the template of a file: reading it takes longer than filling it in."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
