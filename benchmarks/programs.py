@@ -266,9 +266,6 @@ def _planted(fault: dict[str, str], count: int, first: int) -> dict[str, Any]:
         copy = Path(folder)
         for name in ("archdsl", "tests", "benchmarks", "architectures", "grammars", "kernels"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "results", "golden"))
-        for name, target in (("architectures", "architectures"), ("grammars", "grammars"), ("kernels", "kernels")):
-            if not (copy / "archdsl" / target).exists():
-                (copy / "archdsl" / target).symlink_to(copy / name)
         path = copy / fault["file"]
         text = path.read_text()
         if text.count(fault["old"]) != 1:

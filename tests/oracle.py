@@ -24,6 +24,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
+from laws import law, told
 from programs import Arithmetic, distinct, used
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -92,7 +93,7 @@ def differences(text: str, seed: int = 0, thorough: bool = True, found: Compiled
 
 EMPTY = Project().text("fn same(a) = a\n")
 VALUES = ("verified", "values", "loaded", "optimized", "arranged", "counts")
-THOROUGH = ("sizes", "training", "costs", "swept", "searched", "printed", "exported", "calculated")
+THOROUGH = ("sizes", "training", "costs", "swept", "searched", "printed", "exported", "calculated", "spelled")
 
 
 def _forget() -> None:
@@ -442,6 +443,12 @@ class Case:
                 continue
             if found != wanted * whole or isinstance(found, float) is not isinstance(wanted, float):
                 yield f"`{text}` is {wanted}, and {found} here"
+
+    def spelled(self) -> Iterator[str]:
+        """Compare two spellings of one network, which follow a law of the language."""
+        one, other = law(self.seed)
+        if told(compile_text(one, net="n").network) != told(compile_text(other, net="n").network):
+            yield f"{one!r} is not {other!r}"
 
 
 # -------------------------------------------------------------------------------------------------- comparing
