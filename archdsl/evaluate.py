@@ -734,7 +734,8 @@ def _divide(left: Any, right: Any) -> Any:
     if isinstance(left, float) or isinstance(right, float):
         return _real(left) / _real(right)
     if isinstance(right, Quotient):
-        return _divide(left * right.bottom, right.top)
+        top, bottom = (left.top, left.bottom) if isinstance(left, Quotient) else (left, 1)
+        return _divide(top * right.bottom, bottom * right.top)
     if isinstance(left, Quotient):
         return _divide(left.top, left.bottom * right)
     if type(right) is not int:

@@ -104,8 +104,10 @@ def _node(
         if node.what.wrapper is not None:
             return [_solved(node.what, path, state, xs[0], training, sizes)]
         return _scope(node.what, path, state, xs, training, sizes)
-    own = {name.removeprefix(path): value for name, value in state.items() if name.startswith(path)}
-    made = OPERATORS[node.what.name](Use(node.what, own if node.what.stateful else {}, xs, training))
+    own = {}
+    if node.what.stateful:
+        own = {name.removeprefix(path): value for name, value in state.items() if name.startswith(path)}
+    made = OPERATORS[node.what.name](Use(node.what, own, xs, training))
     return list(made) if isinstance(made, (tuple, list)) else [made]
 
 

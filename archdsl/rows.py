@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from archdsl.ops._op import Op
 
 
-def repeats(scope: Scope, at: int) -> int:
-    """Count how often a numbered step follows itself, on the same shapes."""
+def repeats(scope: Scope, at: int, alive: set[int] | None = None) -> int:
+    """Count how often a numbered step follows itself, on the same shapes.
+
+    `alive` are the values that the results need: a step that makes one is no repetition of one that makes none.
+    """
     first = scope.nodes[at]
     count = 1
     if first.labelled or not first.name:
@@ -29,6 +32,7 @@ def repeats(scope: Scope, at: int) -> int:
             or node.labelled
             or not _alike(scope, node, first)
             or node.inputs[0] not in scope.nodes[at + count - 1].outputs
+            or (alive is not None and alive.isdisjoint(node.outputs) is not alive.isdisjoint(first.outputs))
         ):
             break
         count += 1

@@ -2,39 +2,50 @@
 
 `differences(text)` compares with `archdsl.interpret` in float64: the module that `load` builds, the written file executed
 on its own, and `optimize`; in training the running statistics and gradients, too. Parameters and MACs are compared with
-the module's own and torch's counter, sizes with what torch accepts, and `check`, `cost` and `sweep` with one another.
+the module's own and torch's counter, sizes with what torch accepts, and `check`, `cost`, `sweep` and `search` with one
+another. What is slow and the same code for every program is done for a share of them, by seed: `SHARES`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
+import functools
 import io
+import itertools
 import linecache
 import os
 import random
 import sys
 import tempfile
+import warnings
+from fractions import Fraction
+from importlib.util import find_spec
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
-from programs import distinct, used
+from laws import law, told
+from programs import Arithmetic, distinct, used
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from archdsl import cli, optimize, replay
-from archdsl.compiler import Compiled, compile_text
-from archdsl.cost import cost, weights
-from archdsl.cost.sweep import Evaluation
-from archdsl.cost.table import table
+from archdsl.compiler import Compiled, compile_text, value_of
+from archdsl.cost import cost, memory, symbolic, weights
+from archdsl.cost.conventions import CONVENTIONS
+from archdsl.cost.search import search
+from archdsl.cost.sweep import CLOSED, FIGURES, Evaluation, sweep
+from archdsl.cost.sweep import shapes as shapes_text
+from archdsl.cost.table import Counter, table
 from archdsl.diagnostics import CompileError
+from archdsl.elaborate import Settings, elaborate
 from archdsl.emit import emit
 from archdsl.interpret import Mismatch, at, interpret
 from archdsl.ir import Network
 from archdsl.legal import Legal, legal_sizes
 from archdsl.loading import PREFIX, instantiate
 from archdsl.lower import lower
+from archdsl.project import Project
 from archdsl.report import report
 from archdsl.sizes import Size
 from archdsl.verify import verify
@@ -44,44 +55,45 @@ if TYPE_CHECKING:
 
     from archdsl.emit import Emitted
 
-CONVENTIONS = ("macs", "all", "torch", "fvcore", "thop", "ptflops", "torchinfo")
 EXACT = 1e-9  # of the largest value, in float64, where both run the same kernels
 ROUNDED = 1e-3  # in float32, and a hundred times the error of the plain module
+# What is done for one program in so many, by seed: it is slow, and the same code for all of them.
+SHARES = {
+    "float32": 4,  # optimized by itself; else what was optimized in float64, in float32
+    "arranged": 3,  # optimized as for a GPU
+    "memory": 4,  # swept with peaks of memory
+    "symbolic": 3,
+    "search": 10,
+    "cli": 12,  # the command `cost` with its views
+    "export": 20,
+    "onnx": 100,
+}
 
 
-def differences(text: str, seed: int = 0, thorough: bool = True) -> list[str]:
+def differences(text: str, seed: int = 0, thorough: bool = True, found: Compiled | None = None) -> list[str]:
     """Return what is wrong of a program, a line each: nothing, or the kind of difference and what it is.
 
-    With `thorough` also training, gradients, sizes and costs.
+    With `thorough` also training, gradients, sizes and costs. `found` is what checking the text has given, where that
+    is known.
     """
-    compiled = compile_text(text)
-    found: list[str] = []
-    checks: list[tuple[str, Callable[[], Iterator[str]]]] = []
-    try:
-        case = Case(compiled, seed)
-    except Exception as mistake:
-        return [f"load: {_said(mistake)}"]
-    checks = [
-        ("verify", case.verified),
-        ("values", case.values),
-        ("load", case.loaded),
-        ("optimize", case.optimized),
-    ]
-    checks += [("counts", case.counts)]
-    if thorough:
-        checks += [
-            ("sizes", case.sizes),
-            ("training", case.training),
-            ("costs", case.costs),
-            ("sweep", lambda: swept(text, case)),
-        ]
-    for name, check in checks:
+    with tempfile.TemporaryDirectory() as folder:
         try:
-            found += [f"{name}: {line}" for line in check()]
+            case = Case(text, found or compile_text(text, net="n"), seed, folder)
         except Exception as mistake:
-            found.append(f"{name}: {_said(mistake)}")
+            return [f"load: {_said(mistake)}"]
+        wrong = []
+        for check in (*VALUES, *(THOROUGH if thorough else ())):
+            try:
+                wrong += [f"{check}: {line}" for line in getattr(case, check)()]
+            except Exception as mistake:
+                wrong.append(f"{check}: {_said(mistake)}")
     _forget()
-    return found
+    return wrong
+
+
+EMPTY = Project().text("fn same(a) = a\n")
+VALUES = ("verified", "values", "loaded", "optimized", "arranged", "counts")
+THOROUGH = ("sizes", "training", "costs", "swept", "searched", "printed", "exported", "calculated", "spelled")
 
 
 def _forget() -> None:
@@ -94,14 +106,31 @@ def _forget() -> None:
 class Case:
     """A program, its module in float64 with random weights, and an input."""
 
-    def __init__(self, compiled: Compiled, seed: int) -> None:
-        self.compiled, self.network, self.random = compiled, compiled.network, random.Random(seed)
+    def __init__(self, text: str, compiled: Compiled, seed: int, folder: str) -> None:
+        self.text, self.compiled, self.network, self.seed = text, compiled, compiled.network, seed
+        self.random, self.folder = random.Random(seed), folder
         torch.manual_seed(seed)
-        self.module = built(emit(compiled.network)).double().eval()
+        self.emitted = emit(compiled.network)
+        self.module = built(self.emitted).double().eval()
         scramble(self.module)
         self.inputs = inputs(self.network, {})
-        with torch.no_grad():
-            self.wanted = interpret(self.network, self.module.state_dict(), *self.inputs)
+        self.state = self.module.state_dict()
+        self.learned = {name for name, _ in self.module.named_parameters()}
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.wanted = interpret(self.network, self.state, *self.inputs)
+        self.flops = counter.get_total_flops()
+
+    def chosen(self, share: str) -> bool:
+        """Say whether this program is one of a share."""
+        return self.seed % SHARES[share] == 0
+
+    @functools.cached_property
+    def path(self) -> str:
+        """A file that holds the program."""
+        path = os.path.join(self.folder, "n.arch")
+        with open(path, "w") as file:
+            file.write(self.text)
+        return path
 
     # ------------------------------------------------------------ evaluation
     def verified(self) -> Iterator[str]:
@@ -115,19 +144,21 @@ class Case:
 
     @torch.no_grad()
     def loaded(self) -> Iterator[str]:
-        """Replay the code, and run what `load` makes of it."""
-        for kernels in ("none", "all"):
-            code = emit(self.network, kernels=kernels)
-            yield from [f"replayed: {line}" for line in replay.differences(lower(self.network, kernels), code)]
-        loaded = instantiate(self.compiled, "none").double().eval()
-        loaded.load_state_dict(self.module.state_dict())
-        yield from compare(results(self.network, loaded(*self.inputs)), self.wanted, EXACT)
+        """Run what `load` makes of it, which replays the code; that with kernels is replayed alone."""
+        self.plain = instantiate(self.compiled, "none").double().eval()
+        self.plain.load_state_dict(self.state)
+        yield from compare(results(self.network, self.plain(*self.inputs)), self.wanted, EXACT)
+        lowered = lower(self.network, "all")
+        if lowered.scope is not self.network.scope:
+            yield from [f"replayed: {line}" for line in replay.differences(lowered, emit(self.network, kernels="all"))]
 
     @torch.no_grad()
     def optimized(self) -> Iterator[str]:
-        plain = instantiate_float(self.module)
-        fast = optimize(plain)
-        exact = results(self.network, optimize(self.module)(*self.inputs))
+        """Run what `optimize` makes of the module in float64, then in float32, where other kernels run."""
+        fast = optimize(self.module)
+        exact = results(self.network, fast(*self.inputs))
+        plain = self.plain.float()
+        fast = optimize(plain) if self.chosen("float32") else fast.float()
         if "maxunpool" in used(self.network):  # where neighbours are equal, rounding says where the maximum was
             return
         yield from [f"in float64 {line}" for line in compare(exact, self.wanted, 1e-7)]
@@ -138,6 +169,16 @@ class Case:
             more = distance(results(self.network, fast(*given)), wanted)
             if more > ROUNDED and more > 100 * error:
                 yield f"{more:.1e} where the plain module is {error:.1e} off, {tuple(given[0].shape)}"
+
+    @torch.no_grad()
+    def arranged(self) -> Iterator[str]:
+        """Run what `optimize` makes for a GPU, whose kernels have a plain form, and count what it moves."""
+        if not self.chosen("arranged") or "maxunpool" in used(self.network):
+            return
+        fast = optimize(self.module, kernels="all")
+        yield from compare(results(self.network, fast(*self.inputs)), self.wanted, 1e-7)
+        if "dopri5" not in solvers(self.network) and "MB after" not in fast.report(self.module, *self.inputs):
+            yield "no report"
 
     def counts(self) -> Iterator[str]:
         """Compare names, shapes, parameters and multiply-accumulates."""
@@ -150,9 +191,7 @@ class Case:
             yield f"{found.params} parameters"
         if any(node == "dopri5" for node in solvers(self.network)):
             return
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            interpret(self.network, self.module.state_dict(), *self.inputs)
-        counted = counter.get_total_flops() / 2 / len(self.inputs[0])
+        counted = self.flops / 2 / len(self.inputs[0])
         if counted != found.macs:
             yield f"{found.macs} MACs where torch counts {counted}"
         shown = report(self.network)
@@ -171,12 +210,12 @@ class Case:
         """Return the least legal size and its neighbours, and some at random."""
         least = legal.nearest(1)
         near = [] if least is None else [least - 1, least, least + 1, least + 2]
-        return sorted({n for n in (*near, *[self.random.randint(1, 40) for _ in range(4)]) if 1 <= n <= 64})
+        return sorted({n for n in (*near, *[self.random.randint(1, 40) for _ in range(3)]) if 1 <= n <= 64})
 
     def at_size(self, legal: Legal, size: int) -> Iterator[str]:
         given = inputs(self.network, {legal.name: size})
         try:
-            wanted = interpret(self.network, self.module.state_dict(), *given)
+            wanted = interpret(self.network, self.state, *given)
         except (Mismatch, RuntimeError, ValueError) as refused:
             if size in legal:
                 yield f"{legal.name} = {size} is called legal: {_said(refused)}"
@@ -194,11 +233,8 @@ class Case:
     # ------------------------------------------------------------ training
     def training(self) -> Iterator[str]:
         """Compare results, running statistics and gradients in training mode, random numbers being the same."""
-        start = {name: value.clone() for name, value in self.module.state_dict().items()}
-        state = {
-            name: value.clone().requires_grad_(name in dict(self.module.named_parameters()))
-            for name, value in start.items()
-        }
+        start = {name: value.clone() for name, value in self.state.items()}
+        state = {name: value.clone().requires_grad_(name in self.learned) for name, value in start.items()}
         given = [x.clone().requires_grad_() for x in self.inputs]
         other = [x.clone().requires_grad_() for x in self.inputs]
         self.module.train()
@@ -229,7 +265,7 @@ class Case:
         if not any(value.requires_grad for value in wanted.values()):
             return
         theirs = gradients(made, {**dict(self.module.named_parameters()), **named(given)})
-        learned = {name: state[name] for name, _ in self.module.named_parameters()}
+        learned = {name: state[name] for name in self.learned}
         ours = gradients(wanted, {**learned, **named(other)})
         largest = max(float(value.abs().max()) for value in ours.values())
         off = {name: float((value - ours[name]).abs().max()) / max(largest, 1e-30) for name, value in theirs.items()}
@@ -255,42 +291,164 @@ class Case:
 
     # ------------------------------------------------------------ costs
     def costs(self) -> Iterator[str]:
-        for convention in CONVENTIONS:
-            try:
-                found = table(self.network, convention)
-            except Exception as mistake:
-                yield f"{convention}: {_said(mistake)}"
-                continue
-            if convention == "macs" and found.total.params != cost(self.network).params:
-                yield "`cost` counts other parameters"
+        """Count under some conventions; the table of one has the same total, and lines that add up to it."""
+        scope, params = self.network.scope, cost(self.network).params
+        names = self.random.sample(list(CONVENTIONS), 3)
+        totals = {name: Counter(CONVENTIONS[name]).scope(scope) for name in names}
+        name = names[0]
+        found = table(self.network, name)
+        if found.total != totals[name]:
+            yield f"{name}: the table has {found.total}, and the counter {totals[name]}"
+        lines = [line.figures for line in found.lines if line.depth == 0]
+        if sum(line.counted for line in lines) != found.total.counted:
+            yield f"{name}: the lines do not add up to {found.total.counted}"
+        yield from [f"{n}: {each.params} parameters" for n, each in totals.items() if each.params != params]
 
+    def at_sizes(self) -> tuple[tuple[int, ...], ...]:
+        """Return shapes of the inputs at other sizes, at random."""
+        sizes = {s.name: s.default if s.name == "N" else self.random.randint(2, 30) for s in self.network.symbols}
+        scope = self.network.scope
+        return tuple(tuple(at(d, sizes) for d in scope.shapes[v]) for v in scope.inputs)
 
-def swept(text: str, case: Case) -> Iterator[str]:
-    """Compare what `sweep` and `check` say of other sizes, and run `cost` with all its views."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "n.arch")
-        with open(path, "w") as file:
-            file.write(text)
-        evaluation = Evaluation(path, "n")
-        default = {symbol.name: symbol.default for symbol in case.network.symbols}
-        for _ in range(3):
-            sizes = default | {name: case.random.randint(2, 30) for name in default if name != "N"}
-            shapes = tuple(tuple(at(d, sizes) for d in case.network.scope.shapes[v]) for v in case.network.scope.inputs)
-            found = evaluation.outcome((("input", shapes),), ("params", "macs"))
-            try:
-                checked = cost(compile_text(text, sizes=shapes).network)
-            except CompileError as mistake:
+    def params(self) -> dict[str, int]:
+        """Return other values of the net's parameters, at random."""
+        given = [(name, value) for name, value in self.network.scope.args if type(value) is int]
+        return {name: self.random.choice([1, 2, 3, 5, 8]) for name, _ in given}
+
+    def checked(
+        self, shapes: tuple[tuple[int, ...], ...], params: dict[str, int], figures: tuple[str, ...]
+    ) -> dict[str, int] | str:
+        """Return the figures of the net at other sizes and parameters, each by itself; or why it is refused."""
+        try:
+            network = elaborate(self.compiled.file, "n", Settings(tuple(params.items()), shapes))
+        except CompileError as mistake:
+            return mistake.diagnostic.title
+        found, counted = cost(network), Counter(CONVENTIONS["macs"]).scope(network.scope)
+        known: dict[str, Callable[[], int]] = {
+            "params": lambda: found.params,
+            "macs": lambda: found.macs,
+            "flops": lambda: 2 * found.macs,
+            "bytes": lambda: counted.traffic.moved(),
+            "operations": lambda: counted.operations,
+            "memory": lambda: memory.inference(network).total,
+            "training": lambda: memory.training(network).total,
+        }
+        return {figure: known[figure]() for figure in figures}
+
+    def swept(self) -> Iterator[str]:
+        """Compare what `sweep` and `check` say of other sizes and parameters."""
+        evaluation, closed = Evaluation("", "n", self.compiled.file), tuple(CLOSED)
+        every = FIGURES if self.chosen("memory") else closed
+        for figures, params in ((closed, {}), (every, self.params())):
+            shapes = self.at_sizes()
+            found = evaluation.outcome((*params.items(), ("input", shapes)), figures)
+            wanted = self.checked(shapes, params, figures)
+            if isinstance(found, str) != isinstance(wanted, str):
+                yield f"`sweep` says {found} at {shapes} {params}, and `check` {wanted}"
+            elif not isinstance(wanted, str) and found != tuple(wanted.values()):
+                yield f"`sweep` counts {found} at {shapes} {params}, and `check` {wanted}"
+
+    def searched(self) -> Iterator[str]:
+        """Compare what `search` and `sweep` find in a grid with what `check` says of its points."""
+        if not self.chosen("search"):
+            return
+        sizes = [self.at_sizes() for _ in range(3)]
+        grid = {name: [value, 1, 4] for name, value in self.params().items()}
+        rows = {}
+        for shapes in sizes:
+            for values in itertools.product(*grid.values()):
+                found = self.checked(shapes, dict(zip(grid, values)), ("params", "macs", "bytes"))
                 if not isinstance(found, str):
-                    yield f"`sweep` counts {found} at {shapes}, where `check` says {mistake.diagnostic.title}"
-                continue
-            if found != (checked.params, checked.macs):
-                yield f"`sweep` counts {found} at {shapes}, `check` {(checked.params, checked.macs)}"
-        for more in (["--memory"], ["--symbolic", "H,W"]):
+                    rows[(*values, shapes_text(shapes))] = found
+        if not rows:
+            return
+        made = sweep(self.path, net="n", sizes=sizes, **grid)
+        swept = {tuple(row[n] for n in (*grid, "input")): (row["params"], row["macs"]) for row in made.rows}
+        if swept != {key: (row["params"], row["macs"]) for key, row in rows.items()}:
+            yield f"`sweep` finds {swept}, and `check` {rows}"
+        most = sorted(row["macs"] for row in rows.values())[len(rows) // 2]
+        best = search(self.path, budget=f"macs <= {most}", maximize="params + 2 * bytes", net="n", sizes=sizes, **grid)
+        goal = max(row["params"] + 2 * row["bytes"] for row in rows.values() if row["macs"] <= most)
+        if best.goal != goal or best.legal != sum(1 for row in made.rows):
+            yield f"`search` finds {best.goal} of {best.legal}, and {goal} is the best of {len(made.rows)}"
+
+    def printed(self) -> Iterator[str]:
+        """Run what `cost` prints."""
+        if self.chosen("symbolic"):
+            list(symbolic.in_sizes(self.network))
+        if not self.chosen("cli"):
+            return
+        for more in (
+            ["--memory"],
+            ["--symbolic", "H,W"],
+            ["--json"],
+            ["--csv"],
+            ["--explain", "thop"],
+            ["--by", "kind"],
+        ):
             out, err = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                status = cli.main(["cost", path, *more])
+                status = cli.main(["cost", self.path, "--net", "n", *more])
             if status not in (0, 1):
                 yield f"cost {more}: {err.getvalue()[-300:]}"
+
+    # ------------------------------------------------------------ exports
+    @torch.no_grad()
+    def exported(self) -> Iterator[str]:
+        """Run what `torch.export` makes of the module, and for a share what ONNX Runtime runs of it."""
+        if not self.chosen("export") or "dopri5" in solvers(self.network):  # which chooses its steps by values
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(self.module, tuple(self.inputs))
+        yield from compare(results(self.network, program.module()(*self.inputs)), self.wanted, EXACT)
+        if self.chosen("onnx") and find_spec("onnxruntime") is not None:
+            yield from self.through_onnx()
+
+    def through_onnx(self) -> Iterator[str]:
+        """Compare with ONNX Runtime, for programs whose steps all have a form in ONNX."""
+        import onnxruntime
+
+        small = tuple(x.float() for x in self.inputs)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            try:
+                made = torch.onnx.export(self.plain.float(), small, dynamo=True, verbose=False, optimize=False)
+            except torch.onnx.errors.OnnxExporterError:
+                return
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(made.model_proto.SerializeToString(), options)
+        given = {one.name: x.numpy() for one, x in zip(session.get_inputs(), small)}
+        ran = [torch.from_numpy(y) for y in session.run(None, given)]
+        plain = results(self.network, self.plain(*small))
+        error, more = distance(plain, self.wanted), distance(dict(zip(self.wanted, ran)), self.wanted)
+        if len(ran) != len(self.wanted) or (more > ROUNDED and more > 100 * error):
+            yield f"in ONNX Runtime {len(ran)} results are {more:.1e} off, where the plain module is {error:.1e}"
+
+    # ------------------------------------------------------------ numbers
+    def calculated(self) -> Iterator[str]:
+        """Evaluate arithmetic at random, and compare with Python's fractions."""
+        for number in range(4):
+            try:
+                text, wanted = Arithmetic(100 * self.seed + number).expression(4)
+            except ArithmeticError:
+                continue
+            try:
+                whole = wanted.denominator if isinstance(wanted, Fraction) else 1  # a value may not be a fraction
+                found = value_of(f"({text}) * {whole}", "n", EMPTY)
+            except CompileError as mistake:
+                if mistake.diagnostic.code != "E0211":
+                    yield f"`{text}` is {wanted}, and refused: {mistake.diagnostic.title}"
+                continue
+            if found != wanted * whole or isinstance(found, float) is not isinstance(wanted, float):
+                yield f"`{text}` is {wanted}, and {found} here"
+
+    def spelled(self) -> Iterator[str]:
+        """Compare two spellings of one network, which follow a law of the language."""
+        one, other = law(self.seed)
+        if told(compile_text(one, net="n").network) != told(compile_text(other, net="n").network):
+            yield f"{one!r} is not {other!r}"
 
 
 # -------------------------------------------------------------------------------------------------- comparing
@@ -368,13 +526,10 @@ def scramble(module: nn.Module) -> None:
     for name, value in (*module.named_parameters(), *module.named_buffers()):
         if "running_var" in name or (value.dim() == 1 and name.endswith("weight")):
             value.uniform_(0.5, 1.5)
+            if name.endswith("weight"):
+                value *= torch.randint(0, 2, value.shape) * 2 - 1
         elif value.is_floating_point():
             value.normal_(0, 0.3 if value.dim() < 2 else (2 / max(1, value[0].numel())) ** 0.5)
-
-
-def instantiate_float(module: nn.Module) -> nn.Module:
-    """Return a copy in float32."""
-    return copy.deepcopy(module).float().eval()
 
 
 def solvers(network: Network) -> set[str]:

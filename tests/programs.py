@@ -2,20 +2,31 @@
 
 A program grows a statement at a time: what the compiler refuses is dropped, so every program checks, and nothing of its
 rules is said twice here. Blocks grow on a probe, a net that applies them to two sets of arguments, and are then used
-several times: instances that differ in numbers only, in structure, in nothing.
+several times: instances that differ in numbers only, in structure, in nothing. The net runs while it is written, so
+that a statement is parsed and elaborated once.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
+from collections.abc import Iterator
+from fractions import Fraction
+from math import ceil, floor, prod
 
+from archdsl.builder import Builder
 from archdsl.compiler import compile_text
-from archdsl.cost import cost
+from archdsl.cost import Costs, cost
 from archdsl.diagnostics import CompileError
+from archdsl.elaborate import Elaborator, Settings, elaborate
+from archdsl.environment import File
 from archdsl.ir import Network, Scope
 from archdsl.ops import OPS
 from archdsl.ops._op import REQUIRED, Arg
+from archdsl.parse import parse
+from archdsl.project import Project
+from archdsl.source import Source
 
 SMALL = 400_000  # multiply-accumulates, and elements of all values, of a net: milliseconds to run
 INNER = ("chunk", "maxunpool", "add", "mul", "cat")  # operators that are written another way
@@ -32,6 +43,52 @@ INITS = (
     "uniform(0.1, 0.9)",
     "constant(0.3)",
 )
+REALS = (
+    "0.1",
+    "0.5",
+    "1",
+    "0",
+    "0.25",
+    "1 / 4",
+    "1e-2",
+    "2**-2",
+    "min(0.5, 1 / 2)",
+    "0.5 * 0.5",
+    "1.5 - 1",
+    "0.7 % 0.5",
+)
+LISTS = (
+    "range(1, 4)",
+    "[2 * q for q in range(1, 4)]",
+    "reversed([2, 4])",
+    "[4] + [2, 8]",
+    "[2, 4] * 2",
+    "[4, 8 if true else 2]",
+)
+SOLVERS, MARGINS = ('"rk4"', '"midpoint"', '"euler"'), ('"reflect"', '"constant"', '"replicate"')
+TEXTS = ('"a"', '"b"', '"a" + "b"')
+FNS = {  # each with what may be said of it then
+    "fn wide(c, by=2) = max(1, c * by)": ("wide(2)", "wide(x.channels)", "wide(3, by=1)"),
+    "fn halved(c) = c if c < 6 else halved(c // 2)": ("halved(16)", "halved(x.channels)"),
+    "fn share(c, of=c * 2) = int(of * 0.75)": ("share(4)", "share(3, 8)"),
+    "fn widths(n) = [2 * i + 2 for i in range(n)]": ("widths(3)[1]", "sum(widths(2))", "widths(3)[-1]"),
+    "fn first(items) = items[0] if len(items) > 0 else 1": ("first([4, 2])", "first([6])"),
+}
+SETTINGS = (
+    "default conv(bias=false)", "default bn(eps=0.001), maxpool(ceil=true)", "default conv(pad=0)", "default bn(affine=false)",
+    "default bn(momentum=0.3), gn(eps=1e-3)", "default avgpool(count_pad=false)", "default leaky_relu(slope=0.2)", "default conv(pad=1, dilation=1)",
+)  # fmt: skip
+DOCS = (
+    "One line.", "Family: Title (Somebody, 1998), arXiv:1234.56789", "A back\\slash, 'quotes' and \"more\".", "Ends in a quote\"s",
+    "Two\n\nparagraphs, the second one of which is longer than a line of generated code may be, so that it has to be wrapped",
+    "Umlauts: äöü, and ≥",
+)  # fmt: skip
+# Names that mean something in Python, in PyTorch or in generated code.
+ODD = tuple(
+    "self nn F torch lambda super range forward weight training y out args Tensor list type i index len None_ is_ object "
+    "int float in_ pass_ class_ with_ x0 t1 u v w z device channels groups stride kernel bias inplace Conv2d Sequential".split()
+)
+ODD_LABELS = tuple("head conv relu layer1 body f0 weight_ add0 stem bias_ blocks out features net_ X".split())
 RUNS: Counter[str] = (
     Counter()
 )  # what was written, and what of it was refused: `python -m benchmarks.programs` reports it
@@ -41,7 +98,7 @@ class Names:
     """What a place in a program may mention, by what it is."""
 
     def __init__(self, outer: Names | None = None) -> None:
-        for kind in ("numbers", "truths", "pipes", "tensors", "lists", "labels"):
+        for kind in ("numbers", "truths", "pipes", "tensors", "lists", "labels", "pairs", "texts", "maps"):
             setattr(self, kind, list(getattr(outer, kind)) if outer else [])
         self.blocks: list[Block] = list(outer.blocks) if outer else []
 
@@ -60,7 +117,11 @@ class Writer:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.count = 0
+        self.odd: set[str] = set()
         self.head: list[str] = []
+        self.file: File | None = None  # of the head
+        self.calls: list[str] = []  # of functions, each a number
+        self.maps: list[str] = []  # blocks with the time left open
         self.blocks: list[Block] = []
 
     # ------------------------------------------------------------ choices
@@ -74,6 +135,14 @@ class Writer:
         self.count += 1
         return f"{stem}{self.count}"
 
+    def name(self, stem: str) -> str:
+        """Return a name that nothing has; now and then one that means something elsewhere."""
+        odd = self.pick(ODD)
+        if odd in self.odd or not self.chance(0.06):
+            return self.fresh(stem)
+        self.odd.add(odd)
+        return odd
+
     # ------------------------------------------------------------ values
     def number(self, names: Names, depth: int = 2) -> str:
         """Return an integer, mostly small and even."""
@@ -86,6 +155,18 @@ class Writer:
             f"min({a}, {b})", f"{a} - {self.tight(b)}", f"ceil({self.tight(a)} / 2)", f"({a} if {self.truth(names, 1)} else {b})",
             f"2**{self.pick('0123')}", f"{self.tight(a)} % 3 + 1", f"abs({a} - {self.tight(b)}) + 1", f"sum([{a}, {b}])",
             f"{self.tight(a)} / 2", f"{a} - ({b} - 1)", *[f"{one}[{self.pick(['0', '-1'])}]" for one in names.lists],
+            self.fraction(a, b),
+        ])  # fmt: skip
+
+    def fraction(self, a: str, b: str) -> str:
+        """Return an integer that is made of fractions, decimals, lists or texts."""
+        a, b = self.tight(a), self.tight(b)
+        return self.pick([
+            f"floor({a} / 3) + 1", f"round({a} / 4) + 1", f"int({a} * 0.7) + 1", f"({a} / 3) * 3", f"-{a} + 9", f"ceil(2.5 * {a})", f"round({a} * 0.5) + 1",
+            f"min([{a}, 8])", f"range(1, 9, 2)[{self.pick('0123')}]", f"len([q for q in range({b}) if q % 2 == 0]) + 1", "sum([i * q for i, q in enumerate([1, 2, 3])])",
+            "zip([1, 2], [3, 4])[1][0]", f"([{a}] * 3)[0]", f"len([1] + [2, {a}])", "int(2**0.5 * 4)", f"(1 / 3 + {a}) * 3 - 1", f"-({a} / 3) * -3", "(9 / 2) / (3 / 2)",
+            f"({a} / 2) // 1 + 1", f"floor({a} - 1 / 2) + 1", 'len("ab" + "c")', f"abs(-{a})", f"2**(-1) * {a} * 2", f"int(-1.5) + {a} + 1", f"int({a} / 3) + 1", "floor(3.7)", "ceil(8 / 3 - 1)",
+            "int(7.5 // 2)", "floor(7.5 % 4)", f"{a} % -5 + 5", f"-{a} // 2 + 9", "-2**2 + 8", "2**3**1", "-(-4)", "round(2.5) + round(7 / 2)", f"(4 / {b}) * {b}", f"{a} * 2 / 2", "7 // 2 * 2", "int(-7 / 2) + 6",
         ])  # fmt: skip
 
     def tight(self, text: str) -> str:
@@ -100,6 +181,21 @@ class Writer:
             f"{a} != {self.number(names, 0)}",
             f"{a} % 2 == 0",
         ]
+        simple += [f"{name} == {self.pick(TEXTS)}" for name in names.texts] + [
+            f'{name} in ["a", "c"]' for name in names.texts
+        ]
+        if self.chance(0.1):
+            simple += [
+                f"{a} / 2 > 1",
+                f"2.5 < {a}",
+                '"a" < "b"',
+                "x.height == x.height",
+                "x.width >= x.width",
+                f"{a} / 2 == 2",
+                f"{a} / 3 != 1 / 3",
+                "true == true",
+                '"a" != "b"',
+            ]
         simple += [f"{a} in [1, 2, 4]", f"{a} <= {self.pick('2468')}", *names.truths, *names.truths, "true", "false"]
         one = self.pick(simple)
         if depth and self.chance(0.3):
@@ -161,7 +257,25 @@ class Writer:
             *[f"({one} -> {a})" for one in names.tensors], f"(maxpool(2) -> {a})", f"(shuffle(2) -> slice(0, {self.number(names, 0)}))",
             f"cat(shuffle({self.number(names, 0)}), shuffle({self.number(names, 0)}))", f"ode([conv({c}, 3)], \"euler\", steps={self.pick('12')})",
             f"cat(maxpool(3, stride=1, pad=1), avgpool(3, stride=1, pad=1, count_pad={self.truth(names, 0)}))",
+            self.rare(a, b, names), self.rare(a, b, names),
             "(flatten -> linear(12) -> reshape(3, 2, 2))", "(global_avgpool -> reshape(1, 1, x.channels))", "(flatten -> split(identity, relu))",
+        ])  # fmt: skip
+
+    def rare(self, a: str, b: str, names: Names) -> str:
+        """Return a pipeline in one of the language's less common forms."""
+        n = self.number(names, 1)
+        return self.pick([
+            f"conv({n})(kernel=3)", f"conv(kernel=3)({n})", f"conv({n}, 1)(kernel=3)", f"cat({a}, {b} if {self.truth(names)})", f"add(identity if {self.truth(names)}, {self.kept(names, 1)})",
+            f"({self.fresh('l')}: ({self.fresh('m')}: {a}))", f"({self.fresh('l')}: cat({a}, {b}))", f"({self.fresh('l')}: ({a} -> {b}))", f"({self.fresh('l')}: {a} if {self.truth(names)})",
+            f"({self.fresh('l')}: [{a}] * 2)", f"({self.leaf(names)}) * {self.pick('0123')}", f"({self.fresh('l')}: {a} * 2)", f"cat({self.fresh('l')}: {a}, {self.fresh('m')}: {b})",
+            *[f"[conv(q, r) for q, r in {one}]" for one in names.pairs], *[f"cat([conv(q, r) for i, (q, r) in enumerate({one})])" for one in names.pairs],
+            "(adaptive_avgpool(2) -> conv(x.height, 1))", "conv(4, 3, stride=max(1, x.channels // 8))", f"[conv({n}, 1), bn, relu6]", f"mul({self.gate()}, identity)", f"add([{self.kept(names, 1)}, identity])",
+            f"(global_avgpool -> flatten -> linear(x.features) -> ln -> gn(1) -> reshape({n}, 1, 1))", f"(cat(identity, identity) -> pixel_shuffle(2) -> conv({n}, 1))", "(maxpool(3, stride=2, ceil=true) -> upsample(2))",
+            "(conv_transpose(x.channels, 2, stride=2) -> avgpool(2))", f"({a} -> {b} if {self.truth(names)} else {a})", f"([{a}] if {self.truth(names)} else [{b}, relu])", f"[{a}, {b} if {self.truth(names)}]", "[]", f"({a}, )[0]",
+            f"ode(conv(x.channels, 1), steps={self.pick('123')}, solver={self.pick(SOLVERS)})", "ode([relu, conv(x.channels, 3)], tolerance=0.1)", f"ode({self.fresh('l')}: conv(x.channels, 1), \"euler\")",
+            *[f"ode({one}, {self.pick(SOLVERS)}, steps=2)" for one in names.maps], "[bn, relu, conv(x.channels, 1)] * 2", f"pad({self.pick(['1', '(1, 2)', '(0, 1, 2, 0)'])}, {self.pick(MARGINS)})",
+            f"mul(conv({self.pick(['1', 'x.channels'])}, 1), {self.kept(names, 1)})", f"cat({', '.join(self.leaf(names) for _ in range(self.pick([3, 5, 7])))})", "identity -> identity", "split(identity, identity, relu)",
+            f"conv({n}, 3, init={self.pick(INITS)}, bias_init={self.pick(['zeros', 'ones', 'constant(0.1)', 'uniform(a=-1.0)'])})", f"conv({n}, (3, 3), (1, 1), (1, 1))", "crop(like=x)", "crop((2, 2), offset=1)",
         ])  # fmt: skip
 
     def leaf(self, names: Names) -> str:
@@ -217,7 +331,29 @@ class Writer:
         if kind == "truth":
             return self.truth(names, 0)
         if kind == "real":
-            return self.pick(["0.1", "0.5", "1", "0", "0.25"])
+            return self.pick(REALS)
+        if kind == "text":
+            return self.pick([*names.texts, *TEXTS])
+        if kind == "pairs":
+            return (
+                "["
+                + ", ".join(f"({self.number(names, 0)}, {self.pick('123')})" for _ in range(self.pick([1, 2, 3])))
+                + "]"
+            )
+        if kind == "tensors":
+            return f"[{', '.join(self.pick([*names.tensors, 'x']) for _ in range(self.pick([1, 2, 2])))}]"
+        if kind == "layer":
+            return self.pick(
+                [
+                    "conv(kernel=1)",
+                    "conv(kernel=3, bias=false)",
+                    "conv",
+                    "conv_transpose(kernel=1)",
+                    *[b.name for b in names.blocks if [k for _, k in b.params[:1]] == ["number"]],
+                ]
+            )
+        if kind == "start":
+            return self.pick(INITS)
         if kind == "pipe":
             inner = Names(names)
             inner.blocks = []  # so that arguments end
@@ -226,6 +362,8 @@ class Writer:
             return self.pick([*names.tensors, "x"])
         if kind == "pair":
             return self.pick(["1", "2", "3", "(1, 2)", "(3, 1)"])
+        if self.chance(0.2):
+            return self.pick(LISTS)
         return "[" + ", ".join(self.number(names, 1) for _ in range(self.pick([1, 2, 2, 3]))) + "]"
 
     # ------------------------------------------------------------ statements
@@ -237,6 +375,7 @@ class Writer:
             + ["label", "bind", "bind", "tensor", "shared", "twice", "tap", "pools", "unpool"]
         )
         kinds += ["if", "for", "loop", "body", "join", "mixed"] * (1 if depth else 0) + ["named", "rebind"]
+        kinds += ["require", "dense", "unit", "before", "pairs", "maps", "sizes"]
         return getattr(self, f"_{self.pick(kinds)}")(names, depth, pad, inside)
 
     def body(self, names: Names, depth: int, pad: str, inside: str, most: int = 2) -> list[str]:
@@ -255,21 +394,34 @@ class Writer:
         return [pad + (f"\n{pad}    -> " if self.chance(0.05) else " -> ").join(links)]
 
     def _label(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
-        label = self.fresh("l")
+        label = self.pick(ODD_LABELS) if inside != "loop" and self.chance(0.2) else self.fresh("l")
         lines = [f"{pad}{label}: {self.pipe(names, 2)}"]
         if inside != "loop" and self.chance(0.4):
             names.labels.append(label)
         return lines
 
     def _bind(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
-        kind = self.pick(["number", "number", "number", "pipe", "pipe", "truth", "list"])
-        name = self.fresh({"number": "c", "pipe": "p", "truth": "b", "list": "ws"}[kind])
+        kind = self.pick(["number", "number", "number", "pipe", "pipe", "truth", "list", "text"])
+        name = self.name({"number": "c", "pipe": "p", "truth": "b", "list": "ws", "text": "w"}[kind])
         value = self.value(kind, names) if kind != "pipe" else self.pipe(names, 2)
-        {"number": names.numbers, "pipe": names.pipes, "truth": names.truths, "list": names.lists}[kind].append(name)
+        places = {
+            "number": names.numbers,
+            "pipe": names.pipes,
+            "truth": names.truths,
+            "list": names.lists,
+            "text": names.texts,
+        }
+        places[kind].append(name)
+        if kind == "pipe" and self.chance(0.3):
+            label = self.fresh("l")
+            return [
+                f"{pad}{name} = {value}",
+                f"{pad}{self.pick([f'{name} -> {name}', f'cat({name}, {name})', f'{label}: {name}', f'{name} * 2'])}",
+            ]
         return [f"{pad}{name} = {value}"]
 
     def _tensor(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
-        name = self.fresh("t")
+        name = self.name("t")
         start = self.pick(["x", *names.tensors])
         line = f"{pad}{name} = {start}" + (f" -> {self.pipe(names, 2)}" if self.chance(0.6) else "")
         names.tensors.append(name)
@@ -321,7 +473,10 @@ class Writer:
         block, result = self.pick(found)
         name, other = self.fresh("r"), self.fresh("t")
         names.tensors.append(other)
-        lines = [f"{pad}{name} = x -> {self.called(block, names)}", f"{pad}{other} = {name}.{result}"]
+        label = f"{self.fresh('s')}: " if self.chance(0.2) else ""
+        lines = [f"{pad}{name} = x -> {label}{self.called(block, names)}", f"{pad}{other} = {name}.{result}"]
+        if result == "indices":
+            return [*lines, f"{pad}{name} -> {self.pick(['', 'relu -> '])}maxunpool({other}, 2)"]
         return [
             *lines,
             f"{pad}{self.pick([f'{name} -> relu', f'{other} -> {self.pipe(names, 1)}', f'cat({name}, {other})', f'{other}'])}",
@@ -364,6 +519,8 @@ class Writer:
                 f"for {index} in range({self.pick('1223')}):",
                 f"for {index} in [4, 8]:",
                 f"for {index} in reversed(range(1, 3)):",
+                f"for {index} in range(0, 5, 2):",
+                f"for {index} in [q for q in range(4) if q % 2 == 1]:",
             ]
         )
         if names.lists and self.chance(0.5):
@@ -435,7 +592,8 @@ class Writer:
 
     def _named(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
         """A text in a name."""
-        return [f"{pad}{self.fresh('l')}_{{{self.number(names, 1)}}}: {self.pipe(names, 1)}"]
+        text = self.pick([*names.texts, *TEXTS]) if self.chance(0.3) else self.number(names, 1)
+        return [f"{pad}{self.fresh('l')}_{{{text}}}{self.pick(['', '', '_z'])}: {self.pipe(names, 1)}"]
 
     def _rebind(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
         """A sequence whose widths are computed by names of the body, and nothing else: it may become `nn.Sequential`."""
@@ -447,13 +605,198 @@ class Writer:
             f"{pad}conv({name}, {self.pick('13')}) -> {self.pick(PLAIN)} -> conv({self.number(names, 1)}, 1)",
         ]
 
+    def _require(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        test = self.pick(
+            [
+                self.truth(names),
+                f"{self.number(names, 1)} > 0",
+                "x.channels > 0",
+                f"x.channels % {self.pick('12')} == 0",
+            ]
+        )
+        return [f"{pad}require {test}, {self.pick([*TEXTS, *names.texts])}", f"{pad}{self.pick(PLAIN)}"]
+
+    def _dense(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """Concatenations that grow, as in DenseNet, written as a loop or one by one."""
+        step = self.pick(
+            [
+                "bn -> relu -> conv(2, 1) -> bn -> relu -> conv(3, 3)",
+                "conv(2, 3)",
+                "bn -> conv(3, 1)",
+                "conv(4, 1) -> bn -> relu -> conv(2, 3) -> relu",
+                self.pipe(names, 1),
+            ]
+        )
+        if depth and self.chance(0.5):
+            return [
+                f"{pad}for j in range({self.pick('234')}):",
+                f"{pad}    cat(identity, {step})",
+                *self.after(names, pad),
+            ]
+        return [*[f"{pad}cat(identity, {step})" for _ in range(self.pick([2, 3]))], *self.after(names, pad)]
+
+    def after(self, names: Names, pad: str) -> list[str]:
+        return [
+            f"{pad}{self.pick(['bn -> relu -> conv(4, 1)', 'conv(x.channels // 2, 1)', 'relu', 'bn -> relu', 'conv(4, 3) -> bn', 'shuffle(2)', 'slice(1, 3)'])}"
+        ]
+
+    def _unit(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """Channels that are split, shuffled, sliced and joined, as in ShuffleNet."""
+        n, act = (
+            self.pick(["x.channels", "4", "6", self.number(names, 0)]),
+            self.pick(["relu", "relu6", "silu", "identity", "leaky_relu(0.2)"]),
+        )
+        right = self.pick(
+            [
+                f"conv({n}, 1) -> bn -> {act} -> depthwise(3) -> bn -> conv({n}, 1) -> bn -> {act}",
+                f"conv({n}, 1) -> {act}",
+                f"depthwise(3) -> conv({n}, 1) -> bn",
+                f"conv({n}, 3) -> {act} -> conv({n}, 1)",
+            ]
+        )
+        left = self.pick(
+            [
+                "identity",
+                "identity",
+                f"conv({n}, 1)",
+                f"depthwise(3) -> bn -> conv({n}, 1) -> {act}",
+                "slice(0, 2)",
+                "maxpool(3, stride=1, pad=1)",
+                "bn",
+                "relu",
+            ]
+        )
+        last = self.pick(
+            [
+                "shuffle(2)",
+                "shuffle(2) -> conv(4, 1)",
+                f"conv({n}, 1) -> bn",
+                "slice(1, 4) -> conv(2, 3)",
+                "shuffle(2) -> split(identity, conv(x.channels, 1))",
+                "bn -> relu -> conv(4, 1)",
+                f"{act} -> conv(6, 3)",
+                "shuffle(2) -> depthwise(3) -> conv(4, 1)",
+                "avgpool(2) -> conv(4, 1)",
+            ]
+        )
+        wide = self.pick(["", f"conv({self.pick('48')}, 1) -> ", f"conv(8, {self.pick('13')}) -> bn -> {act} -> "])
+        return [f"{pad}{wide}{self.pick(['split', 'split', 'cat'])}({left}, {right}) -> {last}"]
+
+    def _before(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """What stands before a 1x1 convolution or an average: what may change places with it."""
+        n, act = self.number(names, 1), self.pick(["relu", "relu6", "silu", "identity", "sigmoid", "hardsigmoid"])
+        return [pad + self.pick([
+            f"bn -> {act} -> conv({n}, 1)", f"bn -> {act} -> conv({n}, 1, pad=1)", f"bn -> {act} -> cat(conv({n}, 1), conv(2, 1, stride=2) -> upsample(2))", f"conv({n}, 1) -> avgpool(2)", f"conv({n}, 1) -> avgpool(2, pad=1)",
+            f"conv({n}, 1, bias=false) -> avgpool(3, stride=2, ceil=true)", f"bn -> conv({n}, 1) -> bn -> {act} -> avgpool(2)", f"mul(identity, global_avgpool -> conv(x.channels, 1) -> {act}) -> conv({n}, 1)", f"depthwise(3) -> bn -> {act} -> conv({n}, 1) -> bn",
+            f"add(conv({n}, 1), conv({n}, 3)) -> {act} -> conv({n}, 1)", f"add(add(conv({n}, 1), conv({n}, 3)), conv({n}, 1)) -> {act}", f"conv({n}, 3) -> bn -> add(identity, relu) -> {act}", f"cat(bn, identity) -> {act} -> conv({n}, 1)", f"bn -> cat(conv({n}, 1), identity)",
+            f"conv({n}, 3, groups=1) -> bn(affine=false) -> {act}", f"conv({n}, 3) -> add(identity, conv({n}, 3) -> bn) -> add(identity, conv({n}, 1))", f"conv({n}, 3) -> scale(0.5) -> {act}", f"bn -> bn -> conv({n}, 1)", f"conv_transpose({n}, 2, stride=2) -> bn -> {act}",
+            f"linear({n}) -> bn", f"depthwise(3, multiplier=2) -> bn -> {act} -> conv({n}, 1)", f"conv({n}, 1) -> conv({n}, 1)", f"{act} -> conv({n}, 1) -> {act} -> {act}", f"gelu -> conv({n}, 1) -> gelu(\"tanh\")", f"conv({n}, 1) -> relu -> global_avgpool -> conv({n}, 1)",
+        ])]  # fmt: skip
+
+    def _pairs(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """A list of pairs, and a loop over it."""
+        name, a, b = self.name("ps"), self.fresh("k"), self.fresh("k")
+        names.pairs.append(name)
+        lines = [f"{pad}{name} = {self.value('pairs', names)}"]
+        if not depth or self.chance(0.3):
+            return lines
+        inner = Names(names)
+        inner.numbers += [a, b]
+        head = self.pick(
+            [
+                f"for {a}, {b} in {name}:",
+                f"for i, ({a}, {b}) in enumerate({name}):",
+                f"for {a}, {b} in zip([4, 2], [1, 3]):",
+                f"for {a}, {b} in reversed({name}):",
+            ]
+        )
+        return [*lines, f"{pad}{head}", f"{pad}    conv({a}, {b}) -> {self.pipe(inner, 1)}"]
+
+    def _maps(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """A list of tensors."""
+        if len(names.tensors) < 2:
+            return self._tensor(names, depth, pad, inside)
+        name, chosen = self.name("ts"), [self.pick(names.tensors) for _ in range(2)]
+        lines = [f"{pad}{name} = [{', '.join(chosen)}]"]
+        return [
+            *lines,
+            pad
+            + self.pick(
+                [
+                    f"cat({name}[0], {name}[-1])",
+                    f"add(identity, {name}[1])",
+                    f"cat([q -> relu for q in {name}])",
+                    f"cat({name})",
+                    f"{name}[0] -> {self.pipe(names, 1)}",
+                    f"cat(identity, [q for q in {name}][0])",
+                ]
+            ),
+        ]
+
+    def _sizes(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """Sizes that are named and compared."""
+        name = self.name("h")
+        value = self.pick(
+            [
+                "x.height",
+                "x.width // 2",
+                "x.height + 1",
+                "ceil(x.height / 2)",
+                "2 * x.width",
+                "floor(x.width / 3)",
+                "x.height - x.height",
+                "x.height * x.width",
+                "-x.height",
+                "x.height / 2",
+                "x.height % 2",
+                "x.height * x.width * 2 / 2",
+                "(x.height / 2) * 2",
+                "x.height / 2 + 1 / 2",
+                "x.height * 2 / 4",
+                "-(x.width / 3)",
+            ]
+        )
+        return [
+            f"{pad}{name} = {value}",
+            pad
+            + self.pick(
+                [
+                    "relu",
+                    f"conv(4, 1) if {name} == {name} else relu",
+                    "maxpool(2) -> upsample(2) -> crop(like=x)",
+                    f"[relu] if {name} >= {name} else bn",
+                    "pixel_unshuffle(2) -> conv(4, 1)",
+                ]
+            ),
+        ]
+
     # ------------------------------------------------------------ definitions
     def block(self) -> None:
         """Grow a block on a probe, and keep it where something came of it."""
-        kinds = ["number", "number", "number", "small", "truth", "real", "pipe", "tensor", "list", "pair"]
-        params = [(self.fresh("a"), self.pick(kinds)) for _ in range(self.pick([0, 1, 1, 2, 2, 3, 4]))]
+        kinds = [
+            "number",
+            "number",
+            "number",
+            "number",
+            "small",
+            "small",
+            "truth",
+            "truth",
+            "real",
+            "pipe",
+            "pipe",
+            "tensor",
+            "list",
+            "pair",
+        ]
+        kinds += ["text", "pairs", "tensors", "layer", "start"]
+        params = [
+            (self.name("a"), self.pick(kinds))
+            for _ in range(self.pick([0, 1, 1, 2, 2, 3, 4, 7] if self.chance(0.2) else [0, 1, 1, 2, 2, 3]))
+        ]
         names = Names()
-        names.blocks = list(self.blocks)
+        names.blocks, names.maps = list(self.blocks), list(self.maps)
+        names.numbers += self.calls
         defaults: dict[str, str] = {}
         for key, kind in params:
             place = {
@@ -463,40 +806,129 @@ class Writer:
                 "pipe": "pipes",
                 "tensor": "tensors",
                 "list": "lists",
+                "text": "texts",
+                "pairs": "pairs",
             }
             if kind in place:
                 getattr(names, place[kind]).append(key)
             elif kind == "real":
                 names.pipes += [f"scale({key})", f"leaky_relu({key})", f"dropout({key})"]
+            elif kind == "tensors":
+                names.tensors += [f"{key}[0]", f"{key}[-1]"]
+            elif kind == "layer":
+                names.pipes += [
+                    f"{key}({self.pick(['4', '8', 'x.channels'])}{self.pick(['', ', kernel=1'])})",
+                    f"{key}(2)",
+                ]
+            elif kind == "start":
+                names.pipes += [f"conv(x.channels, 3, init={key})", f"linear(4, init={key})"]
             elif kind == "pair":
                 names.pipes += [f"conv(x.channels, {key})", f"maxpool({key}, stride=1)"]
         open_ = True
         for key, kind in reversed(params):
-            open_ = open_ and self.chance(0.5) and kind != "tensor"
+            open_ = open_ and self.chance(0.5) and kind not in ("tensor", "tensors")
             if open_:
                 defaults[key] = self.value(kind, Names()).replace("x.channels", "4")
-        made = Block(self.fresh("block"), params, defaults)
+        made = Block(self.name("block"), params, defaults)
         shown = [f"{key}={defaults[key]}" if key in defaults else key for key, _ in params]
         head = f"block {made.name}({', '.join(shown)}):"
         probes = self.probes(made)
-        lines: list[str] = []
+        lines: list[str] = [f'    """{self.pick(DOCS)}"""'] if self.chance(0.15) else []
         for _ in range(self.pick([1, 2, 3, 4, 6])):
             trial = Names(names)
             added = self.statement(trial, 2, "    ", "block")
-            if self.fits([*self.head, head, *lines, *added, "    identity", *probes]):
+            if self.fits([head, *lines, *added, "    identity", *probes]):
                 lines, names = [*lines, *added], trial
         if names.tensors and self.chance(0.35):
             added = [
                 f"    output {self.fresh('o')} = {self.pick([*names.tensors, 'x'])}",
                 f"    output {self.fresh('o')} = x -> {self.pick(PLAIN)}",
             ]
-            if self.fits([*self.head, head, *lines, *added, *probes]):
+            if self.fits([head, *lines, *added, *probes]):
                 lines += added
                 made.results += [line.split()[1] for line in added]
-        if lines and self.fits([*self.head, head, *lines, *probes]):
+        elif self.chance(0.08):
+            added = [
+                "    pooled = x -> maxpool(2, indices=true)",
+                "    output out = pooled",
+                "    output indices = pooled.indices",
+            ]
+            if self.fits([head, *lines, *added, *probes]):
+                lines += added
+                made.results += ["indices", "out"]
+        elif names.tensors and self.chance(0.1):
+            added = [f"    for i, q in enumerate([{self.pick(names.tensors)}, x]):", "        output o_{i} = q -> relu"]
+            if self.fits([head, *lines, *added, *probes]):
+                lines += added
+                made.results += ["o_0", "o_1"]
+        head = self.signed(head, lines, made)
+        if lines and self.fits([head, *lines, *probes]):
             made.results += names.labels
-            self.head += [head, *lines]
+            self.define([head, *lines])
             self.blocks.append(made)
+
+    def signed(self, head: str, lines: list[str], block: Block) -> str:
+        """Return the head of a block with a signature that says what a probe returns, where one is right."""
+        probe = self.probes(block)[:3]
+        if not self.chance(0.25) or not self.fits([head, *lines, *probe]):
+            return head
+        scope = elaborate(self.linked([head, *lines, *probe]), "probe").scope
+        shape = scope.output_shapes[0]
+        numbers = ["C", "2 * C", str(shape[1]), *[key for key, kind in block.params if kind == "number"]]
+        signature = f"[N, C, H, W] -> [N, {self.pick(numbers)}{''.join(f', {dim}' for dim in shape[2:])}]"
+        tried = (
+            f"{head[:-1]} {self.pick([signature, signature, signature.replace(', C,', f', {scope.shapes[0][1]},')])}:"
+        )
+        return tried if self.fits([tried, *lines, *probe]) else head
+
+    def timed(self) -> None:
+        """Add a block with an argument that is left open: the time."""
+        made = Block(self.fresh("flow"), [("time", "tensor"), ("k", "number")], {"k": "1"})
+        inner = self.pick(
+            [
+                "cat(time, identity) -> conv(c, k)",
+                "cat(identity -> relu, time) -> gn(1) -> conv(c, 3)",
+                "mul(identity, time) -> conv(c, k)",
+                "cat(time, x -> conv(c, 1)) -> conv(c, 1) -> sigmoid",
+            ]
+        )
+        lines = [f"block {made.name}(time, k=1):", "    c = x.channels", f"    {inner}"]
+        if self.fits([*lines, "net probe:", "    input image: [N, 8, H=11, W=9]", f'    ode({made.name}, "euler")']):
+            self.define(lines)
+            self.maps.append(self.pick([made.name, f"{made.name}(k=3)"]))
+
+    def other_net(self) -> None:
+        """Add a net that is used as a step, and one that is another with its parameters given."""
+        made = Block(self.fresh("net"), [("c", "number")], {"c": "4"})
+        lines = [
+            f"net {made.name}(c=4):",
+            f"    input image: [N, {self.pick(['3', '8', 'D=8'])}, H=16, W=16]",
+            f"    l1: conv(c, 3) -> {self.pick(PLAIN)}",
+            f"    l2: [conv(c, {self.pick('13')}), relu] -> {self.pipe(Names(), 1)}",
+        ]
+        lines += self.pick(
+            [[], ["    flatten -> fc: linear(3)"], ["    output low = x", "    output high = x -> conv(2, 1)"]]
+        )
+        if self.fits(
+            [*lines, "net probe:", "    input image: [N, 8, H=11, W=9]", f"    r = x -> {made.name}(3)", "    r.l2"]
+        ):
+            self.define(lines)
+            made.results += ["l1", "l2"] + (["low", "high"] if "output" in lines[-1] else [])
+            self.blocks.append(made)
+            if self.chance(0.4):
+                other = Block(self.fresh("net"), [("c", "number")], {"c": "6"})
+                other.results = made.results
+                if self.fits(
+                    [
+                        f"net {other.name} = {made.name}({self.pick('26')})",
+                        "net probe:",
+                        "    input image: [N, 8, H=11, W=9]",
+                        f"    r = x -> {other.name}",
+                        "    r.l2",
+                    ]
+                ):
+                    self.define([f"net {other.name} = {made.name}({self.pick('26')})"])
+                    self.blocks.append(other)
 
     def probes(self, block: Block) -> list[str]:
         """Return a net that applies a block to two sets of arguments."""
@@ -509,14 +941,20 @@ class Writer:
             "tensor": "x",
             "list": "[2, 4]",
             "pair": "1",
+            "text": '"a"',
+            "pairs": "[(4, 1), (2, 3)]",
+            "tensors": "[x, x]",
+            "layer": "conv(kernel=1)",
+            "start": "zeros",
         }
         given = ", ".join(simple[kind] for _, kind in block.params)
         other = ", ".join(
             f"{key}={self.value(kind, Names()).replace('x.channels', '8')}"
             for key, kind in block.params
-            if kind != "tensor"
+            if kind not in ("tensor", "tensors")
         )
-        tensors = "".join(f", {key}=x" for key, kind in block.params if kind == "tensor")
+        given_maps = {"tensor": "x", "tensors": "[x, x]"}
+        tensors = "".join(f", {key}={given_maps[kind]}" for key, kind in block.params if kind in given_maps)
         calls = [f"    x -> {block.name}({given})"] if self.chance(0.8) else []
         calls += (
             [f"    image -> {block.name}({(other + tensors).removeprefix(', ')})"]
@@ -539,41 +977,88 @@ class Writer:
             ]
         )
         lines = [f"block {made.name}(c, depth):", "    if depth <= 1:", f"        {b}", "    else:", f"        {grown}"]
-        if self.fits([*self.head, *lines, *self.probes(made)]):
-            self.head += lines
+        if self.fits([*lines, *self.probes(made)]):
+            self.define(lines)
             self.blocks.append(made)
 
     def fits(self, lines: list[str]) -> bool:
-        """Say whether the compiler takes a program, and it is small."""
+        """Say whether the compiler takes a net behind the head, and it is small."""
         RUNS["tried"] += 1
         try:
-            network = compile_text("\n".join(lines) + "\n").network
+            return small(elaborate(self.linked(lines), "probe"))
         except CompileError as mistake:
             RUNS[mistake.diagnostic.code] += 1
             return False
-        return cost(network).macs + volume(network.scope, {}) < SMALL and len(distinct(network.scope, {})) < 60
+
+    def linked(self, lines: list[str]) -> File:
+        """Return a file of the head, which was parsed before, and some lines."""
+        file = Project().text("\n".join(lines) + "\n")
+        if self.file is not None:
+            file.definitions = self.file.definitions | file.definitions
+            file.defaults = self.file.defaults | file.defaults
+            file.inits = self.file.inits | file.inits
+            file.imports = self.file.imports | file.imports
+        return file
+
+    def define(self, lines: list[str]) -> None:
+        """Add lines to the head."""
+        self.file = self.linked(lines)
+        self.head += lines
 
     def program(self) -> str:
         """Return the text of a program."""
+        if self.chance(0.1):
+            self.define([f'"""{self.pick(DOCS)}"""', "fn unused(a) = a"])
+        if self.chance(0.1):
+            self.imports()
         if self.chance(0.15):
-            self.head.append(
-                f"default {self.pick(['conv(bias=false)', 'bn(eps=0.001), maxpool(ceil=true)', 'conv(pad=0)', 'bn(affine=false)'])}"
-            )
+            self.define([self.pick(SETTINGS)])
         if self.chance(0.2):
-            self.head.append(
-                f"init {self.pick(['conv', 'bn', 'linear', 'conv', 'prelu'])}({self.pick(INITS)}{self.pick(['', ', bias=zeros'])})"
-            )
-            if not self.fits([*self.head, "net n:", "    input image: [N, 4, H=4, W=4]", "    relu"]):
-                self.head.pop()
-        if self.chance(0.3):
-            self.head.append("fn wide(c, by=2) = max(1, c * by)")
+            line = f"init {self.pick(['conv', 'bn', 'linear', 'conv', 'prelu', 'depthwise', 'gn'])}({self.pick(INITS)}{self.pick(['', ', bias=zeros', ', bias=normal(0.1)'])})"
+            if self.fits([line, "net probe:", "    input image: [N, 4, H=4, W=4]", "    relu"]):
+                self.define([line])
+        for line, numbers in FNS.items():
+            if self.chance(0.12):
+                self.define([line])
+                self.calls += numbers
+        if self.chance(0.1):
+            self.timed()
+        if self.chance(0.12):
+            self.other_net()
         for _ in range(self.pick([0, 1, 1, 2, 3])):
             self.block()
         if self.chance(0.2):
             self.recursive()
-        return "\n".join([*self.head, *self.net()]) + "\n"
+        opening, names = self.opening()
+        body = Growth(self, opening, names).grown()
+        text = "\n".join([*self.head, *opening, *body]) + "\n"
+        if self.chance(0.06):  # the net with its parameters given
+            text = (
+                text.replace("\nnet n(", "\nnet whole(").removeprefix("net n(")
+                + f"net n = whole({', '.join(part.split('=')[1] for part in params_of(opening[0]))})\n"
+            )
+        try:
+            if body and small(compile_text(text, net="n").network):
+                return text
+        except CompileError as mistake:
+            RUNS[mistake.diagnostic.code] += 1
+        return "\n".join([*self.head, *opening, "    relu"]) + "\n"
 
-    def net(self) -> list[str]:
+    def imports(self) -> None:
+        """Use blocks of the bundled networks."""
+        line, *found = self.pick([
+            ("from resnet50 import basic, bottleneck", Block("basic", [("planes", "number"), ("stride", "small")], {"stride": "1"}), Block("bottleneck", [("planes", "small"), ("stride", "small")], {"stride": "1"})),
+            ("from densenet121 import dense_layer, transition", Block("dense_layer", [("growth", "number")], {}), Block("transition", [], {})),
+            ("from mobilenet_v2 import inverted_residual", Block("inverted_residual", [("channels", "number"), ("expand", "small"), ("stride", "small")], {"stride": "1"})),
+            ("from shufflenet_v2_x1_0 import unit", Block("unit", [("channels", "number"), ("stride", "small")], {"stride": "1"})),
+            ("from squeezenet1_0 import fire", Block("fire", [("squeeze", "small")], {})),
+            ("from googlenet import basic_conv", Block("basic_conv", [("channels", "number"), ("kernel", "small")], {})),
+        ])  # fmt: skip
+        self.define([line])
+        self.blocks += found
+
+    def opening(self) -> tuple[list[str], Names]:
+        """Return the head of the net with its inputs, and what it knows."""
         params = [(f"p{i}", self.pick(["number", "truth", "list"])) for i in range(self.pick([0, 0, 1, 2]))]
         names = Names()
         names.blocks = list(self.blocks)
@@ -583,32 +1068,37 @@ class Writer:
             given.append(
                 f"{key}={ {'number': self.pick('248'), 'truth': self.pick(['true', 'false']), 'list': '[4, 2]'}[kind] }"
             )
-        if any("fn wide" in line for line in self.head):
-            names.numbers += ["wide(2)", "wide(x.channels)", "wide(3, by=1)"]
+        names.numbers += self.calls
+        names.maps += self.maps
         height, width = self.random.randint(3, 21), self.random.randint(3, 21)
         channels = self.pick([1, 2, 3, 4, 4, 6, 8, 8, 12])
-        lines = [f"net n({', '.join(given)}):", f"    input image: [N, {channels}, H={height}, W={width}]"]
-        if self.chance(0.12):
-            lines.append(f"    input other: [N, {self.pick([channels, 2])}, H, W]")
-            names.tensors.append("other")
-        wanted, found = self.pick([2, 4, 6, 8, 10]), 0
-        for _ in range(3 * wanted):
-            if found == wanted:
-                break
-            trial = Names(names)
-            added = self.statement(trial, 2, "    ", "net")
-            if self.fits([*self.head, *lines, *added, *([] if not _binds(added) else ["    identity"])]):
-                lines, names, found = [*lines, *added], trial, found + 1
-        ends = [
-            "    flatten -> linear(5)",
-            "    global_avgpool -> flatten -> linear(3)",
-            "    flatten -> split(linear(3), linear(4)) -> bn",
-            "    flatten",
-        ]
-        for added in ([self.pick(ends)] if self.chance(0.35) else []), self.outputs(names):
-            if added and self.fits([*self.head, *lines, *added]):
-                lines += added
-        return lines if self.fits([*self.head, *lines]) else [*lines[:2], "    relu"]
+        size = self.pick(
+            [f"H={height}, W={width}"] * 8 + [f"S={height}, S", f"{height}, W={width}", f"H={height}, {width}"]
+        )
+        opening = [f"net n({', '.join(given)}):"]
+        if self.chance(0.05):
+            opening.append(f'    """{self.pick(DOCS)}"""')
+        if self.chance(0.04):
+            return [
+                *opening,
+                f"    input flat: [{self.pick('NB')}, {self.pick([4, 12])}]",
+                f"    {self.pick(['linear(4) -> reshape(1, 2, 2)', 'linear(12) -> relu -> reshape(3, 2, 2)', 'bn -> linear(16) -> ln -> reshape(4, 2, 2)'])}",
+            ], names
+        opening.append(f"    input image: [N, {channels}, {size}]")
+        if self.chance(0.12) and "H=" in size and "W=" in size:
+            opening.append(
+                f"    input {self.pick(['other', 'lambda', 'self', 'x2'])}: [N, {self.pick([channels, 2])}, {self.pick(['H, W', 'H, W', 'W, H', 'K=9, W'])}]"
+            )
+            names.tensors.append(opening[-1].split()[1][:-1])
+        return opening, names
+
+    def end(self) -> list[str]:
+        return [
+            self.pick([
+                "    flatten -> linear(5)", "    global_avgpool -> flatten -> linear(3)", "    flatten",
+                "    flatten -> split(linear(3), linear(4)) -> bn",
+            ])
+        ]  # fmt: skip
 
     def outputs(self, names: Names) -> list[str]:
         if self.chance(0.6):
@@ -625,6 +1115,172 @@ class Writer:
                 f"    output {self.fresh('o')} = {self.pick(['x', *names.tensors])} -> {self.pick(['relu', 'conv(3, 1)', 'global_avgpool'])} when training"
             )
         return lines
+
+
+def params_of(head: str) -> list[str]:
+    """Return the parameters of a net with their values, from its first line."""
+    return [part for part in re.split(r", (?=p\d=)", head[head.index("(") + 1 : -2]) if part]
+
+
+class TooLarge(Exception):
+    """A net that has grown too large to run."""
+
+
+class Growth:
+    """The body of a net that runs while it is written: the elaborator asks for the next statement.
+
+    One that it refuses ends the run, and the next run starts with what was kept.
+    """
+
+    def __init__(self, writer: Writer, opening: list[str], names: Names) -> None:
+        self.writer, self.names = writer, names
+        self.file = writer.linked([*opening, "    relu"])
+        self.kept: list[tuple[list[str], tuple[object, ...]]] = []
+        self.proposals = self.propose()
+        self.trial: tuple[list[str], tuple[object, ...], Names] | None = None
+
+    def propose(self) -> Iterator[tuple[list[str], Names]]:
+        """Yield statements with the names that are known behind them."""
+        writer = self.writer
+        wanted, tries = writer.pick([2, 4, 6, 8, 10]), 0
+        while len(self.kept) < wanted and tries < 3 * wanted:
+            tries += 1
+            trial = Names(self.names)
+            yield writer.statement(trial, 2, "    ", "net"), trial
+        if writer.chance(0.35):
+            yield writer.end(), self.names
+        outputs = writer.outputs(self.names)
+        if outputs:
+            yield outputs, self.names
+
+    def grown(self) -> list[str]:
+        """Return the lines of the body."""
+        item = self.file.definitions["n"]
+        inputs = item.body[:-1]
+        ended = False
+        while not ended:
+            elaborator = Elaborator(Settings())
+            self.file.definitions["n"] = item.replace(body=self.body(inputs, elaborator))
+            self.trial = None
+            try:
+                elaborator.network(self.file, "n")
+                ended = True
+            except TooLarge:
+                RUNS["too large"] += 1
+            except (CompileError, RecursionError) as mistake:
+                RUNS[mistake.diagnostic.code if isinstance(mistake, CompileError) else "recursion"] += 1
+                ended = self.trial is None
+        return [line for lines, _ in self.kept for line in lines]
+
+    def body(self, inputs: tuple[object, ...], elaborator: Elaborator) -> Iterator[object]:
+        """Yield the statements that are kept, then new ones, each of which is kept where the next is asked for."""
+        yield from inputs
+        for _, nodes in self.kept:
+            yield from nodes
+        extent = Extent(elaborator.builder)
+        extent.grow()
+        for lines, names in self.proposals:
+            RUNS["tried"] += 1
+            try:
+                nodes = parse(Source("<text>", "\n".join(["net n:", *lines]) + "\n")).items[0].body
+            except CompileError as mistake:
+                RUNS[mistake.diagnostic.code] += 1
+                continue
+            self.trial = lines, nodes, names
+            yield from nodes
+            extent.grow()
+            self.trial, self.names = None, names
+            self.kept.append((lines, nodes))
+
+
+class Extent:
+    """How large a net under construction is."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder, self.costs = builder, Costs()
+        self.volumes: dict[int, int] = {}
+        self.scopes: dict[int, Scope] = {}
+        self.nodes = self.shapes = self.total = 0
+
+    def grow(self) -> None:
+        """Count what was added; raises `TooLarge`."""
+        builder = self.builder
+        for node in builder.nodes[self.nodes :]:
+            self.total += self.costs.node(node, builder).macs
+            if isinstance(node.what, Scope):
+                self.total += volume(node.what, self.volumes)
+                distinct(node.what, self.scopes)
+        for shape in builder.shapes[self.shapes :]:
+            self.total += prod(int(dim) for dim in shape[1:])
+        self.nodes, self.shapes = len(builder.nodes), len(builder.shapes)
+        if self.total >= SMALL or len(self.scopes) >= 60:
+            raise TooLarge
+
+
+def small(network: Network) -> bool:
+    """Say whether a network runs in milliseconds."""
+    return cost(network).macs + volume(network.scope, {}) < SMALL and len(distinct(network.scope, {})) < 60
+
+
+class Arithmetic:
+    """An expression over numbers, and what Python makes of it with exact fractions."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def expression(self, depth: int) -> tuple[str, Fraction | float]:
+        """Return a text and its value; raises `ArithmeticError` where there is none."""
+        if depth == 0 or self.random.random() < 0.15:
+            number = self.random.randint(0, 9)
+            return (str(number), Fraction(number)) if self.random.random() < 0.8 else (f"{number}.5", number + 0.5)
+        kind = self.random.randrange(9)
+        a, x = self.expression(depth - 1)
+        if kind == 0:
+            return f"-({a})", -x
+        if kind == 1:
+            name, call = self.random.choice([("floor", floor), ("ceil", ceil), ("round", round), ("int", int)])
+            return f"{name}({a})", Fraction(call(x))
+        b, y = self.expression(depth - 1)
+        if kind == 2:
+            name, pick = self.random.choice([("min", min), ("max", max)])
+            return f"{name}({self.whole(a, x)}, {self.whole(b, y)})", pick(int(x), int(y)) + Fraction(0)
+        if kind == 3:
+            power = self.random.randint(0, 3)
+            return f"({self.whole(a, x)})**{power}", Fraction(int(x)) ** power
+        sign = self.random.choice("+-*/") if kind < 8 else self.random.choice(["//", "%"])
+        if sign in ("//", "%"):
+            a, x, b, y = self.whole(a, x), Fraction(int(x)), self.whole(b, y), Fraction(int(y))
+        value = {
+            "+": lambda: x + y,
+            "-": lambda: x - y,
+            "*": lambda: x * y,
+            "/": lambda: x / y,
+            "//": lambda: Fraction(x // y),
+            "%": lambda: x % y,
+        }[sign]()
+        return self.random.choice([f"({a}) {sign} ({b})", self.loose(a, x, sign, b, y)]), value
+
+    def whole(self, text: str, value: Fraction | float) -> str:
+        return f"int({text})"
+
+    def loose(self, a: str, x: Fraction | float, sign: str, b: str, y: Fraction | float) -> str:
+        """Write an operation without the parentheses that its order of precedence spares."""
+        level = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2}
+        left = a if outermost(a) >= level[sign] else f"({a})"
+        right = b if outermost(b) > level[sign] else f"({b})"
+        return f"{left} {sign} {right}"
+
+
+def outermost(text: str) -> int:
+    """Return how tightly the outermost operator of an expression binds: 1 for sums, 2 for products, 3 for the rest."""
+    depth, found = 0, 3
+    for word in re.findall(r"[()]|//|\*\*|[-+*/%]|[^-()+*/%]+", text):
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        if depth == 0 and word in ("+", "-"):
+            return 1
+        if depth == 0 and word in ("*", "/", "//", "%"):
+            found = 2
+    return found
 
 
 def written(value: object) -> str:
@@ -644,10 +1300,7 @@ def volume(scope: Scope, known: dict[int, int]) -> int:
     if id(scope) not in known:
         total = 0
         for shape in scope.shapes:
-            size = 1
-            for dim in shape[1:]:
-                size *= int(dim)
-            total += size
+            total += prod(int(dim) for dim in shape[1:])
         inner = [volume(n.what, known) for n in scope.nodes if isinstance(n.what, Scope)]
         known[id(scope)] = (total + sum(inner)) * (scope.wrapper.evaluations if scope.wrapper else 1)
     return known[id(scope)]
@@ -669,12 +1322,6 @@ def used(network: Network) -> set[str]:
     return {n.what.name for s in scopes for n in s.nodes if not isinstance(n.what, Scope)}
 
 
-def _binds(lines: list[str]) -> bool:
-    return lines[-1].strip().split(" ")[1:2] == ["="]
-
-
 def _labels(line: str, stem: str, index: str) -> str:
     """Add an index to the labels of a line: `l7: conv(…)` is `l7_{i}: conv(…)`."""
-    import re
-
     return re.sub(rf"\b({stem}\d+):", rf"\1_{{{index}}}:", line)

@@ -109,6 +109,19 @@ net n:
     input image: [N, 8, H=8, W=8]
     layer(8, 4) -> layer(16, 5) -> layer(12, 4)
 """,
+    "twice a half": """
+block doubled(a):
+    conv(x.channels // 2, 1) -> cat(elu, identity) -> conv(3, 3)
+net n:
+    input image: [N, 3, H=2, W=2]
+    doubled(1)
+""",
+    "a step of training that looks like the one before": """
+net n:
+    input image: [N, 3, H=6, W=6]
+    relu
+    output o = relu when training
+""",
 }
 
 

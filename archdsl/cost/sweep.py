@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any
 
+    from archdsl.environment import File
     from archdsl.ir import Network, Scope
 
     Point = tuple[tuple[str, Any], ...]  # parameters by name; the sizes of inputs are under "input"
@@ -129,10 +130,10 @@ FIGURES = (*CLOSED, *COMPUTED)
 
 
 class Evaluation:
-    """Evaluates settings of one net."""
+    """Evaluates settings of one net; a `file` that is at hand is not read again."""
 
-    def __init__(self, name: str, net: str | None) -> None:
-        self.file, chosen = find(name)
+    def __init__(self, name: str, net: str | None, file: File | None = None) -> None:
+        self.file, chosen = (file, None) if file is not None else find(name)
         self.net = choose(self.file, net or chosen, name.rsplit("/", 1)[-1])
         self.repeater = Repeater(self.file, self.net)
         self.forms = Forms()

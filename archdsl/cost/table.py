@@ -239,7 +239,7 @@ def _lines(
         if isinstance(what, Scope) and not what.nodes:  # a block that does nothing here
             at += 1
             continue
-        count = repeats(scope, at)
+        count = repeats(scope, at, alive)
         last = scope.nodes[at + count - 1]
         runs = wanted and bool(alive.intersection(node.outputs))
         figures = counter.node(node, scope).times(count)

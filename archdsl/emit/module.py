@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from functools import cache
 from itertools import pairwise
 from textwrap import wrap
 
@@ -22,7 +23,7 @@ from archdsl.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    pass
+    from jinja2 import Template
 
 MAX_LAYERS = 1_000_000
 MAX_STEPS = 5_000  # in distinct instances of blocks, 1.2 s; published networks have under 1,300
@@ -137,21 +138,11 @@ class Writer:
 
     def text(self, inference: bool = False) -> str:
         """Print the file."""
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-
-        environment = Environment(
-            loader=PackageLoader("archdsl", "templates"),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            autoescape=False,  # noqa: S701 — Python, not HTML; texts of a file go through `docstring` alone
-        )
         starts = start.statements(self.plans)
         if starts:
             self.texts[-1] = self.texts[-1].replace(init=[*self.texts[-1].init, "", *starts])
         support = sorted(set().union(*(plan.support for plan in self.plans)))
-        body = environment.get_template("module.py.j2").render(
+        body = _template().render(
             classes=self.texts,
             support=[s.rstrip() for s in support],
             result=self.result,
@@ -272,6 +263,22 @@ def _is_chain(scope: Scope, numbers: list[int]) -> bool:
 def _body(piece: Piece, before: str, after: str = "") -> list[str]:
     """Return a statement of a method, without the method's indentation."""
     return [line[8:] for line in piece.lines(before, 8, after)]
+
+
+@cache
+def _template() -> Template:
+    """Return the template of a file: reading it takes longer than filling it in."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("archdsl", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 — Python, not HTML; texts of a file go through `docstring` alone
+    )
+    return environment.get_template("module.py.j2")
 
 
 # -------------------------------------------------------------------------------------------------- names and texts

@@ -144,6 +144,11 @@ def added(terms: list[Term]) -> Term:
     values = tuple(sum(column) for column in zip(*(t.column for t in terms)))
     if all(t.literal for t in terms):
         return literal(values[0], len(values))
-    texts = [t.text if n == 1 else f"{n} * {t.within(PRODUCT)}" for t, n in unique.values()]
+    texts = [t.text if n == 1 else f"{n} * {t.within(_factor(t))}" for t, n in unique.values()]
     names = frozenset[str]().union(*(t.names for t in terms))
     return Term(" + ".join(texts), values, names, PRODUCT if len(texts) == 1 else SUM)
+
+
+def _factor(term: Term) -> int:
+    """Return how tightly a term must bind behind a factor: `2 * (c // 2)` is another number than `2 * c // 2`."""
+    return ATOM if "//" in term.text or "%" in term.text else PRODUCT
