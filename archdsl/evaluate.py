@@ -131,7 +131,7 @@ class Evaluator:
         """Apply the rest of a chain that starts at a tensor; see `archdsl.elaborate`."""
         raise NotImplementedError
 
-    def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
+    def attribute_of(self, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:
         """Return an attribute of a tensor; see `archdsl.elaborate`."""
         raise NotImplementedError
 
@@ -349,7 +349,8 @@ class Evaluator:
         if isinstance(target, InitializerName):
             return self._initializer(target.name, expr, env, x)
         word = expr.target.plain if isinstance(expr.target, syntax.Name) else None
-        raise errors.not_callable(expr.target.span, describe(target), word if word in OPS else "")
+        waits = isinstance(target, Deferred)
+        raise errors.not_callable(expr.target.span, describe(target), word if word in OPS else "", waits)
 
     def _branch(self, argument: syntax.Expr | syntax.Keyword, target: Combinator, env: Env, x: Tensor | None) -> Any:
         if isinstance(argument, syntax.Keyword):
@@ -362,7 +363,8 @@ class Evaluator:
         old, params = target.bound, target.params
         free = [name for name in params if name not in dict(old.values) and name not in UNIVERSAL]
         written = matched(target.label, params, free, lambda: signature(target), expr.arguments)
-        values = {name: self._argument(value, env, x) for name, value in written.items()}
+        real = {name for name, spec in target.op.args.items() if spec.kind.real} if isinstance(target, OpValue) else ()
+        values = {name: self._argument(value, env, x, name in real) for name, value in written.items()}
         changes = Bound(
             tuple(sorted((dict(old.values) | values).items(), key=lambda item: item[0])),
             tuple((dict(old.places) | {name: value.span for name, value in written.items()}).items()),
@@ -371,8 +373,10 @@ class Evaluator:
         )
         return target.replace(bound=changes, span=expr.span)
 
-    def _argument(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
-        value = self.whole(expr, env, x)
+    def _argument(self, expr: syntax.Expr, env: Env, x: Tensor | None, real: bool = False) -> Any:
+        value = _plain(self.eval(expr, env, x)) if real else self.whole(expr, env, x)
+        if isinstance(value, Quotient):
+            raise errors.not_whole(expr.span, show(value))
         if value is OMITTED:
             raise errors.bad_value(expr.span, "an argument cannot be left out by a condition", "give it an `else`")
         return value.item if isinstance(value, Located) else value
@@ -434,13 +438,14 @@ class Evaluator:
     # ------------------------------------------------------------ attributes and items
     def attribute(self, expr: syntax.Attribute, env: Env, x: Tensor | None) -> Any:
         value = self.eval(expr.value, env, x)
+        outputs: tuple[str, ...] = ()
         if isinstance(value, Results):
             found = dict(value.tensors).get(expr.name)
             if found is not None:
                 return found
-            value = value.main
+            outputs, value = tuple(name for name, _ in value.tensors), value.main
         if isinstance(value, Tensor):
-            return self.attribute_of(value, expr.name, expr.place)
+            return self.attribute_of(value, expr.name, expr.place, outputs)
         raise errors.unknown_attribute(expr.place, describe(value), expr.name, ())
 
     def index(self, expr: syntax.Index, env: Env, x: Tensor | None) -> Any:

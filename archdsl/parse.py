@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
-from archdsl import errors, grammar, syntax
-from archdsl.diagnostics import CompileError
+from archdsl import elsewhere, errors, grammar, syntax
+from archdsl.diagnostics import CompileError, Help
 from archdsl.lexer import CLOSING, OPENING, Lexer, indent_of
 from archdsl.source import Source, Span
 
@@ -194,7 +194,7 @@ def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
     opened = brackets[-1] if brackets and brackets[-1].line != place.line else None
     if opened is not None and _starts_statement(place, opened):
         return errors.unclosed(opened, OPENING[opened.text], place)
-    still = f"the `{opened.text}` of line {opened.line} is still open here" if opened is not None else ""
+    still = Help(f"the `{opened.text}` of line {opened.line} is still open here") if opened is not None else None
     return errors.unexpected(place, found, _wanted(terminals), _hint(place, kind, word, row) or still)
 
 
@@ -232,42 +232,18 @@ def _wanted(terminals: list[str]) -> list[str]:
     return words
 
 
-NAMED = r"^\s*(if|for|in|else|elif|and|or|not|when|true|false|net|block|fn|from|import|input)\s*"
-HINT_LENGTH = 200  # characters of a line that are looked at: the time of some patterns grows with their square
-HINTS = (  # what stands before a token on its line, how it starts, and what helps
-    (r"^\s*(if|elif|require)\b.*", "=", "`==` compares; `=` binds a name, on a line of its own"),
-    (r"[-+*/%]", "=", "each name has one meaning: bind a new name to the result"),
-    (r"->\s*", "$", "a chain goes on in the next line if that starts with `->`"),
-    (r"^block\b.*:\s*", r"\[", "a signature stands before the colon: `block b(c) [N, C, H, W] -> [N, c, H, W]:`"),
-    (r"^from\s+", r"[./]", "an import names a file beside this one, or of the gallery, without its folder and suffix"),
-    (r"^\s*output\s*", "=", "a result has a name: `output features = x`"),
-    (r"^\s*require\b.*", "$", 'a requirement has a message: `require width % 8 == 0, "odd width"`'),
-    (NAMED, "=", "this is a word of the language; choose another name"),
-    (r"^\s*(return|yield)\s+", "", "a body returns what its last line makes; `output name = x` adds results"),
-    (r"^\s*(while|try|with|def|class|import)\b.*", "", "this is not Python: see `for`, `block`, `net`, `fn`, `from`"),
-    (r"^\s*self\.\w+\s*", "=", "a label names a module: `conv1: conv(64, 3)`"),
-    (r"^\s*[a-z_]\w*\s+", r"[\d\"\[]", "a call has its values in parentheses: `conv(64, 3)`"),
-    (r"(^\s+|->\s*|:\s*)[a-z_]\w*(\([^()]*\))?\s+", r"[a-z_]\w*\b(?!\s*=)", "steps are joined: `conv(64, 3) -> relu`"),
-    (r"\bin\s+\d+\.?", r"\.", "`range(3)` counts from 0 to 2"),
-    (r"[(\[,][^()\[\]]*[\w\"]\s+", r"[\w\"\[(]", "values are separated by commas"),
-)
-
-
-def _hint(place: Span, kind: str, word: str, row: dict[str, int]) -> str:
+def _hint(place: Span, kind: str, word: str, row: dict[str, int]) -> Help | None:
+    line = place.source.line(place.line)
     if kind == "_INDENT":
-        return "only the lines of a body, after `:`, are indented"
-    if word in ("def", "class", "lambda", "import", "while", "return"):
-        return "this is not Python: see `block`, `net`, `fn` and `from ... import`"
+        return Help("only the lines of a body, after `:`, are indented")
+    if word in elsewhere.WORDS:
+        return Help(elsewhere.WORDS[word])
     if kind == "_NL" and "COLON" in row:
-        return "a body starts with `:` at the end of this line"
+        text = "a body starts with `:` at the end of this line"
+        return Help(text) if "#" in line else Help(text, place, ":")
     if (kind == "_NL" and "_INDENT" in row) or (kind != "_INDENT" and list(row) == ["_INDENT"]):
-        return "indent the lines of the body"
-    line, at = place.source.line(place.line), place.column - 1
-    before, rest = line[max(0, at - HINT_LENGTH) : at], line[at : at + HINT_LENGTH]
-    if at > HINT_LENGTH:
-        before = "\0" + before  # which is no start of a line
-    found = (hint for seen, start, hint in HINTS if re.match(start, rest) and re.search(f"{seen}$", before))
-    return next(found, "")
+        return Help("indent the lines of the body")
+    return elsewhere.of_syntax(place)
 
 
 # -------------------------------------------------------------------------------------------------- building the tree
