@@ -33,14 +33,14 @@ SOFT_WORDS = frozenset("FROM IMPORT DEFAULT INIT FN BLOCK NET INPUT OUTPUT REQUI
 
 def parse(source: Source) -> syntax.Module:
     """Parse a whole file; raises `CompileError` at the first mistake."""
-    tree = _parser().run(source, "start")
+    tree = parser().run(source, "start")
     assert isinstance(tree, syntax.Module), "the rule `start` builds a module"
     return tree
 
 
 def parse_value(source: Source) -> syntax.Expr:
     """Parse one expression, such as the value of `--set growth=24`."""
-    tree = _parser().run(source, "value")
+    tree = parser().run(source, "value")
     assert isinstance(tree, syntax.Expr), "the rule `value` builds an expression"
     return tree
 
@@ -48,7 +48,8 @@ def parse_value(source: Source) -> syntax.Expr:
 _PARSERS: list[Parser] = []
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
+    """Return the parser of the language."""
     if not _PARSERS:
         _PARSERS.append(Parser(grammar.load()))
     return _PARSERS[0]
@@ -78,14 +79,14 @@ class Parser:
             row = self.rows[state] = dict(zip(symbols.split(), actions))
         return row
 
-    def run(self, source: Source, start: str) -> Any:
-        """Parse a text from one of the grammar's start rules."""
+    def run(self, source: Source, start: str, tokens: list[Token] | None = None) -> Any:
+        """Parse a text from one of the grammar's start rules; its tokens may be given."""
         states = [self.tables.starts[start]]
         values: list[Any] = []
         spans: list[tuple[int, int]] = []
         depths: list[int] = []
         rules, row_of = self.rules, self.row
-        for number, token in enumerate(self._tokens(source)):
+        for number, token in enumerate(tokens or self._tokens(source)):
             kind, word, begin, end = token
             if number > MAX_TOKENS:
                 raise errors.limit_exceeded(
@@ -99,7 +100,7 @@ class Parser:
                 if action is None and kind in ("ADDITIVE", "MINUS") and word == "-":
                     action = row.get("MINUS")
                 if action is None:
-                    raise _unexpected(source, token, row)
+                    raise unexpected(source, token, row)
                 if action >= 0:
                     states.append(action)
                     values.append(word)
@@ -181,7 +182,8 @@ VALUES = frozenset("NAME INTEGER FLOAT STRING TRUE FALSE LPAR LSQB MINUS NOT".sp
 SIGNS = frozenset("COMPARE ADDITIVE MULTIPLICATIVE MINUS IF AND OR IN __ANON_0 __ANON_1 LPAR LSQB DOT LBRACE".split())
 
 
-def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
+def unexpected(source: Source, token: Token, row: dict[str, int]) -> CompileError:
+    """Return the mistake of a token that does not fit, by what would."""
     kind, word, start, end = token
     if source.text.startswith('"""', start):
         return errors.strange_character(Span(source, start, start + 3))
@@ -208,7 +210,7 @@ def open_brackets(source: Source, end: int) -> list[Span]:
     """Return the brackets that are open at a place, up to which a text has tokens, the innermost last."""
     opened: list[Span] = []
     with suppress(CompileError):  # what stands at the place may be no token
-        for _, word, start, after in _parser().lexer.tokens(source):
+        for _, word, start, after in parser().lexer.tokens(source):
             if start >= end:
                 break
             if word in OPENING:
@@ -220,7 +222,7 @@ def open_brackets(source: Source, end: int) -> list[Span]:
 
 def _wanted(terminals: list[str]) -> list[str]:
     """Name what the parser would accept, a whole expression as one thing."""
-    literal = {name: f"`{text}`" for text, name in _parser().tables.literals.items()}
+    literal = {name: f"`{text}`" for text, name in parser().tables.literals.items()}
     left = set(terminals)
     words = []
     if {"NAME", "INTEGER", "LPAR"} <= left:

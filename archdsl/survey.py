@@ -113,7 +113,10 @@ def _mistakes(node: Any, bound: Bound, file: File) -> Iterator[CompileError]:
     labels = (syntax.Labelled, syntax.Bind, syntax.Scope, syntax.Output)
     for part in parts(node):
         if isinstance(node, labels) and part is node.name:
-            continue  # names what it is given, and is no mention of anything
+            for inner in node.name.parts:  # a name that is given mentions only what is computed in it
+                if not isinstance(inner, str):
+                    yield from _mistakes(inner, bound, file)
+            continue
         yield from _mistakes(part, bound, file)
 
 
