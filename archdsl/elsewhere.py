@@ -68,7 +68,7 @@ NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("print", "assert", "breakpoint"), NO_EFFECT),
     **dict.fromkeys(
         "exp log sqrt rsqrt pow square softplus softsign hardtanh celu selu glu erf softmin logsoftmax sin cos div "
-        "divide maximum minimum clamp clip norm".split(),
+        "divide maximum minimum clamp clip".split(),
         NO_OPERATOR,
     ),
     **dict.fromkeys(("sequential", "modulelist"), "`[conv(8, 3), relu]` is a sequence, `conv(8, 3) -> relu` a chain"),

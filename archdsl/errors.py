@@ -16,7 +16,7 @@ from archdsl.source import Source, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import ParamSpec
 
     P = ParamSpec("P")
@@ -206,7 +206,9 @@ def too_deep(span: Span, what: str, limit: int) -> Diagnostic:
 
 
 @error("E0107")
-def unexpected(span: Span, found: str, expected: list[str], hint: Help | None = None) -> Diagnostic:
+def unexpected(
+    span: Span, found: str, expected: list[str], hint: Help | None = None, labels: Sequence[Label] = ()
+) -> Diagnostic:
     """The text is not a sentence of the language: something else was expected at this place.
 
     Wrong:
@@ -214,8 +216,9 @@ def unexpected(span: Span, found: str, expected: list[str], hint: Help | None = 
         conv(8 3)
     """
     wanted = ", ".join(expected[:-1]) + (" or " if len(expected) > 1 else "") + expected[-1] if expected else ""
-    notes = [hint] if hint is not None else []
-    return _simple(f"unexpected {found}", span, f"expected {wanted}" if wanted and len(expected) <= 8 else "", *notes)
+    helps = [hint] if hint is not None else []
+    label = f"expected {wanted}" if wanted and len(expected) <= 8 else ""
+    return _simple(f"unexpected {found}", span, label, *labels, *helps)
 
 
 @error("E0108")
@@ -268,7 +271,13 @@ def bad_option(option: str, text: str, expected: str) -> Diagnostic:
 
 # -------------------------------------------------------------------------------------------------- E02: names, values
 @error(UNKNOWN_NAME)
-def unknown_name(span: Span, name: str, candidates: Iterable[str], label: Span | None = None) -> Diagnostic:
+def unknown_name(
+    span: Span,
+    name: str,
+    candidates: Iterable[str],
+    label: Span | None = None,
+    places: Mapping[str, Span] | None = None,
+) -> Diagnostic:
     """A name is used that nothing defines: no operator, block, parameter or binding, here or above.
 
     A label is no such name: `stem: conv(64, 7)` names the module, `stem = x` behind it names the tensor.
@@ -283,11 +292,27 @@ def unknown_name(span: Span, name: str, candidates: Iterable[str], label: Span |
         return _simple(f"unknown name `{name}`", span, "no tensor has this name", first, bind)
     candidates = set(candidates)
     helps = elsewhere.of_name(span, name, candidates) or _did_you_mean(span, name, candidates)
-    return _simple(f"unknown name `{name}`", span, "nothing here has this name", *helps)
+    if "{" in span.text:  # a computed name is not spelled
+        helps = []
+    labels = list(_alike(span, name, helps, places or {}))
+    return _simple(f"unknown name `{name}`", span, "nothing here has this name", *labels, *helps)
+
+
+def _alike(span: Span, name: str, helps: Sequence[Help], places: Mapping[str, Span]) -> Iterator[Label]:
+    """Yield where a name is bound that this one was perhaps meant to be: `act1` for `act`, `skip3` for `skip4`."""
+    stem = name.rstrip("0123456789")
+    alike = [other for other in places if len(stem) > 1 and other.startswith(stem)]
+    near = [other for other in alike if stem != name and re.fullmatch(r"\d+", other[len(stem) :])]
+    near += [h.replacement for h in helps if h.replacement in places] + alike
+    for other in near[:1]:
+        if places[other].source is span.source and places[other] != span:
+            yield Label(places[other], f"`{other}` is bound here")
 
 
 @error("E0202")
-def unknown_argument(span: Span, callee: str, name: str, signature: str, candidates: Iterable[str]) -> Diagnostic:
+def unknown_argument(
+    span: Span, callee: str, name: str, signature: str, candidates: Iterable[str], declared: Span | None = None
+) -> Diagnostic:
     """A call names a parameter that the operator, block or function does not have.
 
     Wrong:
@@ -299,13 +324,14 @@ def unknown_argument(span: Span, callee: str, name: str, signature: str, candida
         f"`{callee}` has no argument `{name}`",
         span,
         "unknown argument",
+        *_declared(span, declared),
         Note(f"`{callee}({signature})`"),
         *(elsewhere.of_argument(span, callee, name, candidates) or _did_you_mean(span, name, candidates)),
     )
 
 
 @error("E0203")
-def missing_argument(span: Span, callee: str, name: str, signature: str) -> Diagnostic:
+def missing_argument(span: Span, callee: str, name: str, signature: str, declared: Span | None = None) -> Diagnostic:
     """A call that leaves a required parameter open is a partial application: a value to be completed by a later call.
 
     It cannot be used as a step, because it is not yet known what it does.
@@ -318,8 +344,14 @@ def missing_argument(span: Span, callee: str, name: str, signature: str) -> Diag
         f"`{callee}` needs `{name}`",
         span,
         f"`{name}` is left open here",
+        *_declared(span, declared),
         Note(f"`{callee}({signature})`"),
     )
+
+
+def _declared(span: Span, declared: Span | None) -> list[Label]:
+    """Return where a parameter, or all of a definition, are declared, if that is in the same file."""
+    return [Label(declared, "declared here")] if declared is not None and declared.source is span.source else []
 
 
 @error("E0204")

@@ -8,6 +8,7 @@ evaluated at once. Evaluation always ends: there is no mutation, and steps, list
 from __future__ import annotations
 
 from archdsl import errors, initializers, syntax
+from archdsl.diagnostics import CompileError, Label
 from archdsl.environment import Env
 from archdsl.functions import FUNCTIONS, MAX_ITEMS, LimitFault, ValueFault, bounded
 from archdsl.ops import OPS
@@ -56,6 +57,7 @@ MAX_BITS = 63
 NET = 20  # what checking one takes by itself, in steps of a network
 COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "split")}
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
+WORDS = [*OPS, *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
 RESERVED = {"x"}
 NO_PART = "a branch of `split` cannot be left out by a condition", "add an `else`"
 
@@ -169,8 +171,9 @@ class Evaluator:
         for words in (COMBINATORS, FUNCTIONS, INITIALIZERS):
             if name in words:
                 return words[name]
-        names = (env.visible() if env else []) + [*OPS, *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
-        raise errors.unknown_name(span, name, names, self.labelled_at(name) if env else None)
+        names = (env.visible() if env else []) + WORDS
+        label = self.labelled_at(name) if env else None
+        raise errors.unknown_name(span, name, names, label, env.bound_at() if env else None)
 
     def labelled_at(self, name: str) -> Span | None:
         """Return where a step of the body under way has this label; see `archdsl.steps`."""
@@ -362,7 +365,7 @@ class Evaluator:
         """Give a callee more arguments; a keyword may replace one that was given before."""
         old, params = target.bound, target.params
         free = [name for name in params if name not in dict(old.values) and name not in UNIVERSAL]
-        written = matched(target.label, params, free, lambda: signature(target), expr.arguments)
+        written = matched(target.label, params, free, lambda: signature(target), expr.arguments, target)
         real = {name for name, spec in target.op.args.items() if spec.kind.real} if isinstance(target, OpValue) else ()
         values = {name: self._argument(value, env, x, name in real) for name, value in written.items()}
         changes = Bound(
@@ -417,9 +420,12 @@ class Evaluator:
             for param in fn.params:
                 if param.name not in inner.names:
                     if param.default is None:
-                        raise errors.missing_argument(expr.span, fn.name, param.name, ", ".join(params))
+                        raise errors.missing_argument(expr.span, fn.name, param.name, ", ".join(params), param.span)
                     self.bind(param.name, self.eval(param.default, inner, None), inner, param.span)
-            return self.eval(fn.value, inner, None)  # `x` stands in steps; a function is given sizes
+            try:
+                return self.eval(fn.value, inner, None)  # `x` stands in steps; a function is given sizes
+            except CompileError as mistake:
+                raise _called(mistake, expr.span, {name: inner.names[name] for name in params}) from None
 
     def _initializer(self, name: str, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
         params = [param for param, _ in initializers.ROWS[name].params]
@@ -578,6 +584,7 @@ def matched(
     free: Sequence[str],
     shown: Callable[[], str],
     arguments: tuple[syntax.Expr | syntax.Keyword, ...],
+    target: Callee | None = None,
 ) -> dict[str, syntax.Expr]:
     """Give each argument of a call its parameter: by keyword, or the next of those that are `free`."""
     found: dict[str, syntax.Expr] = {}
@@ -585,7 +592,8 @@ def matched(
         if isinstance(argument, syntax.Keyword):
             name, value = argument.name, argument.value
             if name not in params:
-                raise errors.unknown_argument(argument.place, callee, name, shown(), params)
+                declared = target.declared if target is not None else None
+                raise errors.unknown_argument(argument.place, callee, name, shown(), params, declared)
             if name in found:
                 raise errors.bound_twice(argument.place, name, found[name].span)
         else:
@@ -594,6 +602,16 @@ def matched(
                 raise errors.too_many_arguments(argument.span, callee, shown())
         found[name] = value
     return found
+
+
+def _called(mistake: CompileError, call: Span, given: dict[str, Any]) -> CompileError:
+    """Return a mistake in a function with the call that led there."""
+    diagnostic = mistake.diagnostic
+    if call.source is not diagnostic.primary.span.source or any(label.span == call for label in diagnostic.secondary):
+        return mistake
+    values = ", ".join(f"{name} = {show(value)}" for name, value in given.items())
+    label = Label(call, f"called here, with {values}" if values else "called here")
+    return CompileError(diagnostic.replace(secondary=(*diagnostic.secondary, label)))
 
 
 def signature(callee: Callee) -> str:

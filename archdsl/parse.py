@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 
 from archdsl import elsewhere, errors, grammar, syntax
-from archdsl.diagnostics import CompileError, Help
+from archdsl.diagnostics import CompileError, Help, Label
 from archdsl.lexer import CLOSING, OPENING, Lexer, indent_of
 from archdsl.source import Source, Span
 
@@ -196,8 +196,25 @@ def unexpected(source: Source, token: Token, row: dict[str, int]) -> CompileErro
     opened = brackets[-1] if brackets and brackets[-1].line != place.line else None
     if opened is not None and _starts_statement(place, opened):
         return errors.unclosed(opened, OPENING[opened.text], place)
-    still = Help(f"the `{opened.text}` of line {opened.line} is still open here") if opened is not None else None
-    return errors.unexpected(place, found, _wanted(terminals), _hint(place, kind, word, row) or still)
+    labels = [Label(opened, "still open at that place")] if opened is not None else []
+    end_before = _code_end(source, place)
+    if kind == "_INDENT":
+        labels.append(Label(end_before, "no `:` ends this line"))
+    elif opened is not None and source.text[end_before.end : start].isspace() and end_before.line < place.line:
+        labels.append(Label(end_before, "a comma or a bracket may be missing here"))
+    return errors.unexpected(place, found, _wanted(terminals), _hint(place, kind, word, row), labels)
+
+
+def _code_end(source: Source, place: Span) -> Span:
+    """Return the end of the last line with code on it before that of a place."""
+    end = place.start - (place.column - 1)
+    while end > 0:
+        start = source.text.rfind("\n", 0, end - 1) + 1
+        code = source.text[start:end].partition("#")[0].rstrip()
+        if code:
+            return Span(source, start + len(code), start + len(code))
+        end = start
+    return Span(source, 0, 0)
 
 
 def _starts_statement(place: Span, opened: Span) -> bool:

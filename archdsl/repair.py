@@ -24,6 +24,7 @@ MOST = 20  # repairs of one text
 AHEAD = 12  # tokens that tell one repair from another
 SETTLED = 3  # tokens behind a repair before an error is another one
 CHARACTERS = ("E0101", "E0103")  # mistakes of the lexer that one character makes
+BRACKETS = ("LPAR", "RPAR", "LSQB", "RSQB", "LBRACE", "RBRACE")
 PUT_IN = ("COMMA", "NAME", "COLON", "RPAR", "RSQB", "EQUAL", "LPAR", "LSQB", "__ANON_0")
 
 
@@ -33,6 +34,7 @@ class Repaired(Record):
     tree: syntax.Module
     mistakes: tuple[Diagnostic, ...]
     lost: frozenset[str]
+    balanced: bool  # no bracket was left out or put in
 
 
 def repaired(source: Source) -> Repaired | None:
@@ -48,7 +50,7 @@ def repaired(source: Source) -> Repaired | None:
         tree = parser().run(source, "start", repair.tokens)
     except CompileError:  # of a number, or of how deep it is
         return None
-    return Repaired(tree, tuple(mistakes), frozenset(repair.lost))
+    return Repaired(tree, tuple(mistakes), frozenset(repair.lost), repair.balanced)
 
 
 def _tokens(source: Source, mistakes: list[Diagnostic]) -> list[Token] | None:
@@ -77,6 +79,7 @@ class Repair:
         self.source, self.tokens, self.mistakes = source, tokens, mistakes
         self.parser: Parser = parser()
         self.lost: set[str] = set()
+        self.balanced = not mistakes
 
     def run(self) -> bool:
         """Repair all tokens; says whether that could be done."""
@@ -90,7 +93,7 @@ class Repair:
             changes += 1
             if changes > MOST:
                 return False
-            if since >= SETTLED:
+            if since >= SETTLED and not self.tokens[at][0].startswith("_"):
                 self._note(states, at)
             if not self._mend(states, at):
                 return False
@@ -115,6 +118,8 @@ class Repair:
         best = choices[max(range(len(choices)), key=reach.__getitem__)]
         if kind == "_INDENT" and token not in best:
             self._drop_dedent(at)
+        changed = [one for one in (token, *best) if (one == token) is not (one in best)]
+        self.balanced = self.balanced and not any(one[0] in BRACKETS for one in changed)
         if token not in best:
             self.lost.update(re.findall(r"[A-Za-z_]\w*", word))
         self.tokens[at : at + 1] = best

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MOST = 20  # pieces taken out
 MOST_TEXT = 100_000  # characters that are parsed again for them, 0.5 s
 SYNTAX = ("E0101", "E0102", "E0103", "E0104", "E0105", "E0107")  # mistakes that only parsing finds
+BRACKETS = ("E0102", "E0103")  # behind one of them, what else seems wrong with the brackets follows from it
 TOO_LARGE = "E0212"  # whatever comes behind such a mistake takes its time
 DEFAULT = "default"
 
@@ -114,9 +115,10 @@ class Salvage(Project):
         if diagnostic.code.startswith("E03"):
             return DEFAULT in self.lost
         name = re.split(r"\W", place.text)[0]
+        stem = name.rstrip("0123456789") or name
         forms = tuple(lost[:-1] for lost in self.lost if lost.endswith("{"))
         missing = diagnostic.code == errors.UNKNOWN_NAME
-        return missing and (name.startswith(forms) or any(lost.startswith(name) for lost in self.lost))
+        return missing and (name.startswith(forms) or any(lost.startswith(stem) for lost in self.lost))
 
 
 class Reading(Salvage):
@@ -137,16 +139,19 @@ def _inside(project: Salvage, known: Iterable[Diagnostic]) -> Iterator[Diagnosti
     if text is None:
         return
     lines = {diagnostic.primary.span.line for diagnostic in known}
+    wrong = " ".join(source.line(line) for line in lines)  # which may bind what is missing
+    balanced = text.balanced and not any(diagnostic.code in BRACKETS for diagnostic in known)
     reading = Reading(source, project.first, text.tree)
     try:
         names = survey(reading.link(source))
     except CompileError:
         names = []
     lost = text.lost | reading.lost | {"_"}
-    for diagnostic in (*text.mistakes, *names):
+    names = [one for one in names if one.primary.span.text not in lost and one.primary.span.text not in wrong]
+    for diagnostic in (*(text.mistakes if balanced else ()), *names):
         place = diagnostic.primary.span
         gone = any(start <= place.start <= end for start, end in project.gone)
-        if gone and place.line not in lines and not (diagnostic in names and place.text in lost):
+        if gone and place.line not in lines:
             lines.add(place.line)
             yield diagnostic
 
