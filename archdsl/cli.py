@@ -69,7 +69,7 @@ def _parser() -> ArgumentParser:
     check.add_argument("--shapes", action="store_true", help="print one row for each layer")
     forms = ("text", "short", "json", "sarif")
     check.add_argument("--format", choices=forms, default="text", help="how results and mistakes are printed")
-    check.add_argument("--fix", action="store_true", help="apply the proposed edits that mend a mistake")
+    check.add_argument("--fix", action="store_true", help="apply the proposed edits that cannot be wrong")
     check.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     check.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     _net_options(check)
