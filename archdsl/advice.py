@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 UNUSED, UNUSED_RESULT = "W0501", "W0505"  # a name without a use explains a result without one
 MOST = 10  # of one code in one file
+ONCE = ("W0507",)  # what published networks do throughout is told once
 ALLOW = re.compile(r"#\s*allow\b([^#:]*)")
 VECTOR = 8  # 16-bit values in a load of 16 bytes, the widest one
 WINDOWS = ("conv", "depthwise", "maxpool", "avgpool")
@@ -60,9 +61,10 @@ def _few(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
     for diagnostic in found:
         code = diagnostic.code
         seen[code] += 1
-        if seen[code] == MOST < count[code]:
-            diagnostic = diagnostic.noting(Note(f"and {count[code] - MOST:,} more {code} in this file"))
-        if seen[code] <= MOST:
+        most = 1 if code in ONCE else MOST
+        if seen[code] == most < count[code]:
+            diagnostic = diagnostic.noting(Note(f"and {count[code] - most:,} more {code} in this file"))
+        if seen[code] <= most:
             yield diagnostic
 
 

@@ -35,10 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(_COMMANDS[options.command](options))
     except CompileError as mistake:
         form = getattr(options, "format", "text")
+        (diagnostic,) = _proven([mistake.diagnostic])
         if form in ("json", "sarif"):
-            _print_data([], [mistake.diagnostic], form)
+            _print_data([], [diagnostic], form)
         else:
-            _show(mistake.diagnostic, form)
+            _show(diagnostic, form)
         return 1
     except BrokenPipeError:
         sys.stderr.close()
@@ -68,7 +69,7 @@ def _parser() -> ArgumentParser:
     check.add_argument("--shapes", action="store_true", help="print one row for each layer")
     forms = ("text", "short", "json", "sarif")
     check.add_argument("--format", choices=forms, default="text", help="how results and mistakes are printed")
-    check.add_argument("--fix", action="store_true", help="apply the proposed edits that mend a mistake")
+    check.add_argument("--fix", action="store_true", help="apply the proposed edits that cannot be wrong")
     check.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     check.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     _net_options(check)
@@ -123,7 +124,7 @@ def _checked(options: Namespace) -> int:
             reports.append(report(found.network))
             if options.format in ("text", "short"):
                 print(reports[-1].text() if options.shapes else reports[-1].summary())
-        for diagnostic in wrong or _advice(checked, options):
+        for diagnostic in _proven(wrong, name) if wrong else _advice(checked, options):
             if diagnostics and options.format == "text":
                 print(file=sys.stderr)
             diagnostics.append(diagnostic)
@@ -132,6 +133,16 @@ def _checked(options: Namespace) -> int:
     if options.format in ("json", "sarif"):
         _print_data(reports, diagnostics, options.format)
     return int(any(options.strict or diagnostic.level == "error" for diagnostic in diagnostics))
+
+
+def _proven(wrong: list[Diagnostic], name: str = "") -> list[Diagnostic]:
+    """Return mistakes, of a file that is meant by a name, with those edits only that mend them."""
+    if all(proposal.span is None for diagnostic in wrong for proposal in diagnostic.help):
+        return wrong
+    from archdsl import project
+    from archdsl.fix import proven
+
+    return proven(wrong, project.read(project.path_of(name)) if name else None)
 
 
 def _advice(checked: Sequence[Compiled], options: Namespace) -> list[Diagnostic]:
@@ -178,7 +189,7 @@ def _wanted(name: str, options: Namespace) -> Iterator[Compiled | Diagnostic]:
     try:
         file, chosen = find(name)
         one = options.shapes or options.net or chosen
-        nets = [options.net] if one else nets_of(file)
+        nets = [options.net] if one else nets_of(file, given["params"])
         if not nets:
             raise which_net(start_of(file), "", [])
     except CompileError as mistake:

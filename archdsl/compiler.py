@@ -8,17 +8,17 @@ import re
 from archdsl import errors, project, syntax
 from archdsl.diagnostics import CompileError, Help, Note
 from archdsl.elaborate import Settings, elaborate
-from archdsl.evaluate import Evaluator
+from archdsl.evaluate import Evaluator, signature
 from archdsl.legal import legal_sizes
 from archdsl.parse import parse_value
 from archdsl.record import Record
 from archdsl.sizes import symbols
 from archdsl.source import Source, Span
-from archdsl.values import Located
+from archdsl.values import BlockValue, Located
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import Any
 
     from archdsl.diagnostics import Diagnostic
@@ -49,8 +49,8 @@ def compiled(
     chosen = None
     if file is None:
         file, chosen = find(name)
-    settings = _settings(file, params, in_channels, sizes, outputs)
-    return _checked(file, net or chosen, os.path.basename(name), settings, spent)
+    taken = choose(file, net or chosen, os.path.basename(name), params or ())
+    return _checked(file, taken, _settings(file, taken, params, in_channels, sizes, outputs), spent)
 
 
 def mistakes_of(
@@ -68,8 +68,8 @@ def mistakes_of(
     from archdsl.recover import mistakes
 
     try:
-        settings = _settings(file, params, in_channels, sizes, outputs)
-        chosen = choose(file, net, os.path.basename(name))
+        chosen = choose(file, net, os.path.basename(name), params or ())
+        settings = _settings(file, chosen, params, in_channels, sizes, outputs)
     except CompileError:
         return [mistake.diagnostic]
     return mistakes(file, chosen, settings, mistake.diagnostic)
@@ -86,7 +86,8 @@ def compile_text(
 ) -> Compiled:
     """Check one net of a text; raises `CompileError`."""
     file = project.Project().text(text)
-    return _checked(file, net, "", _settings(file, params, in_channels, sizes, outputs))
+    chosen = choose(file, net, "", params or ())
+    return _checked(file, chosen, _settings(file, chosen, params, in_channels, sizes, outputs))
 
 
 def find(name: str) -> tuple[File, str | None]:
@@ -112,30 +113,46 @@ def bundled_nets() -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def nets_of(file: File) -> list[str]:
-    """Return the nets of a file that can be built as they are: those without a required parameter."""
-    return [name for name, item in file.definitions.items() if _is_complete(item)]
+def nets_of(file: File, given: Collection[str] = ()) -> list[str]:
+    """Return the nets of a file that can be built: every required parameter is given."""
+    return [name for name, item in file.definitions.items() if _is_complete(item, given)]
 
 
-def _is_complete(item: object) -> bool:
+def _is_complete(item: object, given: Collection[str]) -> bool:
     if isinstance(item, syntax.Net):
-        return all(p.default is not None for p in item.params)
+        return all(p.default is not None or p.name in given for p in item.params)
     return isinstance(item, syntax.Alias)
 
 
 def _settings(
     file: File,
+    net: str,
     params: dict[str, Any] | None,
     in_channels: int | None,
     sizes: tuple[tuple[int, ...], ...],
     outputs: Sequence[str],
 ) -> Settings:
-    values = tuple((key, value_of(value, key, file)) for key, value in (params or {}).items())
+    if isinstance(outputs, str):
+        raise errors.bad_output(start_of(file), outputs, "this is a text, and outputs are a list", (), listed=True)
+    values = tuple((key, _value(value, key, file, net)) for key, value in (params or {}).items())
     return Settings(values, sizes, in_channels, tuple(outputs))
 
 
-def _checked(file: File, net: str | None, name: str, settings: Settings, spent: Spent | None = None) -> Compiled:
-    chosen = choose(file, net, name)
+def _value(given: Any, name: str, file: File, net: str) -> Any:
+    """Return the value of a parameter of a net; where it has none, that is the mistake, whatever the value is."""
+    try:
+        return value_of(given, name, file)
+    except CompileError:
+        value = Evaluator().definition(file, net, start_of(file))
+        value = value.item if isinstance(value, Located) else value
+        if isinstance(value, BlockValue) and name not in value.params:
+            raise errors.unknown_parameter(
+                file.definitions[net].span, value.label, name, signature(value), value.params
+            ) from None
+        raise
+
+
+def _checked(file: File, chosen: str, settings: Settings, spent: Spent | None = None) -> Compiled:
     try:
         return Compiled(elaborate(file, chosen, settings, spent), file)
     except CompileError as mistake:
@@ -182,22 +199,25 @@ def _asked(network: Network, settings: Settings, other: Settings) -> dict[str, i
     return asked
 
 
-def choose(file: File, net: str | None, name: str) -> str:
-    """Return the net to take: the one that was asked for, the one of the file's own name, or the only one."""
-    nets = nets_of(file)
+def choose(file: File, net: str | None, name: str, given: Collection[str] = ()) -> str:
+    """Return the net to take: the one that was asked for, the one of the file's own name, or the only one.
+
+    The last two are of the nets that can be built with the parameters that are given.
+    """
+    nets = nets_of(file, given)
     every = [n for n, item in file.definitions.items() if isinstance(item, (syntax.Net, syntax.Alias))]
     if net is not None:
         if net in every:
             return net
         raise errors.which_net(start_of(file), net, every)
     stem = name.removesuffix(".arch")
-    if stem in every:
+    if stem in nets:
         return stem
     if len(nets) == 1:
         return nets[0]
     if len(every) == 1:
         return every[0]
-    raise errors.which_net(start_of(file), stem or "given", nets or every)
+    raise errors.which_net(start_of(file), "", nets or every)
 
 
 def value_of(value: Any, name: str, file: File) -> Any:

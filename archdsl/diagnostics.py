@@ -32,6 +32,10 @@ class Help(Record):
     replacement: str = ""
     sure: bool = True
 
+    def words(self) -> Help:
+        """Return it without its edit."""
+        return Help(self.text)
+
 
 class Diagnostic(Record):
     """One mistake, complete: everything a renderer needs.
@@ -52,13 +56,17 @@ class Diagnostic(Record):
         """`error`, or `warning` for advice."""
         return "warning" if self.code.startswith("W") else "error"
 
+    def in_words(self) -> Diagnostic:
+        """Return it without the edits of its help."""
+        return self.replace(help=tuple([proposal.words() for proposal in self.help]))
+
     def noting(self, *notes: Note) -> Diagnostic:
         """Return it with further notes."""
         return self.replace(notes=(*self.notes, *notes))
 
 
 class CompileError(Exception):
-    """A mistake in a text, with its diagnostic. Printing the exception draws the diagnostic."""
+    """A mistake in a text, with its diagnostic. Printing the exception draws it, its edits as words: none was tried."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic)
@@ -67,4 +75,4 @@ class CompileError(Exception):
     def __str__(self) -> str:
         from archdsl.render import text
 
-        return text(self.diagnostic)
+        return text(self.diagnostic.in_words())

@@ -110,8 +110,10 @@ class Elaborator(Applier):
     def _placed(self, mistake: CompileError) -> CompileError:
         """Return a mistake inside a block with the chain of instantiations that led there, where it has none yet."""
         diagnostic, frame = mistake.diagnostic, self.builder.frame
-        if frame is None or frame.outer is None or any(note.span is not None for note in diagnostic.notes):
+        if frame is None or any(note.span is not None for note in diagnostic.notes):
             return mistake
+        if frame.outer is None and frame.span.start <= diagnostic.primary.span.start < frame.span.end:
+            return mistake  # of the net itself, not of one that it is made of
         return CompileError(diagnostic.noting(*self.trail()))
 
     def _configured(self, value: BlockValue, place: Span) -> BlockValue:
@@ -135,7 +137,7 @@ class Elaborator(Applier):
             if param.name in given:
                 self.bind(param.name, given[param.name], env, param.span)
             elif param.default is None:
-                raise errors.missing_argument(value.span or span, value.label, param.name, signature(value))
+                raise errors.missing_argument(value.span or span, value.label, param.name, signature(value), param.span)
             else:
                 default = self.whole(param.default, env, None)
                 self.bind(param.name, default.item if isinstance(default, Located) else default, env, param.span)

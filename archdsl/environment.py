@@ -64,3 +64,12 @@ class Env:
             names += env.names
             env = env.outer
         return names + list(self.file.definitions) + list(self.file.imports)
+
+    def bound_at(self) -> dict[str, Span]:
+        """Return where every name is bound that is visible here, for suggestions."""
+        places: dict[str, Span] = {}
+        env: Env | None = self
+        while env is not None:
+            places = env.places | places
+            env = env.outer
+        return places

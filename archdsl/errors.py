@@ -8,12 +8,15 @@ advice; none is used twice.
 
 from __future__ import annotations
 
+import re
+
+from archdsl import elsewhere
 from archdsl.diagnostics import CompileError, Diagnostic, Help, Label, Note
 from archdsl.source import Source, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import ParamSpec
 
     P = ParamSpec("P")
@@ -74,56 +77,18 @@ def _simple(title: str, span: Span, label: str = "", *more: Note | Help | Label)
     )
 
 
-# Operators by the names that they have elsewhere, without `_`, a number of dimensions at the end, and capitals.
-ELSEWHERE = {
-    "avgpooling": "avgpool", "averagepooling": "avgpool", "batchnorm": "bn", "batchnormalization": "bn",
-    "channelshuffle": "shuffle", "concat": "cat", "concatenate": "cat", "convolution": "conv", "convolutional": "conv",
-    "convtranspose": "conv_transpose", "deconv": "conv_transpose", "deconvolution": "conv_transpose", "dense": "linear",
-    "depthwiseconv": "depthwise", "fc": "linear", "fullyconnected": "linear", "gap": "global_avgpool",
-    "globalaveragepooling": "global_avgpool", "groupnorm": "gn", "hsigmoid": "hardsigmoid", "hswish": "hardswish",
-    "innerproduct": "linear", "interpolate": "upsample", "layernorm": "ln", "leakyrelu": "leaky_relu",
-    "localresponsenorm": "lrn", "lrelu": "leaky_relu", "maxpooling": "maxpool", "multiply": "mul", "resize": "upsample",
-    "pass": "identity", "sum": "add", "swish": "silu", "upsampling": "upsample", "zeropad": "pad", "zeropadding": "pad",
-    # and arguments
-    "dilationrate": "dilation", "filters": "out", "kernelsize": "kernel", "negativeslope": "slope",
-    "numgroups": "groups", "outchannels": "out", "outfeatures": "out", "padding": "pad",
-    "units": "out", "usebias": "bias",
-}  # fmt: skip
-
-
 def _did_you_mean(span: Span, name: str, candidates: Iterable[str]) -> list[Help]:
+    """Return the nearest name as a guess, which is shown and never applied: `matmul` is not `mul`."""
     from difflib import get_close_matches
 
     if len(name) > LONGEST_NAME:
         return []
-    candidates = set(candidates)
-    plain = name.replace("_", "").lower().removesuffix("2d")
-    here = ELSEWHERE.get(plain, plain)
-    if here in candidates:
-        return [Help(f"here it is `{here}`", span, here)]
     alike = {c for c in candidates if abs(len(c) - len(name)) <= len(name)}
     near = sorted(alike, key=lambda c: (c[:1] != name[:1], abs(len(c) - len(name)), c))
     close = get_close_matches(name, near[:MOST_NAMES], n=1, cutoff=0.6 if len(name) > 2 else 1)
     if not close or (close[0][0] != name[0] and not get_close_matches(name, close, cutoff=0.8)):
         return []  # no suggestion is better than a wrong one
-    sure = len(name) > 3 and [c for c in alike if is_typo(name, c)] == close
-    return [Help(f"did you mean `{close[0]}`?", span, close[0], sure)]
-
-
-def is_typo(written: str, meant: str) -> bool:
-    """Say whether one letter too much, too few or wrong, or two in the wrong order, lie between two names.
-
-    More is a guess: `matmul` is not `mul`, and `conv1d` not `conv`. So is a digit: `resnet5` may be any of several.
-    """
-    if len(written) > len(meant):
-        written, meant = meant, written
-    at = next((i for i, (a, b) in enumerate(zip(written, meant)) if a != b), len(written))
-    if not meant[at : at + 1].isalpha() or not written[at : at + 1].isalpha() | (len(written) < len(meant)):
-        return False
-    if len(written) < len(meant):
-        return written[at:] == meant[at + 1 :]
-    swapped = written[at + 1 : at + 2] + written[at : at + 1] + written[at + 2 :]
-    return written[at + 1 :] == meant[at + 1 :] or swapped == meant[at:]
+    return [Help(f"did you mean `{close[0]}`?", span, close[0], sure=False)]
 
 
 # -------------------------------------------------------------------------------------------------- E01: the text
@@ -147,26 +112,25 @@ def strange_character(span: Span) -> Diagnostic:
     return _simple(title, span, "no word of the language starts with it", *_instead(span, character))
 
 
-INSTEAD = {
-    "'": 'strings are written in double quotes: "text"',
-    ";": "each step has its own line, or is chained to the one before by `->`",
-    "!": "`not` negates a condition, `!=` compares",
-    "&": "conditions are joined by `and`",
-    "|": "conditions are joined by `or`, steps by `->`",
-    "^": "`**` is the power",
-}
-
-
 def _instead(span: Span, character: str) -> list[Help]:
     """Say how something is written that another notation has a character for."""
     from unicodedata import normalize
 
     plain = normalize("NFKC", character)
     if plain != character and plain.isascii() and plain.isprintable():
-        return [Help("write it in ASCII", span, plain)]
+        line = span.source.line(span.line)[span.column - 1 :]
+        ascii = "".join([one if one.isascii() or not (n := normalize("NFKC", one)).isascii() else n for one in line])
+        return [Help("write it in ASCII", span.replace(end=span.start + len(line)), ascii)]
     if character.isalpha():
         return [Help("names are made of ASCII letters, digits and `_`")]
-    return [Help(INSTEAD[character])] if character in INSTEAD else []
+    text, start = span.source.text, span.start
+    if text[start : start + 2] in ("&&", "||"):
+        word = "and" if character == "&" else "or"
+        return [Help(f"conditions are joined by `{word}`", span.replace(end=start + 2), word)]
+    closing = text.find("'", span.end, text.find("\n", span.end) % (len(text) + 1)) if character == "'" else -1
+    if closing > 0 and '"' not in text[start:closing]:
+        return [Help(elsewhere.CHARACTERS["'"], span.replace(end=closing + 1), f'"{text[span.end : closing]}"')]
+    return [Help(elsewhere.CHARACTERS[character])] if character in elsewhere.CHARACTERS else []
 
 
 @error("E0102")
@@ -242,7 +206,9 @@ def too_deep(span: Span, what: str, limit: int) -> Diagnostic:
 
 
 @error("E0107")
-def unexpected(span: Span, found: str, expected: list[str], hint: str = "") -> Diagnostic:
+def unexpected(
+    span: Span, found: str, expected: list[str], hint: Help | None = None, labels: Sequence[Label] = ()
+) -> Diagnostic:
     """The text is not a sentence of the language: something else was expected at this place.
 
     Wrong:
@@ -250,8 +216,9 @@ def unexpected(span: Span, found: str, expected: list[str], hint: str = "") -> D
         conv(8 3)
     """
     wanted = ", ".join(expected[:-1]) + (" or " if len(expected) > 1 else "") + expected[-1] if expected else ""
-    notes = [Help(hint)] if hint else []
-    return _simple(f"unexpected {found}", span, f"expected {wanted}" if wanted and len(expected) <= 8 else "", *notes)
+    helps = [hint] if hint is not None else []
+    label = f"expected {wanted}" if wanted and len(expected) <= 8 else ""
+    return _simple(f"unexpected {found}", span, label, *labels, *helps)
 
 
 @error("E0108")
@@ -275,6 +242,8 @@ def no_network(span: Span, name: str, candidates: Sequence[str]) -> Diagnostic:
     """
     close = [Help(h.text) for h in _did_you_mean(span, name, candidates)]
     listing = Help("`archdsl list` shows the bundled networks")
+    if name.lower().startswith(elsewhere.NOT_CONVOLUTIONAL):
+        return _simple(f"no network or file `{name}`", span, "", Note("the networks here are convolutional"), listing)
     return _simple(f"no network or file `{name}`", span, "", *(close or [listing]))
 
 
@@ -322,7 +291,13 @@ def open_choice(span: Span, chain: Span) -> Diagnostic:
 
 # -------------------------------------------------------------------------------------------------- E02: names, values
 @error(UNKNOWN_NAME)
-def unknown_name(span: Span, name: str, candidates: Iterable[str], label: Span | None = None) -> Diagnostic:
+def unknown_name(
+    span: Span,
+    name: str,
+    candidates: Iterable[str],
+    label: Span | None = None,
+    places: Mapping[str, Span] | None = None,
+) -> Diagnostic:
     """A name is used that nothing defines: no operator, block, parameter or binding, here or above.
 
     A label is no such name: `stem: conv(64, 7)` names the module, `stem = x` behind it names the tensor.
@@ -335,31 +310,48 @@ def unknown_name(span: Span, name: str, candidates: Iterable[str], label: Span |
         first = Label(label, "this labels a step, and binds no name")
         bind = Help(f"bind the tensor behind it: `{name} = x`")
         return _simple(f"unknown name `{name}`", span, "no tensor has this name", first, bind)
-    if name in ("nn", "torch", "F", "keras", "layers", "tf", "self"):
-        alone = Help("operators stand alone: `conv(64, 3) -> bn -> relu`")
-        return _simple(f"unknown name `{name}`", span, "nothing here has this name", alone)
-    return _simple(f"unknown name `{name}`", span, "nothing here has this name", *_did_you_mean(span, name, candidates))
+    candidates = set(candidates)
+    helps = elsewhere.of_name(span, name, candidates) or _did_you_mean(span, name, candidates)
+    if "{" in span.text:  # a computed name is not spelled
+        helps = []
+    labels = list(_alike(span, name, helps, places or {}))
+    return _simple(f"unknown name `{name}`", span, "nothing here has this name", *labels, *helps)
+
+
+def _alike(span: Span, name: str, helps: Sequence[Help], places: Mapping[str, Span]) -> Iterator[Label]:
+    """Yield where a name is bound that this one was perhaps meant to be: `act1` for `act`, `skip3` for `skip4`."""
+    stem = name.rstrip("0123456789")
+    alike = [other for other in places if len(stem) > 1 and other.startswith(stem)]
+    near = [other for other in alike if stem != name and re.fullmatch(r"\d+", other[len(stem) :])]
+    near += [h.replacement for h in helps if h.replacement in places] + alike
+    for other in near[:1]:
+        if places[other].source is span.source and places[other] != span:
+            yield Label(places[other], f"`{other}` is bound here")
 
 
 @error("E0202")
-def unknown_argument(span: Span, callee: str, name: str, signature: str, candidates: Iterable[str]) -> Diagnostic:
+def unknown_argument(
+    span: Span, callee: str, name: str, signature: str, candidates: Iterable[str], declared: Span | None = None
+) -> Diagnostic:
     """A call names a parameter that the operator, block or function does not have.
 
     Wrong:
 
         conv(8, 3, strid=2)
     """
+    candidates = set(candidates)
     return _simple(
         f"`{callee}` has no argument `{name}`",
         span,
         "unknown argument",
+        *_declared(span, declared),
         Note(f"`{callee}({signature})`"),
-        *_did_you_mean(span, name, candidates),
+        *(elsewhere.of_argument(span, callee, name, candidates) or _did_you_mean(span, name, candidates)),
     )
 
 
 @error("E0203")
-def missing_argument(span: Span, callee: str, name: str, signature: str) -> Diagnostic:
+def missing_argument(span: Span, callee: str, name: str, signature: str, declared: Span | None = None) -> Diagnostic:
     """A call that leaves a required parameter open is a partial application: a value to be completed by a later call.
 
     It cannot be used as a step, because it is not yet known what it does.
@@ -372,8 +364,14 @@ def missing_argument(span: Span, callee: str, name: str, signature: str) -> Diag
         f"`{callee}` needs `{name}`",
         span,
         f"`{name}` is left open here",
+        *_declared(span, declared),
         Note(f"`{callee}({signature})`"),
     )
+
+
+def _declared(span: Span, declared: Span | None) -> list[Label]:
+    """Return where a parameter, or all of a definition, are declared, if that is in the same file."""
+    return [Label(declared, "declared here")] if declared is not None and declared.source is span.source else []
 
 
 @error("E0204")
@@ -384,7 +382,12 @@ def too_many_arguments(span: Span, callee: str, signature: str) -> Diagnostic:
 
         relu(1)
     """
-    return _simple(f"too many arguments for `{callee}`", span, "nothing takes this", Note(f"`{callee}({signature})`"))
+    number = span.text.lstrip("-")[:1].isdigit()
+    more = [Help("leave it out: it is always the channels")] if number and callee == "softmax" else []
+    helps = more if number or span.text[:1] in '"[' else elsewhere.applied(span)
+    return _simple(
+        f"too many arguments for `{callee}`", span, "nothing takes this", Note(f"`{callee}({signature})`"), *helps
+    )
 
 
 @error("E0205")
@@ -397,8 +400,25 @@ def bad_argument(span: Span, callee: str, name: str, reason: str, got: str) -> D
     """
     words = reason.split('"')[1::2]  # those that may be chosen from
     close = _did_you_mean(span, span.text.strip('"'), words) if span.text.startswith('"') else []
-    edits = [h.replace(text=f'did you mean "{h.replacement}"?', replacement=f'"{h.replacement}"') for h in close]
-    return _simple(f"`{name}` of `{callee}` {reason}", span, f"this is {got}", *edits)
+    helps = [h.replace(text=f'did you mean "{h.replacement}"?', replacement=f'"{h.replacement}"') for h in close]
+    return _simple(
+        f"`{name}` of `{callee}` {reason}", span, f"this is {got}", *(helps or _of_value(span, callee, name, got))
+    )
+
+
+def _of_value(span: Span, callee: str, name: str, got: str) -> list[Help]:
+    """Say what is written for a value of the wrong kind that is right elsewhere."""
+    if got.startswith(("a tensor", "the operator", "the block", "a pipeline")) and name not in ("like", "f", "indices"):
+        return elsewhere.applied(span)
+    if name == "eps" and span.text.isdigit():
+        return [elsewhere.without(span, f"leave it out: {elsewhere.CHANNELS}")]
+    if name == "pad" and span.text in ('"same"', '"valid"'):
+        named = re.search(r"\bpad\s*=\s*$", span.source.text[: span.start][-40:])
+        place = span.replace(start=span.start - len(named.group())) if named else span
+        return elsewhere.of_padding(place, callee, span.text.strip('"'))
+    if name == "size" and "changes with the input" in got:
+        return [Help("a size is a number; `like=` takes that of a tensor")]
+    return []
 
 
 @error("E0206")
@@ -433,7 +453,7 @@ def not_a_pipeline(span: Span, got: str) -> Diagnostic:
 
 
 @error("E0208")
-def not_callable(span: Span, got: str, hides: str = "") -> Diagnostic:
+def not_callable(span: Span, got: str, hides: str = "", waits: bool = False) -> Diagnostic:
     """Only operators, blocks, nets and functions can be called; a parameter hides an operator of its name.
 
     Wrong:
@@ -441,7 +461,12 @@ def not_callable(span: Span, got: str, hides: str = "") -> Diagnostic:
         width = 8
         width(3)
     """
-    more = [Note(f"the name that is bound here hides the operator `{hides}`")] if hides else []
+    more: list[Note | Help] = [Note(f"the name that is bound here hides the operator `{hides}`")] if hides else []
+    if waits:
+        more = [
+            Note("what mentions `x` waits for the tensor that reaches it, and takes no more arguments"),
+            Help("give all arguments in one call"),
+        ]
     return _simple("this cannot be called", span, f"this is {got}", *more)
 
 
@@ -453,9 +478,8 @@ def bad_operands(span: Span, sign: str, left: str, right: str, tensors: bool = F
 
         conv(8 * "a", 3)
     """
-    word = {"+": "add", "*": "mul"}.get(sign) if tensors else None
-    more = [Help(f"`{word}(a, b)` joins what two branches make")] if word else []
-    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}", *more)
+    helps = elsewhere.of_operands(span, sign, "number" in left, "number" in right) if tensors else []
+    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}", *helps)
 
 
 @error("E0210")
@@ -468,7 +492,7 @@ def not_whole(span: Span, value: str) -> Diagnostic:
 
         conv(7 / 2, 3)
     """
-    return _simple(f"{value} is not a whole number", span, "", Help("`//` rounds down; `ceil(a / b)` rounds up"))
+    return _simple(f"{value} is not a whole number", span, "", Help("`//` rounds down, `ceil(a / b)` up"))
 
 
 @error("E0211")
@@ -545,9 +569,9 @@ def no_module(span: Span, name: str, candidates: Iterable[str]) -> Diagnostic:
 
         from resnet5O import bottleneck
     """
-    return _simple(
-        f"no architecture file `{name}`", span, "neither a sibling nor bundled", *_did_you_mean(span, name, candidates)
-    )
+    of_python = name in elsewhere.NAMESPACES or name in ("torchvision", "tensorflow", "typing", "timm")
+    helps = [Help(elsewhere.WORDS["import"])] if of_python else _did_you_mean(span, name, candidates)
+    return _simple(f"no architecture file `{name}`", span, "neither a sibling nor bundled", *helps)
 
 
 @error("E0217")
@@ -604,9 +628,12 @@ def which_net(span: Span, asked: str, candidates: Sequence[str]) -> Diagnostic:
     """
     if not candidates:
         return _simple("this file defines no net", span, "", Help("add one: `net name(classes=10):`"))
-    have = ", ".join(f"`{c}`" for c in candidates[:20])
+    have = Note("the nets are " + ", ".join(f"`{c}`" for c in candidates[:20]))
+    if not asked:
+        choose = Help(f'choose one: `--net {candidates[0]}`, or `net="{candidates[0]}"` in Python')
+        return _simple("this file has several nets", span, "", have, choose)
     more = [Help(h.text) for h in _did_you_mean(span, asked, candidates)]
-    return _simple(f"no net `{asked}` here", span, "", Note(f"the nets are {have}"), *more)
+    return _simple(f"no net `{asked}` here", span, "", have, *more)
 
 
 @error("E0221")
@@ -618,7 +645,18 @@ def no_tensor(span: Span, what: str) -> Diagnostic:
         net example:
             conv(8, 3)
     """
-    return _simple(what, span, "no tensor reaches this", Help("declare `input image: [N, 3, H=224, W=224]` first"))
+    head = re.compile(r"^(net|block|fn|default|init)\b", re.MULTILINE)
+    items = list(head.finditer(span.source.text, 0, span.start))
+    before = span.source.text[items[-1].start() : span.start] if items else ""
+    if before.startswith("fn"):
+        helped = "a function knows no `x`: give it the sizes it needs, `fn half(c) = c // 2`, `half(x.channels)`"
+    elif before.count("(") > before.count(")") and not re.search(r":\s*\n", before):
+        helped = "a default knows no `x`: bind the value in the body, `half = x.channels // 2`"
+    elif not before.startswith(("net", "block")):
+        helped = "settings of a file know no tensor"
+    else:
+        helped = "declare `input image: [N, 3, H=224, W=224]` first"
+    return _simple(what, span, "no tensor reaches this", Help(helped))
 
 
 @error("E0222")
@@ -630,13 +668,13 @@ def unknown_attribute(span: Span, what: str, name: str, candidates: Iterable[str
 
         conv(x.chanels, 3)
     """
-    have = sorted(set(candidates))
+    have = list(dict.fromkeys(candidates))
     return _simple(
         f"{what} has no `{name}`",
         span,
         "unknown attribute",
         *([Note("it has " + ", ".join(f"`{c}`" for c in have[:12]))] if have else []),
-        *_did_you_mean(span, name, have),
+        *(elsewhere.of_attribute(span, name) or _did_you_mean(span, name, have)),
     )
 
 
@@ -649,7 +687,8 @@ def bad_index(span: Span, reason: str) -> Diagnostic:
         widths = [8, 16]
         conv(widths[2], 3)
     """
-    return _simple(reason, span)
+    more = [Help("`slice(0, 8)` takes a tensor's first 8 channels")] if "a tensor" in reason else []
+    return _simple(reason, span, "", *more)
 
 
 @error("E0224")
@@ -698,9 +737,12 @@ def unknown_parameter(span: Span, net: str, name: str, signature: str, candidate
 
         $ archdsl check lenet5 --set clases=10
     """
-    close = [Help(h.text) for h in _did_you_mean(span, name, candidates)]
-    if not close and name in ("in_channels", "in_chans", "channels"):
-        close = [Help("`--input 1x1x224x224` has one channel, and `in_channels=1` in Python")]
+    candidates = set(candidates)
+    here = elsewhere.renamed(name, candidates)
+    close = [Help(f"here it is `{here}`")] if here else []
+    if not close and name in elsewhere.OF_PYTHON:
+        close = [Help(elsewhere.OF_PYTHON[name])]
+    close = close or [Help(h.text) for h in _did_you_mean(span, name, candidates)]
     return _simple(f"`{net}` has no parameter `{name}`", span, "", Note(f"`{net}({signature})`"), *close)
 
 
@@ -720,7 +762,7 @@ def duplicate_definition(span: Span, name: str, first: Span) -> Diagnostic:
 
 
 @error("E0229")
-def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str]) -> Diagnostic:
+def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str], listed: bool = False) -> Diagnostic:
     """A result that was asked for by name, with `outputs=` or `--outputs`, is no labelled step of the net.
 
     Wrong:
@@ -728,12 +770,13 @@ def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str]) ->
         $ archdsl check lenet5 --outputs conv9
     """
     have = list(dict.fromkeys(candidates))
+    as_list = [Help(f'give a list: `outputs=["{name}"]`')] if listed else []
     return _simple(
         f"the net cannot return `{name}`",
         span,
         reason,
         *([Note("it has " + ", ".join(f"`{c}`" for c in have[:12]))] if have else []),
-        *[Help(h.text) for h in _did_you_mean(span, name, have)],
+        *(as_list or [Help(h.text) for h in _did_you_mean(span, name, have)]),
     )
 
 
@@ -1028,7 +1071,7 @@ def bias_before_norm(span: Span, operator: str, norm: Span) -> Diagnostic:
     text = span.text
     if "bias=true" in text:
         edit = [Help("leave the bias out", span, text.replace("bias=true", "bias=false"))]
-    elif text.endswith(")") and text.startswith(operator):
+    elif text.endswith(")") and text.startswith(f"{operator}(") and "bias=" not in text and "\n" not in text:
         edit = [Help("leave the bias out", span, f"{text[:-1]}, bias=false)")]
     return _simple(
         f"the bias of this `{operator}` has no effect",

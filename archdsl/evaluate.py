@@ -8,6 +8,7 @@ evaluated at once. Evaluation always ends: there is no mutation, and steps, list
 from __future__ import annotations
 
 from archdsl import errors, initializers, syntax
+from archdsl.diagnostics import CompileError, Label
 from archdsl.environment import Env
 from archdsl.functions import FUNCTIONS, MAX_ITEMS, LimitFault, ValueFault, bounded
 from archdsl.ops import OPS
@@ -56,6 +57,7 @@ MAX_BITS = 63
 NET = 20  # what checking one takes by itself, in steps of a network
 COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "split")}
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
+WORDS = [*OPS, *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
 RESERVED = {"x"}
 APPLIED_AGAIN = "a block that was given a tensor is a pipeline, applied at each use; `y = x -> cell(h, 8)` is a tensor"
 NO_PART = "a branch of `split` cannot be left out by a condition", "add an `else`"
@@ -155,7 +157,7 @@ class Evaluator:
         """Combine tensors, which wait for no other; see `archdsl.elaborate`."""
         raise NotImplementedError
 
-    def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
+    def attribute_of(self, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:
         """Return an attribute of a tensor; see `archdsl.elaborate`."""
         raise NotImplementedError
 
@@ -193,8 +195,9 @@ class Evaluator:
         for words in (COMBINATORS, FUNCTIONS, INITIALIZERS):
             if name in words:
                 return words[name]
-        names = (env.visible() if env else []) + [*OPS, *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
-        raise errors.unknown_name(span, name, names, self.labelled_at(name) if env else None)
+        names = (env.visible() if env else []) + WORDS
+        label = self.labelled_at(name) if env else None
+        raise errors.unknown_name(span, name, names, label, env.bound_at() if env else None)
 
     def labelled_at(self, name: str) -> Span | None:
         """Return where a step of the body under way has this label; see `archdsl.steps`."""
@@ -380,7 +383,8 @@ class Evaluator:
         if isinstance(target, InitializerName):
             return self._initializer(target.name, expr, env, x)
         word = expr.target.plain if isinstance(expr.target, syntax.Name) else None
-        raise errors.not_callable(expr.target.span, describe(target), word if word in OPS else "")
+        waits = isinstance(target, Deferred)
+        raise errors.not_callable(expr.target.span, describe(target), word if word in OPS else "", waits)
 
     def _given(self, argument: syntax.Argument, target: Combinator, env: Env, x: Tensor | None) -> Iterator[Any]:
         """Yield the branches that an argument is: itself, or with a star the items of a list."""
@@ -403,8 +407,9 @@ class Evaluator:
         """Give a callee more arguments; a keyword may replace one that was given before."""
         old, params = target.bound, target.params
         free = [name for name in params if name not in dict(old.values) and name not in UNIVERSAL]
-        written = matched(target.label, params, free, lambda: signature(target), expr.arguments)
-        values = {name: self._argument(value, env, x) for name, value in written.items()}
+        written = matched(target.label, params, free, lambda: signature(target), expr.arguments, target)
+        real = {name for name, spec in target.op.args.items() if spec.kind.real} if isinstance(target, OpValue) else ()
+        values = {name: self._argument(value, env, x, name in real) for name, value in written.items()}
         changes = Bound(
             tuple(sorted((dict(old.values) | values).items(), key=lambda item: item[0])),
             tuple((dict(old.places) | {name: value.span for name, value in written.items()}).items()),
@@ -414,8 +419,10 @@ class Evaluator:
         )
         return target.replace(bound=changes, span=expr.span)
 
-    def _argument(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
-        value = self.whole(expr, env, x)
+    def _argument(self, expr: syntax.Expr, env: Env, x: Tensor | None, real: bool = False) -> Any:
+        value = _plain(self.eval(expr, env, x)) if real else self.whole(expr, env, x)
+        if isinstance(value, Quotient):
+            raise errors.not_whole(expr.span, show(value))
         if value is OMITTED:
             raise errors.bad_value(expr.span, "an argument cannot be left out by a condition", "give it an `else`")
         return value.item if isinstance(value, Located) else value
@@ -458,9 +465,12 @@ class Evaluator:
             for param in fn.params:
                 if param.name not in inner.names:
                     if param.default is None:
-                        raise errors.missing_argument(expr.span, fn.name, param.name, ", ".join(params))
+                        raise errors.missing_argument(expr.span, fn.name, param.name, ", ".join(params), param.span)
                     self.bind(param.name, self.eval(param.default, inner, None), inner, param.span)
-            return self.eval(fn.value, inner, None)  # `x` stands in steps; a function is given sizes
+            try:
+                return self.eval(fn.value, inner, None)  # `x` stands in steps; a function is given sizes
+            except CompileError as mistake:
+                raise _called(mistake, expr.span, {name: inner.names[name] for name in params}) from None
 
     def _initializer(self, name: str, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
         params = [param for param, _ in initializers.ROWS[name].params]
@@ -479,13 +489,14 @@ class Evaluator:
     # ------------------------------------------------------------ attributes and items
     def attribute(self, expr: syntax.Attribute, env: Env, x: Tensor | None) -> Any:
         value = self.eval(expr.value, env, x)
+        outputs: tuple[str, ...] = ()
         if isinstance(value, Results):
             found = dict(value.tensors).get(expr.name)
             if found is not None:
                 return found
-            value = value.main
+            outputs, value = tuple(name for name, _ in value.tensors), value.main
         if isinstance(value, Tensor):
-            return self.attribute_of(value, expr.name, expr.place)
+            return self.attribute_of(value, expr.name, expr.place, outputs)
         raise errors.unknown_attribute(expr.place, describe(value), expr.name, ())
 
     def index(self, expr: syntax.Index, env: Env, x: Tensor | None) -> Any:
@@ -618,6 +629,7 @@ def matched(
     free: Sequence[str],
     shown: Callable[[], str],
     arguments: tuple[syntax.Argument, ...],
+    target: Callee | None = None,
 ) -> dict[str, syntax.Expr]:
     """Give each argument of a call its parameter: by keyword, or the next of those that are `free`."""
     found: dict[str, syntax.Expr] = {}
@@ -627,7 +639,8 @@ def matched(
         if isinstance(argument, syntax.Keyword):
             name, value = argument.name, argument.value
             if name not in params:
-                raise errors.unknown_argument(argument.place, callee, name, shown(), params)
+                declared = target.declared if target is not None else None
+                raise errors.unknown_argument(argument.place, callee, name, shown(), params, declared)
             if name in found:
                 raise errors.bound_twice(argument.place, name, found[name].span)
         else:
@@ -636,6 +649,16 @@ def matched(
                 raise errors.too_many_arguments(argument.span, callee, shown())
         found[name] = value
     return found
+
+
+def _called(mistake: CompileError, call: Span, given: dict[str, Any]) -> CompileError:
+    """Return a mistake in a function with the call that led there."""
+    diagnostic = mistake.diagnostic
+    if call.source is not diagnostic.primary.span.source or any(label.span == call for label in diagnostic.secondary):
+        return mistake
+    values = ", ".join(f"{name} = {show(value)}" for name, value in given.items())
+    label = Label(call, f"called here, with {values}" if values else "called here")
+    return CompileError(diagnostic.replace(secondary=(*diagnostic.secondary, label)))
 
 
 def signature(callee: Callee) -> str:

@@ -1,9 +1,12 @@
-"""`archdsl check --fix`: applies the edits that diagnostics are sure of, where one really mends its mistake.
+"""Edits that mend: which of them are shown, and `archdsl check --fix`, which applies those that cannot be wrong.
 
-A name that is guessed stays a proposal: `matmul(x, x)` would check as `mul(x, x)`, and mean something else.
+An edit is shown only after it was tried: its mistake is gone, and no other has come. One that fails stays as words. A
+name that is guessed is shown and never applied: `matmul(x, x)` would check as `mul(x, x)`, and mean something else.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 from archdsl import project
 from archdsl.compiler import nets_of
@@ -14,12 +17,13 @@ from archdsl.survey import each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from archdsl.diagnostics import Help
     from archdsl.source import Source
 
 MOST_EDITS = 100  # of one file in one run
+MOST_TRIED = 8  # before they are shown: each takes a check of the file, 20 to 60 ms in the gallery
 
 
 def fixed(source: Source) -> tuple[str, list[str]]:
@@ -45,25 +49,78 @@ def diagnose(source: Source) -> list[Diagnostic]:
     return [found for found in each(source.name, file, nets) if isinstance(found, Diagnostic)]
 
 
+def proven(mistakes: Sequence[Diagnostic], text_of: Source | None = None) -> list[Diagnostic]:
+    """Return mistakes with the edits that mend them; of the others, and of too many, only the words.
+
+    The mistakes are of one file, which is `text_of` where it is known: behind a mistake of its text, places are in a
+    copy with that piece made blank.
+    """
+    found, tried = [], 0
+    for mistake in mistakes:
+        helps = []
+        for proposal in mistake.help:
+            if proposal.span is not None:
+                source = _whole(proposal, text_of)
+                tried += 1
+                if source is None or tried > MOST_TRIED or not mends(mistake, proposal, source, mistakes):
+                    proposal = proposal.words()
+            helps.append(proposal)
+        found.append(mistake.replace(help=tuple(helps)))
+    return found
+
+
+def mends(mistake: Diagnostic, proposal: Help, source: Source, before: Sequence[Diagnostic]) -> bool:
+    """Say whether a mistake is gone behind its edit, and no other has come."""
+    return _mended(mistake, proposal, diagnose(applied(source, proposal)), before)
+
+
+def applied(source: Source, proposal: Help) -> Source:
+    """Return a text with an edit in it."""
+    assert proposal.span is not None, "only edits are applied"
+    start, end = proposal.span.start, proposal.span.end
+    return source.replace(text=source.text[:start] + proposal.replacement + source.text[end:])
+
+
+def _mended(mistake: Diagnostic, proposal: Help, after: Sequence[Diagnostic], before: Sequence[Diagnostic]) -> bool:
+    assert proposal.span is not None, "only edits are applied"
+    at, name = mistake.primary.span.start, mistake.primary.span.source.name
+    if at >= proposal.span.end > proposal.span.start:
+        at += len(proposal.replacement) - (proposal.span.end - proposal.span.start)
+    for one in after:
+        place = one.primary.span
+        if _same(one) == _same(mistake) and place.source.name == name and place.start == at:
+            return False
+    return Counter(map(_same, after)) <= Counter(map(_same, before))
+
+
+def _same(diagnostic: Diagnostic) -> tuple[str, str]:
+    return diagnostic.code, diagnostic.title
+
+
+def _whole(proposal: Help, text_of: Source | None) -> Source | None:
+    """Return the text that an edit is of; None where its place is not in it as it was seen."""
+    assert proposal.span is not None, "only edits are applied"
+    source = proposal.span.source
+    if text_of is None or source.name != text_of.name:
+        return source
+    start, end = proposal.span.start, proposal.span.end
+    return text_of if text_of.text[start:end] == source.text[start:end] else None
+
+
 def _sure(source: Source, mistakes: list[Diagnostic]) -> Iterator[tuple[Source, list[Diagnostic], str]]:
-    """Yield the edits after which the mistake is gone and its line has no new one."""
-    known = {(d.code, d.title) for d in mistakes}
+    """Yield the edits that cannot be wrong, and that mend."""
     for mistake in mistakes:
         for proposal in mistake.help:
-            if proposal.span is None or proposal.span.source != source or not proposal.sure:
+            if proposal.span is None or not proposal.sure or proposal.span.source.name != source.name:
                 continue
-            edited = source.replace(text=_applied(source.text, proposal))
-            line = proposal.span.line
+            if _whole(proposal, source) is None:
+                continue
+            edited = applied(source, proposal)
             after = diagnose(edited)
-            here = {(d.code, d.title) for d in after if d.primary.span.line == line and d.primary.span.source == edited}
-            if here <= known - {(mistake.code, mistake.title)}:
-                was = source.text[proposal.span.start : proposal.span.end]
+            if _mended(mistake, proposal, after, mistakes):
+                start, end = proposal.span.start, proposal.span.end
+                was, line = source.text[start:end], proposal.span.line
                 yield edited, after, f"{source.name}:{line}: `{was}` is now `{proposal.replacement}`"
-
-
-def _applied(text: str, proposal: Help) -> str:
-    assert proposal.span is not None, "only edits are applied"
-    return text[: proposal.span.start] + proposal.replacement + text[proposal.span.end :]
 
 
 def fix_file(path: str) -> list[str]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
+    from archdsl.source import Span
+
 
 class Bound:
     """The names that a definition binds anywhere in it: more than are visible at any one place.
@@ -20,6 +22,7 @@ class Bound:
 
     def __init__(self, item: syntax.Node) -> None:
         self.names = {"x"}
+        self.places: dict[str, Span] = {}
         self.forms = Forms()
         self._collect(item)
 
@@ -31,9 +34,11 @@ class Bound:
             self._collect(part)
         if isinstance(node, (syntax.Param, syntax.Input)):
             self.names.add(node.name)
+            self.places[node.name] = node.span
         elif isinstance(node, syntax.Targets):
             self.names.update(name for name in node.names if isinstance(name, str))
         elif isinstance(node, syntax.Bind):
+            self.places[node.name.plain or node.name.span.text] = node.name.span
             if node.name.plain is not None:
                 self.names.add(node.name.plain)
             else:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
-from archdsl import errors, grammar, syntax
-from archdsl.diagnostics import CompileError
+from archdsl import elsewhere, errors, grammar, syntax
+from archdsl.diagnostics import CompileError, Help, Label
 from archdsl.lexer import CLOSING, OPENING, Lexer, indent_of
 from archdsl.source import Source, Span
 
@@ -33,14 +33,14 @@ SOFT_WORDS = frozenset("FROM IMPORT DEFAULT INIT FN BLOCK NET INPUT OUTPUT REQUI
 
 def parse(source: Source) -> syntax.Module:
     """Parse a whole file; raises `CompileError` at the first mistake."""
-    tree = _parser().run(source, "start")
+    tree = parser().run(source, "start")
     assert isinstance(tree, syntax.Module), "the rule `start` builds a module"
     return tree
 
 
 def parse_value(source: Source) -> syntax.Expr:
     """Parse one expression, such as the value of `--set growth=24`."""
-    tree = _parser().run(source, "value")
+    tree = parser().run(source, "value")
     assert isinstance(tree, syntax.Expr), "the rule `value` builds an expression"
     return tree
 
@@ -48,7 +48,8 @@ def parse_value(source: Source) -> syntax.Expr:
 _PARSERS: list[Parser] = []
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
+    """Return the parser of the language."""
     if not _PARSERS:
         _PARSERS.append(Parser(grammar.load()))
     return _PARSERS[0]
@@ -78,14 +79,14 @@ class Parser:
             row = self.rows[state] = dict(zip(symbols.split(), actions))
         return row
 
-    def run(self, source: Source, start: str) -> Any:
-        """Parse a text from one of the grammar's start rules."""
+    def run(self, source: Source, start: str, tokens: list[Token] | None = None) -> Any:
+        """Parse a text from one of the grammar's start rules; its tokens may be given."""
         states = [self.tables.starts[start]]
         values: list[Any] = []
         spans: list[tuple[int, int]] = []
         depths: list[int] = []
         rules, row_of = self.rules, self.row
-        for number, token in enumerate(self._tokens(source)):
+        for number, token in enumerate(tokens or self._tokens(source)):
             kind, word, begin, end = token
             if number > MAX_TOKENS:
                 raise errors.limit_exceeded(
@@ -99,7 +100,7 @@ class Parser:
                 if action is None and kind in ("ADDITIVE", "MINUS") and word == "-":
                     action = row.get("MINUS")
                 if action is None:
-                    raise _unexpected(source, token, row)
+                    raise unexpected(source, token, row)
                 if action >= 0:
                     states.append(action)
                     values.append(word)
@@ -183,7 +184,8 @@ SIGNS = frozenset(
 )
 
 
-def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
+def unexpected(source: Source, token: Token, row: dict[str, int]) -> CompileError:
+    """Return the mistake of a token that does not fit, by what would."""
     kind, word, start, end = token
     if source.text.startswith('"""', start):
         return errors.strange_character(Span(source, start, start + 3))
@@ -196,8 +198,25 @@ def _unexpected(source: Source, token: Token, row: dict[str, int]) -> Exception:
     opened = brackets[-1] if brackets and brackets[-1].line != place.line else None
     if opened is not None and _starts_statement(place, opened):
         return errors.unclosed(opened, OPENING[opened.text], place)
-    still = f"the `{opened.text}` of line {opened.line} is still open here" if opened is not None else ""
-    return errors.unexpected(place, found, _wanted(terminals), _hint(place, kind, word, row) or still)
+    labels = [Label(opened, "still open at that place")] if opened is not None else []
+    end_before = _code_end(source, place)
+    if kind == "_INDENT":
+        labels.append(Label(end_before, "no `:` ends this line"))
+    elif opened is not None and source.text[end_before.end : start].isspace() and end_before.line < place.line:
+        labels.append(Label(end_before, "a comma or a bracket may be missing here"))
+    return errors.unexpected(place, found, _wanted(terminals), _hint(place, kind, word, row), labels)
+
+
+def _code_end(source: Source, place: Span) -> Span:
+    """Return the end of the last line with code on it before that of a place."""
+    end = place.start - (place.column - 1)
+    while end > 0:
+        start = source.text.rfind("\n", 0, end - 1) + 1
+        code = source.text[start:end].partition("#")[0].rstrip()
+        if code:
+            return Span(source, start + len(code), start + len(code))
+        end = start
+    return Span(source, 0, 0)
 
 
 def _starts_statement(place: Span, opened: Span) -> bool:
@@ -210,7 +229,7 @@ def open_brackets(source: Source, end: int) -> list[Span]:
     """Return the brackets that are open at a place, up to which a text has tokens, the innermost last."""
     opened: list[Span] = []
     with suppress(CompileError):  # what stands at the place may be no token
-        for _, word, start, after in _parser().lexer.tokens(source):
+        for _, word, start, after in parser().lexer.tokens(source):
             if start >= end:
                 break
             if word in OPENING:
@@ -222,7 +241,7 @@ def open_brackets(source: Source, end: int) -> list[Span]:
 
 def _wanted(terminals: list[str]) -> list[str]:
     """Name what the parser would accept, a whole expression as one thing."""
-    literal = {name: f"`{text}`" for text, name in _parser().tables.literals.items()}
+    literal = {name: f"`{text}`" for text, name in parser().tables.literals.items()}
     left = set(terminals)
     words = []
     if {"NAME", "INTEGER", "LPAR"} <= left:
@@ -234,42 +253,18 @@ def _wanted(terminals: list[str]) -> list[str]:
     return words
 
 
-NAMED = r"^\s*(if|for|in|else|elif|and|or|not|when|true|false|net|block|fn|from|import|input)\s*"
-HINT_LENGTH = 200  # characters of a line that are looked at: the time of some patterns grows with their square
-HINTS = (  # what stands before a token on its line, how it starts, and what helps
-    (r"^\s*(if|elif|require)\b.*", "=", "`==` compares; `=` binds a name, on a line of its own"),
-    (r"[-+*/%]", "=", "each name has one meaning: bind a new name to the result"),
-    (r"->\s*", "$", "a chain goes on in the next line if that starts with `->`"),
-    (r"^block\b.*:\s*", r"\[", "a signature stands before the colon: `block b(c) [N, C, H, W] -> [N, c, H, W]:`"),
-    (r"^from\s+", r"[./]", "an import names a file beside this one, or of the gallery, without its folder and suffix"),
-    (r"^\s*output\s*", "=", "a result has a name: `output features = x`"),
-    (r"^\s*require\b.*", "$", 'a requirement has a message: `require width % 8 == 0, "odd width"`'),
-    (NAMED, "=", "this is a word of the language; choose another name"),
-    (r"^\s*(return|yield)\s+", "", "a body returns what its last line makes; `output name = x` adds results"),
-    (r"^\s*(while|try|with|def|class|import)\b.*", "", "this is not Python: see `for`, `block`, `net`, `fn`, `from`"),
-    (r"^\s*self\.\w+\s*", "=", "a label names a module: `conv1: conv(64, 3)`"),
-    (r"^\s*[a-z_]\w*\s+", r"[\d\"\[]", "a call has its values in parentheses: `conv(64, 3)`"),
-    (r"(^\s+|->\s*|:\s*)[a-z_]\w*(\([^()]*\))?\s+", r"[a-z_]\w*\b(?!\s*=)", "steps are joined: `conv(64, 3) -> relu`"),
-    (r"\bin\s+\d+\.?", r"\.", "`range(3)` counts from 0 to 2"),
-    (r"[(\[,][^()\[\]]*[\w\"]\s+", r"[\w\"\[(]", "values are separated by commas"),
-)
-
-
-def _hint(place: Span, kind: str, word: str, row: dict[str, int]) -> str:
+def _hint(place: Span, kind: str, word: str, row: dict[str, int]) -> Help | None:
+    line = place.source.line(place.line)
     if kind == "_INDENT":
-        return "only the lines of a body, after `:`, are indented"
-    if word in ("def", "class", "lambda", "import", "while", "return"):
-        return "this is not Python: see `block`, `net`, `fn` and `from ... import`"
+        return Help("only the lines of a body, after `:`, are indented")
+    if word in elsewhere.WORDS:
+        return Help(elsewhere.WORDS[word])
     if kind == "_NL" and "COLON" in row:
-        return "a body starts with `:` at the end of this line"
+        text = "a body starts with `:` at the end of this line"
+        return Help(text) if "#" in line else Help(text, place, ":")
     if (kind == "_NL" and "_INDENT" in row) or (kind != "_INDENT" and list(row) == ["_INDENT"]):
-        return "indent the lines of the body"
-    line, at = place.source.line(place.line), place.column - 1
-    before, rest = line[max(0, at - HINT_LENGTH) : at], line[at : at + HINT_LENGTH]
-    if at > HINT_LENGTH:
-        before = "\0" + before  # which is no start of a line
-    found = (hint for seen, start, hint in HINTS if re.match(start, rest) and re.search(f"{seen}$", before))
-    return next(found, "")
+        return Help("indent the lines of the body")
+    return elsewhere.of_syntax(place)
 
 
 # -------------------------------------------------------------------------------------------------- building the tree

@@ -163,9 +163,9 @@ class Recovering(Elaborator):
         super().bind(name, value, env, span)
 
     # ------------------------------------------------------------ what is a guess
-    def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
+    def attribute_of(self, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:
         self.doubt = self.doubt or self.guessed(tensor)
-        return super().attribute_of(tensor, name, span)
+        return super().attribute_of(tensor, name, span, outputs)
 
     def infer(
         self, op: Op, operands: list[Tensor], span: Span, spans: dict[int, Span], places: dict[str, Span] | None = None

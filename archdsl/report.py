@@ -172,7 +172,7 @@ def _rows(scope: Scope, costs: Costs, depth: int) -> Iterator[Row]:
         shape = scope.shapes[node.outputs[0]]
         name = node.name if count == 1 else f"{node.name}-{nodes[at + count - 1].name}"
         block = isinstance(node.what, Scope)
-        what = title(node.what) if isinstance(node.what, Scope) else operation(node.what)
+        what = title(node.what) if isinstance(node.what, Scope) else operation(node.what, node.written)
         if node.reuses:
             what += ", shared"
         yield Row(depth, name, what, shape, cost.params * count, cost.macs * count, count, block)

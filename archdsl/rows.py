@@ -9,8 +9,10 @@ from archdsl.values import show as show_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
+    from archdsl import syntax
     from archdsl.ir import Node
     from archdsl.ops._op import Op
 
@@ -55,12 +57,19 @@ def title(scope: Scope) -> str:
     return visible(f"{scope.title}({', '.join(f'{k}={v}' for k, v in args if v != defaults.get(k))})")
 
 
-def operation(op: Op) -> str:
-    """Print an operator with the arguments that differ from its defaults: `conv(64, 7, stride=2)`."""
+def operation(op: Op, written: Sequence[tuple[str, syntax.Expr]] = ()) -> str:
+    """Print an operator with the arguments that differ from its defaults: `conv(64, 7, stride=2)`.
+
+    A tensor among them is shown as it was written: `crop(like=skip)`.
+    """
+    texts_of = {name: " ".join(expr.span.text.split()) for name, expr in written}
     texts = []
     for name, spec in op.args.items():
         value = getattr(op, name)
         if spec.kind.text == "a pipeline":
+            continue
+        if spec.kind.tensor and value:
+            texts.append(f"{name}={texts_of.get(name, '...')}")
             continue
         if spec.default is REQUIRED:
             texts.append(_plain(value))

@@ -19,11 +19,12 @@ from archdsl.holes import defined, hole_at, item_around, without
 from archdsl.parse import parse
 from archdsl.project import Project
 from archdsl.recover import mistakes
-from archdsl.survey import enough, in_order, together
+from archdsl.repair import repaired
+from archdsl.survey import enough, in_order, survey, together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from archdsl.diagnostics import Diagnostic
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 MOST = 20  # pieces taken out
 MOST_TEXT = 100_000  # characters that are parsed again for them, 0.5 s
 SYNTAX = ("E0101", "E0102", "E0103", "E0104", "E0105", "E0107", "E0112")  # mistakes that only parsing finds
+BRACKETS = ("E0102", "E0103")  # behind one of them, what else seems wrong with the brackets follows from it
 TOO_LARGE = "E0212"  # whatever comes behind such a mistake takes its time
 DEFAULT = "default"
 
@@ -47,6 +49,7 @@ class Salvage(Project):
         self.mistakes: list[Diagnostic] = []
         self.lost: set[str] = set()  # names that would have been defined; and `default`
         self.holes: list[Hole] = []
+        self.gone: list[tuple[int, int]] = []  # pieces that were taken out: holes, and whole items
         self.unknown: set[int] = set()  # where items start of which only the syntax is looked at
 
     def parse(self, source: Source) -> syntax.Module:
@@ -77,6 +80,7 @@ class Salvage(Project):
         if hole is None:
             return self._without_item(source, item)
         self.holes.append(hole)
+        self.gone.append((hole.start, hole.end))
         self.lost |= hole.names
         rest = hole.fill(source)
         if hole.stand_in and not hole.sure:
@@ -85,6 +89,7 @@ class Salvage(Project):
 
     def _without_item(self, source: Source, item: tuple[int, int]) -> Source:
         self.unknown.discard(item[0])
+        self.gone.append(item)
         self.lost |= defined(source.text[slice(*item)])
         return without(source, *item)
 
@@ -110,9 +115,45 @@ class Salvage(Project):
         if diagnostic.code.startswith("E03"):
             return DEFAULT in self.lost
         name = re.split(r"\W", place.text)[0]
+        stem = name.rstrip("0123456789") or name
         forms = tuple(lost[:-1] for lost in self.lost if lost.endswith("{"))
         missing = diagnostic.code == errors.UNKNOWN_NAME
-        return missing and (name.startswith(forms) or any(lost.startswith(name) for lost in self.lost))
+        return missing and (name.startswith(forms) or any(lost.startswith(stem) for lost in self.lost))
+
+
+class Reading(Salvage):
+    """Links a file whose tree is at hand, that of a repaired text."""
+
+    def __init__(self, source: Source, first: Diagnostic, tree: syntax.Module) -> None:
+        super().__init__(source, first)
+        self.tree = tree
+
+    def parse(self, source: Source) -> syntax.Module:
+        return self.tree if source is self.source else parse(source)
+
+
+def _inside(project: Salvage, known: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """Yield what else is wrong in the pieces that were taken out: one mistake a line, of syntax or of a name."""
+    source = project.source
+    text = repaired(source) if project.gone else None
+    if text is None:
+        return
+    lines = {diagnostic.primary.span.line for diagnostic in known}
+    wrong = " ".join(source.line(line) for line in lines)  # which may bind what is missing
+    balanced = text.balanced and not any(diagnostic.code in BRACKETS for diagnostic in known)
+    reading = Reading(source, project.first, text.tree)
+    try:
+        names = survey(reading.link(source))
+    except CompileError:
+        names = []
+    lost = text.lost | reading.lost | {"_"}
+    names = [one for one in names if one.primary.span.text not in lost and one.primary.span.text not in wrong]
+    for diagnostic in (*(text.mistakes if balanced else ()), *names):
+        place = diagnostic.primary.span
+        gone = any(start <= place.start <= end for start, end in project.gone)
+        if gone and place.line not in lines:
+            lines.add(place.line)
+            yield diagnostic
 
 
 def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> list[Diagnostic]:
@@ -123,7 +164,8 @@ def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> li
     try:
         file = project.link(source)
     except CompileError:
-        return project.mistakes or [first]
+        mistakes_found = project.mistakes or [first]
+        return in_order([*mistakes_found, *_inside(project, mistakes_found)])
     found: list[tuple[str, Diagnostic]] = []
     spent = Spent()
     for name in [net] if net in file.definitions else nets_of(file):
@@ -133,4 +175,4 @@ def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> li
     for diagnostic in together(found, file):
         if not project.follows(diagnostic):
             every.setdefault(diagnostic.primary.span, diagnostic)
-    return in_order(every.values())
+    return in_order([*every.values(), *_inside(project, list(every.values()))])

@@ -16,7 +16,7 @@ from archdsl.ops._op import MAX_INT, REQUIRED, ArgFault, ShapeFault
 from archdsl.ops._op import show as show_shape
 from archdsl.ops.pool import MaxUnpool
 from archdsl.sizes import Size, SizeFault, symbols, window
-from archdsl.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe
+from archdsl.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Steps(Evaluator):
             return value.op.build(given), tensors
         except ArgFault as fault:
             place = places.get(fault.name, span)
-            got = describe(given[fault.name]) if fault.name in given else "left open"
+            got = _described(given[fault.name]) if fault.name in given else "left open"
             large = type(given.get(fault.name)) is int and given[fault.name] > MAX_INT
             reason = f"{fault.reason}, at most {MAX_INT:,}" if large else fault.reason
             raise errors.bad_argument(place, value.label, fault.name, reason, got) from None
@@ -195,15 +195,18 @@ class Steps(Evaluator):
             place = spans[fault.at]
         if len(shapes) > 1:
             labels = [Label(s, f"{show_shape(shapes[i])}") for i, s in spans.items() if i < len(shapes) and s != place]
-            notes.append(Note(_stacked(shapes, 1 if op.name == "cat" else None)))
+            notes.append(Note(_stacked(shapes, 1 if op.name == "cat" else None, repeats=op.name == "mul")))
             label = f"{fault.label or show_shape(shapes[fault.at if isinstance(fault.at, int) else 0])}"
             make = errors.shapes_differ
         else:
             label = fault.label
-            notes.append(Note(f"the input of `{op.name}` is {show_shape(shapes[0])}{_default_sizes(shapes[0])}"))
+            name = "split" if op.name == "chunk" and span.text.startswith("split") else op.name
+            notes.append(Note(f"the input of `{name}` is {show_shape(shapes[0])}{_default_sizes(shapes[0])}"))
             make = errors.shape_fault
         helps = [Help(fault.help)] if fault.help else []
-        if op.name in ("add", "mul") and isinstance(fault.at, int):
+        if "->" in place.text and "x.channels" in place.text and isinstance(fault.at, int):
+            helps.append(Help("inside a chain `x` is what reaches each step: bind `channels = x.channels` before it"))
+        elif op.name in ("add", "mul") and isinstance(fault.at, int):
             helps += [Help(text) for text in _projection(shapes[0], shapes[fault.at])]
         return make(place, fault.title, label, labels[:3], [*notes, *self.trail()], helps)
 
@@ -300,12 +303,16 @@ class Steps(Evaluator):
         return tag[0].span if tag else None
 
     # ------------------------------------------------------------ attributes of tensors
-    def attribute_of(self, tensor: Tensor, name: str, span: Span) -> Any:
-        """Return a size of a tensor, or a labelled step inside the block or net that made it."""
+    def attribute_of(self, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:
+        """Return a size of a tensor, or a labelled step inside the block or net that made it.
+
+        `outputs` are its results by name, which an error lists.
+        """
+        what = "this result" if outputs else describe(tensor)
         axis = {"batch": 0, "channels": 1, "features": 1, "height": 2, "width": 3}.get(name)
         if axis is not None:
             if axis >= len(tensor.shape):
-                raise errors.unknown_attribute(span, describe(tensor), name, ("batch", "features"))
+                raise errors.unknown_attribute(span, what, name, ("batch", "features"))
             return tensor.shape[axis]
         if tensor.node >= 0:
             builder = tensor.builder
@@ -322,8 +329,15 @@ class Steps(Evaluator):
                 builder.nodes[tensor.node] = node.replace(what=scope, outputs=(*node.outputs, id))
                 return Tensor(builder, id, builder.shapes[id])
             labels = [n.name for n in node.what.nodes if n.labelled] if isinstance(node.what, Scope) else []
-            raise errors.unknown_attribute(span, describe(tensor), name, ["channels", "height", "width", *labels])
-        raise errors.unknown_attribute(span, describe(tensor), name, ("channels", "height", "width"))
+            raise errors.unknown_attribute(span, what, name, [*outputs, "channels", "height", "width", *labels])
+        raise errors.unknown_attribute(span, what, name, [*outputs, "channels", "height", "width"])
+
+
+def _described(given: Any) -> str:
+    """Describe an argument; a list of sizes by what is in it."""
+    if isinstance(given, Size) or (isinstance(given, tuple) and any(isinstance(one, Size) for one in given)):
+        return f"{show(given)}, which changes with the input"
+    return describe(given)
 
 
 def _result_of(node: Node, value: int) -> str:
@@ -380,12 +394,16 @@ def _default_sizes(shape: Shape) -> str:
     return f", {_sizes(shape)} at {', '.join(f'{symbol.name} = {symbol.default}' for symbol in found)}"
 
 
-def _stacked(shapes: tuple[Shape, ...], free: int | None = None) -> str:
-    """Print shapes one above the other, their axes aligned, and name the axes that differ, but not a free one."""
+def _stacked(shapes: tuple[Shape, ...], free: int | None = None, repeats: bool = False) -> str:
+    """Print shapes one above the other, their axes aligned, and name the axes that differ, but not a free one.
+
+    Where axes of size 1 are repeated, they do not differ.
+    """
     columns = [[str(s[a]) if a < len(s) else "" for s in shapes] for a in range(max(map(len, shapes)))]
     widths = [max(map(len, column)) for column in columns]
     rows = ["[" + ", ".join(columns[a][i].rjust(widths[a]) for a in range(len(s))) + "]" for i, s in enumerate(shapes)]
-    differ = [axis_name(a) for a, column in enumerate(columns) if len(set(column)) > 1 and a != free]
+    same = {"1"} if repeats else set()
+    differ = [axis_name(a) for a, column in enumerate(columns) if len(set(column) - same) > 1 and a != free]
     lines = rows if len(rows) <= 6 else [*rows[:6], "..."]
     if differ:
         words = ", ".join(differ[:-1]) + (" and " if len(differ) > 1 else "") + differ[-1]

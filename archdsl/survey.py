@@ -12,7 +12,7 @@ from itertools import islice
 from archdsl import errors, syntax
 from archdsl.compiler import compiled, mistakes_of
 from archdsl.diagnostics import CompileError, Note
-from archdsl.evaluate import MAX_STEPS, Evaluator, Spent, signature
+from archdsl.evaluate import MAX_STEPS, WORDS, Evaluator, Spent, signature
 from archdsl.mentions import Bound, parts
 from archdsl.values import Callee, Located
 
@@ -113,7 +113,10 @@ def _mistakes(node: Any, bound: Bound, file: File) -> Iterator[CompileError]:
     labels = (syntax.Labelled, syntax.Bind, syntax.Scope, syntax.Output)
     for part in parts(node):
         if isinstance(node, labels) and part is node.name:
-            continue  # names what it is given, and is no mention of anything
+            for inner in node.name.parts:  # a name that is given mentions only what is computed in it
+                if not isinstance(inner, str):
+                    yield from _mistakes(inner, bound, file)
+            continue
         yield from _mistakes(part, bound, file)
 
 
@@ -122,11 +125,8 @@ def _unknown(name: syntax.Name, bound: Bound, file: File) -> Iterator[CompileErr
         _meaning(name, file)
     except CompileError as mistake:
         if mistake.diagnostic.code == errors.UNKNOWN_NAME:
-            yield (
-                mistake
-                if mistake.diagnostic.help
-                else errors.unknown_name(name.span, name.plain or "", sorted(bound.names))
-            )
+            words = [*bound.names, *file.definitions, *file.imports, *WORDS]
+            yield errors.unknown_name(name.span, name.plain or "", words, places=bound.places)
 
 
 def _arguments(call: syntax.Call, bound: Bound, file: File) -> Iterator[CompileError]:
@@ -142,7 +142,8 @@ def _arguments(call: syntax.Call, bound: Bound, file: File) -> Iterator[CompileE
     for argument in call.arguments:
         if isinstance(argument, syntax.Keyword) and argument.name not in callee.params:
             text = signature(callee)
-            yield errors.unknown_argument(argument.place, callee.label, argument.name, text, callee.params)
+            known = callee.params
+            yield errors.unknown_argument(argument.place, callee.label, argument.name, text, known, callee.declared)
 
 
 def _meaning(name: syntax.Name, file: File) -> Any:

@@ -91,6 +91,11 @@ class Callee(Pipeline):
         """Parameters with their defaults, `REQUIRED` where there is none; defaults of blocks are expressions."""
         raise NotImplementedError
 
+    @property
+    def declared(self) -> Span | None:
+        """Where the parameters are declared, if that is in a text."""
+        return None
+
 
 UNIVERSAL = ("init", "bias_init")  # arguments of every operator with weights
 
@@ -128,6 +133,12 @@ class BlockValue(Callee):
     @property
     def params(self) -> dict[str, Any]:
         return {p.name: REQUIRED if p.default is None else p.default for p in self.block.params}
+
+    @property
+    def declared(self) -> Span | None:
+        start = self.block.span.start
+        last = self.block.params[-1].span.end if self.block.params else start + len(self.block.name) + 6
+        return self.block.span.replace(end=last)
 
 
 class ChainValue(Pipeline):

@@ -337,7 +337,7 @@ class Case:
 
     def swept(self) -> Iterator[str]:
         """Compare what `sweep` and `check` say of other sizes and parameters."""
-        evaluation, closed = Evaluation("", "n", self.compiled.file), tuple(CLOSED)
+        evaluation, closed = Evaluation("", "n", file=self.compiled.file), tuple(CLOSED)
         every = FIGURES if self.chosen("memory") else closed
         for figures, params in ((closed, {}), (every, self.params())):
             shapes = self.at_sizes()

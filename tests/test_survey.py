@@ -150,9 +150,9 @@ def test_a_file_is_looked_at_behind_its_syntax_errors(text, places):
         ("conv(8, 3)\n      -> bn $ relu\n      -> relu\n    rely", [(4, "E0101"), (6, "E0201")]),
         ("add:\n        identity\n        conv(8 3)\n    maxpool(99)", [(5, "E0107")]),
         ("for i in range(3:\n        conv(8 3)\n    maxpool(99) -> relu relu", [(3, "E0107"), (4, "E0107"), (5, "E0107")]),
-        ("if x.channels = 3:\n        a = x\n    else\n        bn bn\n    a", [(3, "E0107"), (5, "E0107")]),
+        ("if x.channels = 3:\n        a = x\n    else\n        bn bn\n    a", [(3, "E0107"), (5, "E0107"), (6, "E0107")]),
         ("if x.channels = 3: relu\n    elif true: conv(8 3)\n    maxpool(99) -> relu )", [(3, "E0107"), (4, "E0107"), (5, "E0103")]),
-        ("output a = conv(8 3)\n    rely", [(3, "E0107")]),
+        ("output a = conv(8 3)\n    rely", [(3, "E0107"), (4, "E0201")]),
         ("for i range(3)\n        t{i} = x\n    add(t0, t1)\n    bn 3", [(3, "E0107"), (6, "E0107")]),
         ("relu\n      bn\n    conv(8 3)", [(4, "E0107"), (5, "E0107")]),
     ],
@@ -167,7 +167,7 @@ def test_syntax_errors_of_one_definition_come_together(body, places, end):
 def test_a_net_without_a_legible_input_is_looked_at_for_its_syntax():
     text = "net n:\n    input i: [N 3, H=8]\n    rely\n    bn bn\nnet m:\n    input i: [N, 3, H=8, W=8]\n    n -> silu silu -> x\n"
     assert [(d.primary.span.line, d.code) for d in diagnose(Source("n.arch", text))] == [
-        (2, "E0107"), (4, "E0107"), (7, "E0107")
+        (2, "E0107"), (3, "E0201"), (4, "E0107"), (7, "E0107")
     ]  # fmt: skip
 
 

@@ -149,7 +149,7 @@ def _symbolic(options: Namespace, network: Network) -> int:
         print("\n".join(symbolic.in_sizes(network)))
     for name in names:
         if name not in sizes:
-            evaluation, start = Evaluation(options.name, options.net), Fraction(str(params[name]))
+            evaluation, start = Evaluation(options.name, options.net, params), Fraction(str(params[name]))
             print("\n" + "\n".join(symbolic.in_parameter(evaluation, name, start)))
     return 0
 

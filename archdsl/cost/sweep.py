@@ -26,7 +26,7 @@ from archdsl.sizes import Size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from concurrent.futures import Executor
     from typing import Any
 
@@ -132,9 +132,9 @@ FIGURES = (*CLOSED, *COMPUTED)
 class Evaluation:
     """Evaluates settings of one net; a `file` that is at hand is not read again."""
 
-    def __init__(self, name: str, net: str | None, file: File | None = None) -> None:
+    def __init__(self, name: str, net: str | None, given: Collection[str] = (), file: File | None = None) -> None:
         self.file, chosen = (file, None) if file is not None else find(name)
-        self.net = choose(self.file, net or chosen, name.rsplit("/", 1)[-1])
+        self.net = choose(self.file, net or chosen, name.rsplit("/", 1)[-1], given)
         self.repeater = Repeater(self.file, self.net)
         self.forms = Forms()
         self.values: dict[tuple[str, Any], Any] = {}
@@ -209,18 +209,18 @@ def symbol_values(network: Network, sizes: tuple[tuple[int, ...], ...]) -> dict[
 def evaluate(task: tuple[str, str | None, Space, int, int, tuple[str, ...]]) -> list[Outcome]:
     """Evaluate the points from one number to another; runs in the processes of an executor."""
     name, net, space, first, last, figures = task
-    evaluation = _evaluation(name, net)
+    evaluation = _evaluation(name, net, space)
     return [evaluation.outcome(space.point(number), figures) for number in range(first, last)]
 
 
 _LATEST: dict[str, Evaluation] = {}  # the one net that this process works on
 
 
-def _evaluation(name: str, net: str | None) -> Evaluation:
+def _evaluation(name: str, net: str | None, space: Space) -> Evaluation:
     key = f"{name}:{net}"
     if key not in _LATEST:
         _LATEST.clear()
-        _LATEST[key] = Evaluation(name, net)
+        _LATEST[key] = Evaluation(name, net, dict(space.axes))
     return _LATEST[key]
 
 
@@ -237,7 +237,7 @@ def outcomes(
     starts = range(first, len(space), chunk)
     tasks = ((name, net, space, at, min(at + chunk, len(space)), tuple(figures)) for at in starts)
     if executor is None:
-        evaluation = Evaluation(name, net)
+        evaluation = Evaluation(name, net, dict(space.axes))
         for number in range(first, len(space)):
             point = space.point(number)
             yield point, evaluation.outcome(point, figures)

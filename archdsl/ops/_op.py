@@ -48,6 +48,7 @@ class Kind(Record):
     accept: Callable[[object], object]
     examples: tuple[object, ...] = ()  # legal values, for generated tests and the manual
     tensor: str = ""  # `any` tensor of the network, or one that is the result of this name of an operator
+    real: bool = False  # a fraction is taken, too
 
     def __repr__(self) -> str:
         return self.text
@@ -116,7 +117,7 @@ def number(low: float = -MAX_REAL, high: float = MAX_REAL, examples: tuple[float
         return float(value)
 
     bounds = "" if low == -MAX_REAL else f" ≥ {low:g}" if high == MAX_REAL else f" from {low:g} to {high:g}"
-    return Kind(f"a number{bounds}", accept, examples)
+    return Kind(f"a number{bounds}", accept, examples, real=True)
 
 
 def boolean() -> Kind:

@@ -1,0 +1,131 @@
+"""The words of PyTorch, Keras and Python: what is proposed for them exists here, and checks."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import archdsl
+from archdsl import CompileError, elsewhere
+from archdsl.evaluate import COMBINATORS
+from archdsl.fix import diagnose
+from archdsl.functions import FUNCTIONS
+from archdsl.ops import OPS
+from archdsl.parse import parse_value
+from archdsl.source import Source
+
+NAMES = {*OPS, *COMBINATORS, *FUNCTIONS}
+ARGUMENTS = {name for op in OPS.values() for name in op.args} | {"classes"}
+WORDS = ("and", "elif", "for", "not", "or")
+TEXTS = [
+    *elsewhere.NAMES.values(), *elsewhere.UNSAID.values(), *elsewhere.SAID_OTHERWISE.values(), *elsewhere.ATTRIBUTES.values(),
+    *elsewhere.OF_PYTHON.values(), *elsewhere.WORDS.values(), *elsewhere.CHARACTERS.values(), *(row[2] for row in elsewhere.SYNTAX),
+]  # fmt: skip
+
+
+def test_what_a_word_becomes_exists():
+    assert set(elsewhere.OPERATORS.values()) <= NAMES and set(elsewhere.ARGUMENTS.values()) <= ARGUMENTS
+
+
+def test_no_word_is_said_to_be_missing_that_is_here():
+    here = {elsewhere.plain(name) for name in NAMES}
+    assert here.isdisjoint(elsewhere.NAMES) and here.isdisjoint(elsewhere.OPERATORS)
+
+
+@pytest.mark.parametrize("word", [*elsewhere.OPERATORS, *elsewhere.ARGUMENTS, *elsewhere.NAMES, *elsewhere.UNSAID])
+def test_words_are_kept_as_they_are_looked_up(word):
+    assert word == word.replace("_", "").lower()
+
+
+@pytest.mark.parametrize("text", sorted({part for text in TEXTS for part in re.findall(r"`([^`]+)`", text)}))
+def test_what_is_shown_is_a_sentence_of_the_language(text):
+    """A value, a statement or an item; but for signs, types, and what is typed elsewhere."""
+    if re.search(r"archdsl|torch\.|^--|^[^\w\[]+$|^\[N|^\w+=\w+$", text) or text in WORDS:
+        return
+    bodies = [
+        f"net n:\n    input i: [N, 3, H=8, W=8]\n    {text}\n        relu\n",
+        f"net n:\n    input i: [N, 3, H=8, W=8]\n    {text}\n",
+        f"net n:\n    {text}\n",
+    ]
+    items = [f"{text}\n    relu\n", f"{text}\n", f"{text}\nnet n:\n    relu\n"]
+    found = [diagnose(Source("n.arch", one)) for one in [*bodies, *items]]
+    assert any(all(not d.code.startswith("E01") for d in mistakes) for mistakes in found)
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        ("nn.Conv2d(3, 16, 3)", "conv(16, 3, pad=0)"),
+        ("nn.Conv2d(3, 16, 3, 2, 1)", "conv(16, 3, 2, 1)"),
+        ("nn.Conv2d(3, 16, 1, bias=False)", "conv(16, 1, bias=false)"),
+        ('Conv2D(16, 3, padding="same")', "conv(16, 3)"),
+        ('Conv2D(16, (3, 3), padding="valid", strides=2)', "conv(16, (3, 3), pad=0, stride=2)"),
+        ("torch.nn.Linear(512, 10)", "linear(10)"),
+        ("nn.BatchNorm2d(64, eps=0.001)", "bn(eps=0.001)"),
+        ("nn.GroupNorm(8, 64)", "gn(8)"),
+        ("nn.AdaptiveAvgPool2d((1, 1))", "global_avgpool"),
+        ("nn.AdaptiveAvgPool2d(7)", "adaptive_avgpool(7)"),
+        ("nn.Sequential(nn.ReLU(inplace=True), nn.Flatten())", "[relu, flatten]"),
+        ("torch.cat((a, b), 1)", "cat(a, b)"),
+        ("torch.add(a, b)", "add(a, b)"),
+        ("F.max_pool2d(x, 2)", "x -> maxpool(2)"),
+        ("F.relu(x, inplace=True)", "x -> relu"),
+        ("torch.flatten(x, 1)", "x -> flatten"),
+        ("nn.LSTM(8)", ""),
+        ("nn.Sequential(nn.LSTM(8))", ""),
+        ("scipy.relu(x)", ""),
+    ],
+)
+def test_a_call_is_translated_with_its_meaning(there, here):
+    assert elsewhere.translated(there, NAMES) == here
+    if here:
+        parse_value(Source("here", here))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"device": "meta"}, "`resnet` has no parameter `device`"),
+        ({"device": "meta"}, "the device is said in Python"),
+        ({"num_classes": 10}, "here it is `classes`"),
+        ({"pretrained": True}, "weights are a file"),
+        ({"outputs": "layer4"}, 'give a list: `outputs=["layer4"]`'),
+    ],
+)
+def test_arguments_of_python(given, said):
+    with pytest.raises(CompileError, match=re.escape(said)):
+        archdsl.check("resnet50", **given)
+
+
+def test_networks_that_are_not_convolutional():
+    with pytest.raises(CompileError, match="the networks here are convolutional"):
+        archdsl.check("vit_b_16")
+
+
+SEVERAL = (
+    "net part(levels, width=8):\n    input image: [N, 3, H=32, W=32]\n    conv(width, 3) * levels\nnet one = part(1)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "given", "name"), [("", {}, "one"), ("net two = part(2)\n", {}, ""), ("", {"levels": 2}, "part")]
+)
+def test_one_rule_says_which_net_is_meant(tmp_path, more, given, name):
+    """The net of the file's own name, or the only one, of those that can be built with what is given."""
+    path = tmp_path / "part.arch"
+    path.write_text(SEVERAL + more)
+    if name:
+        assert archdsl.check(str(path), **given).name == name
+    else:
+        with pytest.raises(CompileError, match="choose one: `--net one`"):
+            archdsl.check(str(path), **given)
+
+
+def test_a_tensor_is_shown_as_it_was_written(tmp_path):
+    path = tmp_path / "n.arch"
+    path.write_text(
+        "net n:\n    input image: [N, 3, H=8, W=8]\n    skip = x\n    upsample(2) -> crop(like=skip)\n    cat(skip, crop(like=x))\n"
+    )
+    table = archdsl.check(str(path)).text()
+    assert "crop(like=skip)" in table and "crop(like=x)" in table and "like=true" not in table
