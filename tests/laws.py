@@ -43,7 +43,7 @@ def law(seed: int) -> tuple[str, str]:
         (f"    for i, (w, v) in enumerate([({q}, 1), ({r}, {k})]):\n        conv(w - i, v)", f"conv({q}, 1) -> conv({r - 1}, {k})"),
         (f"    for i in range({q}, 1, -2):\n        conv(i, 1)", " -> ".join(f"conv({i}, 1)" for i in range(q, 1, -2))),
         (f"    [conv(w, 1) for w in [{q}, 4, {r}] if w > 3]", f"[{', '.join(f'conv({w}, 1)' for w in (q, 4, r) if w > 3)}]"),
-        (f"    cat([conv(w, 1) for w in [{q}, {r}]])", f"cat(conv({q}, 1), conv({r}, 1))"),
+        (f"    cat(*[conv(w, 1) for w in [{q}, {r}]])", f"cat(conv({q}, 1), conv({r}, 1))"),
         (f"    cat:\n        {a}\n        {b}", f"cat({a}, {b})"),
         (f"    split:\n        {a.replace('8', '4')}\n        for i in range(1):\n            identity", f"split({a.replace('8', '4')}, identity)"),
         (f"    add:\n        w = {n}\n        {a}\n        if w > 1:\n            {b}", f"add({a}, {b})" if n > 1 else a),

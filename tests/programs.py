@@ -268,7 +268,7 @@ class Writer:
             f"conv({n})(kernel=3)", f"conv(kernel=3)({n})", f"conv({n}, 1)(kernel=3)", f"cat({a}, {b} if {self.truth(names)})", f"add(identity if {self.truth(names)}, {self.kept(names, 1)})",
             f"({self.fresh('l')}: ({self.fresh('m')}: {a}))", f"({self.fresh('l')}: cat({a}, {b}))", f"({self.fresh('l')}: ({a} -> {b}))", f"({self.fresh('l')}: {a} if {self.truth(names)})",
             f"({self.fresh('l')}: [{a}] * 2)", f"({self.leaf(names)}) * {self.pick('0123')}", f"({self.fresh('l')}: {a} * 2)", f"cat({self.fresh('l')}: {a}, {self.fresh('m')}: {b})",
-            *[f"[conv(q, r) for q, r in {one}]" for one in names.pairs], *[f"cat([conv(q, r) for i, (q, r) in enumerate({one})])" for one in names.pairs],
+            *[f"[conv(q, r) for q, r in {one}]" for one in names.pairs], *[f"cat(*[conv(q, r) for i, (q, r) in enumerate({one})])" for one in names.pairs],
             "(adaptive_avgpool(2) -> conv(x.height, 1))", "conv(4, 3, stride=max(1, x.channels // 8))", f"[conv({n}, 1), bn, relu6]", f"mul({self.gate()}, identity)", f"add([{self.kept(names, 1)}, identity])",
             f"(global_avgpool -> flatten -> linear(x.features) -> ln -> gn(1) -> reshape({n}, 1, 1))", f"(cat(identity, identity) -> pixel_shuffle(2) -> conv({n}, 1))", "(maxpool(3, stride=2, ceil=true) -> upsample(2))",
             "(conv_transpose(x.channels, 2, stride=2) -> avgpool(2))", f"({a} -> {b} if {self.truth(names)} else {a})", f"([{a}] if {self.truth(names)} else [{b}, relu])", f"[{a}, {b} if {self.truth(names)}]", "[]", f"({a}, )[0]",
@@ -423,6 +423,8 @@ class Writer:
     def _tensor(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
         name = self.name("t")
         start = self.pick(["x", *names.tensors])
+        if len(names.tensors) > 1 and self.chance(0.3):  # which wait for no other, so the result is a tensor
+            start = f"{self.pick(['cat', 'add', 'mul'])}({self.pick(names.tensors)}, {self.pick(names.tensors)})"
         line = f"{pad}{name} = {start}" + (f" -> {self.pipe(names, 2)}" if self.chance(0.6) else "")
         names.tensors.append(name)
         return [line]
@@ -612,9 +614,24 @@ class Writer:
                 f"{self.number(names, 1)} > 0",
                 "x.channels > 0",
                 f"x.channels % {self.pick('12')} == 0",
+                self.demand(),
+                self.demand(),
             ]
         )
         return [f"{pad}require {test}, {self.pick([*TEXTS, *names.texts])}", f"{pad}{self.pick(PLAIN)}"]
+
+    def demand(self, depth: int = 2) -> str:
+        """Return a test on the sizes of a map, which restricts those that are legal."""
+        axis = self.pick(["x.height", "x.width"])
+        simple = [
+            f"{axis} % {self.pick('23')} == {self.pick('01')}", f"{axis} >= {self.pick('235')}", f"{axis} != {self.pick('479')}",
+            f"{axis} // 2 < {self.pick('689')}", f"{axis} in [3, 5, 6, 8, 11, 12, 16, 20]", "x.height <= x.width", f"{axis} / 2 > 1",
+            "x.height * x.width < 300",
+        ]  # fmt: skip
+        one = self.pick(simple)
+        if depth and self.chance(0.5):
+            return self.pick([f"not ({one})", f"({one}) or ({self.demand(depth - 1)})", f"{one} and {self.demand(depth - 1)}"])
+        return one
 
     def _dense(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
         """Concatenations that grow, as in DenseNet, written as a loop or one by one."""
@@ -725,8 +742,10 @@ class Writer:
                 [
                     f"cat({name}[0], {name}[-1])",
                     f"add(identity, {name}[1])",
-                    f"cat([q -> relu for q in {name}])",
-                    f"cat({name})",
+                    f"cat(*[q -> relu for q in {name}])",
+                    f"{self.pick(['cat', 'add', 'mul'])}(*{name})",
+                    f"cat(identity, *{name}, {self.pick(PLAIN)})",
+                    f"cat(*{name}) -> {self.pipe(names, 1)}",
                     f"{name}[0] -> {self.pipe(names, 1)}",
                     f"cat(identity, [q for q in {name}][0])",
                 ]
