@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from archdsl.source import Source
 
 MOST = 20  # repairs of one text
+MOST_TEXT = 100_000  # characters of it
 AHEAD = 12  # tokens that tell one repair from another
 SETTLED = 3  # tokens behind a repair before an error is another one
 CHARACTERS = ("E0101", "E0103")  # mistakes of the lexer that one character makes
@@ -40,7 +41,7 @@ class Repaired(Record):
 def repaired(source: Source) -> Repaired | None:
     """Return what a text becomes behind its syntax errors; None where they are too many, or of its lines."""
     mistakes: list[Diagnostic] = []
-    tokens = _tokens(source, mistakes)
+    tokens = _tokens(source, mistakes) if len(source.text) <= MOST_TEXT else None
     if tokens is None:
         return None
     repair = Repair(source, tokens, mistakes)
