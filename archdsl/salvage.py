@@ -164,8 +164,8 @@ def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> li
     try:
         file = project.link(source)
     except CompileError:
-        mistakes_found = project.mistakes or [first]
-        return in_order([*mistakes_found, *_inside(project, mistakes_found)])
+        known = project.mistakes or [first]
+        return in_order([*known, *_inside(project, known)])
     found: list[tuple[str, Diagnostic]] = []
     spent = Spent()
     for name in [net] if net in file.definitions else nets_of(file):
