@@ -408,8 +408,7 @@ class Evaluator:
         old, params = target.bound, target.params
         free = [name for name in params if name not in dict(old.values) and name not in UNIVERSAL]
         written = matched(target.label, params, free, lambda: signature(target), expr.arguments, target)
-        real = {name for name, spec in target.op.args.items() if spec.kind.real} if isinstance(target, OpValue) else ()
-        values = {name: self._argument(value, env, x, name in real) for name, value in written.items()}
+        values = {name: self._argument(value, env, x, _is_real(target, name)) for name, value in written.items()}
         changes = Bound(
             tuple(sorted((dict(old.values) | values).items(), key=lambda item: item[0])),
             tuple((dict(old.places) | {name: value.span for name, value in written.items()}).items()),
@@ -651,13 +650,19 @@ def matched(
     return found
 
 
+def _is_real(callee: Callee, name: str) -> bool:
+    """Say whether an argument of an operator is a real number, so that a fraction is one."""
+    spec = callee.op.args.get(name) if isinstance(callee, OpValue) else None
+    return spec is not None and spec.kind.real
+
+
 def _called(mistake: CompileError, call: Span, given: dict[str, Any]) -> CompileError:
     """Return a mistake in a function with the call that led there."""
     diagnostic = mistake.diagnostic
     if call.source is not diagnostic.primary.span.source or any(label.span == call for label in diagnostic.secondary):
         return mistake
     values = ", ".join(f"{name} = {show(value)}" for name, value in given.items())
-    label = Label(call, f"called here, with {values}" if values else "called here")
+    label = Label(call, f"called here, with {values}" if 0 < len(values) < 60 else "called here")
     return CompileError(diagnostic.replace(secondary=(*diagnostic.secondary, label)))
 
 

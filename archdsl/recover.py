@@ -8,7 +8,7 @@ A net that is right never comes here.
 
 from __future__ import annotations
 
-from archdsl import errors, syntax
+from archdsl import elsewhere, errors, syntax
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate import Elaborator
 from archdsl.mentions import Bound, Forms
@@ -164,7 +164,8 @@ class Recovering(Elaborator):
 
     # ------------------------------------------------------------ what is a guess
     def attribute_of(self, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:
-        self.doubt = self.doubt or self.guessed(tensor)
+        if name not in elsewhere.ATTRIBUTES:  # which no tensor has, a guess or not
+            self.doubt = self.doubt or self.guessed(tensor)
         return super().attribute_of(tensor, name, span, outputs)
 
     def infer(

@@ -7,13 +7,18 @@ and names that do not exist; nothing is built from it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from itertools import pairwise
 
 from archdsl.diagnostics import CompileError
+from archdsl.lexer import SPACE
 from archdsl.parse import SOFT_WORDS, parser, unexpected
 from archdsl.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from archdsl import syntax
     from archdsl.diagnostics import Diagnostic
     from archdsl.lexer import Token
@@ -21,8 +26,10 @@ if TYPE_CHECKING:
     from archdsl.source import Source
 
 MOST = 20  # repairs of one text
+MOST_TEXT = 100_000  # characters of it
 AHEAD = 12  # tokens that tell one repair from another
 SETTLED = 3  # tokens behind a repair before an error is another one
+UNEXPECTED = "E0107"
 CHARACTERS = ("E0101", "E0103")  # mistakes of the lexer that one character makes
 BRACKETS = ("LPAR", "RPAR", "LSQB", "RSQB", "LBRACE", "RBRACE")
 PUT_IN = ("COMMA", "NAME", "COLON", "RPAR", "RSQB", "EQUAL", "LPAR", "LSQB", "__ANON_0")
@@ -40,7 +47,7 @@ class Repaired(Record):
 def repaired(source: Source) -> Repaired | None:
     """Return what a text becomes behind its syntax errors; None where they are too many, or of its lines."""
     mistakes: list[Diagnostic] = []
-    tokens = _tokens(source, mistakes)
+    tokens = _tokens(source, mistakes) if len(source.text) <= MOST_TEXT else None
     if tokens is None:
         return None
     repair = Repair(source, tokens, mistakes)
@@ -70,6 +77,47 @@ def _tokens(source: Source, mistakes: list[Diagnostic]) -> list[Token] | None:
             mistakes.append(diagnostic)
             text = text[: place.start] + " " + text[place.start + 1 :]
     return None
+
+
+def impossible(source: Source) -> Iterator[Diagnostic]:
+    """Yield the mistakes of tokens that nothing lets follow the one before: `(,` is wrong whatever stands around it."""
+    for before, token in pairwise(_words(source)):
+        if source.text[before[3] : token[2]].strip(" \t"):
+            continue  # a line ends between them, or what has no meaning stands there
+        states = [state for kind in _kinds(before) for state in _behind(kind)]
+        rows = [parser().row(state) for state in states]
+        if not any(kind in row for kind in _kinds(token) for row in rows):
+            mistake = unexpected(source, token, {}).diagnostic
+            if mistake.code == UNEXPECTED:
+                yield mistake
+
+
+def _words(source: Source) -> Iterator[Token]:
+    """Yield the tokens of a text without its lines; what is none is passed over."""
+    lexer, text, at = parser().lexer, source.text, 0
+    while at < min(len(text), MOST_TEXT):
+        found = lexer.match(text, at)
+        if found is None:
+            at = max(at + 1, SPACE.match(text, at).end())  # type: ignore[union-attr]
+            continue
+        kind, word = found.lastgroup or "", found.group()
+        yield lexer.literals.get(word, kind) if kind in ("NAME", "_") else kind, word, *found.span()
+        at = found.end()
+
+
+def _kinds(token: Token) -> tuple[str, ...]:
+    """Return what a token may be: some words are names, too, and a minus stands for two signs."""
+    kind, word = token[:2]
+    if kind in SOFT_WORDS:
+        return kind, "NAME"
+    return (kind, "MINUS") if word == "-" else (kind,)
+
+
+@lru_cache(None)
+def _behind(kind: str) -> tuple[int, ...]:
+    """Return the states that a kind of token leads to."""
+    states = range(len(parser().tables.states))
+    return tuple({action for state in states if (action := parser().row(state).get(kind, -1)) >= 0})
 
 
 class Repair:

@@ -9,6 +9,7 @@ where a default is missing.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from archdsl import errors, syntax
 from archdsl.compiler import nets_of
@@ -19,7 +20,7 @@ from archdsl.holes import defined, hole_at, item_around, without
 from archdsl.parse import parse
 from archdsl.project import Project
 from archdsl.recover import mistakes
-from archdsl.repair import repaired
+from archdsl.repair import impossible, repaired
 from archdsl.survey import enough, in_order, survey, together
 
 TYPE_CHECKING = False
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from archdsl.diagnostics import Diagnostic
     from archdsl.holes import Hole
+    from archdsl.repair import Repaired
     from archdsl.source import Source
 
 MOST = 20  # pieces taken out
@@ -136,24 +138,34 @@ def _inside(project: Salvage, known: Iterable[Diagnostic]) -> Iterator[Diagnosti
     """Yield what else is wrong in the pieces that were taken out: one mistake a line, of syntax or of a name."""
     source = project.source
     text = repaired(source) if project.gone else None
-    if text is None:
-        return
     lines = {diagnostic.primary.span.line for diagnostic in known}
-    wrong = " ".join(source.line(line) for line in lines)  # which may bind what is missing
-    balanced = text.balanced and not any(diagnostic.code in BRACKETS for diagnostic in known)
-    reading = Reading(source, project.first, text.tree)
-    try:
-        names = survey(reading.link(source))
-    except CompileError:
-        names = []
-    lost = text.lost | reading.lost | {"_"}
-    names = [one for one in names if one.primary.span.text not in lost and one.primary.span.text not in wrong]
-    for diagnostic in (*(text.mistakes if balanced else ()), *names):
+    wrong = set(re.findall(r"\w+", " ".join(source.line(line) for line in lines)))
+    names = _names(project, text, wrong) if text is not None else []
+    balanced = text is not None and text.balanced and not any(diagnostic.code in BRACKETS for diagnostic in known)
+    sure = impossible(source) if project.gone else ()
+    further = text.mistakes if text is not None and balanced else ()
+    for diagnostic in (*further, *sure, *names):
         place = diagnostic.primary.span
         gone = any(start <= place.start <= end for start, end in project.gone)
         if gone and place.line not in lines:
             lines.add(place.line)
             yield diagnostic
+
+
+def _names(project: Salvage, text: Repaired, wrong: set[str]) -> list[Diagnostic]:
+    """Return the names that do not exist in a repaired text, but for those that a wrong line may bind.
+
+    `wrong` are the words of such lines; one that stands nowhere else may be two that have grown together.
+    """
+    reading = Reading(project.source, project.first, text.tree)
+    try:
+        found = survey(reading.link(project.source))
+    except CompileError:
+        return []
+    count = Counter(re.findall(r"\w+", project.source.text))
+    lost = text.lost | reading.lost | wrong | {"_"}
+    grown = " ".join(word for word in wrong if count[word] == 1)
+    return [one for one in found if one.primary.span.text not in lost and one.primary.span.text not in grown]
 
 
 def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> list[Diagnostic]:
@@ -164,8 +176,8 @@ def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> li
     try:
         file = project.link(source)
     except CompileError:
-        mistakes_found = project.mistakes or [first]
-        return in_order([*mistakes_found, *_inside(project, mistakes_found)])
+        known = project.mistakes or [first]
+        return in_order([*known, *_inside(project, known)])
     found: list[tuple[str, Diagnostic]] = []
     spent = Spent()
     for name in [net] if net in file.definitions else nets_of(file):

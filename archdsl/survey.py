@@ -14,7 +14,7 @@ from archdsl.compiler import compiled, mistakes_of
 from archdsl.diagnostics import CompileError, Note
 from archdsl.evaluate import MAX_STEPS, WORDS, Evaluator, Spent, signature
 from archdsl.mentions import Bound, parts
-from archdsl.values import Callee, Located
+from archdsl.values import Builtin, Callee, Combinator, Function, Located, describe
 
 MAX_NODES = 12_000  # steps of all nets of a file that are checked together; EfficientNet's have 6,400
 MOST = 50  # mistakes that are looked for; each may take 10 ms, for a suggestion
@@ -110,6 +110,9 @@ def _mistakes(node: Any, bound: Bound, file: File) -> Iterator[CompileError]:
         return
     if isinstance(node, syntax.Call):
         yield from _arguments(node, bound, file)
+        yield from _calls(node, bound, file)
+    elif type(node) in OPERANDS:
+        yield from _operands(node, bound, file)
     labels = (syntax.Labelled, syntax.Bind, syntax.Scope, syntax.Output)
     for part in parts(node):
         if isinstance(node, labels) and part is node.name:
@@ -144,6 +147,50 @@ def _arguments(call: syntax.Call, bound: Bound, file: File) -> Iterator[CompileE
             text = signature(callee)
             known = callee.params
             yield errors.unknown_argument(argument.place, callee.label, argument.name, text, known, callee.declared)
+
+
+def _calls(call: syntax.Call, bound: Bound, file: File) -> Iterator[CompileError]:
+    """Yield the calls of what is never called, and those of functions with none of the values that they work on."""
+    target = call.target
+    if isinstance(target, (syntax.Literal, syntax.Items)) or (isinstance(target, syntax.Name) and target.plain == "x"):
+        yield errors.not_callable(target.span, "a tensor" if isinstance(target, syntax.Name) else "a value")
+    if isinstance(target, syntax.Name) and isinstance(_word(target, bound, file), Builtin):
+        wrong = [a for a in call.arguments if isinstance(_word(a, bound, file), NO_NUMBERS)]
+        if wrong or not call.arguments:
+            got = ", ".join(describe(_word(a, bound, file)) for a in wrong) or "nothing"
+            yield errors.bad_value(call.span, f"`{target.plain}` needs values", f"got {got}")
+
+
+def _operands(node: Any, bound: Bound, file: File) -> Iterator[CompileError]:
+    """Yield the signs beside an operator, a block or a function of the language, which are no numbers."""
+    for left, sign, right in OPERANDS[type(node)](node):
+        values = [_word(left, bound, file), _word(right, bound, file)]
+        if any(isinstance(value, NO_NUMBERS) for value in (values[1:] if sign == "*" else values)):
+            shown = ["a value" if value is None else describe(value) for value in values]
+            yield errors.bad_operands(left.span.to(right.span), sign, shown[0], shown[1])
+            return
+
+
+def _compared(node: syntax.Compare) -> list[tuple[Any, str, Any]]:
+    return [] if node.sign in ("==", "!=", "in") else [(node.left, node.sign, node.right)]
+
+
+NO_NUMBERS = (Callee, Builtin, Combinator, Function)
+OPERANDS: dict[type, Any] = {  # the pairs that a sign joins
+    syntax.Arithmetic: lambda node: [(node.first, sign, operand) for sign, operand in node.rest],
+    syntax.Power: lambda node: [(node.base, "**", node.exponent)],
+    syntax.Compare: _compared,
+}
+
+
+def _word(node: Any, bound: Bound, file: File) -> Any:
+    """Return what a name means in the whole file; None for one that a definition binds, and for anything else."""
+    if not isinstance(node, syntax.Name) or node.plain is None or node.plain in bound:
+        return None
+    try:
+        return _meaning(node, file)
+    except CompileError:
+        return None
 
 
 def _meaning(name: syntax.Name, file: File) -> Any:

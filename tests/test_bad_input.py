@@ -176,12 +176,20 @@ def test_any_bytes(tmp_path_factory, data):
 
 
 def test_diagnostics_point_at_what_was_changed():
-    """Of gallery files broken by one token, 95 % of the diagnostics are on the changed line or what it broke."""
+    """Of gallery files broken by one token, 97 % of the diagnostics are on the changed line or what it broke."""
     from benchmarks.mutations import run
 
     found = run(300, seed=1)
     broken = 300 - found["valid"]
-    assert found["strays"] / broken <= 0.03, "one changed token is one mistake"
+    assert found["strays"] / broken <= 0.02, "one changed token is one mistake"
     assert found["both in two definitions"] / found["pairs in two definitions"] >= 0.9, "two are two"
-    assert found["both in one definition"] / found["pairs in one definition"] >= 0.6, "but for lines of one statement"
-    assert (broken - found["elsewhere"]) / broken >= 0.95 and found["on the line"] / broken >= 0.85
+    assert found["both in one definition"] / found["pairs in one definition"] >= 0.8, "but for lines of one statement"
+    assert (broken - found["elsewhere"]) / broken >= 0.97 and found["on the line"] / broken >= 0.85
+
+
+def test_edits_that_are_shown_mend():
+    """Of gallery files broken by one token, or one word of PyTorch; `python -m benchmarks.mutations --edits` has more."""
+    from benchmarks.mutations import edits
+
+    found = edits(60, seed=1)
+    assert found["shown"] == found["shown that mend"] >= 5 and found["made worse"] == 0

@@ -8,6 +8,7 @@ import pytest
 
 import archdsl
 from archdsl import CompileError, elsewhere
+from archdsl.compiler import compile_text
 from archdsl.evaluate import COMBINATORS
 from archdsl.fix import diagnose
 from archdsl.functions import FUNCTIONS
@@ -129,3 +130,9 @@ def test_a_tensor_is_shown_as_it_was_written(tmp_path):
     )
     table = archdsl.check(str(path)).text()
     assert "crop(like=skip)" in table and "crop(like=x)" in table and "like=true" not in table
+
+
+@pytest.mark.parametrize(("step", "value"), [("scale(1 / 4)", 0.25), ("scale(-3 / 4)", -0.75), ("scale(4 / 2)", 2.0)])
+def test_a_fraction_is_a_number_where_one_is_taken(step, value):
+    (node,) = compile_text(f"net n:\n    input i: [N, 3, H=8, W=8]\n    {step}\n").network.scope.nodes
+    assert node.what.value == value
