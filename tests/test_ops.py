@@ -6,6 +6,7 @@ it exists. PyTorch runs on the CPU: on the meta device it accepts shapes that it
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -392,6 +393,30 @@ def test_arguments_reach_the_code(name: str) -> None:
     for number, case in enumerate(legal):
         check_values(case, training=number % 2 == 1)
     assert len(legal) >= 12
+
+
+def pytorchs_default(call: Call, name: str) -> object:
+    """Return the default of an argument in the signature of what is called; `REQUIRED` where there is none to see."""
+    root, _, rest = call.target.partition(".")
+    target = getattr({"nn": nn, "F": F, "torch": torch}.get(root), rest, None)
+    try:
+        found = inspect.signature(target).parameters.get(name) if target else None  # type: ignore[arg-type]
+    except ValueError:  # written in C
+        found = None
+    return REQUIRED if found is None else found.default
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_what_is_left_out_is_pytorchs_default(name: str) -> None:
+    for case in cases(name, 20):
+        for made in (case.op.module(case.xs[0]), case.op.function(*case.xs)):
+            for field, leaf in made.kwargs if made else ():
+                own = pytorchs_default(made, field)
+                if isinstance(leaf, Leaf) and REQUIRED not in (leaf.omit, own):
+                    kernel = square(getattr(case.op, "kernel", None))  # of which a stride of None is a copy
+                    assert square(leaf.omit) in (own, *([kernel] if field == "stride" and own is None else [])) or not (
+                        own or leaf.omit
+                    ), f"{case}: {field} is left out where it is {leaf.omit}, and {own} in PyTorch"
 
 
 def test_learned_numbers_start_from_what_the_text_says() -> None:
