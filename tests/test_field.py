@@ -7,6 +7,7 @@ replaced by the sum over its window.
 
 from __future__ import annotations
 
+import itertools
 import random
 from functools import partial
 from typing import Any
@@ -325,3 +326,23 @@ def test_two_rates_in_one_map_unite_to_their_hull():
     text = "net n:\n    input image: [N, 3, H=64, W=64]\n    a = x -> conv(3, 3, pad=0) -> upsample(size=32)\n    cat(maxpool(2), a)\n"
     field = fields(compile_text(text).network)["out"]
     assert field.at(0, 31) == ((0, 63), (0, 63)) and field.stride == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["maxunpool", "conv_transpose"])
+def test_a_spread_position_sees_the_windows_that_cover_it(name):
+    """Window j of a transposed window covers the positions from j * stride - pad on, a tap every `dilation`."""
+    for kernel, stride, pad, dilation in itertools.product((1, 2, 3, 5), (1, 2, 3), (0, 1, 2), (1, 2)):
+        if name == "maxunpool" and (dilation > 1 or 2 * pad > kernel):
+            continue
+        values = {"kernel": kernel, "stride": stride, "pad": pad}
+        if name == "conv_transpose":
+            values |= {"out": 1, "dilation": dilation}
+        reach = (
+            OPS[name]
+            .build(values | ({"indices": True} if name == "maxunpool" else {}))
+            .reach(1, 0, ((1, 1, 9, 9),), (1, 1, 9, 9))
+        )
+        for position in range(3 * stride + 4):
+            taps = range(0, dilation * kernel, dilation)
+            seen = [j for j in range(-9, 20) if position - (j * stride - pad) in taps]
+            assert reach.at(position) == ((min(seen), max(seen)) if seen else None), (values, position)

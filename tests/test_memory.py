@@ -193,6 +193,10 @@ RULES = {
     p = x -> maxpool(2, indices=true)
     p.out -> maxunpool(p.indices, 2) -> maxpool(2) -> tanh -> conv(64, 1) -> tanh
 """,
+    "positions that unpooling alone keeps": """
+    p = image -> maxpool(2, indices=true)
+    p.out -> conv(8, 3) -> maxunpool(p.indices, 2) -> tanh
+""",
     "gradients of several readers": """
     y = x -> conv(32, 3) -> sigmoid
     add(y -> tanh, y -> sigmoid, y -> add(identity, tanh), y) -> global_avgpool

@@ -682,6 +682,17 @@ def test_relations_of_a_gate() -> None:
     assert relations("mul", x, pooled) == ["H//224 == 1, axis 2 of (1, 1)", "W//200 == 1, axis 3 of (1, 1)"]
 
 
+def test_a_product_repeats_every_operand_as_torch_does() -> None:
+    """Whichever operand comes first: a gate [N, 1, H, W] before its map, two gates and no map."""
+    rng = random.Random(0)
+    for _ in range(300):
+        full = (2, rng.choice((1, 3)), rng.choice((1, 4)), rng.choice((1, 5)))
+        xs = [
+            tuple(d if not i or rng.random() < 0.6 else 1 for i, d in enumerate(full)) for _ in range(rng.randint(2, 4))
+        ]
+        assert OPS["mul"].build({}).shape(*xs) == tuple(torch.broadcast_shapes(*xs)), xs
+
+
 def test_relations_fix_flat_features() -> None:
     features = (N, product([512, H // 32, W // 32]))
     assert relations("linear", features, out=10) == ["512*(H//32)*(W//32) == 25088, axis 1 of (0, 0)"]
