@@ -63,7 +63,7 @@ BODIES = {
 """,
     "sums on the right of a product": "\n    mul(add(identity, relu), add(tanh, sigmoid), identity)\n",
     "arguments of instances": "\n    unit(8, 1) -> unit(8, 2) -> unit(12, 1) -> unit(12, 3)\n",
-    "arguments of functions of instances": "\n    pooled(2) -> pooled(1) -> pooled(2)\n",
+    "arguments of functions of instances": "\n    pooled(1) -> pooled(3) -> pooled(1)\n",
     "a pad that is none in the first instance": "\n    margins(0) -> margins(2) -> margins(1)\n",
     "blocks that return different steps": "\n    choose(true) -> choose(false) -> choose(true)\n",
     "blocks that are joined otherwise": "\n    wired(true) -> wired(false) -> wired(true)\n",
@@ -76,7 +76,8 @@ BLOCKS = """block unit(c, s):
     mid = c // 2
     conv(mid, 1) -> conv(c, 3, stride=s) -> bn -> relu
 block pooled(s):
-    maxpool(2, stride=s) -> conv(8, 1)
+    y = x -> maxpool(3, stride=s, pad=1)
+    add(y, y -> relu)
 block margins(p):
     pad(p) -> conv(8, 3, pad=p)
 block choose(second):

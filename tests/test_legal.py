@@ -134,10 +134,13 @@ def net(body: str, dims: str = "N, 3, H=64, W=64") -> list[str]:
         ("maxpool(8) -> flatten -> linear(10)", ["H: 64 to 71", "W: 64 to 71"]),
         ("pad(5, mode=\"reflect\")", ["H ≥ 6", "W ≥ 6"]),
         ("crop(50)", ["H ≥ 50", "W ≥ 50"]),
+        ("crop((3, 5), offset=(1, 4))", ["H ≥ 4", "W ≥ 9"]),
         ("pixel_unshuffle(2)", ["H divisible by 2", "W divisible by 2"]),
         ("cat(maxpool(8) -> upsample(8), crop(64))", ["H: 64 to 71", "W: 64 to 71"]),
         ("cat(conv(4, 3, 2) -> upsample(2), identity) -> conv(2, 17, pad=0)", ["H divisible by 2 and ≥ 18"] * 1 + ["W divisible by 2 and ≥ 18"]),
         ("conv_transpose(4, 4, 2, pad=3)", ["H ≥ 3", "W ≥ 3"]),
+        ("p = x -> maxpool(2, indices=true)\np.out -> maxunpool(p.indices, 2)", ["H divisible by 2", "W divisible by 2"]),
+        ("p = x -> maxpool((2, 3), indices=true)\np.out -> maxunpool(p.indices, (2, 3), like=i)", ["H ≥ 2", "W ≥ 3"]),
     ],
 )  # fmt: skip
 def test_answers_in_words(body, expected):
