@@ -66,6 +66,7 @@ BODIES = {
     "arguments of functions of instances": "\n    pooled(1) -> pooled(3) -> pooled(1)\n",
     "a pad that is none in the first instance": "\n    margins(0) -> margins(2) -> margins(1)\n",
     "blocks that return different steps": "\n    choose(true) -> choose(false) -> choose(true)\n",
+    "blocks that return what others go on from": "\n    last(true) -> last(false) -> last(true)\n",
     "blocks that are joined otherwise": "\n    wired(true) -> wired(false) -> wired(true)\n",
     "blocks that are empty in some instances": "\n    rest(8) -> rest(12) -> rest(12)\n",
     "a slope, a constant and an epsilon": "\n    leaky_relu(0.1) -> lrn(3, k=2.0) -> bn(eps=0.01, momentum=0.01) -> elu(0.5) -> gn(2, eps=0.1)\n",
@@ -84,6 +85,10 @@ block choose(second):
     y = x -> conv(8, 1)
     z = y -> conv(8, 3)
     (z if second else y) -> relu
+block last(second):
+    y = x -> conv(8, 1)
+    z = y -> conv(8, 3)
+    z if second else y
 block wired(chain):
     y = x -> conv(8, 1)
     z = (y if chain else x) -> conv(8, 3)
@@ -163,10 +168,10 @@ net n:
 
 def test_steps_without_a_clause_start_as_torch_does():
     text = """block one(c):
-    conv(c, 1, init=constant(7)) -> conv(c, 1)
+    conv(c, 1, init=constant(7)) -> conv(c, 1, init=constant(7)) -> conv(c, 1, init=constant(7)) -> conv(c, 1)
 net n:
     input i: [N, 4, H=4, W=4]
     one(4) -> one(4) -> conv(4, 1)
 """
     values = [value for key, value in archdsl.loads(text).state_dict().items() if key.endswith("weight")]
-    assert [bool((value == 7).all()) for value in values] == [True, False, True, False, False]
+    assert [bool((value == 7).all()) for value in values] == 2 * [True, True, True, False] + [False]

@@ -211,6 +211,20 @@ def test_a_network_is_the_same_function(name):
     agree(exact, archdsl.optimize(exact), image(2, 8, 7, 6).double(), tolerance=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("name", "gates"),
+    [
+        ("a gate of many pixels", 0),
+        ("a gate that is convolved at full size", 0),
+        ("a gate and its map in either order", 1),
+    ],
+)
+def test_a_gate_has_one_pixel(name, gates):
+    """What a kernel multiplies a whole map by is a value for each channel: what was pooled to one pixel."""
+    optimized = archdsl.optimize(filled(NETS[name]()), kernels="all")
+    assert optimized.fused.get("gates put before a 1x1 convolution, in its pass", 0) == gates
+
+
 EDGES = [(1, 8, 1, 6), (2, 8, 6, 1), (2, 8, 1, 1), (1, 1, 5, 4), (3, 1, 1, 5)]
 
 

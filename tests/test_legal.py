@@ -264,3 +264,12 @@ def test_answers_are_those_of_every_size_by_itself(seed):
                 members = [n for n in range(1, 200) if n in one]
                 for n in (1, 17, 45, 90) if members else ():
                     assert one.nearest(n) == min(members, key=lambda m: (abs(m - n), -m)), (text, one, n)
+
+
+def test_sizes_that_fit_with_a_gap():
+    """A map of 2*H must hold one of 5*ceil(H/5) at a distance of 4: 5 is enough, 6 is not, and 7 is again."""
+    body = "u = x -> upsample(2)\n    k = x -> conv(4, 1, 5) -> upsample(5)\n    u -> crop(like=k, offset=(4, 0))"
+    network = compile_text(f"net n:\n    input i: [N, 4, H=32, W=32]\n    {body}\n").network
+    height, _ = legal_sizes(network)
+    assert [n for n in range(1, 12) if n in height] == [5, 7, 8, 9, 10, 11]
+    assert all((n in height) == fits(network, {network.symbols[1]: n}, False) for n in range(1, 80))
