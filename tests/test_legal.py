@@ -273,3 +273,22 @@ def test_sizes_that_fit_with_a_gap():
     height, _ = legal_sizes(network)
     assert [n for n in range(1, 12) if n in height] == [5, 7, 8, 9, 10, 11]
     assert all((n in height) == fits(network, {network.symbols[1]: n}, False) for n in range(1, 80))
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("gn(4, affine=false)", "F divisible by 4"),
+        ("gn(4)", "F: 12"),
+        ("bn(affine=false)", "F: 12"),  # whose statistics are of so many features
+        ("bn(affine=false, track=false)", "F: any size"),
+        ("prelu(per_channel=true)", "F: 12"),
+        ("prelu", "F: any size"),
+        ("split(identity, relu)", "F: 12"),
+        ("ln(affine=false)", "F: any size"),
+        ("linear(3)", "F: 12"),
+    ],
+)
+def test_numbers_of_flat_features(step, expected):
+    network = compile_text(f"net n:\n    input v: [N, F=12]\n    {step}\n").network
+    assert [str(one) for one in legal_sizes(network)] == [expected]

@@ -186,6 +186,12 @@ def test_the_command_says_where_memory_peaks(capsys):
     assert json.loads(capsys.readouterr().out)["inference"]["activations"] == 13647872
 
 
+USED = """block tower(c):
+    conv(c, 3) -> bn -> relu
+block two(c):
+    output same = x
+    output more = x -> conv(c, 3)
+"""
 # Small networks whose peak lies where one rule decides it.
 RULES = {
     "positions that unpooling keeps": """
@@ -201,6 +207,19 @@ RULES = {
     y = x -> conv(32, 3) -> sigmoid
     add(y -> tanh, y -> sigmoid, y -> add(identity, tanh), y) -> global_avgpool
 """,
+    "a gradient that a later step holds": """
+    w = x -> conv(32, 1)
+    y = x -> conv(32, 1)
+    t = y -> tanh
+    s = add(y, w)
+    add(s, t) -> conv(2, 1)
+""",
+    "a block that returns its input": """
+    conv(32, 1)
+    p = x -> two(32)
+    add(p.same, p.more) -> tanh -> conv(64, 1) -> tanh
+""",
+    "a softmax between convolutions": "\n    conv(48, 1) -> softmax -> conv(48, 1) -> softmax -> conv(2, 1)\n",
     "a sum that somebody else holds": """
     y = x -> conv(32, 1)
     z = add(y, y -> tanh)
@@ -220,11 +239,7 @@ RULES = {
 
 @pytest.mark.parametrize("name", RULES)
 def test_peaks_where_one_rule_decides(name):
-    block = "block tower(c):\n    conv(c, 3) -> bn -> relu\n" if "tower" in RULES[name] else ""
-    compare(
-        compile_text(f"{block}net n:\n    input image: [N, 8, H=24, W=20]{RULES[name]}"),
-        0.01,
-    )
+    compare(compile_text(f"{USED}net n:\n    input image: [N, 8, H=24, W=20]{RULES[name]}"), 0.01)
 
 
 def test_buffers_are_held_once():
