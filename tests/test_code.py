@@ -71,6 +71,13 @@ BODIES = {
     "blocks that are empty in some instances": "\n    rest(8) -> rest(12) -> rest(12)\n",
     "a slope, a constant and an epsilon": "\n    leaky_relu(0.1) -> lrn(3, k=2.0) -> bn(eps=0.01, momentum=0.01) -> elu(0.5) -> gn(2, eps=0.1)\n",
     "convolutions by groups that are not depthwise": "\n    conv(4, 3, groups=4) -> conv(8, 3, groups=4) -> conv(8, 3, groups=8)\n",
+    "a body that reads two tensors of the net": """
+    a = x -> conv(8, 1)
+    b = a -> conv(8, 3)
+    s: [conv(8, 3), add(identity, a), add(identity, b, a)]
+""",
+    "a sequence that is repeated on smaller maps": "\n    [conv(8, 3, 2), relu, conv(8, 1)] * 3\n",
+    "a split of flat features": "\n    flatten -> split(identity, linear(6)) -> linear(4)\n",
     "shuffles of instances": "\n    mixed(2) -> mixed(4)\n",
 }
 BLOCKS = """block unit(c, s):
@@ -175,3 +182,42 @@ net n:
 """
     values = [value for key, value in archdsl.loads(text).state_dict().items() if key.endswith("weight")]
     assert [bool((value == 7).all()) for value in values] == 2 * [True, True, True, False] + [False]
+
+
+# A body, and by hand the shapes of its weights [out, in / groups, height, width] in order.
+MEANINGS = {
+    "split(conv(3, 1), conv(5, 1)) -> conv(2, 1)": [(3, 4, 1, 1), (5, 4, 1, 1), (2, 8, 1, 1)],
+    "split(identity, conv(5, 1), identity, identity) -> conv(2, 1)": [(5, 2, 1, 1), (2, 11, 1, 1)],
+    "a = x -> conv(4, 1)\n    a -> conv(2 * x.channels, 1) -> conv(x.channels, 3)": [
+        (4, 8, 1, 1), (16, 4, 1, 1), (8, 16, 3, 3)],
+    "conv(ceil(x.channels / 3), 1) -> conv(floor(7 / 2), 1) -> conv(round(5 / 2), 1) -> conv(round(7 / 2), 1)": [
+        (3, 8, 1, 1), (3, 3, 1, 1), (2, 3, 1, 1), (4, 2, 1, 1)],
+    "conv(3 + int(-7 / 2) + 5, 1) -> conv(8 + floor(-7 / 2), 1)": [(5, 8, 1, 1), (4, 5, 1, 1)],
+    "cat(conv(3, 1) if x.channels > 8, conv(4, 1) if x.channels == 8) -> conv(2, 1)": [(4, 8, 1, 1), (2, 4, 1, 1)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", MEANINGS)
+def test_texts_mean_what_they_say(body):
+    model = archdsl.loads(f"net n:\n    input i: [N, 8, H=8, W=8]\n    {body}\n")
+    assert [tuple(p.shape) for p in model.parameters() if p.dim() > 1] == MEANINGS[body]
+
+
+def test_sizes_are_rounded_for_every_input():
+    """`ceil` and `floor` of a size: a window that leaves so many rows, and a crop to them."""
+    text = "net n:\n    input i: [N, 8, H=9, W=9]\n    conv(4, 1, 2) -> reshaped\nblock reshaped [N, C, A, B] -> [N, C, A, B]:\n    relu\n"
+    text += "block halved [N, C, A, B] -> [N, C, ceil(A / 2), ceil(B / 2)]:\n    maxpool(2, ceil=true)\n"
+    for body, fits in (("halved", True), ("wrong", False)):
+        block = text.replace("ceil(A / 2), ceil(B / 2)", "floor(A / 2), floor(B / 2)").replace("halved", "wrong")
+        whole = (text if fits else block).replace("-> reshaped\n", f"-> {body}\n")
+        if fits:
+            compile_text(whole)
+        else:
+            with pytest.raises(archdsl.CompileError, match="declares"):
+                compile_text(whole)
+
+
+def test_one_branch_is_no_combination():
+    for kind in ("cat", "add", "mul"):
+        network = compile_text(f"net n:\n    input i: [N, 8, H=8, W=8]\n    {kind}([relu]) -> conv(2, 1)\n").network
+        assert [node.what.name for node in network.scope.nodes] == ["relu", "conv"], kind
