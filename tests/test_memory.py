@@ -207,17 +207,18 @@ RULES = {
     y = x -> conv(32, 3) -> sigmoid
     add(y -> tanh, y -> sigmoid, y -> add(identity, tanh), y) -> global_avgpool
 """,
-    "a gradient that a later step holds": """
-    w = x -> conv(32, 1)
-    y = x -> conv(32, 1)
-    t = y -> tanh
-    s = add(y, w)
-    add(s, t) -> conv(2, 1)
+    "a gradient that two steps hold": """
+    a = x -> conv(16, 1)
+    b = a -> conv(16, 1)
+    c = add(b -> tanh, a)
+    cat(c, b) -> conv(2, 1)
 """,
     "a block that returns its input": """
-    conv(32, 1)
-    p = x -> two(32)
-    add(p.same, p.more) -> tanh -> conv(64, 1) -> tanh
+    a = x -> conv(16, 1)
+    p = a -> two(16)
+    b = add(p.same, p.more)
+    c = add(a, b -> tanh)
+    cat(b -> conv(16, 1), c) -> conv(2, 1)
 """,
     "a softmax between convolutions": "\n    conv(48, 1) -> softmax -> conv(48, 1) -> softmax -> conv(2, 1)\n",
     "a sum that somebody else holds": """
