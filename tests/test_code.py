@@ -78,6 +78,7 @@ BODIES = {
 """,
     "a sequence that is repeated on smaller maps": "\n    [conv(8, 3, 2), relu, conv(8, 1)] * 3\n",
     "a split of flat features": "\n    flatten -> split(identity, linear(6)) -> linear(4)\n",
+    "a truth beside a number": "\n    flagged(true) -> flagged(false) -> flagged(true)\n",
     "shuffles of instances": "\n    mixed(2) -> mixed(4)\n",
 }
 BLOCKS = """block unit(c, s):
@@ -96,6 +97,8 @@ block last(second):
     y = x -> conv(8, 1)
     z = y -> conv(8, 3)
     z if second else y
+block flagged(wide):
+    conv(8, 3, bias=wide, pad=1 if wide else 0)
 block wired(chain):
     y = x -> conv(8, 1)
     z = (y if chain else x) -> conv(8, 3)
@@ -221,3 +224,9 @@ def test_one_branch_is_no_combination():
     for kind in ("cat", "add", "mul"):
         network = compile_text(f"net n:\n    input i: [N, 8, H=8, W=8]\n    {kind}([relu]) -> conv(2, 1)\n").network
         assert [node.what.name for node in network.scope.nodes] == ["relu", "conv"], kind
+
+
+@pytest.mark.parametrize("step", ["conv(8, 3, pad=0)", "conv(4, 1)", "conv(8, 1, 2)", "conv(8, (1, 3), pad=0)"])
+def test_a_solved_function_keeps_every_axis(step):
+    with pytest.raises(archdsl.CompileError, match="must keep the shape"):
+        compile_text(f"net n:\n    input i: [N, 8, H=9, W=8]\n    ode({step})\n")

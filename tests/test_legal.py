@@ -14,7 +14,8 @@ from timing import answer_within
 import archdsl
 from archdsl.cli import main
 from archdsl.compiler import bundled_nets, compile_text, compiled
-from archdsl.legal import Legal, legal_sizes
+from archdsl.legal import Legal, _compact, legal_sizes
+from archdsl.legal import runs as ranges_of
 from archdsl.loading import instantiate
 
 STEMS = dict(bundled_nets())
@@ -180,6 +181,8 @@ def test_the_nearest_of_an_odd_set():
         ("N, 3, H=32, H", "flatten -> linear(10)", ["H: 32"]),
         ("N, 3, H=32, H", "conv(8, 3, 2) -> maxpool(2) -> flatten -> linear(10)", ["H: 31 to 34"]),
         ("N, 3, H=64, H", "cat(maxpool(4) -> upsample(4), identity) -> conv(1, 33, pad=0) -> flatten -> linear(1)", ["H: 64"]),
+        ("N, 3, H=16, W=9", "u = x -> adaptive_avgpool((20, 10))\nu -> crop(like=i)", ["H: 1 to 20", "W: 1 to 10"]),
+        ("N, 3, H=5, W=6", "mul(identity, conv(3, 1, (8, 7)))", ["H: 1 to 8", "W: 1 to 7"]),
         # 127 * 131 is more than the period of one size may be
         ("N, 3, H=16637, W=131", "add(maxpool((127, 1)) -> upsample((127, 1)), maxpool((131, 1)) -> upsample((131, 1)))",
          ["H: 16637 to 16763, 33274 to 33400, ...", "W: any size"]),
@@ -292,3 +295,16 @@ def test_sizes_that_fit_with_a_gap():
 def test_numbers_of_flat_features(step, expected):
     network = compile_text(f"net n:\n    input v: [N, F=12]\n    {step}\n").network
     assert [str(one) for one in legal_sizes(network)] == [expected]
+
+
+def test_a_pattern_starts_where_it_holds():
+    """Any sizes up to some, and a pattern behind them: the answer has all of them and no other."""
+    rng = random.Random(0)
+    for _ in range(500):
+        settled, period = rng.randint(1, 14), rng.randint(1, 6)
+        residues = {r for r in range(period) if rng.random() < 0.5}
+        early = {n for n in range(1, settled) if rng.random() < 0.6}
+        wanted = {n for n in range(1, settled + 4 * period) if (n in early if n < settled else n % period in residues)}
+        members = ranges_of(sorted(n for n in wanted if n < settled + period))
+        one = _compact("H", members, settled, period, None, None)
+        assert {n for n in range(1, settled + 4 * period) if n in one} == wanted, one
