@@ -272,6 +272,8 @@ def interpreted(copy: Path, tests: list[str], limit: float) -> tuple[str, float,
     except subprocess.TimeoutExpired:
         return "", time.monotonic() - begin, True
     failed = re.search(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    if done.returncode < 0:
+        return f"{INTERPRETED} (which crashes)", time.monotonic() - begin, False
     if failed is None and done.returncode:
         raise SystemExit(f"the process of tests broke off:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     return failed[1] if failed else "", time.monotonic() - begin, False
@@ -311,7 +313,7 @@ def portions(tests: list[str], seconds: dict[str, float]) -> Iterator[list[str]]
     quick, files = [], set()
     for test in plain:
         file = test.split("::")[0]
-        if len(files | {file}) <= 4 and seconds.get(test, 1.0) < 1.0 and len(quick) < 60:
+        if len(files | {file}) <= 4 and seconds.get(test, 0.0) < 1.0 and len(quick) < 60:
             files.add(file)
             quick.append(test)
     for part in (quick, inside, [test for test in plain if test not in set(quick)]):
@@ -319,9 +321,9 @@ def portions(tests: list[str], seconds: dict[str, float]) -> Iterator[list[str]]
             yield part
 
 
-def judged(copy: Path, fault: Fault, known: Record, others: list[str], limit: float) -> dict[str, Any]:
+def judged(copy: Path, fault: Fault, known: Record, first: list[str], last: list[str], limit: float) -> dict[str, Any]:
     """Say which test finds a fault."""
-    tests = list(dict.fromkeys([*known.tests(fault), *others]))
+    tests = list(dict.fromkeys([*first, *known.tests(fault), *last]))
     found: dict[str, Any] = {"killed": "", "seconds": 0.0, "tests": len(tests)}
     with Planted(copy, fault):
         for part in portions(tests, known.seconds):
@@ -347,12 +349,12 @@ def keep(fault: Fault, found: dict[str, Any]) -> None:
 
 def confirmed(copy: Path, faults: list[Fault]) -> list[Fault]:
     """Return the faults whose test also fails without a fault; they are forgotten."""
-    killers = sorted({test for f in faults if "::" in (test := part_of(f).get("killed", ""))})
+    killers = sorted({test for f in faults if "::" in (test := part_of(f).get("killed", "")) and "crashes" not in test})
     broken: set[str] = set()
     for inside in (False, True):
         left = [test for test in killers if test.startswith(INTERPRETED) is inside]
         while left:
-            failed, _, _ = run(copy, left, 3600.0)
+            failed, _, _ = run(copy, list(dict.fromkeys(map(_addressed, left))), 3600.0)
             if not failed:
                 break
             broken.add(failed)
@@ -361,6 +363,11 @@ def confirmed(copy: Path, faults: list[Fault]) -> list[Fault]:
     for fault in wrong:
         (PARTS / f"{fault.key}.json").unlink()
     return wrong
+
+
+def _addressed(test: str) -> str:
+    """Return a test as pytest takes it: with all its cases where the name of one has a line break."""
+    return test.partition("[")[0] if "\\" in test else test
 
 
 def summary(faults: list[Fault]) -> dict[str, Any]:
@@ -396,7 +403,7 @@ def prepare(kernels: bool) -> None:
     del library
 
 
-def survey(faults: list[Fault], again: bool, all_tests: bool, limit: float) -> None:
+def survey(faults: list[Fault], again: bool, first: list[str], all_tests: bool, limit: float) -> None:
     """Plant faults, one after another, but for those of which a test is known already."""
     prepare(kernels=any(f.area == "kernels" for f in faults))
     known = Record()
@@ -406,7 +413,7 @@ def survey(faults: list[Fault], again: bool, all_tests: bool, limit: float) -> N
         for number, fault in enumerate(faults):
             if part_of(fault).get("killed") and not again:
                 continue
-            found = judged(copy, fault, known, others, limit)
+            found = judged(copy, fault, known, first, others, limit)
             keep(fault, found)
             said = found["killed"] or ("SURVIVES, out of time" if found.get("late") else "SURVIVES")
             print(f"{number:4d} {fault.area:9} {found['seconds']:6.1f} s  {fault.what}\n     {said}", flush=True)
@@ -419,6 +426,7 @@ def main() -> None:
     parser.add_argument("--area", choices=AREAS)
     parser.add_argument("--only", type=int, nargs="+", metavar="N", help="numbers of faults, from 0")
     parser.add_argument("--again", action="store_true", help="also those of which a test is known")
+    parser.add_argument("--first", nargs="+", default=[], metavar="TEST", help="tests before the nearest ones")
     parser.add_argument("--all-tests", action="store_true", help="of what the nearest tests leave")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for one fault")
     parser.add_argument("--record", nargs="*", metavar="FILE", help="record which tests execute which lines")
@@ -430,7 +438,7 @@ def main() -> None:
     chosen = (
         [f for f in every if options.area in (None, f.area)] if not options.only else [every[n] for n in options.only]
     )
-    survey(chosen, options.again, options.all_tests, options.limit)
+    survey(chosen, options.again, options.first, options.all_tests, options.limit)
     found = summary(every)
     for area, counts in (*found["areas"].items(), ("all", found["total"])):
         print(f"{area:9} {counts['killed']:4d} of {counts['planted']:4d}")

@@ -289,6 +289,25 @@ def check_pointwise(parts, format, dtype, terms: int = 2) -> None:
     close(found, expected, dtype, terms)
 
 
+@pytest.mark.parametrize("stride", [(1, 2), (2, 1), (3, 2)])
+def test_pointwise_with_a_step_for_each_axis(stride):
+    x, weight, gate = random(2, 20, 7, 5, format=LAST), random(6, 20, 1, 1) / 20**0.5, random(2, 20)
+    expected = pointwise.reference(x.double(), weight.double(), gate=gate.double(), stride=stride)
+    close(pointwise_conv2d(x, weight, gate=gate, stride=stride), expected, x.dtype, terms=2)
+
+
+@pytest.mark.parametrize("gap", ["images", "rows", "pixels"])
+def test_maps_with_gaps_are_read_where_they_lie(gap):
+    """Between images, rows or pixels of a part of a map there is what nobody may read."""
+    whole = {"images": (4, 9, 5, 6), "rows": (2, 9, 5, 12), "pixels": (2, 18, 5, 6)}[gap]
+    cut = {"images": (slice(0, 4, 2),), "rows": (..., slice(0, 6)), "pixels": (slice(None), slice(0, 9))}[gap]
+    inside = torch.zeros(whole, dtype=torch.bool)
+    inside[cut] = True
+    x = random(*whole).masked_fill(~inside, torch.nan).contiguous(memory_format=LAST)[cut]
+    weight = random(7, 9, 1, 1)
+    close(pointwise_conv2d(x, weight), pointwise.reference(x.double(), weight.double()), x.dtype, terms=9)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_pointwise_of_some_channels_of_a_wider_map(dtype):
     wide = random(2, 29, 5, 3, dtype=dtype, format=torch.channels_last).index_fill(1, torch.arange(20, 29), torch.nan)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import itertools
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from torch import nn
 from torch._dynamo.utils import counters
 
 from archdsl.measured import Measurement, wins
-from benchmarks import engines, gpu, gpu_results, measure, networks
+from benchmarks import engines, faults, gpu, gpu_results, measure, networks
 from benchmarks.layers import Case, Layer
 from benchmarks.measure import Wrong, check, interleaved, table
 from benchmarks.plot import bars
@@ -251,3 +255,52 @@ def test_the_table_that_decides_is_what_the_last_run_says(tmp_path, monkeypatch)
     monkeypatch.setattr(gpu_results, "FILE", str(tmp_path / "measured.csv"))
     assert gpu_results.write(run) == len(measured.rows())
     assert (tmp_path / "measured.csv").read_text() == Path(measured.FILE).read_text()
+
+
+# -------------------------------------------------------------------------------------------------- seeded faults
+def test_seeded_faults_fit_the_product():
+    """Each is planted in one place, and makes other code that Python can read; no two are the same."""
+    planted = faults.table()
+    assert len(planted) >= 160 and len({f.key for f in planted}) == len(planted)
+    counts = Counter(f.area for f in planted)
+    assert set(counts) == set(faults.AREAS) and min(counts.values()) >= 10
+    for fault in planted:
+        text = (faults.ROOT / fault.file).read_text(encoding="utf-8")
+        assert text.count(fault.old) == 1, f"{fault.file} has changed: {fault.old}"
+        changed = text.replace(fault.old, fault.new)
+        assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(text)), fault.what
+
+
+def test_the_suite_finds_seeded_faults():
+    """The committed run is of the faults that are there, and tests found at least 95 of 100."""
+    found = json.loads(faults.RESULT.read_text(encoding="utf-8"))
+    assert [one["what"] for one in found["faults"]] == [f.what for f in faults.table()]
+    assert found["total"]["killed"] >= 0.95 * found["total"]["planted"]
+    assert all(one.get("killed") or one.get("reason") for one in found["faults"])
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "lines"),
+    [
+        ("a = 1\nb = 2\n", "b = 2", "b = 3", [2]),  # its own line comes first, then its statement, then the file
+        ("def f():\n    a = (\n        1,\n        2,\n    )\n    return a\n", "        2,", "        3,", [4]),
+    ],
+)
+def test_a_fault_is_sought_near_its_line(text, old, new, lines):
+    near = list(faults._around(text, faults.Fault("cost", "x.py", "", old, new)))
+    assert list(near[0]) == lines
+    assert all(set(small) <= set(large) for small, large in itertools.pairwise(near))
+
+
+def test_planting_leaves_nothing_behind(tmp_path):
+    file, before = tmp_path / "x.py", "a = 1\nb = 2\n"
+    file.write_text(before)
+    with faults.Planted(tmp_path, faults.Fault("cost", "x.py", "", "b = 2", "b = 3")):
+        assert file.read_text() == "a = 1\nb = 3\n"
+        during = file.stat().st_mtime
+    assert file.read_text() == before and int(file.stat().st_mtime) != int(during)
+    with (
+        pytest.raises(SystemExit, match="0 places"),
+        faults.Planted(tmp_path, faults.Fault("cost", "x.py", "", "c", "d")),
+    ):
+        pass

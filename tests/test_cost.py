@@ -247,6 +247,13 @@ def test_bytes_are_those_of_a_tracer(name):
     check_bytes(checked, built(checked), [torch.zeros(3, *x.shape[1:]) for x in images(checked)], 3, "float32")
 
 
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.filterwarnings("ignore")
+def test_conventions_on_norms_without_weights(tool):
+    checked = compile_text(COUNTED["norms without statistics or weights"])
+    assert total(checked.network, tool) == TOOLS[tool](built(checked), images(checked))
+
+
 EDGES = ("bn(track=false)", "bn(affine=false, track=false)", "lrn(4)", "lrn(5)", "adaptive_avgpool((5, 3))", "gn(2)",
          "adaptive_maxpool((5, 7))", "mul(global_avgpool, identity)", "add(identity, relu, tanh)", "ln", "flatten -> ln",
          "shuffle(4)", "shuffle(2)", "maxpool(3, indices=true)", "upsample(2, mode=\"bilinear\")", "pad_channels(2)")  # fmt: skip

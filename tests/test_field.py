@@ -7,6 +7,7 @@ replaced by the sum over its window.
 
 from __future__ import annotations
 
+import itertools
 import random
 from functools import partial
 from typing import Any
@@ -283,7 +284,17 @@ ODE = """net flow:
 """
 
 
-@pytest.mark.parametrize("text", [UNET, GATE, ODE])
+CUT = """net cut:
+    input image: [N, 3, H=32, W=32]
+    cat(crop(12, offset=(0, 0)) -> pad((0, 20, 0, 20)) -> conv(3, 3), conv(3, 3)) -> conv(2, 3)
+"""
+RATES = """net rates:
+    input image: [N, 3, H=30, W=30]
+    add(conv(4, 1), avgpool(2) -> conv(4, 3) -> upsample(scale=2), avgpool(3) -> conv(4, 1) -> upsample(scale=3))
+"""
+
+
+@pytest.mark.parametrize("text", [UNET, GATE, ODE, CUT, RATES])
 def test_branches_resampling_gates_and_equations(text):
     torch.manual_seed(0)
     network = compile_text(text).network
@@ -325,3 +336,60 @@ def test_two_rates_in_one_map_unite_to_their_hull():
     text = "net n:\n    input image: [N, 3, H=64, W=64]\n    a = x -> conv(3, 3, pad=0) -> upsample(size=32)\n    cat(maxpool(2), a)\n"
     field = fields(compile_text(text).network)["out"]
     assert field.at(0, 31) == ((0, 63), (0, 63)) and field.stride == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["maxunpool", "conv_transpose"])
+def test_a_spread_position_sees_the_windows_that_cover_it(name):
+    """Window j of a transposed window covers the positions from j * stride - pad on, a tap every `dilation`."""
+    for kernel, stride, pad, dilation in itertools.product((1, 2, 3, 5), (1, 2, 3), (0, 1, 2), (1, 2)):
+        if name == "maxunpool" and (dilation > 1 or 2 * pad > kernel):
+            continue
+        values = {"kernel": kernel, "stride": stride, "pad": pad}
+        if name == "conv_transpose":
+            values |= {"out": 1, "dilation": dilation}
+        reach = (
+            OPS[name]
+            .build(values | ({"indices": True} if name == "maxunpool" else {}))
+            .reach(1, 0, ((1, 1, 9, 9),), (1, 1, 9, 9))
+        )
+        for position in range(3 * stride + 4):
+            taps = range(0, dilation * kernel, dilation)
+            seen = [j for j in range(-9, 20) if position - (j * stride - pad) in taps]
+            assert reach.at(position) == ((min(seen), max(seen)) if seen else None), (values, position)
+
+
+def some_reach(rng: random.Random) -> Reach:
+    """Return what one operator, or a chain of two, sees."""
+    kernel, stride = rng.randint(1, 4), rng.randint(1, 3)
+    made = rng.choice((
+        lambda: Reach.window(kernel, stride, rng.randint(0, 2), rng.randint(1, 2)),
+        lambda: Reach.spread(kernel, stride, rng.randint(0, 2)),
+        lambda: Reach.nearest(rng.randint(2, 6), rng.randint(2, 6)),
+        lambda: Reach.linear(rng.randint(2, 6), rng.randint(2, 6), rng.random() < 0.5),
+        lambda: Reach.grid(rng.randint(3, 8), rng.randint(1, 3)),
+        Reach.same,
+    ))()  # fmt: skip
+    return made if rng.random() < 0.5 else made.then(some_reach(rng), 40)
+
+
+def spans(seen: Any) -> Any:
+    found = [span for span in seen if span is not None]
+    return (min(a for a, _ in found), max(b for _, b in found)) if found else None
+
+
+def test_reaches_compose_and_unite_position_by_position():
+    rng, united = random.Random(0), 0
+    for _ in range(600):
+        one, other = some_reach(rng), some_reach(rng)
+        both, either = one.then(other, 40), one.union(other, 40)
+        for position in range(30):
+            span = other.at(position)
+            inside = [] if span is None else [one.at(q) for q in range(span[0], span[1] + 1)]
+            assert both.at(position) == spans(inside), (one, other, position)
+        if one.stride == other.stride:
+            united += 1
+            assert all(either.at(p) == spans([one.at(p), other.at(p)]) for p in range(30)), (one, other)
+        first = rng.randint(0, 5)
+        last = first + rng.randint(0, 30)
+        assert one.hull(first, last) == spans([one.at(p) for p in range(first, last + 1)])
+    assert united > 20

@@ -15,7 +15,8 @@ import archdsl
 from archdsl.cli import main
 from archdsl.compiler import bundled_nets, compile_text, compiled
 from archdsl.diagnostics import CompileError
-from archdsl.legal import Legal, legal_sizes
+from archdsl.legal import Legal, _compact, legal_sizes
+from archdsl.legal import runs as ranges_of
 from archdsl.loading import instantiate
 
 STEMS = dict(bundled_nets())
@@ -135,10 +136,13 @@ def net(body: str, dims: str = "N, 3, H=64, W=64") -> list[str]:
         ("maxpool(8) -> flatten -> linear(10)", ["H: 64 to 71", "W: 64 to 71"]),
         ("pad(5, mode=\"reflect\")", ["H ≥ 6", "W ≥ 6"]),
         ("crop(50)", ["H ≥ 50", "W ≥ 50"]),
+        ("crop((3, 5), offset=(1, 4))", ["H ≥ 4", "W ≥ 9"]),
         ("pixel_unshuffle(2)", ["H divisible by 2", "W divisible by 2"]),
         ("cat(maxpool(8) -> upsample(8), crop(64))", ["H: 64 to 71", "W: 64 to 71"]),
         ("cat(conv(4, 3, 2) -> upsample(2), identity) -> conv(2, 17, pad=0)", ["H divisible by 2 and ≥ 18"] * 1 + ["W divisible by 2 and ≥ 18"]),
         ("conv_transpose(4, 4, 2, pad=3)", ["H ≥ 3", "W ≥ 3"]),
+        ("p = x -> maxpool(2, indices=true)\np.out -> maxunpool(p.indices, 2)", ["H divisible by 2", "W divisible by 2"]),
+        ("p = x -> maxpool((2, 3), indices=true)\np.out -> maxunpool(p.indices, (2, 3), like=i)", ["H ≥ 2", "W ≥ 3"]),
     ],
 )  # fmt: skip
 def test_answers_in_words(body, expected):
@@ -178,6 +182,8 @@ def test_the_nearest_of_an_odd_set():
         ("N, 3, H=32, H", "flatten -> linear(10)", ["H: 32"]),
         ("N, 3, H=32, H", "conv(8, 3, 2) -> maxpool(2) -> flatten -> linear(10)", ["H: 31 to 34"]),
         ("N, 3, H=64, H", "cat(maxpool(4) -> upsample(4), identity) -> conv(1, 33, pad=0) -> flatten -> linear(1)", ["H: 64"]),
+        ("N, 3, H=16, W=9", "u = x -> adaptive_avgpool((20, 10))\nu -> crop(like=i)", ["H: 1 to 20", "W: 1 to 10"]),
+        ("N, 3, H=5, W=6", "mul(identity, conv(3, 1, (8, 7)))", ["H: 1 to 8", "W: 1 to 7"]),
         # 127 * 131 is more than the period of one size may be
         ("N, 3, H=16637, W=131", "add(maxpool((127, 1)) -> upsample((127, 1)), maxpool((131, 1)) -> upsample((131, 1)))",
          ["H: 16637 to 16763, 33274 to 33400, ...", "W: any size"]),
@@ -335,3 +341,44 @@ def test_answers_are_those_of_every_size_by_itself(seed):
                 members = [n for n in range(1, 200) if n in one]
                 for n in (1, 17, 45, 90) if members else ():
                     assert one.nearest(n) == min(members, key=lambda m: (abs(m - n), -m)), (text, one, n)
+
+
+def test_sizes_that_fit_with_a_gap():
+    """A map of 2*H must hold one of 5*ceil(H/5) at a distance of 4: 5 is enough, 6 is not, and 7 is again."""
+    body = "u = x -> upsample(2)\n    k = x -> conv(4, 1, 5) -> upsample(5)\n    u -> crop(like=k, offset=(4, 0))"
+    network = compile_text(f"net n:\n    input i: [N, 4, H=32, W=32]\n    {body}\n").network
+    height, _ = legal_sizes(network)
+    assert [n for n in range(1, 12) if n in height] == [5, 7, 8, 9, 10, 11]
+    assert all((n in height) == fits(network, {network.symbols[1]: n}, False) for n in range(1, 80))
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("gn(4, affine=false)", "F divisible by 4"),
+        ("gn(4)", "F: 12"),
+        ("bn(affine=false)", "F: 12"),  # whose statistics are of so many features
+        ("bn(affine=false, track=false)", "F: any size"),
+        ("prelu(per_channel=true)", "F: 12"),
+        ("prelu", "F: any size"),
+        ("split(identity, relu)", "F: 12"),
+        ("ln(affine=false)", "F: any size"),
+        ("linear(3)", "F: 12"),
+    ],
+)
+def test_numbers_of_flat_features(step, expected):
+    network = compile_text(f"net n:\n    input v: [N, F=12]\n    {step}\n").network
+    assert [str(one) for one in legal_sizes(network)] == [expected]
+
+
+def test_a_pattern_starts_where_it_holds():
+    """Any sizes up to some, and a pattern behind them: the answer has all of them and no other."""
+    rng = random.Random(0)
+    for _ in range(500):
+        settled, period = rng.randint(1, 14), rng.randint(1, 6)
+        residues = {r for r in range(period) if rng.random() < 0.5}
+        early = {n for n in range(1, settled) if rng.random() < 0.6}
+        wanted = {n for n in range(1, settled + 4 * period) if (n in early if n < settled else n % period in residues)}
+        members = ranges_of(sorted(n for n in wanted if n < settled + period))
+        one = _compact("H", members, settled, period, None, None)
+        assert {n for n in range(1, settled + 4 * period) if n in one} == wanted, one

@@ -10,6 +10,7 @@ from torch import nn
 import archdsl
 from archdsl import loads, lower, measured
 from archdsl.cli import main
+from archdsl.compiler import compile_text
 from archdsl.measured import Measurement, wins
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small images
@@ -154,3 +155,12 @@ def test_plain_text_needs_only_torch():
     text = archdsl.compile("shufflenet_v2_x1_0", kernels="none")
     assert "from archdsl" not in text
     assert text == archdsl.compile("shufflenet_v2_x1_0")
+
+
+def test_a_layer_is_looked_up_by_both_its_widths(monkeypatch):
+    """A measurement is of a window and a stride, of the channels of the input and of the result, and of a height."""
+    asked = []
+    monkeypatch.setattr("archdsl.lower.wins", lambda *what: asked.append(what))
+    text = "net n:\n    input i: [N, 8, H=12, W=10]\n    depthwise(5, stride=2, multiplier=3) -> shuffle(4)\n"
+    lower.lower(compile_text(text).network, "auto")
+    assert asked == [("training", 5, 2, 8, 24, 12), ("shuffle", 1, 1, 24, 24, 6)]

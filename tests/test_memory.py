@@ -186,6 +186,12 @@ def test_the_command_says_where_memory_peaks(capsys):
     assert json.loads(capsys.readouterr().out)["inference"]["activations"] == 13647872
 
 
+USED = """block tower(c):
+    conv(c, 3) -> bn -> relu
+block two(c):
+    output same = x
+    output more = x -> conv(c, 3)
+"""
 # Small networks whose peak lies where one rule decides it.
 RULES = {
     "positions that unpooling keeps": """
@@ -193,10 +199,28 @@ RULES = {
     p = x -> maxpool(2, indices=true)
     p.out -> maxunpool(p.indices, 2) -> maxpool(2) -> tanh -> conv(64, 1) -> tanh
 """,
+    "positions that unpooling alone keeps": """
+    p = image -> maxpool(2, indices=true)
+    p.out -> conv(8, 3) -> maxunpool(p.indices, 2) -> tanh
+""",
     "gradients of several readers": """
     y = x -> conv(32, 3) -> sigmoid
     add(y -> tanh, y -> sigmoid, y -> add(identity, tanh), y) -> global_avgpool
 """,
+    "a gradient that two steps hold": """
+    a = x -> conv(16, 1)
+    b = a -> conv(16, 1)
+    c = add(b -> tanh, a)
+    cat(c, b) -> conv(2, 1)
+""",
+    "a block that returns its input": """
+    a = x -> conv(16, 1)
+    p = a -> two(16)
+    b = add(p.same, p.more)
+    c = add(a, b -> tanh)
+    cat(b -> conv(16, 1), c) -> conv(2, 1)
+""",
+    "a softmax between convolutions": "\n    conv(48, 1) -> softmax -> conv(48, 1) -> softmax -> conv(2, 1)\n",
     "a sum that somebody else holds": """
     y = x -> conv(32, 1)
     z = add(y, y -> tanh)
@@ -216,11 +240,7 @@ RULES = {
 
 @pytest.mark.parametrize("name", RULES)
 def test_peaks_where_one_rule_decides(name):
-    block = "block tower(c):\n    conv(c, 3) -> bn -> relu\n" if "tower" in RULES[name] else ""
-    compare(
-        compile_text(f"{block}net n:\n    input image: [N, 8, H=24, W=20]{RULES[name]}"),
-        0.01,
-    )
+    compare(compile_text(f"{USED}net n:\n    input image: [N, 8, H=24, W=20]{RULES[name]}"), 0.01)
 
 
 def test_buffers_are_held_once():

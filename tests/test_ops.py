@@ -6,6 +6,7 @@ it exists. PyTorch runs on the CPU: on the meta device it accepts shapes that it
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -394,6 +395,30 @@ def test_arguments_reach_the_code(name: str) -> None:
     assert len(legal) >= 12
 
 
+def pytorchs_default(call: Call, name: str) -> object:
+    """Return the default of an argument in the signature of what is called; `REQUIRED` where there is none to see."""
+    root, _, rest = call.target.partition(".")
+    target = getattr({"nn": nn, "F": F, "torch": torch}.get(root), rest, None)
+    try:
+        found = inspect.signature(target).parameters.get(name) if target else None  # type: ignore[arg-type]
+    except ValueError:  # written in C
+        found = None
+    return REQUIRED if found is None else found.default
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_what_is_left_out_is_pytorchs_default(name: str) -> None:
+    for case in cases(name, 20):
+        for made in (case.op.module(case.xs[0]), case.op.function(*case.xs)):
+            for field, leaf in made.kwargs if made else ():
+                own = pytorchs_default(made, field)
+                if isinstance(leaf, Leaf) and REQUIRED not in (leaf.omit, own):
+                    kernel = square(getattr(case.op, "kernel", None))  # of which a stride of None is a copy
+                    assert square(leaf.omit) in (own, *([kernel] if field == "stride" and own is None else [])) or not (
+                        own or leaf.omit
+                    ), f"{case}: {field} is left out where it is {leaf.omit}, and {own} in PyTorch"
+
+
 def test_learned_numbers_start_from_what_the_text_says() -> None:
     for per_channel in (False, True):
         module = python(OPS["prelu"].build({"slope": 0.1, "per_channel": per_channel}), ((2, 3, 4, 5),))[0]
@@ -655,6 +680,17 @@ def test_relations_of_a_gate() -> None:
     assert relations("mul", x, (N, 64, 1, 1)) == []
     assert relations("mul", (N, 1, H, W), x) == []
     assert relations("mul", x, pooled) == ["H//224 == 1, axis 2 of (1, 1)", "W//200 == 1, axis 3 of (1, 1)"]
+
+
+def test_a_product_repeats_every_operand_as_torch_does() -> None:
+    """Whichever operand comes first: a gate [N, 1, H, W] before its map, two gates and no map."""
+    rng = random.Random(0)
+    for _ in range(300):
+        full = (2, rng.choice((1, 3)), rng.choice((1, 4)), rng.choice((1, 5)))
+        xs = [
+            tuple(d if not i or rng.random() < 0.6 else 1 for i, d in enumerate(full)) for _ in range(rng.randint(2, 4))
+        ]
+        assert OPS["mul"].build({}).shape(*xs) == tuple(torch.broadcast_shapes(*xs)), xs
 
 
 def test_relations_fix_flat_features() -> None:

@@ -377,17 +377,20 @@ class Training(Inference):
             self.live -= entry.scratch
         for storage in given:
             self.release(storage)
-        for (slot, _), storage in zip(wanted, made):
-            self.gather(slot, storage, gathered, entry.name)
+        for (slot, size), storage in zip(wanted, made):
+            self.gather(slot, size, storage, gathered, entry.name)
 
-    def gather(self, slot: int, storage: Storage, gathered: dict[int, Storage], name: str) -> None:
-        """Add a gradient to those of other readers: in place where nobody else holds the sum."""
+    def gather(self, slot: int, size: int, storage: Storage, gathered: dict[int, Storage], name: str) -> None:
+        """Add a gradient of so many bytes to those of other readers: in place where nobody else holds the sum.
+
+        Its storage may be larger: that of a concatenation holds the gradients of all operands.
+        """
         old = gathered.get(slot)
         if old is None:
             gathered[slot] = storage
             return
         if old.holders > 1:
-            gathered[slot] = self.allocated(max(old.size, storage.size))
+            gathered[slot] = self.allocated(min(size, max(old.size, storage.size)))
             self.watch(f"{name}, backward")
             self.release(old)
         self.release(storage)

@@ -29,7 +29,7 @@ def join(graph: fx.GraphModule, notes: Notes, kernels: str) -> None:
     taken = {what for what in ("pointwise", "separable") if kernels == "all" or measured.known(what)}
     for node in list(graph.graph.nodes) if taken else ():
         conv = convolution(graph, node)
-        if conv is None or not conv.pointwise or len(node.args[0].users) > 1:
+        if conv is None or not conv.pointwise or len(node.args[0].users) > 1 or node.args[0] in node.args[1:]:
             continue
         what, before, inputs = _before(graph, node.args[0], conv, taken)
         if before is None:
