@@ -65,6 +65,7 @@ LISTS = (
     "[2, 4] * 2",
     "[4, 8 if true else 2]",
 )
+ACTIVATIONS = ("relu", "relu6", "silu", "mish", "sigmoid", "tanh", "hardswish", "hardsigmoid", "elu", "gelu", "leaky_relu(0.3)")
 SOLVERS, MARGINS = ('"rk4"', '"midpoint"', '"euler"'), ('"reflect"', '"constant"', '"replicate"')
 TEXTS = ('"a"', '"b"', '"a" + "b"')
 FNS = {  # each with what may be said of it then
@@ -81,12 +82,12 @@ SETTINGS = (
 DOCS = (
     "One line.", "Family: Title (Somebody, 1998), arXiv:1234.56789", "A back\\slash, 'quotes' and \"more\".", "Ends in a quote\"s",
     "Two\n\nparagraphs, the second one of which is longer than a line of generated code may be, so that it has to be wrapped",
-    "Umlauts: äöü, and ≥",
+    "Umlauts: äöü, and ≥", "N: A net (Somebody, 2001)",
 )  # fmt: skip
 # Names that mean something in Python, in PyTorch or in generated code.
 ODD = tuple(
     "self nn F torch lambda super range forward weight training y out args Tensor list type i index len None_ is_ object "
-    "int float in_ pass_ class_ with_ x0 t1 u v w z device channels groups stride kernel bias inplace Conv2d Sequential".split()
+    "n_output depthwise_conv2d int float in_ pass_ class_ with_ x0 t1 u v w z device channels groups stride kernel bias inplace Conv2d Sequential".split()
 )
 ODD_LABELS = tuple("head conv relu layer1 body f0 weight_ add0 stem bias_ blocks out features net_ X".split())
 RUNS: Counter[str] = (
@@ -193,7 +194,7 @@ class Writer:
                 "x.width >= x.width",
                 f"{a} / 2 == 2",
                 f"{a} / 3 != 1 / 3",
-                "true == true",
+                "true == true", "true == 1", "0 in [false, 2]",
                 '"a" != "b"',
             ]
         simple += [f"{a} in [1, 2, 4]", f"{a} <= {self.pick('2468')}", *names.truths, *names.truths, "true", "false"]
@@ -274,7 +275,9 @@ class Writer:
             "(conv_transpose(x.channels, 2, stride=2) -> avgpool(2))", f"({a} -> {b} if {self.truth(names)} else {a})", f"([{a}] if {self.truth(names)} else [{b}, relu])", f"[{a}, {b} if {self.truth(names)}]", "[]", f"({a}, )[0]",
             f"ode(conv(x.channels, 1), steps={self.pick('123')}, solver={self.pick(SOLVERS)})", "ode([relu, conv(x.channels, 3)], tolerance=0.1)", f"ode({self.fresh('l')}: conv(x.channels, 1), \"euler\")",
             *[f"ode({one}, {self.pick(SOLVERS)}, steps=2)" for one in names.maps], "[bn, relu, conv(x.channels, 1)] * 2", f"pad({self.pick(['1', '(1, 2)', '(0, 1, 2, 0)'])}, {self.pick(MARGINS)})",
-            f"mul(conv({self.pick(['1', 'x.channels'])}, 1), {self.kept(names, 1)})", f"cat({', '.join(self.leaf(names) for _ in range(self.pick([3, 5, 7])))})", "identity -> identity", "split(identity, identity, relu)",
+            f"mul(conv({self.pick(['1', 'x.channels'])}, 1), {self.kept(names, 1)})", f"cat({', '.join(self.leaf(names) for _ in range(self.pick([3, 5, 7])))})", "identity -> identity", "cat(relu if 1 > 2, bn if 2 > 3)", "(x -> relu if x.channels > 2 else identity)",
+            *[f"(({one} -> relu) if x.channels > {self.pick('28')} else identity)" for one in names.tensors],
+            *[f"ode({self.called(one, names)}, \"euler\")" for one in names.blocks[:1]], "split(identity, identity, relu)",
             f"conv({n}, 3, init={self.pick(INITS)}, bias_init={self.pick(['zeros', 'ones', 'constant(0.1)', 'uniform(a=-1.0)'])})", f"conv({n}, (3, 3), (1, 1), (1, 1))", "crop(like=x)", "crop((2, 2), offset=1)",
         ])  # fmt: skip
 
@@ -438,6 +441,7 @@ class Writer:
                 self.pipe(names, 1),
                 "prelu",
                 "depthwise(3) -> relu",
+                f"relu if {self.truth(names)}",
             ]
         )
         names.pipes.append(name)
@@ -472,7 +476,7 @@ class Writer:
             return self._tensor(names, depth, pad, inside)
         block, result = self.pick(found)
         name, other = self.fresh("r"), self.fresh("t")
-        names.tensors.append(other)
+        names.tensors += [other, name]
         label = f"{self.fresh('s')}: " if self.chance(0.2) else ""
         lines = [f"{pad}{name} = x -> {label}{self.called(block, names)}", f"{pad}{other} = {name}.{result}"]
         if result == "indices":
@@ -492,6 +496,7 @@ class Writer:
             f"maxpool(3, stride={a}, ceil=true) if {self.truth(names)} else maxpool(3, stride={a}, pad=1)",
             f"scale({self.pick(['0', '1', '0.5', *names.numbers])}) -> dropout({self.pick(['0', '1', '0.5'])}) -> scale(1)",
             f"elu -> elu({self.pick(['0', '1', '0.5'])})", f"cat(elu, identity) -> slice(0, {a})",
+            f"cat({', '.join(self.random.sample(ACTIVATIONS, self.pick([2, 6, 8])))})",
         ])]  # fmt: skip
 
     def _unpool(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
@@ -553,7 +558,7 @@ class Writer:
         lines = [f"{pad}for i in range({count}):", f"{pad}    {stem}{{i}}: {step}"]
         if self.chance(0.5):
             lines.append(f"{pad}    {kept}{{i}} = x")
-            names.tensors += [f"{kept}{i}" for i in range(count)]
+            names.tensors += [f"{kept}{i}" if self.chance(0.7) else f"{kept}{{{i}}}" for i in range(count)]
         return lines
 
     def _body(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
@@ -752,7 +757,7 @@ class Writer:
                 "x.height * x.width * 2 / 2",
                 "(x.height / 2) * 2",
                 "x.height / 2 + 1 / 2",
-                "x.height * 2 / 4",
+                "x.height * 2 / 4", "99 - x.height", "-(x.height * x.width)",
                 "-(x.width / 3)",
             ]
         )
@@ -847,7 +852,11 @@ class Writer:
             if self.fits([head, *lines, *added, *probes]):
                 lines += added
                 made.results += [line.split()[1] for line in added]
-        elif self.chance(0.08):
+        elif self.chance(0.06):
+            if self.fits([head, *lines, "    output alone = x -> relu", *probes]):
+                lines.append("    output alone = x -> relu")
+                made.results.append("alone")
+        elif self.chance(0.12):
             added = [
                 "    pooled = x -> maxpool(2, indices=true)",
                 "    output out = pooled",
@@ -880,6 +889,21 @@ class Writer:
             f"{head[:-1]} {self.pick([signature, signature, signature.replace(', C,', f', {scope.shapes[0][1]},')])}:"
         )
         return tried if self.fits([tried, *lines, *probe]) else head
+
+    def optional(self) -> None:
+        """Add a block with a part that does nothing in some instances, or one that is a run of like steps."""
+        made = Block(self.fresh("opt"), [("c", "number"), ("s", "small")], {"s": "1"})
+        part = self.fresh("part")
+        lines = self.pick([
+            [f"block {part}(c, s):", "    (conv(c, 1, s) -> bn) if s > 1 or x.channels != c", f"block {made.name}(c, s=1):", f"    add([conv(c, 3, s), bn], {self.pick(['', 'down: '])}{part}(c, s))", "    relu"],
+            [f"block {part}(s):", "    if s > 1:", "        avgpool(s)", f"block {made.name}(c, s=1):", f"    {part}(s) -> conv(c, 1, bias=s > 1, bias_init=ones) -> {part}(s)"],
+            [f"block {made.name}(c, s=1):", "    for i in range(s + 1):", f"        l{{i}}: conv(c{self.pick(['', ' + i', ' + 2 * i'])}, 3)"],
+            [f"block {made.name}(c, s=1):", "    for i in range(2):", f"        l{{i + s}}: [conv(c, 1), {self.pick(PLAIN)}]", "    relu"],
+            [f"block {made.name}(c, s=1):", "    a = x -> conv(c, 1)", "    b = x -> relu if s > 1 else x", f"    cat(a, b -> {self.pick(PLAIN)})"],
+        ])  # fmt: skip
+        if self.fits([*lines, *self.probes(made)]):
+            self.define(lines)
+            self.blocks.append(made)
 
     def timed(self) -> None:
         """Add a block with an argument that is left open: the time."""
@@ -1021,6 +1045,8 @@ class Writer:
             if self.chance(0.12):
                 self.define([line])
                 self.calls += numbers
+        if self.chance(0.15):
+            self.optional()
         if self.chance(0.1):
             self.timed()
         if self.chance(0.12):
