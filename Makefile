@@ -44,7 +44,7 @@ format:  ## format the sources
 fuzz:  ## try 200,000 inputs that nobody would write, in parts: an hour of one core
 	$(PYTHON) -m benchmarks.fuzz
 
-programs:  ## run 2,000 well-formed programs at random in every way there is: half an hour of one core
+programs:  ## run 2,000 well-formed programs at random in every way there is: a quarter of an hour of one core
 	$(PYTHON) -m benchmarks.programs
 
 bench:  ## time `archdsl check` and `sweep` beside the counters that people use

@@ -240,7 +240,6 @@ def seeded(count: int, first: int, processes: int) -> dict[str, Any]:
     The programs are written without the mistake, so that one that is refused with it is a difference.
     """
     import tomllib
-
     import torch
 
     torch.set_num_threads(1)
@@ -289,8 +288,9 @@ def _planted(task: tuple[dict[str, str], list[str], int]) -> dict[str, Any]:
 def _until(texts: list[str], first: int, copy: Path) -> tuple[int | None, str]:
     """Run programs until one differs; return how many, and the difference."""
     try:
-        import archdsl
         from oracle import differences
+
+        import archdsl
     except Exception as mistake:  # a mistake that shows when the package is imported
         return 1, f"{type(mistake).__name__}: {mistake}"
     assert Path(str(archdsl.__file__)).is_relative_to(copy), "the copy is what runs"

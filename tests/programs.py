@@ -65,7 +65,19 @@ LISTS = (
     "[2, 4] * 2",
     "[4, 8 if true else 2]",
 )
-ACTIVATIONS = ("relu", "relu6", "silu", "mish", "sigmoid", "tanh", "hardswish", "hardsigmoid", "elu", "gelu", "leaky_relu(0.3)")
+ACTIVATIONS = (
+    "relu",
+    "relu6",
+    "silu",
+    "mish",
+    "sigmoid",
+    "tanh",
+    "hardswish",
+    "hardsigmoid",
+    "elu",
+    "gelu",
+    "leaky_relu(0.3)",
+)
 SOLVERS, MARGINS = ('"rk4"', '"midpoint"', '"euler"'), ('"reflect"', '"constant"', '"replicate"')
 TEXTS = ('"a"', '"b"', '"a" + "b"')
 FNS = {  # each with what may be said of it then
@@ -194,7 +206,9 @@ class Writer:
                 "x.width >= x.width",
                 f"{a} / 2 == 2",
                 f"{a} / 3 != 1 / 3",
-                "true == true", "true == 1", "0 in [false, 2]",
+                "true == true",
+                "true == 1",
+                "0 in [false, 2]",
                 '"a" != "b"',
             ]
         simple += [f"{a} in [1, 2, 4]", f"{a} <= {self.pick('2468')}", *names.truths, *names.truths, "true", "false"]
@@ -694,6 +708,7 @@ class Writer:
             f"bn -> {act} -> conv({n}, 1)", f"bn -> {act} -> conv({n}, 1, pad=1)", f"bn -> {act} -> cat(conv({n}, 1), conv(2, 1, stride=2) -> upsample(2))", f"conv({n}, 1) -> avgpool(2)", f"conv({n}, 1) -> avgpool(2, pad=1)",
             f"conv({n}, 1, bias=false) -> avgpool(3, stride=2, ceil=true)", f"bn -> conv({n}, 1) -> bn -> {act} -> avgpool(2)", f"mul(identity, global_avgpool -> conv(x.channels, 1) -> {act}) -> conv({n}, 1)", f"depthwise(3) -> bn -> {act} -> conv({n}, 1) -> bn",
             f"add(conv({n}, 1), conv({n}, 3)) -> {act} -> conv({n}, 1)", f"add(add(conv({n}, 1), conv({n}, 3)), conv({n}, 1)) -> {act}", f"conv({n}, 3) -> bn -> add(identity, relu) -> {act}", f"cat(bn, identity) -> {act} -> conv({n}, 1)", f"bn -> cat(conv({n}, 1), identity)",
+            f"conv(x.channels // 2, 1) -> cat({act}, identity) -> conv({n}, 1)", "conv(x.channels % 4 + 1, 1) -> cat(elu, identity) -> bn",
             f"conv({n}, 3, groups=1) -> bn(affine=false) -> {act}", f"conv({n}, 3) -> add(identity, conv({n}, 3) -> bn) -> add(identity, conv({n}, 1))", f"conv({n}, 3) -> scale(0.5) -> {act}", f"bn -> bn -> conv({n}, 1)", f"conv_transpose({n}, 2, stride=2) -> bn -> {act}",
             f"linear({n}) -> bn", f"depthwise(3, multiplier=2) -> bn -> {act} -> conv({n}, 1)", f"conv({n}, 1) -> conv({n}, 1)", f"{act} -> conv({n}, 1) -> {act} -> {act}", f"gelu -> conv({n}, 1) -> gelu(\"tanh\")", f"conv({n}, 1) -> relu -> global_avgpool -> conv({n}, 1)",
         ])]  # fmt: skip
@@ -757,7 +772,9 @@ class Writer:
                 "x.height * x.width * 2 / 2",
                 "(x.height / 2) * 2",
                 "x.height / 2 + 1 / 2",
-                "x.height * 2 / 4", "99 - x.height", "-(x.height * x.width)",
+                "x.height * 2 / 4",
+                "99 - x.height",
+                "-(x.height * x.width)",
                 "-(x.width / 3)",
             ]
         )
