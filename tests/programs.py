@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil, floor, prod
+from operator import add, floordiv, mod, mul, sub, truediv
 
 from archdsl.builder import Builder
 from archdsl.compiler import compile_text
@@ -1283,39 +1284,36 @@ class Arithmetic:
         if kind == 1:
             name, call = self.random.choice([("floor", floor), ("ceil", ceil), ("round", round), ("int", int)])
             return f"{name}({a})", Fraction(call(x))
-        b, y = self.expression(depth - 1)
         if kind == 2:
-            name, pick = self.random.choice([("min", min), ("max", max)])
-            return f"{name}({self.whole(a, x)}, {self.whole(b, y)})", pick(int(x), int(y)) + Fraction(0)
-        if kind == 3:
             power = self.random.randint(0, 3)
-            return f"({self.whole(a, x)})**{power}", Fraction(int(x)) ** power
-        sign = self.random.choice("+-*/") if kind < 8 else self.random.choice(["//", "%"])
+            return f"int({a})**{power}", Fraction(int(x)) ** power
+        b, y = self.expression(depth - 1)
+        if kind == 3:
+            name, pick = self.random.choice([("min", min), ("max", max)])
+            return f"{name}(int({a}), int({b}))", Fraction(pick(int(x), int(y)))
+        return self.operation(self.random.choice(["+", "-", "*", "/", "//", "%"]), (a, x), (b, y))
+
+    def operation(
+        self, sign: str, left: tuple[str, Fraction | float], right: tuple[str, Fraction | float]
+    ) -> tuple[str, Fraction | float]:
+        """Return two values under a sign, with all parentheses or with those that precedence asks for."""
+        (a, x), (b, y) = left, right
         if sign in ("//", "%"):
-            a, x, b, y = self.whole(a, x), Fraction(int(x)), self.whole(b, y), Fraction(int(y))
-        value = {
-            "+": lambda: x + y,
-            "-": lambda: x - y,
-            "*": lambda: x * y,
-            "/": lambda: x / y,
-            "//": lambda: Fraction(x // y),
-            "%": lambda: x % y,
-        }[sign]()
-        return self.random.choice([f"({a}) {sign} ({b})", self.loose(a, x, sign, b, y)]), value
-
-    def whole(self, text: str, value: Fraction | float) -> str:
-        return f"int({text})"
-
-    def loose(self, a: str, x: Fraction | float, sign: str, b: str, y: Fraction | float) -> str:
-        """Write an operation without the parentheses that its order of precedence spares."""
-        level = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2}
-        left = a if outermost(a) >= level[sign] else f"({a})"
-        right = b if outermost(b) > level[sign] else f"({b})"
-        return f"{left} {sign} {right}"
+            a, x, b, y = f"int({a})", Fraction(int(x)), f"int({b})", Fraction(int(y))
+        calls = {"+": add, "-": sub, "*": mul, "/": truediv, "//": floordiv, "%": mod}
+        value = calls[sign](x, y)
+        level = 1 if sign in "+-" else 2
+        if self.random.random() < 0.3:
+            level = 9
+        first = a if outermost(a) >= level else f"({a})"
+        second = b if outermost(b) > level else f"({b})"
+        return f"{first} {sign} {second}", Fraction(value) if sign == "//" else value
 
 
 def outermost(text: str) -> int:
     """Return how tightly the outermost operator of an expression binds: 1 for sums, 2 for products, 3 for the rest."""
+    if text.startswith("-"):
+        return 1
     depth, found = 0, 3
     for word in re.findall(r"[()]|//|\*\*|[-+*/%]|[^-()+*/%]+", text):
         depth += {"(": 1, ")": -1}.get(word, 0)
