@@ -102,7 +102,9 @@ ODD = tuple(
     "self nn F torch lambda super range forward weight training y out args Tensor list type i index len None_ is_ object "
     "n_output depthwise_conv2d int float in_ pass_ class_ with_ x0 t1 u v w z device channels groups stride kernel bias inplace Conv2d Sequential".split()
 )
-ODD_LABELS = tuple("head conv relu layer1 body f0 weight_ add0 stem bias_ blocks out features net_ X".split())
+ODD_LABELS = tuple(
+    "head conv relu layer1 body f0 weight_ add0 stem bias_ blocks out features net_ X torch nn F range super".split()
+)
 RUNS: Counter[str] = (
     Counter()
 )  # what was written, and what of it was refused: `python -m benchmarks.programs` reports it
@@ -290,7 +292,7 @@ class Writer:
             "(conv_transpose(x.channels, 2, stride=2) -> avgpool(2))", f"({a} -> {b} if {self.truth(names)} else {a})", f"([{a}] if {self.truth(names)} else [{b}, relu])", f"[{a}, {b} if {self.truth(names)}]", "[]", f"({a}, )[0]",
             f"ode(conv(x.channels, 1), steps={self.pick('123')}, solver={self.pick(SOLVERS)})", "ode([relu, conv(x.channels, 3)], tolerance=0.1)", f"ode({self.fresh('l')}: conv(x.channels, 1), \"euler\")",
             *[f"ode({one}, {self.pick(SOLVERS)}, steps=2)" for one in names.maps], "[bn, relu, conv(x.channels, 1)] * 2", f"pad({self.pick(['1', '(1, 2)', '(0, 1, 2, 0)'])}, {self.pick(MARGINS)})",
-            f"mul(conv({self.pick(['1', 'x.channels'])}, 1), {self.kept(names, 1)})", f"cat({', '.join(self.leaf(names) for _ in range(self.pick([3, 5, 7])))})", "identity -> identity", "cat(relu if 1 > 2, bn if 2 > 3)", "(x -> relu if x.channels > 2 else identity)",
+            f"mul(conv({self.pick(['1', 'x.channels'])}, 1), {self.kept(names, 1)})", f"cat({', '.join(self.leaf(names) for _ in range(self.pick([3, 5, 7])))})", "identity -> identity", "cat(relu if 1 > 2, bn if 2 > 3)", f"cat({self.pick(ODD_LABELS)}: [{a}], {self.fresh('l')}: {b})", "(x -> relu if x.channels > 2 else identity)",
             *[f"(({one} -> relu) if x.channels > {self.pick('28')} else identity)" for one in names.tensors],
             *[f"ode({self.called(one, names)}, \"euler\")" for one in names.blocks[:1]], "split(identity, identity, relu)",
             f"conv({n}, 3, init={self.pick(INITS)}, bias_init={self.pick(['zeros', 'ones', 'constant(0.1)', 'uniform(a=-1.0)'])})", f"conv({n}, (3, 3), (1, 1), (1, 1))", "crop(like=x)", "crop((2, 2), offset=1)",
@@ -918,6 +920,9 @@ class Writer:
             [f"block {made.name}(c, s=1):", "    for i in range(s + 1):", f"        l{{i}}: conv(c{self.pick(['', ' + i', ' + 2 * i'])}, 3)"],
             [f"block {made.name}(c, s=1):", "    for i in range(2):", f"        l{{i + s}}: [conv(c, 1), {self.pick(PLAIN)}]", "    relu"],
             [f"block {made.name}(c, s=1):", "    a = x -> conv(c, 1)", "    b = x -> relu if s > 1 else x", f"    cat(a, b -> {self.pick(PLAIN)})"],
+            [f"block {made.name}(c, s=1):", f"    d = {self.pick(['c // 2 + 1', 'c + s', '2 * (c // 2) + 1', 'max(c, 3)'])}", f"    conv(d, {self.pick(['1', '3', 's'])}) -> {self.pick(PLAIN)} -> conv(c, 1)"],
+            [f"block {made.name}(c, s=1):", "    conv(x.channels // 2 + s, 1) -> cat(elu, identity) -> conv(c, 1)"],
+            [f"block {made.name}(c, s=1):", "    conv(c // 2 + 1, 1) -> cat(elu, silu) -> bn -> conv(c, 1, s)"],
         ])  # fmt: skip
         if self.fits([*lines, *self.probes(made)]):
             self.define(lines)
@@ -1063,7 +1068,7 @@ class Writer:
             if self.chance(0.12):
                 self.define([line])
                 self.calls += numbers
-        if self.chance(0.15):
+        if self.chance(0.3):
             self.optional()
         if self.chance(0.1):
             self.timed()
