@@ -48,7 +48,7 @@ faults:  ## plant mistakes in the product: which test finds each? an hour of one
 	$(PYTHON) -m benchmarks.faults --record
 	$(PYTHON) -m benchmarks.faults
 
-programs:  ## run 2,000 well-formed programs at random in every way there is: half an hour of one core
+programs:  ## run 2,000 well-formed programs at random in every way there is: a quarter of an hour of one core
 	$(PYTHON) -m benchmarks.programs
 
 bench:  ## time `archdsl check` and `sweep` beside the counters that people use

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -186,24 +187,14 @@ def covered(count: int, first: int) -> dict[str, Any]:
 # Functions that only texts with a mistake, a GPU, or other callers than a program reach, with the reason.
 APART = {
     "the words of a diagnostic": (
-        "describe show signature visible __str__ because as_json rule _repeated accepted _listed runs _too_long _counterexample _projection "
-        "_shape_error fault trail _stacked _sizes _default_sizes _first_line _placed labelled_at axis_name __repr__ _linear _table _values "
-        "_check_signature _cause __init__"
+        "describe show signature visible __str__ because as_json rule _repeated accepted _listed runs _too_long "
+        "_counterexample _projection _shape_error fault trail _stacked _sizes _default_sizes _first_line _placed "
+        "labelled_at axis_name __repr__ _linear _table _values _cause"
     ).split(),
     "a GPU": "_triton _chooses _cudnn finished chosen _wins taken fuses library fused".split(),
     "notebooks and pickles": "__getstate__ extra_repr load_state_dict _apply".split(),
 }
-WORDED = {
-    "legal.py",
-    "evaluate.py",
-    "steps.py",
-    "values.py",
-    "environment.py",
-    "elaborate.py",
-    "sizes.py",
-    "functions.py",
-    "builder.py",
-}
+WORDED = {f"{name}.py" for name in MEASURED[0]}
 
 
 def unreachable(tree: ast.Module, name: str) -> dict[int, str]:
@@ -244,14 +235,22 @@ def _lines(suite: list[Any]) -> range:
 
 # -------------------------------------------------------------------------------------------------- seeded mistakes
 def seeded(count: int, first: int, processes: int) -> dict[str, Any]:
-    """Plant each mistake of `faults.toml` in a copy of the package, and run programs until one differs."""
-    import tomllib
+    """Plant each mistake of `faults.toml` in a copy of the package, and run programs until one differs.
 
+    The programs are written without the mistake, so that one that is refused with it is a difference.
+    """
+    import tomllib
+    import torch
+
+    torch.set_num_threads(1)
     faults = tomllib.loads((ROOT / "benchmarks" / "faults.toml").read_text())["fault"]
-    with ThreadPoolExecutor(processes) as pool:
-        rows = list(pool.map(lambda fault: _planted(fault, count, first), faults))
+    assert "archdsl" not in sys.modules, "each process imports its own copy"
+    context = multiprocessing.get_context("fork")  # so that PyTorch is imported once
+    with context.Pool(processes, maxtasksperchild=1) as pool:
+        texts = pool.apply(_texts, (first, count))
+        rows = list(pool.imap(_planted, [(fault, texts, first) for fault in faults], chunksize=1))
     return {
-        "what": "programs until a planted mistake is found; none where they all passed",
+        "what": "programs until a planted mistake is found; null where they all passed",
         "commit": commit(),
         "programs at most": count,
         "found": sum(row["programs"] is not None for row in rows),
@@ -260,45 +259,46 @@ def seeded(count: int, first: int, processes: int) -> dict[str, Any]:
     }
 
 
-def _planted(fault: dict[str, str], count: int, first: int) -> dict[str, Any]:
-    """Return after how many programs a mistake is found, and what was said."""
+def _texts(first: int, count: int) -> list[str]:
+    from programs import program
+
+    return [program(seed) for seed in range(first, first + count)]
+
+
+def _planted(task: tuple[dict[str, str], list[str], int]) -> dict[str, Any]:
+    """Return after how many programs a mistake is found, and what was said; runs in a process of its own."""
+    fault, texts, first = task
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("archdsl", "tests", "benchmarks", "architectures", "grammars", "kernels"):
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "results", "golden"))
+        for name in ("archdsl", "tests", "architectures", "grammars", "kernels"):
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "golden"))
         path = copy / fault["file"]
         text = path.read_text()
         if text.count(fault["old"]) != 1:
             raise SystemExit(f"{fault['file']} has {text.count(fault['old'])} times {fault['old']!r}")
         path.write_text(text.replace(fault["old"], fault["new"]))
-        command = [sys.executable, "-m", "benchmarks.programs", "--until", str(first), str(count)]
-        environment = os.environ | {"PYTHONPATH": str(copy)}
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
-        said = done.stdout.strip().split("\n")[-1] or done.stderr.strip().split("\n")[-1]
-    row = json.loads(said) if said.startswith("{") else {"programs": 1, "said": said[:200]}
-    row = {"area": fault["area"], "what": fault["what"]} | row
-    print(f"{row['programs']}\t{row['area']}\t{row['what']}\t{row['said'][:100]}", flush=True)
+        os.chdir(copy)
+        sys.path = [str(copy), str(copy / "tests"), *[p for p in sys.path if not p.startswith(str(ROOT))]]
+        number, said = _until(texts, first, copy)
+    row = {"area": fault["area"], "what": fault["what"], "programs": number, "said": said}
+    print(f"{number}\t{fault['area']}\t{fault['what']}\t{said[:100]}", flush=True)
     return row
 
 
-def until(first: int, count: int) -> dict[str, Any]:
-    """Run programs until one differs."""
-    import torch
-    from oracle import differences
-    from programs import program
+def _until(texts: list[str], first: int, copy: Path) -> tuple[int | None, str]:
+    """Run programs until one differs; return how many, and the difference."""
+    try:
+        from oracle import differences
 
-    import archdsl
-
-    assert Path(archdsl.__file__).is_relative_to(ROOT), "the copy is what runs"
-    torch.set_num_threads(1)
-    for number in range(count):
-        try:
-            wrong = differences(program(first + number), first + number)
-        except Exception as mistake:  # whatever a mistake makes of the compiler
-            wrong = [f"{type(mistake).__name__}: {mistake}"]
+        import archdsl
+    except Exception as mistake:  # a mistake that shows when the package is imported
+        return 1, f"{type(mistake).__name__}: {mistake}"
+    assert Path(str(archdsl.__file__)).is_relative_to(copy), "the copy is what runs"
+    for number, text in enumerate(texts):
+        wrong = differences(text, first + number)
         if wrong:
-            return {"programs": number + 1, "said": wrong[0][:200]}
-    return {"programs": None, "said": ""}
+            return number + 1, wrong[0][:200]
+    return None, ""
 
 
 def main() -> None:
@@ -312,12 +312,9 @@ def main() -> None:
     parser.add_argument("--coverage", action="store_true", help="the lines of the compiler that programs run")
     parser.add_argument("--seeded", action="store_true", help="plant mistakes, and count the programs that find them")
     parser.add_argument("--part", type=int, nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--until", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
         print(json.dumps(part(*options.part, not options.quick)))
-    elif options.until:
-        print(json.dumps(until(*options.until)))
     elif options.coverage:
         write("programs-coverage.json", covered(options.count or 2000, options.seed))
     elif options.seeded:

@@ -38,14 +38,16 @@ from archdsl.cost.sweep import CLOSED, FIGURES, Evaluation, sweep
 from archdsl.cost.sweep import shapes as shapes_text
 from archdsl.cost.table import Counter, table
 from archdsl.diagnostics import CompileError
+from archdsl.eager import needed
 from archdsl.elaborate import Settings, elaborate
 from archdsl.emit import emit
 from archdsl.interpret import Mismatch, at, interpret
-from archdsl.ir import Network
+from archdsl.ir import Network, Output
 from archdsl.legal import Legal, legal_sizes
 from archdsl.loading import PREFIX, instantiate
 from archdsl.lower import lower
 from archdsl.project import Project
+from archdsl.replay import faithful
 from archdsl.report import report
 from archdsl.sizes import Size
 from archdsl.verify import verify
@@ -61,6 +63,7 @@ ROUNDED = 1e-3  # in float32, and a hundred times the error of the plain module
 SHARES = {
     "float32": 4,  # optimized by itself; else what was optimized in float64, in float32
     "arranged": 3,  # optimized as for a GPU
+    "selected": 3,
     "memory": 4,  # swept with peaks of memory
     "symbolic": 3,
     "search": 10,
@@ -92,7 +95,7 @@ def differences(text: str, seed: int = 0, thorough: bool = True, found: Compiled
 
 
 EMPTY = Project().text("fn same(a) = a\n")
-VALUES = ("verified", "values", "loaded", "optimized", "arranged", "counts")
+VALUES = ("verified", "values", "loaded", "optimized", "arranged", "selected", "counts")
 THOROUGH = ("sizes", "training", "costs", "swept", "searched", "printed", "exported", "calculated", "spelled")
 
 
@@ -175,7 +178,10 @@ class Case:
         """Run what `optimize` makes for a GPU, whose kernels have a plain form, and count what it moves."""
         if not self.chosen("arranged") or "maxunpool" in used(self.network):
             return
-        fast = optimize(self.module, kernels="all")
+        module = built(emit(self.network, kernels="all")).double().eval()
+        module.load_state_dict(self.state)
+        yield from compare(results(self.network, module(*self.inputs)), self.wanted, 1e-9)
+        fast = optimize(module, kernels="all")
         yield from compare(results(self.network, fast(*self.inputs)), self.wanted, 1e-7)
         if "dopri5" not in solvers(self.network) and "MB after" not in fast.report(self.module, *self.inputs):
             yield "no report"
@@ -197,6 +203,25 @@ class Case:
         shown = report(self.network)
         if (shown.params, shown.macs) != (found.params, found.macs):
             yield "`check` and `cost` differ"
+
+    @torch.no_grad()
+    def selected(self) -> Iterator[str]:
+        """Compare the net that returns one of its steps, and what that step returns in the whole."""
+        scope = self.network.scope
+        alive = needed(scope)
+        named = [n for n in scope.nodes if n.labelled and not n.reuses and alive.intersection(n.outputs)]
+        if not self.chosen("selected") or not named:
+            return
+        node = self.random.choice(named)
+        network = elaborate(self.compiled.file, "n", Settings(outputs=(node.name,)))
+        verify(network)
+        whole = self.network.replace(scope=scope.replace(outputs=(Output("out", node.outputs[0]),)))
+        wanted = interpret(whole, self.state, *self.inputs)
+        module = built(faithful(network)).double().eval()
+        module.load_state_dict({name: self.state[name] for name in module.state_dict()})
+        taken = [x for name, x in zip(scope.input_names, self.inputs) if name in network.scope.input_names]
+        made = results(network, module(*taken))
+        yield from compare(dict(zip(wanted, made.values())), wanted, EXACT)
 
     # ------------------------------------------------------------ sizes
     @torch.no_grad()

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil, floor, prod
+from operator import add, floordiv, mod, mul, sub, truediv
 
 from archdsl.builder import Builder
 from archdsl.compiler import compile_text
@@ -65,6 +66,19 @@ LISTS = (
     "[2, 4] * 2",
     "[4, 8 if true else 2]",
 )
+ACTIVATIONS = (
+    "relu",
+    "relu6",
+    "silu",
+    "mish",
+    "sigmoid",
+    "tanh",
+    "hardswish",
+    "hardsigmoid",
+    "elu",
+    "gelu",
+    "leaky_relu(0.3)",
+)
 SOLVERS, MARGINS = ('"rk4"', '"midpoint"', '"euler"'), ('"reflect"', '"constant"', '"replicate"')
 TEXTS = ('"a"', '"b"', '"a" + "b"')
 FNS = {  # each with what may be said of it then
@@ -81,14 +95,16 @@ SETTINGS = (
 DOCS = (
     "One line.", "Family: Title (Somebody, 1998), arXiv:1234.56789", "A back\\slash, 'quotes' and \"more\".", "Ends in a quote\"s",
     "Two\n\nparagraphs, the second one of which is longer than a line of generated code may be, so that it has to be wrapped",
-    "Umlauts: äöü, and ≥",
+    "Umlauts: äöü, and ≥", "N: A net (Somebody, 2001)",
 )  # fmt: skip
 # Names that mean something in Python, in PyTorch or in generated code.
 ODD = tuple(
     "self nn F torch lambda super range forward weight training y out args Tensor list type i index len None_ is_ object "
-    "int float in_ pass_ class_ with_ x0 t1 u v w z device channels groups stride kernel bias inplace Conv2d Sequential".split()
+    "n_output depthwise_conv2d int float in_ pass_ class_ with_ x0 t1 u v w z device channels groups stride kernel bias inplace Conv2d Sequential".split()
 )
-ODD_LABELS = tuple("head conv relu layer1 body f0 weight_ add0 stem bias_ blocks out features net_ X".split())
+ODD_LABELS = tuple(
+    "head conv relu layer1 body f0 weight_ add0 stem bias_ blocks out features net_ X torch nn F range super".split()
+)
 RUNS: Counter[str] = (
     Counter()
 )  # what was written, and what of it was refused: `python -m benchmarks.programs` reports it
@@ -194,6 +210,8 @@ class Writer:
                 f"{a} / 2 == 2",
                 f"{a} / 3 != 1 / 3",
                 "true == true",
+                "true == 1",
+                "0 in [false, 2]",
                 '"a" != "b"',
             ]
         simple += [f"{a} in [1, 2, 4]", f"{a} <= {self.pick('2468')}", *names.truths, *names.truths, "true", "false"]
@@ -274,7 +292,9 @@ class Writer:
             "(conv_transpose(x.channels, 2, stride=2) -> avgpool(2))", f"({a} -> {b} if {self.truth(names)} else {a})", f"([{a}] if {self.truth(names)} else [{b}, relu])", f"[{a}, {b} if {self.truth(names)}]", "[]", f"({a}, )[0]",
             f"ode(conv(x.channels, 1), steps={self.pick('123')}, solver={self.pick(SOLVERS)})", "ode([relu, conv(x.channels, 3)], tolerance=0.1)", f"ode({self.fresh('l')}: conv(x.channels, 1), \"euler\")",
             *[f"ode({one}, {self.pick(SOLVERS)}, steps=2)" for one in names.maps], "[bn, relu, conv(x.channels, 1)] * 2", f"pad({self.pick(['1', '(1, 2)', '(0, 1, 2, 0)'])}, {self.pick(MARGINS)})",
-            f"mul(conv({self.pick(['1', 'x.channels'])}, 1), {self.kept(names, 1)})", f"cat({', '.join(self.leaf(names) for _ in range(self.pick([3, 5, 7])))})", "identity -> identity", "split(identity, identity, relu)",
+            f"mul(conv({self.pick(['1', 'x.channels'])}, 1), {self.kept(names, 1)})", f"cat({', '.join(self.leaf(names) for _ in range(self.pick([3, 5, 7])))})", "identity -> identity", "cat(relu if 1 > 2, bn if 2 > 3)", f"cat({self.pick(ODD_LABELS)}: [{a}], {self.fresh('l')}: {b})", "(x -> relu if x.channels > 2 else identity)",
+            *[f"(({one} -> relu) if x.channels > {self.pick('28')} else identity)" for one in names.tensors],
+            *[f"ode({self.called(one, names)}, \"euler\")" for one in names.blocks[:1]], "split(identity, identity, relu)",
             f"conv({n}, 3, init={self.pick(INITS)}, bias_init={self.pick(['zeros', 'ones', 'constant(0.1)', 'uniform(a=-1.0)'])})", f"conv({n}, (3, 3), (1, 1), (1, 1))", "crop(like=x)", "crop((2, 2), offset=1)",
         ])  # fmt: skip
 
@@ -440,6 +460,7 @@ class Writer:
                 self.pipe(names, 1),
                 "prelu",
                 "depthwise(3) -> relu",
+                f"relu if {self.truth(names)}",
             ]
         )
         names.pipes.append(name)
@@ -474,7 +495,7 @@ class Writer:
             return self._tensor(names, depth, pad, inside)
         block, result = self.pick(found)
         name, other = self.fresh("r"), self.fresh("t")
-        names.tensors.append(other)
+        names.tensors += [other, name]
         label = f"{self.fresh('s')}: " if self.chance(0.2) else ""
         lines = [f"{pad}{name} = x -> {label}{self.called(block, names)}", f"{pad}{other} = {name}.{result}"]
         if result == "indices":
@@ -494,6 +515,7 @@ class Writer:
             f"maxpool(3, stride={a}, ceil=true) if {self.truth(names)} else maxpool(3, stride={a}, pad=1)",
             f"scale({self.pick(['0', '1', '0.5', *names.numbers])}) -> dropout({self.pick(['0', '1', '0.5'])}) -> scale(1)",
             f"elu -> elu({self.pick(['0', '1', '0.5'])})", f"cat(elu, identity) -> slice(0, {a})",
+            f"cat({', '.join(self.random.sample(ACTIVATIONS, self.pick([2, 6, 8])))})",
         ])]  # fmt: skip
 
     def _unpool(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
@@ -555,7 +577,7 @@ class Writer:
         lines = [f"{pad}for i in range({count}):", f"{pad}    {stem}{{i}}: {step}"]
         if self.chance(0.5):
             lines.append(f"{pad}    {kept}{{i}} = x")
-            names.tensors += [f"{kept}{i}" for i in range(count)]
+            names.tensors += [f"{kept}{i}" if self.chance(0.7) else f"{kept}{{{i}}}" for i in range(count)]
         return lines
 
     def _body(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
@@ -706,6 +728,7 @@ class Writer:
             f"bn -> {act} -> conv({n}, 1)", f"bn -> {act} -> conv({n}, 1, pad=1)", f"bn -> {act} -> cat(conv({n}, 1), conv(2, 1, stride=2) -> upsample(2))", f"conv({n}, 1) -> avgpool(2)", f"conv({n}, 1) -> avgpool(2, pad=1)",
             f"conv({n}, 1, bias=false) -> avgpool(3, stride=2, ceil=true)", f"bn -> conv({n}, 1) -> bn -> {act} -> avgpool(2)", f"mul(identity, global_avgpool -> conv(x.channels, 1) -> {act}) -> conv({n}, 1)", f"depthwise(3) -> bn -> {act} -> conv({n}, 1) -> bn",
             f"add(conv({n}, 1), conv({n}, 3)) -> {act} -> conv({n}, 1)", f"add(add(conv({n}, 1), conv({n}, 3)), conv({n}, 1)) -> {act}", f"conv({n}, 3) -> bn -> add(identity, relu) -> {act}", f"cat(bn, identity) -> {act} -> conv({n}, 1)", f"bn -> cat(conv({n}, 1), identity)",
+            f"conv(x.channels // 2, 1) -> cat({act}, identity) -> conv({n}, 1)", "conv(x.channels % 4 + 1, 1) -> cat(elu, identity) -> bn",
             f"conv({n}, 3, groups=1) -> bn(affine=false) -> {act}", f"conv({n}, 3) -> add(identity, conv({n}, 3) -> bn) -> add(identity, conv({n}, 1))", f"conv({n}, 3) -> scale(0.5) -> {act}", f"bn -> bn -> conv({n}, 1)", f"conv_transpose({n}, 2, stride=2) -> bn -> {act}",
             f"linear({n}) -> bn", f"depthwise(3, multiplier=2) -> bn -> {act} -> conv({n}, 1)", f"conv({n}, 1) -> conv({n}, 1)", f"{act} -> conv({n}, 1) -> {act} -> {act}", f"gelu -> conv({n}, 1) -> gelu(\"tanh\")", f"conv({n}, 1) -> relu -> global_avgpool -> conv({n}, 1)",
         ])]  # fmt: skip
@@ -772,6 +795,8 @@ class Writer:
                 "(x.height / 2) * 2",
                 "x.height / 2 + 1 / 2",
                 "x.height * 2 / 4",
+                "99 - x.height",
+                "-(x.height * x.width)",
                 "-(x.width / 3)",
             ]
         )
@@ -866,7 +891,11 @@ class Writer:
             if self.fits([head, *lines, *added, *probes]):
                 lines += added
                 made.results += [line.split()[1] for line in added]
-        elif self.chance(0.08):
+        elif self.chance(0.06):
+            if self.fits([head, *lines, "    output alone = x -> relu", *probes]):
+                lines.append("    output alone = x -> relu")
+                made.results.append("alone")
+        elif self.chance(0.12):
             added = [
                 "    pooled = x -> maxpool(2, indices=true)",
                 "    output out = pooled",
@@ -899,6 +928,24 @@ class Writer:
             f"{head[:-1]} {self.pick([signature, signature, signature.replace(', C,', f', {scope.shapes[0][1]},')])}:"
         )
         return tried if self.fits([tried, *lines, *probe]) else head
+
+    def optional(self) -> None:
+        """Add a block with a part that does nothing in some instances, or one that is a run of like steps."""
+        made = Block(self.fresh("opt"), [("c", "number"), ("s", "small")], {"s": "1"})
+        part = self.fresh("part")
+        lines = self.pick([
+            [f"block {part}(c, s):", "    (conv(c, 1, s) -> bn) if s > 1 or x.channels != c", f"block {made.name}(c, s=1):", f"    add([conv(c, 3, s), bn], {self.pick(['', 'down: '])}{part}(c, s))", "    relu"],
+            [f"block {part}(s):", "    if s > 1:", "        avgpool(s)", f"block {made.name}(c, s=1):", f"    {part}(s) -> conv(c, 1, bias=s > 1, bias_init=ones) -> {part}(s)"],
+            [f"block {made.name}(c, s=1):", "    for i in range(s + 1):", f"        l{{i}}: conv(c{self.pick(['', ' + i', ' + 2 * i'])}, 3)"],
+            [f"block {made.name}(c, s=1):", "    for i in range(2):", f"        l{{i + s}}: [conv(c, 1), {self.pick(PLAIN)}]", "    relu"],
+            [f"block {made.name}(c, s=1):", "    a = x -> conv(c, 1)", "    b = x -> relu if s > 1 else x", f"    cat(a, b -> {self.pick(PLAIN)})"],
+            [f"block {made.name}(c, s=1):", f"    d = {self.pick(['c // 2 + 1', 'c + s', '2 * (c // 2) + 1', 'max(c, 3)'])}", f"    conv(d, {self.pick(['1', '3', 's'])}) -> {self.pick(PLAIN)} -> conv(c, 1)"],
+            [f"block {made.name}(c, s=1):", "    conv(x.channels // 2 + s, 1) -> cat(elu, identity) -> conv(c, 1)"],
+            [f"block {made.name}(c, s=1):", "    conv(c // 2 + 1, 1) -> cat(elu, silu) -> bn -> conv(c, 1, s)"],
+        ])  # fmt: skip
+        if self.fits([*lines, *self.probes(made)]):
+            self.define(lines)
+            self.blocks.append(made)
 
     def timed(self) -> None:
         """Add a block with an argument that is left open: the time."""
@@ -1040,6 +1087,8 @@ class Writer:
             if self.chance(0.12):
                 self.define([line])
                 self.calls += numbers
+        if self.chance(0.3):
+            self.optional()
         if self.chance(0.1):
             self.timed()
         if self.chance(0.12):
@@ -1259,39 +1308,36 @@ class Arithmetic:
         if kind == 1:
             name, call = self.random.choice([("floor", floor), ("ceil", ceil), ("round", round), ("int", int)])
             return f"{name}({a})", Fraction(call(x))
-        b, y = self.expression(depth - 1)
         if kind == 2:
-            name, pick = self.random.choice([("min", min), ("max", max)])
-            return f"{name}({self.whole(a, x)}, {self.whole(b, y)})", pick(int(x), int(y)) + Fraction(0)
-        if kind == 3:
             power = self.random.randint(0, 3)
-            return f"({self.whole(a, x)})**{power}", Fraction(int(x)) ** power
-        sign = self.random.choice("+-*/") if kind < 8 else self.random.choice(["//", "%"])
+            return f"int({a})**{power}", Fraction(int(x)) ** power
+        b, y = self.expression(depth - 1)
+        if kind == 3:
+            name, pick = self.random.choice([("min", min), ("max", max)])
+            return f"{name}(int({a}), int({b}))", Fraction(pick(int(x), int(y)))
+        return self.operation(self.random.choice(["+", "-", "*", "/", "//", "%"]), (a, x), (b, y))
+
+    def operation(
+        self, sign: str, left: tuple[str, Fraction | float], right: tuple[str, Fraction | float]
+    ) -> tuple[str, Fraction | float]:
+        """Return two values under a sign, with all parentheses or with those that precedence asks for."""
+        (a, x), (b, y) = left, right
         if sign in ("//", "%"):
-            a, x, b, y = self.whole(a, x), Fraction(int(x)), self.whole(b, y), Fraction(int(y))
-        value = {
-            "+": lambda: x + y,
-            "-": lambda: x - y,
-            "*": lambda: x * y,
-            "/": lambda: x / y,
-            "//": lambda: Fraction(x // y),
-            "%": lambda: x % y,
-        }[sign]()
-        return self.random.choice([f"({a}) {sign} ({b})", self.loose(a, x, sign, b, y)]), value
-
-    def whole(self, text: str, value: Fraction | float) -> str:
-        return f"int({text})"
-
-    def loose(self, a: str, x: Fraction | float, sign: str, b: str, y: Fraction | float) -> str:
-        """Write an operation without the parentheses that its order of precedence spares."""
-        level = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2}
-        left = a if outermost(a) >= level[sign] else f"({a})"
-        right = b if outermost(b) > level[sign] else f"({b})"
-        return f"{left} {sign} {right}"
+            a, x, b, y = f"int({a})", Fraction(int(x)), f"int({b})", Fraction(int(y))
+        calls = {"+": add, "-": sub, "*": mul, "/": truediv, "//": floordiv, "%": mod}
+        value = calls[sign](x, y)
+        level = 1 if sign in "+-" else 2
+        if self.random.random() < 0.3:
+            level = 9
+        first = a if outermost(a) >= level else f"({a})"
+        second = b if outermost(b) > level else f"({b})"
+        return f"{first} {sign} {second}", Fraction(value) if sign == "//" else value
 
 
 def outermost(text: str) -> int:
     """Return how tightly the outermost operator of an expression binds: 1 for sums, 2 for products, 3 for the rest."""
+    if text.startswith("-"):
+        return 1
     depth, found = 0, 3
     for word in re.findall(r"[()]|//|\*\*|[-+*/%]|[^-()+*/%]+", text):
         depth += {"(": 1, ")": -1}.get(word, 0)

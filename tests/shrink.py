@@ -11,9 +11,17 @@ from archdsl.diagnostics import CompileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PARTS = re.compile(
-    r" -> [^,\n]*?(?= ->|$|\)|,|\])|[\w{}]+: | if [^\n]*? else [^,)\n]*|, \w+=[^,()]*|\d+|[^\s,(]+ -> ", re.MULTILINE
-)
+PARTS = [
+    re.compile(part, re.MULTILINE)
+    for part in (
+        r" -> [^,\n]*?(?= ->|$|\)|,|\])",
+        r"\w+(?:\([^()\n]*\))? -> ",
+        r"[\w{}]+: (?!\[N)",
+        r" if [^\n]*? else [^,)\n]*",
+        r", \w+=[^,()\n\]]*",
+        r"\d+",
+    )
+]
 
 
 def shrunk(text: str, differs: Callable[[str], bool]) -> str:
@@ -50,7 +58,7 @@ def _without_lines(text: str) -> Iterator[str]:
 
 def _without_parts(text: str) -> Iterator[str]:
     """Yield a text without one of its parts, or with a bracket or number made simple."""
-    for part in PARTS.finditer(text):
+    for part in (found for one in PARTS for found in one.finditer(text)):
         yield text[: part.start()] + text[part.end() :]
         if part[0].isdigit():
             yield text[: part.start()] + "2" + text[part.end() :]

@@ -9,22 +9,32 @@ import pytest
 import torch
 from oracle import differences, distance
 from programs import program
+from shrink import shrunk
 
-from archdsl.compiler import compile_text
+from archdsl.compiler import compile_text, value_of
 from archdsl.diagnostics import CompileError
 from archdsl.emit import emit
 from archdsl.inference.layers import Conv2d, is_settled, settled
 from archdsl.loading import instantiate
+from archdsl.project import Project
 from archdsl.verify import Broken, verify
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HEAD = "net n:\n    input image: [N, 8, H=8, W=8]\n"
 
 
-@pytest.mark.parametrize("block", range(12))
+@pytest.mark.parametrize("block", range(20))
 def test_programs_at_random_are_what_they_say(block):
     for seed in range(100_000 + 10 * block, 100_010 + 10 * block):
         assert differences(program(seed), seed) == [], program(seed)
+
+
+def test_the_shortest_text_with_a_difference_is_found():
+    text = "fn f(c) = c\nblock b(c):\n    conv(c, 1) -> bn\nnet n:\n    input image: [N, 8, H=8, W=8]\n    relu\n    if true:\n        b(4) -> cat(elu, relu)\n    conv(8, 3)\n"
+    assert (
+        shrunk(text, lambda tried: "elu" in tried.replace("relu", ""))
+        == "net n:\n    input image: [N, 8, H=8, W=8]\n    elu\n"
+    )
 
 
 # Each once gave other code than the text says: a NameError, a TypeError, another function, or another size.
@@ -138,6 +148,12 @@ def test_an_initializer_of_a_step_in_a_block_is_not_undone_by_the_loop_over_its_
     assert {name: float(state[name].sum()) for name in state if name.endswith("weight") and state[name].dim() == 1} == {
         "0.last.weight": 0.0, "1.last.weight": 0.0, "2.weight": 8.0,
     }  # fmt: skip
+
+
+def test_a_fraction_is_divided_by_a_fraction():
+    file = Project().text("fn same(a) = a\n")
+    assert value_of("(8 / 3) / (1 / 6)", "n", file) == 16
+    assert value_of("-(9 / 2) / (3 / 2)", "n", file) == -3
 
 
 # What PyTorch cannot do, or does with memory that is not the tensor's, is refused with a place.
