@@ -86,7 +86,8 @@ def finished(first: int, kept: Path, quick: bool) -> dict[str, Any]:
         command += ["--quick"] if quick else []
         try:
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANGS)
-            text, said = done.stdout, f"{done.returncode}: {done.stderr[-300:]}"
+            text = done.stdout.strip().split("\n")[-1] if done.returncode == 0 else ""  # libraries print, too
+            said = f"{done.returncode}: {done.stderr[-300:]}"
         except subprocess.TimeoutExpired:
             text, said = "", f"none within {HANGS} s"
         if not text:
