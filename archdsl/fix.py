@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_EDITS = 100  # of one file in one run
 MOST_TRIED = 8  # before they are shown: each takes a check of the file, 20 to 60 ms in the gallery
+MOST_MISTAKES, MOST_TEXT = 20, 20_000  # of a file in which edits are tried, as each check of it takes longer
 
 
 def fixed(source: Source) -> tuple[str, list[str]]:
@@ -55,14 +56,15 @@ def proven(mistakes: Sequence[Diagnostic], text_of: Source | None = None) -> lis
     The mistakes are of one file, which is `text_of` where it is known: behind a mistake of its text, places are in a
     copy with that piece made blank.
     """
-    found, tried = [], 0
+    found, tried = [], MOST_TRIED if len(mistakes) > MOST_MISTAKES else 0
     for mistake in mistakes:
         helps = []
         for proposal in mistake.help:
             if proposal.span is not None:
                 source = _whole(proposal, text_of)
                 tried += 1
-                if source is None or tried > MOST_TRIED or not mends(mistake, proposal, source, mistakes):
+                known = source is not None and len(source.text) <= MOST_TEXT and tried <= MOST_TRIED
+                if source is None or not known or not mends(mistake, proposal, source, mistakes):
                     proposal = proposal.words()
             helps.append(proposal)
         found.append(mistake.replace(help=tuple(helps)))

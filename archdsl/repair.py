@@ -17,7 +17,7 @@ from archdsl.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from archdsl import syntax
     from archdsl.diagnostics import Diagnostic
@@ -79,9 +79,14 @@ def _tokens(source: Source, mistakes: list[Diagnostic]) -> list[Token] | None:
     return None
 
 
-def impossible(source: Source) -> Iterator[Diagnostic]:
-    """Yield the mistakes of tokens that nothing lets follow the one before: `(,` is wrong whatever stands around it."""
+def impossible(source: Source, gone: Collection[tuple[int, int]]) -> Iterator[Diagnostic]:
+    """Yield the mistakes of tokens that nothing lets follow the one before: `(,` is wrong whatever stands around it.
+
+    Looked at are the pieces of a text that were taken out of it, by where they start and end.
+    """
     for before, token in pairwise(_words(source)):
+        if not any(start <= token[2] <= end for start, end in gone):
+            continue
         if source.text[before[3] : token[2]].strip(" \t"):
             continue  # a line ends between them, or what has no meaning stands there
         states = [state for kind in _kinds(before) for state in _behind(kind)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import islice
 
 from archdsl import errors, syntax
 from archdsl.compiler import nets_of
@@ -142,7 +143,7 @@ def _inside(project: Salvage, known: Iterable[Diagnostic]) -> Iterator[Diagnosti
     wrong = set(re.findall(r"\w+", " ".join(source.line(line) for line in lines)))
     names = _names(project, text, wrong) if text is not None else []
     balanced = text is not None and text.balanced and not any(diagnostic.code in BRACKETS for diagnostic in known)
-    sure = impossible(source) if project.gone else ()
+    sure = impossible(source, project.gone)
     further = text.mistakes if text is not None and balanced else ()
     for diagnostic in (*further, *sure, *names):
         place = diagnostic.primary.span
@@ -177,7 +178,7 @@ def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> li
         file = project.link(source)
     except CompileError:
         known = project.mistakes or [first]
-        return in_order([*known, *_inside(project, known)])
+        return in_order([*known, *islice(_inside(project, known), MOST)])
     found: list[tuple[str, Diagnostic]] = []
     spent = Spent()
     for name in [net] if net in file.definitions else nets_of(file):
@@ -187,4 +188,4 @@ def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> li
     for diagnostic in together(found, file):
         if not project.follows(diagnostic):
             every.setdefault(diagnostic.primary.span, diagnostic)
-    return in_order([*every.values(), *_inside(project, list(every.values()))])
+    return in_order([*every.values(), *islice(_inside(project, list(every.values())), MOST)])

@@ -236,7 +236,7 @@ def _lines(suite: list[Any]) -> range:
 
 # -------------------------------------------------------------------------------------------------- seeded mistakes
 def seeded(count: int, first: int, processes: int) -> dict[str, Any]:
-    """Plant each mistake of `faults.toml` in a copy of the package, and run programs until one differs.
+    """Plant each mistake of `mistakes.toml` in a copy of the package, and run programs until one differs.
 
     The programs are written without the mistake, so that one that is refused with it is a difference.
     """
@@ -244,7 +244,7 @@ def seeded(count: int, first: int, processes: int) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    faults = tomllib.loads((ROOT / "benchmarks" / "faults.toml").read_text())["fault"]
+    faults = tomllib.loads((ROOT / "benchmarks" / "mistakes.toml").read_text())["fault"]
     assert "archdsl" not in sys.modules, "each process imports its own copy"
     context = multiprocessing.get_context("fork")  # so that PyTorch is imported once
     with context.Pool(processes, maxtasksperchild=1) as pool:

@@ -652,7 +652,9 @@ class Writer:
         ]  # fmt: skip
         one = self.pick(simple)
         if depth and self.chance(0.5):
-            return self.pick([f"not ({one})", f"({one}) or ({self.demand(depth - 1)})", f"{one} and {self.demand(depth - 1)}"])
+            return self.pick(
+                [f"not ({one})", f"({one}) or ({self.demand(depth - 1)})", f"{one} and {self.demand(depth - 1)}"]
+            )
         return one
 
     def _dense(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:

@@ -366,24 +366,24 @@ def test_nothing_else_is_opened_or_run(folders):
 # -------------------------------------------------------------------------------------------------- what is written
 def test_fix_and_compile_replace_a_link_and_not_what_it_leads_to(tmp_path, capsys):
     target, link = tmp_path / "target.arch", tmp_path / "link.arch"
-    target.write_text(f"{HEAD}    conw(3, 3)\n")
+    target.write_text(f"{HEAD}    conv(3, 3, bias=False)\n")
     link.symlink_to(target)
     assert main(["check", "--fix", str(link)]) == 0
-    assert "conw" in target.read_text() and not link.is_symlink() and "conv" in link.read_text()
+    assert "False" in target.read_text() and not link.is_symlink() and "false" in link.read_text()
     out = tmp_path / "out.py"
     out.symlink_to(target)
     assert main(["compile", str(link), "-o", str(out)]) == 0
-    assert "conw" in target.read_text() and not out.is_symlink()
+    assert "False" in target.read_text() and not out.is_symlink()
     capsys.readouterr()
 
 
 def test_fix_keeps_permissions_and_line_ends(tmp_path, capsys):
     path = tmp_path / "n.arch"
-    path.write_bytes(f"{HEAD}    conw(3, 3)\n".replace("\n", "\r\n").encode())
+    path.write_bytes(f"{HEAD}    conv(3, 3, bias=False)\n".replace("\n", "\r\n").encode())
     path.chmod(0o640)
     assert main(["check", "--fix", str(path)]) == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert path.read_bytes() == f"{HEAD}    conv(3, 3)\n".replace("\n", "\r\n").encode()
+    assert path.read_bytes() == f"{HEAD}    conv(3, 3, bias=false)\n".replace("\n", "\r\n").encode()
     assert os.listdir(tmp_path) == ["n.arch"]
     capsys.readouterr()
 

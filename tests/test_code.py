@@ -222,7 +222,7 @@ def test_sizes_are_rounded_for_every_input():
 
 def test_one_branch_is_no_combination():
     for kind in ("cat", "add", "mul"):
-        network = compile_text(f"net n:\n    input i: [N, 8, H=8, W=8]\n    {kind}([relu]) -> conv(2, 1)\n").network
+        network = compile_text(f"net n:\n    input i: [N, 8, H=8, W=8]\n    {kind}(*[relu]) -> conv(2, 1)\n").network
         assert [node.what.name for node in network.scope.nodes] == ["relu", "conv"], kind
 
 

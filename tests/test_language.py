@@ -740,8 +740,8 @@ def test_a_parameter_that_hides_an_operator_is_named() -> None:
 
 
 def test_a_bracket_left_open_is_named() -> None:
-    (help,) = fail(text("conv(4,\n  1\n  relu")).diagnostic.help
-    assert help.text == "the `(` of line 5 is still open here"
+    said = [(label.text, label.span.line) for label in fail(text("conv(4,\n  1\n  relu")).diagnostic.secondary]
+    assert said == [("still open at that place", 5), ("a comma or a bracket may be missing here", 6)]
     (further,) = fail(text("conv(4,\n  1\nrelu")).diagnostic.secondary
     assert (further.text, further.span.line) == ("this does not belong inside it", 7)
 

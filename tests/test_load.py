@@ -299,7 +299,7 @@ class TestOde:
 
     def test_the_function_uses_its_own_input_only(self):
         with pytest.raises(archdsl.CompileError, match="its own input only"):
-            archdsl.loads("net n:\n    input i: [N, 2, H=4, W=4]\n    ode(cat(i) -> add(identity, i))")
+            archdsl.loads("net n:\n    input i: [N, 2, H=4, W=4]\n    ode(add(identity, i))")
 
     def test_the_function_must_keep_the_shape(self):
         with pytest.raises(archdsl.CompileError, match="must keep the shape"):

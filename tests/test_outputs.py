@@ -108,7 +108,7 @@ def test_an_unknown_output_is_an_error(outputs, message):
 
 
 def test_names_of_outputs_may_be_computed():
-    text = "net n:\n    input i: [N, 3, H=8, W=8]\n    for i in range(2):\n        conv(4, 3)\n        output level{i} = x\n"
+    text = "net n:\n    input image: [N, 3, H=8, W=8]\n    for i in range(2):\n        conv(4, 3)\n        output level{i} = x\n"
     assert [o.name for o in compile_text(text).network.scope.outputs] == ["level0", "level1"]
     assert archdsl.loads(text)(torch.zeros(1, 3, 8, 8)).level1.shape == (1, 4, 8, 8)
 

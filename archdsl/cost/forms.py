@@ -230,7 +230,11 @@ def _add_kernels(form: Form, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...
             form.add(dim, ELEMENT * runs)
         for dim in (*kernel.long_reads, *kernel.long_writes):
             form.add(dim, LONG * runs)
-        form.once += (kernel.fixed + kernel.once) * ELEMENT * runs
+        form.once += kernel.fixed * ELEMENT * runs
+        if isinstance(kernel.once, int):
+            form.once += kernel.once * ELEMENT * runs
+        else:  # statistics of features whose number depends on the size: exact for one image
+            form.add(kernel.once, ELEMENT * runs)
 
 
 def closed(network: Network) -> Closed:

@@ -258,7 +258,7 @@ class Kernel(Record):
     long_reads: tuple[Dim, ...] = ()
     long_writes: tuple[Dim, ...] = ()
     held: tuple[Dim, ...] = ()  # of earlier results, beside the last one, that variables of the function still hold
-    once: int = 0
+    once: Dim = 0
 
 
 class Op(Record):
