@@ -85,9 +85,9 @@ class BatchNorm(Affine):
         return volume(xs[0]) * 2  # the statistics and the weights fold into one factor and one summand
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        # Statistics are read where they are kept, else those of the batch are written.
-        kept = 2 * as_int(xs[0][1]) if self.track else 0
-        fixed, once = elements(self.weights(xs[0])) + kept, 0 if self.track else xs[0][1] * 2
+        statistics = 2 * as_int(xs[0][1])  # read where they are kept, else those of the batch, which are written
+        fixed = elements(self.weights(xs[0])) + (statistics if self.track else 0)
+        once = 0 if self.track else xs[0][1] * 2
         return (Kernel("bn", (volume(xs[0]),), (volume(ys[0]),), fixed, once=once),)
 
     def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
