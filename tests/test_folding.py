@@ -44,7 +44,7 @@ def three(c: int = 8, out: int = 8, **options) -> nn.Conv2d:
 
 
 def chain(*layers: nn.Module):
-    return lambda: nn.Sequential(*layers)
+    return lambda: copy.deepcopy(nn.Sequential(*layers))  # a test may change the type of its numbers
 
 
 NETS = {
