@@ -196,10 +196,7 @@ class Networks:
         self.taken: set[tuple[int, int]] = set()  # outputs of scopes that something uses
         for network in networks:
             self._enter(network.scope)
-        uses: dict[Span, tuple[str, int]] = {}
-        for name, span, count in [one for network in networks for one in network.copied]:
-            uses.setdefault(span, (name, count))
-        self.copied = [errors.applied_again(span, name, count) for span, (name, count) in uses.items()]
+        self.copied = [one for network in networks for one in network.copied]
 
     def _enter(self, scope: Scope) -> None:
         if id(scope) in self.scopes:
@@ -221,7 +218,14 @@ class Networks:
                 found.setdefault(key, diagnostic)
                 count[key] = count.get(key, 0) + 1
         again = [errors.used_again(found[key], number) for key, number in count.items()]
-        return [*again, *self._dead_steps(), *self._untaken(), *self.copied]
+        return [*again, *self._dead_steps(), *self._untaken(), *self._applied_again()]
+
+    def _applied_again(self) -> Iterator[Diagnostic]:
+        """Yield the names of pipelines that are applied again, of each place the first."""
+        uses: dict[Span, tuple[str, int]] = {}
+        for name, span, count in self.copied:
+            uses.setdefault(span, (name, count))
+        yield from [errors.applied_again(span, name, count) for span, (name, count) in uses.items()]
 
     def _on(self, scope: Scope) -> Iterator[Diagnostic]:
         if scope.span.source is not self.file.source:

@@ -128,8 +128,11 @@ class Applier(Steps):
         def body(inner: Tensor) -> Tensor:
             for item in expr.items:
                 if isinstance(item, (syntax.Name, syntax.Attribute, syntax.Index)):
-                    _no_tensor_in((self.eval(item, env, inner),), item.span)
-                inner = main(self.apply(item, env, inner, inner))
+                    value = self.eval(item, env, inner)
+                    _no_tensor_in((value,), item.span)
+                    inner = main(self.apply_value(value, inner, item.span))
+                else:
+                    inner = main(self.apply(item, env, inner, inner))
             return inner
 
         return self.enclosed(body, current, tag, expr.span)

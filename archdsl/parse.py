@@ -94,11 +94,10 @@ class Parser:
                 )
             while True:
                 row = row_of(states[-1])
-                if kind not in row and kind.lower() == word and "NAME" in row and kind in SOFT_WORDS:
-                    kind = "NAME"
                 action = row.get(kind)
-                if action is None and kind in ("ADDITIVE", "MINUS") and word == "-":
-                    action = row.get("MINUS")
+                if action is None:
+                    kind = otherwise(kind, word, row)
+                    action = row.get(kind)
                 if action is None:
                     raise unexpected(source, token, row)
                 if action >= 0:
@@ -142,6 +141,13 @@ class Parser:
         yield from self.lexer.tokens(source)
         end = len(source.text)
         yield "$END", "", end, end
+
+
+def otherwise(kind: str, word: str, row: dict[str, int]) -> str:
+    """Return what a token is in a state that does not take its kind: a word may be a name, and `-` is two signs."""
+    if kind.lower() == word and "NAME" in row and kind in SOFT_WORDS:
+        return "NAME"
+    return "MINUS" if word == "-" and kind == "ADDITIVE" and "MINUS" in row else kind
 
 
 class _Splice(list):  # type: ignore[type-arg]

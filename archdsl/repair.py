@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from archdsl.diagnostics import CompileError
 from archdsl.lexer import SPACE
-from archdsl.parse import SOFT_WORDS, parser, unexpected
+from archdsl.parse import SOFT_WORDS, otherwise, parser, unexpected
 from archdsl.record import Record
 
 TYPE_CHECKING = False
@@ -197,11 +197,10 @@ class Repair:
         kind, word = token[:2]
         while True:
             row = self.parser.row(states[-1])
-            if kind not in row and kind.lower() == word and "NAME" in row and kind in SOFT_WORDS:
-                kind = "NAME"
             action = row.get(kind)
-            if action is None and kind in ("ADDITIVE", "MINUS") and word == "-":
-                action = row.get("MINUS")
+            if action is None:
+                kind = otherwise(kind, word, row)
+                action = row.get(kind)
             if action is None:
                 return False
             if action >= 0:

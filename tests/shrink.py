@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archdsl.compiler import compile_text
 from archdsl.diagnostics import CompileError
+from archdsl.elsewhere import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ def _without_parts(text: str) -> Iterator[str]:
             start = at
             while start and (text[start - 1].isalnum() or text[start - 1] in "_."):
                 start -= 1
-            for inner in (*_arguments(text[at + 1 : end]), "relu", "2"):
+            for inner in (*parts_of(text[at + 1 : end]), "relu", "2"):
                 yield text[:start] + inner + text[end + 1 :]
 
 
@@ -82,13 +83,3 @@ def _closing(text: str, at: int) -> int:
         if depth == 0:
             return end
     return len(text) - 1
-
-
-def _arguments(text: str) -> list[str]:
-    found, depth, start = [], 0, 0
-    for at, sign in enumerate(text):
-        depth += (sign in "([") - (sign in ")]")
-        if sign == "," and depth == 0:
-            found.append(text[start:at].strip())
-            start = at + 1
-    return [*found, text[start:].strip()]
