@@ -4,7 +4,7 @@
     python -m benchmarks.programs --coverage [--count 2000]     # the lines of the compiler that they run
     python -m benchmarks.programs --seeded [--count 300]        # how many programs find each of some planted mistakes
 
-A program is one seed (`tests/programs.py`); what is compared is in `tests/oracle.py`. The work is cut into parts of 50
+A program is one seed (`tests/programs.py`); what is compared is in `tests/oracle.py`. The work is cut into parts of 250
 seeds, each a process of its own; a part that is done is kept in `.programs/`, so that a run goes on where it stopped.
 Every program is compared in its values; training, sizes and costs are compared in all, `--quick` leaves them out.
 """
@@ -34,7 +34,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the generator and the oracle, which t
 
 RESULTS = ROOT / "benchmarks" / "results"
 PARTS = ROOT / ".programs"
-SIZE = 50
+SIZE = 250
 HANGS = 3600  # seconds after which a part is taken for one that does not end
 SLOW = 2.0  # seconds that a check may take
 
