@@ -1,0 +1,1 @@
+"""What everything stands on: immutable values, places in texts, exact sizes, windows."""

@@ -1,0 +1,1 @@
+"""A tree to a checked network: expressions, operators, pipelines, nets."""

@@ -1,0 +1,1 @@
+"""Many networks from one text: sweeps, searches, closed forms."""
