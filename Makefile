@@ -26,10 +26,10 @@ golden:  ## rewrite the golden files; then read the difference
 	$(PYTHON) -m pytest -q tests --update-golden
 
 grammar:  ## rebuild the parse tables after a change of the grammar
-	$(PYTHON) -c 'from archdsl.grammar import write; print("wrote", write())'
+	$(PYTHON) -c 'from archdsl.syntax.grammar import write; print("wrote", write())'
 
 manual:  ## rewrite the generated sections of the docs
-	$(PYTHON) -m archdsl.manual
+	$(PYTHON) -m archdsl.report.manual
 
 mutations:  ## break gallery files one token at a time: where do diagnostics point?
 	$(PYTHON) -m benchmarks.mutations

@@ -26,11 +26,11 @@ from archdsl.diagnostics import CompileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.cost.search import search
-    from archdsl.cost.sweep import Range, sweep
+    from archdsl.explore.search import search
+    from archdsl.explore.sweep import Range, sweep
     from archdsl.inference import optimize
-    from archdsl.loading import load, loads
-    from archdsl.weights import WeightsError
+    from archdsl.run.load import load, loads
+    from archdsl.run.weights import WeightsError
 
 __version__ = "0.1.0"
 __all__ = [
@@ -42,14 +42,14 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import torch only when a network is loaded."""
     if name in ("load", "loads", "WeightsError"):
-        from archdsl.loading import load, loads
-        from archdsl.weights import WeightsError
+        from archdsl.run.load import load, loads
+        from archdsl.run.weights import WeightsError
 
         globals().update(load=load, loads=loads, WeightsError=WeightsError)
         return globals()[name]
     if name in ("Range", "search", "sweep"):
-        from archdsl.cost.search import search
-        from archdsl.cost.sweep import Range, sweep
+        from archdsl.explore.search import search
+        from archdsl.explore.sweep import Range, sweep
 
         globals().update(Range=Range, search=search, sweep=sweep)
         return globals()[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archdsl.compiler import bundled_nets, compiled
-from archdsl.report import Report, report
+from archdsl.report.check import Report, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def compile(
     "all" or "auto" the text may need archdsl's kernels. With `inference` it has a function of that name, which returns
     the network optimized, and needs archdsl.
     """
-    from archdsl.replay import faithful
+    from archdsl.codegen.replay import faithful
 
     found = compiled(name, net=net, params=params, in_channels=in_channels, outputs=outputs)
     return faithful(found.network, kernels=kernels, inference=inference).text

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 
-from archdsl import errors, project, syntax
-from archdsl.diagnostics import CompileError, Help, Note
-from archdsl.elaborate import Settings, elaborate
-from archdsl.evaluate import Evaluator, signature
-from archdsl.legal import legal_sizes
-from archdsl.parse import parse_value
-from archdsl.record import Record
-from archdsl.sizes import symbols
-from archdsl.source import Source, Span
-from archdsl.values import BlockValue, Located
+from archdsl import project
+from archdsl.analysis.legal import legal_sizes
+from archdsl.core.record import Record
+from archdsl.core.sizes import symbols
+from archdsl.core.source import Source, Span
+from archdsl.diagnostics import CompileError, Help, Note, errors
+from archdsl.elaborate.expressions import Evaluator, signature
+from archdsl.elaborate.nets import Settings, elaborate
+from archdsl.elaborate.values import BlockValue, Located
+from archdsl.syntax import tree
+from archdsl.syntax.parser import parse_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.diagnostics import Diagnostic
-    from archdsl.environment import File
-    from archdsl.evaluate import Spent
-    from archdsl.ir import Network
+    from archdsl.elaborate.environment import File
+    from archdsl.elaborate.expressions import Spent
+    from archdsl.ir.network import Network
 
 
 class Compiled(Record):
@@ -65,7 +66,7 @@ def mistakes_of(
     outputs: Sequence[str] = (),
 ) -> list[Diagnostic]:
     """Return the mistake that checking a net has found, and those behind it that do not follow from another."""
-    from archdsl.recover import mistakes
+    from archdsl.elaborate.recovery import mistakes
 
     try:
         chosen = choose(file, net, os.path.basename(name), params or ())
@@ -119,9 +120,9 @@ def nets_of(file: File, given: Collection[str] = ()) -> list[str]:
 
 
 def _is_complete(item: object, given: Collection[str]) -> bool:
-    if isinstance(item, syntax.Net):
+    if isinstance(item, tree.Net):
         return all(p.default is not None or p.name in given for p in item.params)
-    return isinstance(item, syntax.Alias)
+    return isinstance(item, tree.Alias)
 
 
 def _settings(
@@ -205,7 +206,7 @@ def choose(file: File, net: str | None, name: str, given: Collection[str] = ()) 
     The last two are of the nets that can be built with the parameters that are given.
     """
     nets = nets_of(file, given)
-    every = [n for n, item in file.definitions.items() if isinstance(item, (syntax.Net, syntax.Alias))]
+    every = [n for n, item in file.definitions.items() if isinstance(item, (tree.Net, tree.Alias))]
     if net is not None:
         if net in every:
             return net

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 
-from archdsl import errors, syntax
-from archdsl.environment import File
-from archdsl.evaluate import MAX_CALLS, Evaluator, matched
+from archdsl.core.source import Source, Span, folder_of
+from archdsl.diagnostics import errors
+from archdsl.elaborate.environment import File
+from archdsl.elaborate.expressions import MAX_CALLS, Evaluator, matched
+from archdsl.elaborate.operators import as_initializer
+from archdsl.elaborate.values import Located, describe
 from archdsl.ops import OPS
-from archdsl.parse import parse
-from archdsl.source import Source, Span, folder_of
-from archdsl.steps import as_initializer
-from archdsl.values import Located, describe
+from archdsl.syntax import tree
+from archdsl.syntax.parser import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,25 +135,25 @@ class Project:
         if not module.items and not module.doc:
             raise errors.unreadable(module.span, f"`{source.name}` is empty", "a file holds `net`, `block` and `fn`")
         for item in module.items:
-            if isinstance(item, syntax.Import):
+            if isinstance(item, tree.Import):
                 self.attempt(item, self._import, file, item, chain)
         for item in module.items:
-            if isinstance(item, syntax.DEFINITIONS):
+            if isinstance(item, tree.DEFINITIONS):
                 self.attempt(item, _define, file, item)
         for item in module.items:
-            if isinstance(item, (syntax.Default, syntax.Init)):
+            if isinstance(item, (tree.Default, tree.Init)):
                 self.attempt(item, _settings, file, item)
         return file
 
-    def parse(self, source: Source) -> syntax.Module:
+    def parse(self, source: Source) -> tree.Module:
         """Return the tree of a text."""
         return parse(source)
 
-    def attempt(self, item: syntax.Node, step: Callable[..., None], *arguments: Any) -> None:
-        """Take one step of linking an item; `archdsl.salvage` goes on behind one that fails."""
+    def attempt(self, item: tree.Node, step: Callable[..., None], *arguments: Any) -> None:
+        """Take one step of linking an item; `archdsl.diagnose.salvage` goes on behind one that fails."""
         step(*arguments)
 
-    def _import(self, file: File, item: syntax.Import, chain: list[tuple[str, str]]) -> None:
+    def _import(self, file: File, item: tree.Import, chain: list[tuple[str, str]]) -> None:
         path = _beside(file.source, item.module)
         if not path:
             raise errors.no_module(item.place(1), item.module, bundled())
@@ -186,7 +187,7 @@ def _beside(source: Source, module: str) -> str:
     return ""
 
 
-def _define(file: File, item: syntax.Block | syntax.Net | syntax.Fn | syntax.Alias) -> None:
+def _define(file: File, item: tree.Block | tree.Net | tree.Fn | tree.Alias) -> None:
     """Add a definition, whose name and parameters must each be new."""
     earlier = file.definitions.get(item.name)
     if earlier is not None:
@@ -196,21 +197,21 @@ def _define(file: File, item: syntax.Block | syntax.Net | syntax.Fn | syntax.Ali
     if item.name == "x":
         raise errors.bad_value(_head(item), "`x` is the tensor that reaches a step and cannot be defined")
     places: dict[str, Span] = {}
-    for param in () if isinstance(item, syntax.Alias) else item.params:
+    for param in () if isinstance(item, tree.Alias) else item.params:
         if param.name in places:
             raise errors.bound_twice(param.span, param.name, places[param.name])
         places[param.name] = param.span
     file.definitions[item.name] = item
 
 
-def _settings(file: File, item: syntax.Default | syntax.Init) -> None:
+def _settings(file: File, item: tree.Default | tree.Init) -> None:
     """Evaluate a `default` or `init` clause of a file."""
     evaluator = Evaluator()
     for setting in item.settings:
         if setting.name not in OPS:
             raise errors.unknown_name(setting.span, setting.name, OPS)
         try:
-            if isinstance(item, syntax.Default):
+            if isinstance(item, tree.Default):
                 file.defaults[setting.name] = _default(evaluator, file, setting)
             else:
                 file.inits[setting.name] = _init(evaluator, file, setting)
@@ -218,11 +219,11 @@ def _settings(file: File, item: syntax.Default | syntax.Init) -> None:
             raise errors.too_deep(setting.span, "expressions and functions", MAX_CALLS) from None
 
 
-def _default(evaluator: Evaluator, file: File, setting: syntax.Setting) -> tuple[tuple[str, Any], ...]:
+def _default(evaluator: Evaluator, file: File, setting: tree.Setting) -> tuple[tuple[str, Any], ...]:
     params = OPS[setting.name].args
     found = dict(file.defaults.get(setting.name, ()))
     for argument in setting.arguments:
-        if not isinstance(argument, syntax.Keyword):
+        if not isinstance(argument, tree.Keyword):
             raise errors.bad_value(argument.span, "a default names its argument: `default conv(bias=false)`")
         if argument.name not in params:
             raise errors.unknown_argument(argument.place, setting.name, argument.name, ", ".join(params), params)
@@ -236,7 +237,7 @@ def _default(evaluator: Evaluator, file: File, setting: syntax.Setting) -> tuple
     return tuple(found.items())
 
 
-def _init(evaluator: Evaluator, file: File, setting: syntax.Setting) -> tuple[tuple[str, Any], ...]:
+def _init(evaluator: Evaluator, file: File, setting: tree.Setting) -> tuple[tuple[str, Any], ...]:
     if not OPS[setting.name].stateful:
         raise errors.bad_value(setting.span, f"`{setting.name}` has no weights to initialize")
     found = dict(file.inits.get(setting.name, ()))
@@ -252,7 +253,7 @@ def _init(evaluator: Evaluator, file: File, setting: syntax.Setting) -> tuple[tu
     return tuple(found.items())
 
 
-def _head(item: syntax.Block | syntax.Net | syntax.Fn | syntax.Alias) -> Span:
+def _head(item: tree.Block | tree.Net | tree.Fn | tree.Alias) -> Span:
     """Return the place of a definition's first line."""
     end = item.span.source.text.find("\n", item.span.start)
     return item.span.replace(end=item.span.end if end < 0 else min(end, item.span.end))

@@ -38,7 +38,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the generators, which the tests share
 
-from archdsl import cli  # noqa: E402
+from archdsl.cli import main as cli  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "fuzz.json"
 COVERAGE = ROOT / "benchmarks" / "results" / "coverage.json"
@@ -142,7 +142,7 @@ def _strategies() -> dict[str, Callable[[], Any]]:
     from hypothesis import strategies as st
     from trees import modules
 
-    from archdsl.printer import print_module
+    from archdsl.syntax.printer import print_module
 
     return {
         "grammar": lambda: inputs.sentences().map(_encoded),
@@ -283,9 +283,9 @@ def search(seconds: int) -> None:
     with atheris.instrument_imports(include=["archdsl"]):
         for name in [name for name in sys.modules if name.split(".")[0] == "archdsl"]:
             del sys.modules[name]  # imported above without instruments
-        import archdsl.cli
+        import archdsl.cli.main
 
-    globals().update(cli=archdsl.cli, MAX_SECONDS=INSTRUMENTED * MAX_SECONDS)
+    globals().update(cli=archdsl.cli.main, MAX_SECONDS=INSTRUMENTED * MAX_SECONDS)
     folder = tempfile.mkdtemp()
     done = 0
 
@@ -311,8 +311,8 @@ def search(seconds: int) -> None:
 
 def _words() -> list[str]:
     """Return the words and signs of the language, which an input at random would seldom hit upon."""
-    from archdsl.grammar import load
     from archdsl.ops import OPS
+    from archdsl.syntax.grammar import load
 
     return sorted({word for word in (*load().literals, *OPS) if word.isprintable() and not set(word) & set('"\\\\')})
 

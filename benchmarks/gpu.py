@@ -334,7 +334,7 @@ def layers(session: Session) -> None:
 
 def adopt(session: Session) -> None:
     """Let the measurements of this run decide where `auto` takes a kernel."""
-    from archdsl.measured import rows
+    from archdsl.codegen.measured import rows
     from benchmarks.gpu_results import write
 
     if session.setting.cuda:

@@ -1,6 +1,6 @@
 """What a run of `benchmarks.gpu` says: lines for its summary, the table that decides, and the page.
 
-    python -m benchmarks.gpu_results    # results/gpu-*.jsonl to archdsl/measured.csv and the tables of docs/kernels.md
+    python -m benchmarks.gpu_results    # results/gpu-*.jsonl to codegen/measured.csv and the tables of docs/kernels.md
 
 The table that decides comes from the last run alone, whose kernels are those of today; the page tells of all runs.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from archdsl.measured import FILE, LEAST, Measurement
+from archdsl.codegen.measured import FILE, LEAST, Measurement
 from benchmarks.layers import Layer
 from benchmarks.measure import RESULTS, ROOT, table
 from benchmarks.plot import bars

@@ -20,12 +20,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from archdsl import project
+from archdsl.core.source import Source
+from archdsl.diagnose.fix import applied, diagnose, fixed, proven
 from archdsl.diagnostics import CompileError, Diagnostic
-from archdsl.fix import applied, diagnose, fixed, proven
-from archdsl.grammar import load
-from archdsl.lexer import Lexer
-from archdsl.parse import ITEM
-from archdsl.source import Source
+from archdsl.syntax.grammar import load
+from archdsl.syntax.lexer import Lexer
+from archdsl.syntax.parser import ITEM
 
 RESULT = Path(__file__).parent / "results" / "mutations.json"
 WAYS = ("delete", "double", "misspell", "number", "other")

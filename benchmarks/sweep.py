@@ -77,9 +77,9 @@ def once(call, *arguments) -> float:
 def ours() -> dict:
     """Return what is timed here: each call takes a seed and returns seconds per configuration."""
     from archdsl import Range
+    from archdsl.analysis.forms import closed
     from archdsl.compiler import compiled
-    from archdsl.cost.forms import closed
-    from archdsl.cost.sweep import Evaluation, Space, sweep
+    from archdsl.explore.sweep import Evaluation, Space, sweep
 
     def grid(seed: int) -> float:
         rng = random.Random(seed)
@@ -150,7 +150,7 @@ def search(points: int) -> dict:
     command = [
         sys.executable,
         "-m",
-        "archdsl.cli",
+        "archdsl.cli.main",
         "search",
         "mobilenet_v2",
         "--set",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from archdsl import check
 from archdsl.compiler import compile_text
-from archdsl.report import Report, report
+from archdsl.report.check import Report, report
 
 PAGE = Path(__file__).with_suffix(".md")
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "MB": 2**20 / 4}  # MB: of parameters in fp32, at 2**20 bytes

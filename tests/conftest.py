@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from archdsl.elaborate import Elaborator
-from archdsl.emit import module
-from archdsl.verify import verify
+from archdsl.codegen import module
+from archdsl.elaborate.nets import Elaborator
+from archdsl.ir.verify import verify
 
 torch.set_num_threads(2 if "PYTEST_XDIST_WORKER" not in os.environ else 1)
 

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from trees import KNOWN
 
-from archdsl import grammar, project, steps
-from archdsl.lexer import Lexer
+from archdsl import project
+from archdsl.core.source import Source
+from archdsl.elaborate import operators
 from archdsl.ops import OPS
-from archdsl.source import Source
+from archdsl.syntax import grammar
+from archdsl.syntax.lexer import Lexer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,7 +231,7 @@ def each(pattern: str, count: int) -> list[str]:
     return [pattern.replace("#", str(number)) for number in range(count)]
 
 
-STEPS = steps.MAX_NODES - 10  # which a check takes; `compile` and `cost --memory` take half of them
+STEPS = operators.MAX_NODES - 10  # which a check takes; `compile` and `cost --memory` take half of them
 # Valid, each near a limit: the larger the number, the larger the text.
 LARGE: dict[str, Callable[[int], str]] = {
     "numbered steps": lambda n: body(["conv(3, 3) -> relu"] * (n // 2)),

@@ -9,10 +9,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from archdsl.ops._op import Op
+from archdsl.ops.base import Op
 
 if TYPE_CHECKING:
-    from archdsl.ir import Network, Node, Scope
+    from archdsl.ir.network import Network, Node, Scope
 
 HEAD = "net n:\n    input image: [N, 8, H=9, W=9]\n"
 STEPS = (

@@ -1,6 +1,6 @@
 """One program, run in every way there is: what differs from the checked network run node by node.
 
-`differences(text)` compares with `archdsl.interpret` in float64: the module that `load` builds, the written file executed
+`differences(text)` compares with `archdsl.ir.interpret` in float64: the module that `load` builds, the written file executed
 on its own, and `optimize`; in training the running statistics and gradients, too. Parameters and MACs are compared with
 the module's own and torch's counter, sizes with what torch accepts, and `check`, `cost`, `sweep` and `search` with one
 another. What is slow and the same code for every program is done for a share of them, by seed: `SHARES`.
@@ -29,33 +29,37 @@ from programs import Arithmetic, distinct, used
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from archdsl import cli, optimize, replay
+from archdsl import optimize
+from archdsl.analysis import memory
+from archdsl.analysis.conventions import CONVENTIONS
+from archdsl.analysis.costs import cost, weights
+from archdsl.analysis.legal import Legal, legal_sizes
+from archdsl.analysis.table import Counter, table
+from archdsl.cli import main as cli
+from archdsl.codegen import replay
+from archdsl.codegen.lower import lower
+from archdsl.codegen.module import emit
+from archdsl.codegen.replay import faithful
 from archdsl.compiler import Compiled, compile_text, value_of
-from archdsl.cost import cost, memory, symbolic, weights
-from archdsl.cost.conventions import CONVENTIONS
-from archdsl.cost.search import search
-from archdsl.cost.sweep import CLOSED, FIGURES, Evaluation, sweep
-from archdsl.cost.sweep import shapes as shapes_text
-from archdsl.cost.table import Counter, table
+from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError
-from archdsl.eager import needed
-from archdsl.elaborate import Settings, elaborate
-from archdsl.emit import emit
-from archdsl.interpret import Mismatch, at, interpret
-from archdsl.ir import Network, Output
-from archdsl.legal import Legal, legal_sizes
-from archdsl.loading import PREFIX, instantiate
-from archdsl.lower import lower
+from archdsl.elaborate.nets import Settings, elaborate
+from archdsl.explore import symbolic
+from archdsl.explore.search import search
+from archdsl.explore.sweep import CLOSED, FIGURES, Evaluation, sweep
+from archdsl.explore.sweep import shapes as shapes_text
+from archdsl.ir.interpret import Mismatch, at, interpret
+from archdsl.ir.liveness import needed
+from archdsl.ir.network import Network, Output
+from archdsl.ir.verify import verify
 from archdsl.project import Project
-from archdsl.replay import faithful
-from archdsl.report import report
-from archdsl.sizes import Size
-from archdsl.verify import verify
+from archdsl.report.check import report
+from archdsl.run.load import PREFIX, instantiate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from archdsl.emit import Emitted
+    from archdsl.codegen.module import Emitted
 
 EXACT = 1e-9  # of the largest value, in float64, where both run the same kernels
 ROUNDED = 1e-3  # in float32, and a hundred times the error of the plain module
@@ -538,8 +542,9 @@ def results(network: Network, made: Any) -> dict[str, torch.Tensor]:
 
 def inputs(network: Network, sizes: dict[str, int], batch: int = 3) -> list[torch.Tensor]:
     """Return random inputs, at the default sizes but for some."""
-    values = {symbol.name: symbol.default for symbol in network.symbols} | {"N": batch} | sizes
     shapes = [network.scope.shapes[v] for v in network.scope.inputs]
+    batches = {shape[0].symbol.name: batch for shape in shapes if isinstance(shape[0], Size)}
+    values = {symbol.name: symbol.default for symbol in network.symbols} | batches | sizes
     return [
         torch.randn([at(d, values) if isinstance(d, Size) else int(d) for d in shape], dtype=torch.float64)
         for shape in shapes

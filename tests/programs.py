@@ -16,18 +16,18 @@ from fractions import Fraction
 from math import ceil, floor, prod
 from operator import add, floordiv, mod, mul, sub, truediv
 
-from archdsl.builder import Builder
+from archdsl.analysis.costs import Costs, cost
 from archdsl.compiler import compile_text
-from archdsl.cost import Costs, cost
+from archdsl.core.source import Source
 from archdsl.diagnostics import CompileError
-from archdsl.elaborate import Elaborator, Settings, elaborate
-from archdsl.environment import File
-from archdsl.ir import Network, Scope
+from archdsl.elaborate.builder import Builder
+from archdsl.elaborate.environment import File
+from archdsl.elaborate.nets import Elaborator, Settings, elaborate
+from archdsl.ir.network import Network, Scope
 from archdsl.ops import OPS
-from archdsl.ops._op import REQUIRED, Arg
-from archdsl.parse import parse
+from archdsl.ops.base import REQUIRED, Arg
 from archdsl.project import Project
-from archdsl.source import Source
+from archdsl.syntax.parser import parse
 
 SMALL = 400_000  # multiply-accumulates, and elements of all values, of a net: milliseconds to run
 INNER = ("chunk", "maxunpool", "add", "mul", "cat")  # operators that are written another way

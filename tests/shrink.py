@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archdsl.compiler import compile_text
 from archdsl.diagnostics import CompileError
-from archdsl.elsewhere import parts_of
+from archdsl.diagnostics.elsewhere import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

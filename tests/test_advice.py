@@ -7,9 +7,9 @@ import json
 import pytest
 
 from archdsl import project
-from archdsl.advice import MOST, advise
-from archdsl.cli import main
+from archdsl.cli.main import main
 from archdsl.compiler import compiled, nets_of
+from archdsl.diagnose.advice import MOST, advise
 from archdsl.project import Project
 
 HEAD = "net n:\n    input image: [N, 8, H=64, W=64]\n"

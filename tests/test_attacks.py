@@ -21,16 +21,16 @@ import pytest
 import torch
 
 import archdsl
-from archdsl import project, render
-from archdsl.cli import main
+from archdsl import project
+from archdsl.cli.main import main
+from archdsl.codegen.forward import WORDS
+from archdsl.codegen.module import emit
 from archdsl.compiler import compile_text, nets_of
-from archdsl.diagnostics import CompileError
-from archdsl.elaborate import elaborate
-from archdsl.emit import emit
-from archdsl.emit.forward import WORDS
+from archdsl.diagnostics import CompileError, render
+from archdsl.elaborate.nets import elaborate
+from archdsl.elaborate.operators import MODULE_NAMES
 from archdsl.project import Project
-from archdsl.steps import MODULE_NAMES
-from archdsl.weights import WeightsError, rules
+from archdsl.run.weights import WeightsError, rules
 
 HEAD = "net n:\n    input image: [N, 3, H=8, W=8]\n"
 MARK = "OWNED"  # what an attack would define, import or call
@@ -338,7 +338,7 @@ def test_nothing_else_is_opened_or_run(folders):
     (folders / "mine" / "secret.arch").write_text(SECRET)
     (folders / "mine" / "n.arch").write_text(NET.format(name="secret"))
     code = (
-        "import sys\nfrom archdsl.cli import main\n"
+        "import sys\nfrom archdsl.cli.main import main\n"
         "main(['check', 'resnet18']); main(['compile', '-o', '-', 'lenet5'])\n"  # what is imported late
         "seen = []\n"
         "def name(what): return getattr(what, 'co_filename', what)\n"

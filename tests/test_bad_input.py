@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import modules
 
-from archdsl import render, steps
+from archdsl.codegen.module import emit
 from archdsl.compiler import nets_of
-from archdsl.diagnostics import CompileError
-from archdsl.elaborate import elaborate
-from archdsl.emit import emit
-from archdsl.printer import print_module
+from archdsl.diagnostics import CompileError, render
+from archdsl.elaborate import operators
+from archdsl.elaborate.nets import elaborate
 from archdsl.project import Project
+from archdsl.syntax.printer import print_module
 
 SECONDS = 4  # of processor time: an answer takes well under 2; doubled for a slow machine
 HEAD = "net n:\n    input image: [N, 3, H=32, W=32]\n"
@@ -143,7 +143,7 @@ def test_a_repetition_of_repetitions_is_refused_before_it_is_built():
 
 def test_labels_that_modules_use_are_all_refused():
     used = {name for name in dir(torch.nn.Module()) if not name.startswith("_")}
-    assert used <= steps.MODULE_NAMES
+    assert used <= operators.MODULE_NAMES
     for name in [*keyword.kwlist, *sorted(used)]:
         mistake = outcome(HEAD + f"    {name}: conv(3, 3)\n")
         assert mistake is not None, name

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch._dynamo.utils import counters
 
-from archdsl.measured import Measurement, wins
+from archdsl.codegen.measured import Measurement, wins
 from benchmarks import engines, faults, gpu, gpu_results, measure, networks
 from benchmarks.layers import Case, Layer
 from benchmarks.measure import Wrong, check, interleaved, table
@@ -249,7 +249,7 @@ def test_measurements_become_rows_of_the_table_that_decides():
 
 
 def test_the_table_that_decides_is_what_the_last_run_says(tmp_path, monkeypatch):
-    from archdsl import measured
+    from archdsl.codegen import measured
 
     run = gpu_results.read(measure.RESULTS / f"{gpu_results.RUNS[-1]}.jsonl")
     monkeypatch.setattr(gpu_results, "FILE", str(tmp_path / "measured.csv"))

@@ -11,8 +11,9 @@ import pytest
 from timing import answer_within
 
 import archdsl
-from archdsl import project, render
-from archdsl.cli import main
+from archdsl import project
+from archdsl.cli.main import main
+from archdsl.diagnostics import render
 
 TINY = "net tiny(c=4):\n    input image: [N, 3, H=8, W=8]\n    a: conv(c, 3) -> relu -> b: [conv(c, 3), relu] * 6\n"
 BROKEN = "net broken:\n    input image: [N, 8, H=8, W=8]\n    add(identity, conv(16, 3, stride=2))\n"
@@ -198,7 +199,7 @@ def test_sarif_of_a_file_without_mistakes_is_empty(tiny, capsys):
 
 
 def test_watch_checks_again_on_save(tiny, monkeypatch):
-    from archdsl import watch
+    from archdsl.cli import watch
 
     monkeypatch.setattr(watch, "INTERVAL", 0)
     runs = []
@@ -224,7 +225,7 @@ def test_list_of_nothing_is_not_success(capsys):
 
 
 def test_explain(capsys):
-    from archdsl.errors import CATALOGUE
+    from archdsl.diagnostics.errors import CATALOGUE
 
     for code in CATALOGUE:
         status, out, _ = run(capsys, "explain", code)
@@ -233,9 +234,9 @@ def test_explain(capsys):
 
 
 def test_a_bug_of_ours_is_status_2_and_says_so(tiny, capsys, monkeypatch):
-    import archdsl.report
+    import archdsl.report.check
 
-    monkeypatch.setattr(archdsl.report, "report", lambda network: 1 / 0)
+    monkeypatch.setattr(archdsl.report.check, "report", lambda network: 1 / 0)
     status, _, err = run(capsys, "check", "tiny.arch")
     assert status == 2 and "bug in archdsl" in err and "ZeroDivisionError" in err
 
@@ -254,8 +255,8 @@ class TestCostGrowsWithDistinctInstances:
 
     def steps(self, depth: int) -> int:
         """Count the steps that elaborating a net of `depth` equal blocks creates in distinct scopes."""
+        from archdsl.codegen.groups import Groups
         from archdsl.compiler import compile_text
-        from archdsl.emit.groups import Groups
 
         network = compile_text(self.TEXT, params={"depth": depth}).network
         return len(Groups(network.scope).scopes)

@@ -12,8 +12,8 @@ from torch import nn
 
 import archdsl
 from archdsl.compiler import compile_text
-from archdsl.interpret import interpret
-from archdsl.loading import instantiate
+from archdsl.ir.interpret import interpret
+from archdsl.run.load import instantiate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,14 +15,15 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 import archdsl
-from archdsl.cli import main
+from archdsl.analysis import conventions
+from archdsl.analysis.conventions import CONVENTIONS
+from archdsl.analysis.costs import cost
+from archdsl.analysis.forms import closed
+from archdsl.analysis.table import Figures, table, total
+from archdsl.cli.main import main
 from archdsl.compiler import bundled_nets, compile_text, compiled
-from archdsl.cost import conventions, cost
-from archdsl.cost.conventions import CONVENTIONS
-from archdsl.cost.forms import closed
-from archdsl.cost.table import Figures, table, total
-from archdsl.loading import instantiate
 from archdsl.ops import OPS
+from archdsl.run.load import instantiate
 
 # One net of each family in the ordinary run, the others in the slow one.
 FAMILIES = set({stem: net for net, stem in reversed(bundled_nets())}.values())

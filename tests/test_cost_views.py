@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import archdsl
-from archdsl.cli import main
+from archdsl.analysis.diff import compare
+from archdsl.analysis.roofline import DEVICES, Device, fusions, lines, time_of, total
+from archdsl.analysis.table import table
+from archdsl.cli.main import main
 from archdsl.compiler import compile_text, compiled
-from archdsl.cost.diff import compare
-from archdsl.cost.roofline import DEVICES, Device, fusions, lines, time_of, total
-from archdsl.cost.table import table
 
 
 def run(capsys: Any, *arguments: str, status: int = 0) -> str:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from archdsl import errors
-from archdsl.cli import main
-from archdsl.errors import CATALOGUE
-from archdsl.fix import diagnose, mends, proven
+from archdsl.cli.main import main
+from archdsl.core.source import Source
+from archdsl.diagnose.fix import diagnose, mends, proven
+from archdsl.diagnostics import errors
+from archdsl.diagnostics.errors import CATALOGUE
 from archdsl.project import GALLERY
-from archdsl.source import Source
 
 FOLDER = Path(__file__).parent / "golden" / "diagnostics"
 CASES = sorted(path.stem for path in FOLDER.glob("[!_]*.arch"))

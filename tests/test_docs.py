@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from archdsl.cli import main
+from archdsl.cli.main import main
 from archdsl.compiler import nets_of
-from archdsl.elaborate import elaborate
-from archdsl.manual import WITHIN_COMBINATORS, sections, updated
+from archdsl.elaborate.nets import elaborate
 from archdsl.ops import OPS
 from archdsl.project import Project
+from archdsl.report.manual import WITHIN_COMBINATORS, sections, updated
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -7,14 +7,15 @@ import re
 import pytest
 
 import archdsl
-from archdsl import CompileError, elsewhere
+from archdsl import CompileError
 from archdsl.compiler import compile_text
-from archdsl.evaluate import COMBINATORS
-from archdsl.fix import diagnose
-from archdsl.functions import FUNCTIONS
+from archdsl.core.source import Source
+from archdsl.diagnose.fix import diagnose
+from archdsl.diagnostics import elsewhere
+from archdsl.elaborate.builtins import FUNCTIONS
+from archdsl.elaborate.expressions import COMBINATORS
 from archdsl.ops import OPS
-from archdsl.parse import parse_value
-from archdsl.source import Source
+from archdsl.syntax.parser import parse_value
 
 NAMES = {*OPS, *COMBINATORS, *FUNCTIONS}
 ARGUMENTS = {name for op in OPS.values() for name in op.args} | {"classes"}

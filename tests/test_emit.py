@@ -11,11 +11,11 @@ import torch
 from timing import answer_within
 
 import archdsl
+from archdsl.analysis.memory import training
+from archdsl.codegen.module import emit
 from archdsl.compiler import compile_text, compiled
-from archdsl.cost.memory import training
-from archdsl.dump import graph, tree
-from archdsl.emit import emit
-from archdsl.loading import instantiate
+from archdsl.report.dump import graph, tree
+from archdsl.run.load import instantiate
 
 FLAGSHIPS = ["resnet50", "densenet121", "googlenet", "mobilenet_v2", "shufflenet_v2_x1_0", "squeezenet1_0", "lenet5"]
 
@@ -148,7 +148,7 @@ def test_docstrings_cannot_become_code(attack):
 
 @pytest.mark.parametrize("name", ["a\nimport os", "x'''", 'q"""', "../../etc"])
 def test_file_names_cannot_become_code(name, tmp_path):
-    from archdsl.elaborate import elaborate
+    from archdsl.elaborate.nets import elaborate
     from archdsl.project import Project
 
     file = Project().text("net n:\n    input image: [N, 3, H=8, W=8]\n    a: conv(4, 3)", name)

@@ -19,12 +19,12 @@ from test_ops import Case, Owner, as_tuple, is_tensor, ours, python
 from torch.overrides import TorchFunctionMode
 
 import archdsl
+from archdsl.analysis.field import Axis, Field, fields
 from archdsl.compiler import bundled_nets, compile_text, compiled
-from archdsl.field import Axis, Field, fields
-from archdsl.loading import instantiate
+from archdsl.core.windows import Reach
 from archdsl.ops import OPS, conv, pool
-from archdsl.ops._op import extent
-from archdsl.reach import Reach
+from archdsl.ops.base import extent
+from archdsl.run.load import instantiate
 
 # The last maps of networks as https://distill.pub/2019/computing-receptive-fields (Araujo et al., 2019) has them.
 PUBLISHED = {"alexnet": (195, 32), "vgg16": (212, 32), "mobilenet_v1": (315, 32)}

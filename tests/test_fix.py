@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from archdsl.cli import main
+from archdsl.cli.main import main
+from archdsl.core.source import Source
+from archdsl.diagnose.fix import MOST_TRIED, diagnose, fixed, proven
 from archdsl.diagnostics import CompileError
-from archdsl.fix import MOST_TRIED, diagnose, fixed, proven
-from archdsl.source import Source
 
 NET = "net n:\n    input image: [N, 3, H=64, W=64]\n    "
 

@@ -21,15 +21,15 @@ from inputs import HEAD, LARGE, STEPS, Writer
 from test_bad_input import outcome
 from timing import answer_within
 
-from archdsl.cli import main
+from archdsl.analysis.costs import weights
+from archdsl.cli.main import main
+from archdsl.codegen.module import emit
 from archdsl.compiler import compile_text
-from archdsl.cost import weights
+from archdsl.diagnose.survey import MOST
 from archdsl.diagnostics import CompileError
-from archdsl.elaborate import elaborate
-from archdsl.emit import emit
+from archdsl.elaborate.nets import elaborate
 from archdsl.project import Project
-from archdsl.report import report
-from archdsl.survey import MOST
+from archdsl.report.check import report
 from benchmarks import fuzz
 
 

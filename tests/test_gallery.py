@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import archdsl
 from archdsl import project
 from archdsl.compiler import bundled_nets
-from archdsl.weights import carry_over, renamed, rules
+from archdsl.run.weights import carry_over, renamed, rules
 
 pytestmark = pytest.mark.usefixtures("torchvision_models")
 NETS = archdsl.nets()

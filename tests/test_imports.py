@@ -24,9 +24,9 @@ def imported(code: str) -> set[str]:
     [
         "import archdsl",
         "import archdsl; archdsl.check('densenet121'); archdsl.nets()",
-        "from archdsl.cli import main; main(['check', '--shapes', 'densenet121'])",
-        "from archdsl.cli import main; main(['check', 'no_such_network'])",
-        "from archdsl.cli import main; main(['compile', '--emit', 'ir', '-o', '-', 'resnet18'])",
+        "from archdsl.cli.main import main; main(['check', '--shapes', 'densenet121'])",
+        "from archdsl.cli.main import main; main(['check', 'no_such_network'])",
+        "from archdsl.cli.main import main; main(['compile', '--emit', 'ir', '-o', '-', 'resnet18'])",
     ],
 )
 def test_checking_imports_nothing_heavy(code):

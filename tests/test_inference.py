@@ -14,7 +14,7 @@ from archdsl.kernels.epilogue import ACTIVATIONS
 from torch import nn
 
 import archdsl
-from archdsl import measured
+from archdsl.codegen import measured
 from archdsl.compiler import compiled
 from archdsl.inference import cuda_graph, layers
 from archdsl.inference.fold import clamped

@@ -11,11 +11,11 @@ from textwrap import dedent, indent
 
 import pytest
 
-from archdsl.cost import cost, weights
+from archdsl.analysis.costs import cost, weights
 from archdsl.diagnostics import CompileError
-from archdsl.elaborate import Settings, elaborate
-from archdsl.initializers import make
-from archdsl.ir import Network, Node, Scope
+from archdsl.elaborate.nets import Settings, elaborate
+from archdsl.ir.network import Network, Node, Scope
+from archdsl.ops.initializers import make
 from archdsl.project import Project
 
 INPUT = "input image: [N, 3, H=32, W=32]"

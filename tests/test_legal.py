@@ -12,12 +12,12 @@ from test_ops import evaluate, holds
 from timing import answer_within
 
 import archdsl
-from archdsl.cli import main
+from archdsl.analysis.legal import Legal, _compact, legal_sizes
+from archdsl.analysis.legal import runs as ranges_of
+from archdsl.cli.main import main
 from archdsl.compiler import bundled_nets, compile_text, compiled
 from archdsl.diagnostics import CompileError
-from archdsl.legal import Legal, _compact, legal_sizes
-from archdsl.legal import runs as ranges_of
-from archdsl.loading import instantiate
+from archdsl.run.load import instantiate
 
 STEMS = dict(bundled_nets())
 RESULT = Path(__file__).parent.parent / "benchmarks" / "results" / "legal.json"

@@ -8,8 +8,9 @@ import io
 import textwrap
 import tokenize
 
-from archdsl import project, syntax
+from archdsl import project
 from archdsl.project import Project
+from archdsl.syntax import tree
 
 FAMILIES = {
     "alexnet": "alexnet",
@@ -54,7 +55,7 @@ def arch_lines(stem: str) -> int:
         text = file.source.text
         left_out.update(range(1, text.count("\n", 0, text.index('"""', 3)) + 2))
     for item in file.module.items:
-        if isinstance(item, (syntax.Net, syntax.Alias)) and item.name in FURTHER:
+        if isinstance(item, (tree.Net, tree.Alias)) and item.name in FURTHER:
             first = item.span.line
             last = first + file.source.text[item.span.start : item.span.end].rstrip().count("\n")
             left_out.update(range(first, last + 1))

@@ -5,15 +5,21 @@ from __future__ import annotations
 import pytest
 from timing import answer_within
 
-from archdsl import elaborate, evaluate, functions, legal, lexer, parse, project, require, sizes, steps, survey
-from archdsl.cli import main
+from archdsl import project
+from archdsl.analysis import legal
+from archdsl.analysis.memory import inference
+from archdsl.cli.main import main
+from archdsl.codegen import module
+from archdsl.codegen.module import emit
 from archdsl.compiler import compile_text
-from archdsl.cost.memory import inference
+from archdsl.core import sizes
+from archdsl.diagnose import survey
 from archdsl.diagnostics import CompileError
-from archdsl.emit import emit, module
-from archdsl.manual import LIMITS
-from archdsl.ops import _op
-from archdsl.report import report
+from archdsl.elaborate import builtins, expressions, nets, operators, requirements
+from archdsl.ops import base
+from archdsl.report.check import report
+from archdsl.report.manual import LIMITS
+from archdsl.syntax import lexer, parser
 
 HEAD = "net n:\n    input image: [N, 3, H=32, W=32]\n"
 
@@ -22,43 +28,43 @@ HEAD = "net n:\n    input image: [N, 3, H=32, W=32]\n"
 CASES = {
     ("archdsl.project", "MAX_BYTES"): (
         lambda n: f"{HEAD}    relu  #" + "#" * (n - len(HEAD) - 11), project.MAX_BYTES, "E0108", 1, ""),
-    ("archdsl.lexer", "MAX_BRACKETS"): (
+    ("archdsl.syntax.lexer", "MAX_BRACKETS"): (
         lambda n: f"{HEAD}    {'(' * n}relu{')' * n}\n", lexer.MAX_BRACKETS, "E0106", 3, "("),
-    ("archdsl.parse", "MAX_DEPTH"): (
-        lambda n: f"{HEAD}    v = {'-' * n}1\n    relu\n", parse.MAX_DEPTH - 2, "E0106", 3, "v = ---"),
-    ("archdsl.parse", "MAX_TOKENS"): (
-        lambda n: f"{HEAD}    v = [{'1,' * (n // 2)}]\n    relu\n", parse.MAX_TOKENS - 30, "E0212", 3, "1"),
-    ("archdsl.parse", "MAX_DIGITS"): (
-        lambda n: f"{HEAD}    v = {'0' * n}\n    relu\n", parse.MAX_DIGITS, "E0211", 3, "000"),
-    ("archdsl.evaluate", "MAX_STEPS"): (
-        lambda n: f"{HEAD}    for i in range({n * 16 // 49}):\n        v = i + 1\n    relu\n", evaluate.MAX_STEPS - 60, "E0212", 4, ""),
-    ("archdsl.evaluate", "MAX_PARTS"): (
-        lambda n: f"{HEAD}    a = [0] * {n // 4}\n    v = [a, a, a, a]\n    relu\n", evaluate.MAX_PARTS - 12, "E0212", 4, "[a, a,"),
-    ("archdsl.evaluate", "MAX_NESTED"): (
+    ("archdsl.syntax.parser", "MAX_DEPTH"): (
+        lambda n: f"{HEAD}    v = {'-' * n}1\n    relu\n", parser.MAX_DEPTH - 2, "E0106", 3, "v = ---"),
+    ("archdsl.syntax.parser", "MAX_TOKENS"): (
+        lambda n: f"{HEAD}    v = [{'1,' * (n // 2)}]\n    relu\n", parser.MAX_TOKENS - 30, "E0212", 3, "1"),
+    ("archdsl.syntax.parser", "MAX_DIGITS"): (
+        lambda n: f"{HEAD}    v = {'0' * n}\n    relu\n", parser.MAX_DIGITS, "E0211", 3, "000"),
+    ("archdsl.elaborate.expressions", "MAX_STEPS"): (
+        lambda n: f"{HEAD}    for i in range({n * 16 // 49}):\n        v = i + 1\n    relu\n", expressions.MAX_STEPS - 60, "E0212", 4, ""),
+    ("archdsl.elaborate.expressions", "MAX_PARTS"): (
+        lambda n: f"{HEAD}    a = [0] * {n // 4}\n    v = [a, a, a, a]\n    relu\n", expressions.MAX_PARTS - 12, "E0212", 4, "[a, a,"),
+    ("archdsl.elaborate.expressions", "MAX_NESTED"): (
         lambda n: f"{HEAD}    v0 = [1]\n" + "".join(f"    v{i + 1} = [v{i}]\n" for i in range(n)) + "    relu\n",
-        evaluate.MAX_NESTED, "E0106", evaluate.MAX_NESTED + 4, "[v100]"),
-    ("archdsl.evaluate", "MAX_CALLS"): (
-        lambda n: f"block b(n):\n    if n > 1:\n        b(n - 1)\n    relu\n{HEAD}    b({n})\n", evaluate.MAX_CALLS, "E0218", 3, "b(n - 1)"),
-    ("archdsl.evaluate", "MAX_BITS"): (
-        lambda n: f"{HEAD}    v = 2**{n - 1} - 1 + 2**{n - 1}\n    relu\n", evaluate.MAX_BITS, "E0211", 3, "2**63"),
-    ("archdsl.functions", "MAX_ITEMS"): (
-        lambda n: f"{HEAD}    v = [0] * {n}\n    relu\n", functions.MAX_ITEMS, "E0212", 3, "[0] *"),
-    ("archdsl.steps", "MAX_NODES"): (
-        lambda n: HEAD + "    relu\n" * n, steps.MAX_NODES, "E0212", steps.MAX_NODES + 3, "relu"),
-    ("archdsl.elaborate", "MAX_SIZE"): (
-        lambda n: f"net n:\n    input image: [N, 3, H={n}, W=1]\n    relu\n", elaborate.MAX_SIZE, "E0226", 2, "16777217"),
-    ("archdsl.sizes", "MAX_PERIOD"): (
+        expressions.MAX_NESTED, "E0106", expressions.MAX_NESTED + 4, "[v100]"),
+    ("archdsl.elaborate.expressions", "MAX_CALLS"): (
+        lambda n: f"block b(n):\n    if n > 1:\n        b(n - 1)\n    relu\n{HEAD}    b({n})\n", expressions.MAX_CALLS, "E0218", 3, "b(n - 1)"),
+    ("archdsl.elaborate.expressions", "MAX_BITS"): (
+        lambda n: f"{HEAD}    v = 2**{n - 1} - 1 + 2**{n - 1}\n    relu\n", expressions.MAX_BITS, "E0211", 3, "2**63"),
+    ("archdsl.elaborate.builtins", "MAX_ITEMS"): (
+        lambda n: f"{HEAD}    v = [0] * {n}\n    relu\n", builtins.MAX_ITEMS, "E0212", 3, "[0] *"),
+    ("archdsl.elaborate.operators", "MAX_NODES"): (
+        lambda n: HEAD + "    relu\n" * n, operators.MAX_NODES, "E0212", operators.MAX_NODES + 3, "relu"),
+    ("archdsl.elaborate.nets", "MAX_SIZE"): (
+        lambda n: f"net n:\n    input image: [N, 3, H={n}, W=1]\n    relu\n", nets.MAX_SIZE, "E0226", 2, "16777217"),
+    ("archdsl.core.sizes", "MAX_PERIOD"): (
         lambda n: f"net n:\n    input image: [N, 3, H=99999, W=1]\n    maxpool(({n}, 1))\n", sizes.MAX_PERIOD, "E0304", 3, "maxpool"),
-    ("archdsl.require", "MAX_RELATIONS"): (
-        lambda n: f'{HEAD}    require x.height in range({n}), "small maps"\n', require.MAX_RELATIONS, "E0212", 3, "x.height in"),
-    ("archdsl.ops._op", "MAX_INT"): (
-        lambda n: f"{HEAD}    flatten -> linear({n})\n", _op.MAX_INT, "E0205", 3, "2147483649"),
-    ("archdsl.ops._op", "MAX_REAL"): (
-        lambda n: f"{HEAD}    scale({'1e38' if n == _op.MAX_REAL else '1.1e38'})\n", _op.MAX_REAL, "E0205", 3, "1.1e38"),
+    ("archdsl.elaborate.requirements", "MAX_RELATIONS"): (
+        lambda n: f'{HEAD}    require x.height in range({n}), "small maps"\n', requirements.MAX_RELATIONS, "E0212", 3, "x.height in"),
+    ("archdsl.ops.base", "MAX_INT"): (
+        lambda n: f"{HEAD}    flatten -> linear({n})\n", base.MAX_INT, "E0205", 3, "2147483649"),
+    ("archdsl.ops.base", "MAX_REAL"): (
+        lambda n: f"{HEAD}    scale({'1e38' if n == base.MAX_REAL else '1.1e38'})\n", base.MAX_REAL, "E0205", 3, "1.1e38"),
 }  # fmt: skip
 OTHERS = {  # each with a test of its own
-    ("archdsl.project", "MAX_IMPORTS"), ("archdsl.survey", "MAX_NODES"), ("archdsl.emit.module", "MAX_STEPS"),
-    ("archdsl.emit.module", "MAX_LAYERS"), ("archdsl.legal", "MAX_PIECES"), ("archdsl.report", "MAX_ROWS"),
+    ("archdsl.project", "MAX_IMPORTS"), ("archdsl.diagnose.survey", "MAX_NODES"), ("archdsl.codegen.module", "MAX_STEPS"),
+    ("archdsl.codegen.module", "MAX_LAYERS"), ("archdsl.analysis.legal", "MAX_PIECES"), ("archdsl.report.check", "MAX_ROWS"),
 }  # fmt: skip
 
 
@@ -94,7 +100,7 @@ def test_files_that_import_one_another(tmp_path, capsys):
 
 
 def test_networks_of_a_file_together(tmp_path, capsys):
-    nets = survey.MAX_NODES // (1000 + evaluate.NET)
+    nets = survey.MAX_NODES // (1000 + expressions.NET)
     block = "block b:\n" + "    relu\n" * 999
     one = "net n{}:\n    input i: [N, 3, H=8, W=8]\n    b\n"
     path = tmp_path / "n.arch"

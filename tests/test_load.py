@@ -204,7 +204,7 @@ def test_the_function_is_not_hidden_by_a_module():
     import subprocess
     import sys
 
-    code = "import archdsl.loading, archdsl.compiler, archdsl.api, archdsl; archdsl.load('lenet5'); archdsl.check('lenet5')"
+    code = "import archdsl.run.load, archdsl.compiler, archdsl.api, archdsl; archdsl.load('lenet5'); archdsl.check('lenet5')"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -246,7 +246,7 @@ class TestOde:
         from torch.utils.flop_counter import FlopCounterMode
 
         from archdsl.compiler import compile_text
-        from archdsl.report import report
+        from archdsl.report.check import report
 
         text = 'net n:\n    input i: [N, 2, H=4, W=4]\n    ode([conv(2, 3), relu], "rk4", 3)'
         with FlopCounterMode(display=False) as counter:

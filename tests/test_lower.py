@@ -8,10 +8,11 @@ from archdsl.kernels import DepthwiseConv2d
 from torch import nn
 
 import archdsl
-from archdsl import loads, lower, measured
-from archdsl.cli import main
+from archdsl import loads
+from archdsl.cli.main import main
+from archdsl.codegen import lower, measured
+from archdsl.codegen.measured import Measurement, wins
 from archdsl.compiler import compile_text
-from archdsl.measured import Measurement, wins
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small images
 
@@ -160,7 +161,7 @@ def test_plain_text_needs_only_torch():
 def test_a_layer_is_looked_up_by_both_its_widths(monkeypatch):
     """A measurement is of a window and a stride, of the channels of the input and of the result, and of a height."""
     asked = []
-    monkeypatch.setattr("archdsl.lower.wins", lambda *what: asked.append(what))
+    monkeypatch.setattr("archdsl.codegen.lower.wins", lambda *what: asked.append(what))
     text = "net n:\n    input i: [N, 8, H=12, W=10]\n    depthwise(5, stride=2, multiplier=3) -> shuffle(4)\n"
     lower.lower(compile_text(text).network, "auto")
     assert asked == [("training", 5, 2, 8, 24, 12), ("shuffle", 1, 1, 24, 24, 6)]

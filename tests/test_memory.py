@@ -14,11 +14,11 @@ from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
 import archdsl
-from archdsl.cli import main
+from archdsl.analysis import memory
+from archdsl.analysis.memory import inference, training
+from archdsl.cli.main import main
 from archdsl.compiler import bundled_nets, compile_text, compiled
-from archdsl.cost import memory
-from archdsl.cost.memory import inference, training
-from archdsl.loading import instantiate
+from archdsl.run.load import instantiate
 
 # What the solver of a differential equation keeps beside its slopes is a library's own.
 SOLVED = {"odenet"}

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from archdsl.interpret import OPERATORS, Use
+from archdsl.core.sizes import Area, Size, Symbol, product, window
+from archdsl.ir.interpret import OPERATORS, Use
 from archdsl.ops import OPS, act, conv, merge, norm, pool, regular, reshape
-from archdsl.ops._op import REQUIRED, ArgFault, Call, Leaf, Op, Operand, Relation, ShapeFault, X
-from archdsl.sizes import Area, Size, Symbol, product, window
+from archdsl.ops.base import REQUIRED, ArgFault, Call, Leaf, Op, Operand, Relation, ShapeFault, X
 
 ROOT = Path(__file__).parents[1]
 CASES = 300  # an operator

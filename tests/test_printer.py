@@ -12,12 +12,12 @@ from lark import Token
 from lark.exceptions import GrammarError, UnexpectedInput
 from trees import expressions, modules
 
-from archdsl import grammar, syntax
+from archdsl.core.source import Source
 from archdsl.diagnostics import CompileError
-from archdsl.lexer import Lexer
-from archdsl.parse import SOFT_WORDS, Parser, parse, parse_value
-from archdsl.printer import WIDTH, print_expr, print_module
-from archdsl.source import Source
+from archdsl.syntax import grammar, tree
+from archdsl.syntax.lexer import Lexer
+from archdsl.syntax.parser import SOFT_WORDS, Parser, parse, parse_value
+from archdsl.syntax.printer import WIDTH, print_expr, print_module
 
 GALLERY = sorted((Path(__file__).parent.parent / "architectures").glob("*.arch"))
 many = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
@@ -27,14 +27,14 @@ def stem(path: Path) -> str:
     return path.stem
 
 
-def parsed(text: str) -> syntax.Module:
+def parsed(text: str) -> tree.Module:
     return parse(Source("text.arch", text))
 
 
 # -------------------------------------------------------------------------------------------------- the round trip
 @many
 @given(modules)
-def test_files_survive_printing_and_parsing(tree: syntax.Module) -> None:
+def test_files_survive_printing_and_parsing(tree: tree.Module) -> None:
     text = print_module(tree)
     again = parsed(text)
     assert again == tree
@@ -44,7 +44,7 @@ def test_files_survive_printing_and_parsing(tree: syntax.Module) -> None:
 
 @many
 @given(expressions(4))
-def test_expressions_survive_printing_and_parsing(tree: syntax.Expr) -> None:
+def test_expressions_survive_printing_and_parsing(tree: tree.Expr) -> None:
     text = print_expr(tree)
     again = parse_value(Source("value", text))
     assert repr(again) == repr(tree)
@@ -194,7 +194,7 @@ def test_the_parser_applies_the_same_rules_as_larks(path: Path) -> None:
 
 @settings(many, max_examples=50)
 @given(modules)
-def test_the_parser_applies_the_same_rules_as_larks_to_any_tree(tree: syntax.Module) -> None:
+def test_the_parser_applies_the_same_rules_as_larks_to_any_tree(tree: tree.Module) -> None:
     text = print_module(tree)
     assert own_rules(text) == lark_rules(text) != None  # noqa: E711
 

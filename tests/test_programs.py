@@ -11,13 +11,13 @@ from oracle import differences, distance
 from programs import program
 from shrink import shrunk
 
+from archdsl.codegen.module import emit
 from archdsl.compiler import compile_text, value_of
 from archdsl.diagnostics import CompileError
-from archdsl.emit import emit
 from archdsl.inference.layers import Conv2d, is_settled, settled
-from archdsl.loading import instantiate
+from archdsl.ir.verify import Broken, verify
 from archdsl.project import Project
-from archdsl.verify import Broken, verify
+from archdsl.run.load import instantiate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HEAD = "net n:\n    input image: [N, 8, H=8, W=8]\n"

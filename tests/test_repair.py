@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from archdsl import project
-from archdsl.fix import diagnose
-from archdsl.repair import MOST_TEXT, repaired
-from archdsl.source import Source
+from archdsl.core.source import Source
+from archdsl.diagnose.fix import diagnose
+from archdsl.diagnose.repair import MOST_TEXT, repaired
 
 HEAD = "net n:\n    input i: [N, 3, H=8, W=8]\n"
 

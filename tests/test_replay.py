@@ -13,11 +13,11 @@ import tokenize
 import pytest
 
 import archdsl
-from archdsl import replay
-from archdsl.cli import main
+from archdsl.cli.main import main
+from archdsl.codegen import replay
+from archdsl.codegen.lower import lower
+from archdsl.codegen.module import Emitted, emit
 from archdsl.compiler import bundled_nets, compile_text, compiled
-from archdsl.emit import Emitted, emit
-from archdsl.lower import lower
 
 SMALL = """init conv(kaiming(mode="fan_out"), bias=zeros), bn(ones)
 block unit(c, g, act=relu):
@@ -130,7 +130,8 @@ def test_the_gallery_is_what_it_says(kernels):
 
 
 @pytest.mark.parametrize(
-    "code", ["import os", "import archdsl.cli", "open('x')", "eval('1')", "__import__('sys')", "from sys import path"]
+    "code",
+    ["import os", "import archdsl.cli.main", "open('x')", "eval('1')", "__import__('sys')", "from sys import path"],
 )
 def test_what_is_replayed_opens_nothing(code):
     with pytest.raises((ImportError, NameError)):

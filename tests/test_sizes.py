@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archdsl.sizes import Area, Size, SizeFault, Symbol, product, symbols, window
+from archdsl.core.sizes import Area, Size, SizeFault, Symbol, product, symbols, window
 
 settings.register_profile("sizes", max_examples=200, deadline=None, derandomize=True)
 settings.load_profile("sizes")
@@ -265,7 +265,7 @@ def test_text_of_products_is_a_formula(one: list[tuple[str, int]], other: list[t
 
 def test_what_is_remembered_is_bounded():
     """Long periods take 0.5 MB each, so that only a few are kept."""
-    from archdsl import sizes
+    from archdsl.core import sizes
 
     @sizes.remembered
     def made(dim, number):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from archdsl import project
-from archdsl.cli import main
-from archdsl.fix import diagnose
+from archdsl.cli.main import main
+from archdsl.core.source import Source
+from archdsl.diagnose.fix import diagnose
+from archdsl.diagnose.survey import each, survey
 from archdsl.project import Project
-from archdsl.source import Source
-from archdsl.survey import each, survey
 
 MANY = """\
 block b(c):

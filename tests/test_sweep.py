@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 import archdsl
-from archdsl.cli import main
+from archdsl.analysis.forms import closed, polynomial_text
+from archdsl.analysis.table import table
+from archdsl.cli.main import main
 from archdsl.compiler import bundled_nets, compiled, find
-from archdsl.cost import search as searching
-from archdsl.cost.forms import closed, polynomial_text
-from archdsl.cost.search import Search
-from archdsl.cost.sweep import Range, Space, outcomes
-from archdsl.cost.table import table
-from archdsl.elaborate import Settings
-from archdsl.repeat import Repeater
+from archdsl.elaborate.nets import Settings
+from archdsl.explore import search as searching
+from archdsl.explore.search import Search
+from archdsl.explore.session import Repeater
+from archdsl.explore.sweep import Range, Space, outcomes
 
 # Howard et al., 2017, arXiv:1704.04861, tables 6 and 7: million multiply-adds and million parameters.
 WIDTHS = {1: (569, 4.2), 0.75: (325, 2.6), 0.5: (149, 1.3), 0.25: (41, 0.5)}
@@ -100,7 +100,7 @@ def test_repeated_elaboration_of_every_family(name):
 
 
 def test_tables_are_emptied_when_they_are_full(monkeypatch):
-    monkeypatch.setattr("archdsl.repeat.MOST", 40)
+    monkeypatch.setattr("archdsl.explore.session.MOST", 40)
     found = archdsl.sweep("mobilenet_v2", width=Range(0.2, 2.0), sample=30)
     assert [row["macs"] for row in found.rows] == [
         archdsl.check("mobilenet_v2", width=row["width"]).macs for row in found.rows
@@ -229,8 +229,8 @@ def test_a_search_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 def test_memory_of_a_search_stays_flat(monkeypatch):
     """What is held after 160 points is what was held after 40: tables that are full, and the best."""
-    monkeypatch.setattr("archdsl.repeat.MOST", 60)
-    monkeypatch.setattr("archdsl.cost.forms.MOST", 30)
+    monkeypatch.setattr("archdsl.explore.session.MOST", 60)
+    monkeypatch.setattr("archdsl.analysis.forms.MOST", 30)
     space = Space((("classes", Range(2, 10**6)),), sample=161)
     one, held = Search("mobilenet_v1", None, space, "", "params"), {}
 

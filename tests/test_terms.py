@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import pytest
 
-from archdsl.emit.terms import Term, added, translate
-from archdsl.parse import parse_value
-from archdsl.source import Source
+from archdsl.codegen.terms import Term, added, translate
+from archdsl.core.source import Source
+from archdsl.syntax.parser import parse_value
 
 NAMES = ("a", "b", "c")
 SIGNS = {

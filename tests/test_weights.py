@@ -11,8 +11,8 @@ from references import REFERENCES, filled
 from safetensors.torch import save_file
 
 import archdsl
-from archdsl import initializers
-from archdsl.weights import carry_over, read, renamed, rule
+from archdsl.ops import initializers
+from archdsl.run.weights import carry_over, read, renamed, rule
 
 pytestmark = pytest.mark.usefixtures("torchvision_models")
 

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from archdsl import syntax
-from archdsl.parse import SOFT_WORDS
-from archdsl.printer import STATEMENT_WORDS
+from archdsl.syntax import tree
+from archdsl.syntax.parser import SOFT_WORDS
+from archdsl.syntax.printer import STATEMENT_WORDS
 
 HARD_WORDS = {"if", "elif", "else", "for", "in", "or", "and", "not", "true", "false"}
 KNOWN = "x conv bn relu cat add split identity linear zeros range max len N H W".split()
@@ -34,7 +34,7 @@ docs = st.just("") | st.text(st.characters(exclude_categories=["Cs"]), max_size=
 ).filter(lambda text: '"""' not in text)
 
 
-def node(kind: type[syntax.Node], *fields: Any) -> SearchStrategy[Any]:
+def node(kind: type[tree.Node], *fields: Any) -> SearchStrategy[Any]:
     """Return the strategy of a node: its fields, without its place, as strategies or as plain values."""
     given = [field if isinstance(field, SearchStrategy) else st.just(field) for field in fields]
     return st.tuples(*given).map(lambda values: kind(None, *values))
@@ -46,25 +46,25 @@ def several(item: SearchStrategy[Any], least: int = 0, most: int = 3) -> SearchS
 
 
 # -------------------------------------------------------------------------------------------------- expressions
-def names(depth: int, first: SearchStrategy[str] = words) -> SearchStrategy[syntax.Name]:
-    plain = node(syntax.Name, st.tuples(first))
+def names(depth: int, first: SearchStrategy[str] = words) -> SearchStrategy[tree.Name]:
+    plain = node(tree.Name, st.tuples(first))
     if depth == 0:
         return plain
     inner = expressions(depth - 1)
     further = several(st.tuples(inner) | st.tuples(inner, words), 1, 2).map(lambda parts: sum(parts, ()))
-    return plain | node(syntax.Name, st.tuples(first, further).map(lambda pair: (pair[0], *pair[1])))
+    return plain | node(tree.Name, st.tuples(first, further).map(lambda pair: (pair[0], *pair[1])))
 
 
 @cache
-def targets(depth: int, least: int = 1) -> SearchStrategy[syntax.Targets]:
-    one = node(syntax.Targets, st.tuples(words))
-    many = node(syntax.Targets, several(words if depth == 0 else words | targets(depth - 1, 2), 2))
+def targets(depth: int, least: int = 1) -> SearchStrategy[tree.Targets]:
+    one = node(tree.Targets, st.tuples(words))
+    many = node(tree.Targets, several(words if depth == 0 else words | targets(depth - 1, 2), 2))
     return many if least > 1 else one | many
 
 
 def arguments(depth: int) -> SearchStrategy[Any]:
     inner = expressions(depth)
-    return several(inner | node(syntax.Keyword, words, inner))
+    return several(inner | node(tree.Keyword, words, inner))
 
 
 @cache
@@ -74,30 +74,30 @@ def expressions(depth: int) -> SearchStrategy[Any]:
 
 
 def _expressions(depth: int) -> SearchStrategy[Any]:
-    simple = names(0) | node(syntax.Literal, literals)
+    simple = names(0) | node(tree.Literal, literals)
     if depth == 0:
         return simple
     inner = expressions(depth - 1)
     return st.one_of(
         simple,
         names(depth),
-        node(syntax.Items, several(inner), False),
-        node(syntax.Items, several(inner, 1), True),
-        node(syntax.Comprehension, inner, targets(1), inner, st.none() | inner),
-        node(syntax.Chain, several(inner, 2)),
-        node(syntax.Labelled, names(depth - 1), inner),
-        node(syntax.OnlyIf, inner, inner),
-        node(syntax.Either, inner, inner, inner),
-        node(syntax.Logic, st.sampled_from(["or", "and"]), several(inner, 2)),
-        node(syntax.Not, inner),
-        node(syntax.Compare, st.sampled_from("== != <= >= < > in".split()), inner, inner),
-        node(syntax.Arithmetic, inner, several(st.tuples(st.sampled_from("+-"), inner), 1)),
-        node(syntax.Arithmetic, inner, several(st.tuples(st.sampled_from("* / // %".split()), inner), 1)),
-        node(syntax.Power, inner, inner),
-        node(syntax.Minus, inner),
-        node(syntax.Call, inner, arguments(depth - 1)),
-        node(syntax.Attribute, inner, words),
-        node(syntax.Index, inner, inner),
+        node(tree.Items, several(inner), False),
+        node(tree.Items, several(inner, 1), True),
+        node(tree.Comprehension, inner, targets(1), inner, st.none() | inner),
+        node(tree.Chain, several(inner, 2)),
+        node(tree.Labelled, names(depth - 1), inner),
+        node(tree.OnlyIf, inner, inner),
+        node(tree.Either, inner, inner, inner),
+        node(tree.Logic, st.sampled_from(["or", "and"]), several(inner, 2)),
+        node(tree.Not, inner),
+        node(tree.Compare, st.sampled_from("== != <= >= < > in".split()), inner, inner),
+        node(tree.Arithmetic, inner, several(st.tuples(st.sampled_from("+-"), inner), 1)),
+        node(tree.Arithmetic, inner, several(st.tuples(st.sampled_from("* / // %".split()), inner), 1)),
+        node(tree.Power, inner, inner),
+        node(tree.Minus, inner),
+        node(tree.Call, inner, arguments(depth - 1)),
+        node(tree.Attribute, inner, words),
+        node(tree.Index, inner, inner),
     )
 
 
@@ -107,11 +107,11 @@ def statements(depth: int, inside: int) -> SearchStrategy[Any]:
     """Return the strategy of statements; `depth` is that of the bodies inside, `inside` that of expressions."""
     value = expressions(inside)
     simple = st.one_of(
-        node(syntax.Step, value),
-        node(syntax.Bind, names(inside, starting_words), value),
-        node(syntax.Input, words, several(st.tuples(value, st.none() | value), 1, 4)),
-        node(syntax.Output, names(inside, words), value, st.booleans()),
-        node(syntax.Require, value, value),
+        node(tree.Step, value),
+        node(tree.Bind, names(inside, starting_words), value),
+        node(tree.Input, words, several(st.tuples(value, st.none() | value), 1, 4)),
+        node(tree.Output, names(inside, words), value, st.booleans()),
+        node(tree.Require, value, value),
     )
     if depth == 0:
         return simple
@@ -119,15 +119,15 @@ def statements(depth: int, inside: int) -> SearchStrategy[Any]:
     arms = st.tuples(several(st.tuples(value, body), 1, 2), several(st.tuples(st.none(), body), 0, 1))
     return st.one_of(
         simple,
-        node(syntax.Scope, names(inside, starting_words), body),
-        node(syntax.If, arms.map(lambda pair: pair[0] + pair[1])),
-        node(syntax.For, targets(1), value, body),
+        node(tree.Scope, names(inside, starting_words), body),
+        node(tree.If, arms.map(lambda pair: pair[0] + pair[1])),
+        node(tree.For, targets(1), value, body),
     )
 
 
 # -------------------------------------------------------------------------------------------------- files
 def parameters(depth: int) -> SearchStrategy[Any]:
-    return several(node(syntax.Param, words, st.none() | expressions(depth)))
+    return several(node(tree.Param, words, st.none() | expressions(depth)))
 
 
 def items(depth: int = 2, inside: int = 2) -> SearchStrategy[Any]:
@@ -135,17 +135,17 @@ def items(depth: int = 2, inside: int = 2) -> SearchStrategy[Any]:
     params = parameters(inside - 1)
     dims = several(value, 1, 4)
     body = several(statements(depth, inside), 1)
-    settings = several(node(syntax.Setting, words, arguments(inside - 1)), 1)
-    signature = node(syntax.Signature, dims, dims)
+    settings = several(node(tree.Setting, words, arguments(inside - 1)), 1)
+    signature = node(tree.Signature, dims, dims)
     return st.one_of(
-        node(syntax.Import, words, several(words, 1)),
-        node(syntax.Default, settings),
-        node(syntax.Init, settings),
-        node(syntax.Fn, words, params, value),
-        node(syntax.Block, words, params, st.none() | signature, docs, body),
-        node(syntax.Net, words, params, docs, body),
-        node(syntax.Alias, words, value),
+        node(tree.Import, words, several(words, 1)),
+        node(tree.Default, settings),
+        node(tree.Init, settings),
+        node(tree.Fn, words, params, value),
+        node(tree.Block, words, params, st.none() | signature, docs, body),
+        node(tree.Net, words, params, docs, body),
+        node(tree.Alias, words, value),
     )
 
 
-modules: SearchStrategy[syntax.Module] = node(syntax.Module, None, docs, several(items(), 0, 4))  # whole files
+modules: SearchStrategy[tree.Module] = node(tree.Module, None, docs, several(items(), 0, 4))  # whole files

@@ -15,15 +15,15 @@ of functions, so formulas may depend on the form in which a step runs. The tests
 
 from __future__ import annotations
 
-from archdsl.ops._op import as_int, elements, volume
-from archdsl.record import Record
+from archdsl.core.record import Record
+from archdsl.ops.base import as_int, elements, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from archdsl.sizes import Shape
+    from archdsl.core.sizes import Shape
 
     Formula = Callable[["Use"], int]
 

@@ -7,15 +7,15 @@ counted once, however often it is used.
 
 from __future__ import annotations
 
-from archdsl.eager import needed
-from archdsl.ir import Scope
-from archdsl.record import Record
+from archdsl.core.record import Record
+from archdsl.ir.liveness import needed
+from archdsl.ir.network import Scope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ir import Network, Node
+    from archdsl.ir.network import Network, Node
 
 
 class Cost(Record):

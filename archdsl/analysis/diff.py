@@ -8,20 +8,20 @@ line; steps are aligned by their names, and numbered ones by what they are (a lo
 
 from __future__ import annotations
 
-from archdsl.cost import Costs
-from archdsl.ir import Scope
-from archdsl.ops._op import show
-from archdsl.record import Record
-from archdsl.rows import human, operation, repeats, title
+from archdsl.analysis.costs import Costs
+from archdsl.analysis.rows import human, operation, repeats, title
+from archdsl.core.record import Record
+from archdsl.ir.network import Scope
+from archdsl.ops.base import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.cost import Cost
-    from archdsl.ir import Network, Node
-    from archdsl.sizes import Shape
+    from archdsl.analysis.costs import Cost
+    from archdsl.core.sizes import Shape
+    from archdsl.ir.network import Network, Node
 
 
 class Side(Record):

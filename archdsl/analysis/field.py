@@ -8,18 +8,18 @@ are constants. A field is the hull of what is seen (Luo et al., 2016, arXiv:1701
 
 from __future__ import annotations
 
-from archdsl.ir import Scope
-from archdsl.ops._op import extent
-from archdsl.reach import Reach
-from archdsl.record import Record
+from archdsl.core.record import Record
+from archdsl.core.windows import Reach
+from archdsl.ir.network import Scope
+from archdsl.ops.base import extent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ir import Network, Node
-    from archdsl.reach import Span
-    from archdsl.sizes import Shape
+    from archdsl.core.sizes import Shape
+    from archdsl.core.windows import Span
+    from archdsl.ir.network import Network, Node
 
     Seen = tuple["Field | None", ...]  # what a value sees of each input of the net; None: nothing
 

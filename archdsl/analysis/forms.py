@@ -1,28 +1,28 @@
 """Costs as functions of the input size: exact closed forms, rounding included.
 
-A cost is a sum of products of sizes, and a size is a quasi-linear function of H or W (`archdsl.sizes`), so a cost is a
-quasi-polynomial: for each residue of H and W modulo the strides it is a polynomial. `Form` keeps the products; it is
-evaluated at any size in microseconds, printed as it stands, or as the polynomial of one residue.
+A cost is a sum of products of sizes, and a size is a quasi-linear function of H or W (`archdsl.core.sizes`), so a cost
+is a quasi-polynomial: for each residue of H and W modulo the strides it is a polynomial. `Form` keeps the products; it
+is evaluated at any size in microseconds, printed as it stands, or as the polynomial of one residue.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from archdsl.cost import parameters
-from archdsl.eager import LONG, needed
-from archdsl.ir import Scope
-from archdsl.ops._op import Op
-from archdsl.record import Record
-from archdsl.sizes import Area, Size
+from archdsl.analysis.costs import parameters
+from archdsl.core.record import Record
+from archdsl.core.sizes import Area, Size
+from archdsl.ir.liveness import LONG, needed
+from archdsl.ir.network import Scope
+from archdsl.ops.base import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.ir import Network, Node
-    from archdsl.sizes import Dim, Shape
+    from archdsl.core.sizes import Dim, Shape
+    from archdsl.ir.network import Network, Node
 
     Terms = dict[tuple[Size, ...], int]
     Polynomial = dict[tuple[int, ...], Fraction]  # exponents of the symbols, in order

@@ -13,19 +13,19 @@ from __future__ import annotations
 
 from math import gcd, isqrt, lcm
 
-from archdsl import errors
-from archdsl.eager import needed
-from archdsl.ir import Requirement, Scope
-from archdsl.record import Record
-from archdsl.sizes import Area, Size, SizeFault, symbols
+from archdsl.core.record import Record
+from archdsl.core.sizes import Area, Size, SizeFault, symbols
+from archdsl.diagnostics import errors
+from archdsl.ir.liveness import needed
+from archdsl.ir.network import Requirement, Scope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from archdsl.core.sizes import Dim, Symbol
     from archdsl.diagnostics import CompileError
-    from archdsl.ir import Network, Node
-    from archdsl.sizes import Dim, Symbol
+    from archdsl.ir.network import Network, Node
 
 MOST_RANGES = 4  # printed; a longer list ends in an ellipsis
 MAX_PIECES = 1 << 16  # ranges, and residues, of one answer; those of published networks have one

@@ -8,22 +8,22 @@ back inside itself (workspaces of convolution libraries), nor what an allocator 
 
 from __future__ import annotations
 
-from archdsl.cost import weights
-from archdsl.eager import LONG, in_place, needed
-from archdsl.emit import lifetimes
-from archdsl.ir import Scope
-from archdsl.ops._op import Kernel, elements
+from archdsl.analysis.costs import weights
+from archdsl.codegen.module import lifetimes
+from archdsl.core.record import Record
+from archdsl.ir.liveness import LONG, in_place, needed
+from archdsl.ir.network import Scope
+from archdsl.ops.base import Kernel, elements
 from archdsl.ops.merge import Add
-from archdsl.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ir import Network, Node
-    from archdsl.ops._op import Op
+    from archdsl.core.sizes import Shape
+    from archdsl.ir.network import Network, Node
+    from archdsl.ops.base import Op
     from archdsl.ops.wrap import Wrapper
-    from archdsl.sizes import Shape
 
     Lifetimes = dict[int, dict[int, int | None]]
 

@@ -7,18 +7,18 @@ launches, caches and occupancy are left out, so this is a bound from below, and 
 
 from __future__ import annotations
 
-from archdsl.cost.table import SIZES, Counter
-from archdsl.eager import needed
-from archdsl.ir import Scope
-from archdsl.ops._op import Op, volume
-from archdsl.record import Record
+from archdsl.analysis.table import SIZES, Counter
+from archdsl.core.record import Record
+from archdsl.ir.liveness import needed
+from archdsl.ir.network import Scope
+from archdsl.ops.base import Op, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.cost.table import Figures, Line, Table
-    from archdsl.ir import Network, Node
+    from archdsl.analysis.table import Figures, Line, Table
+    from archdsl.ir.network import Network, Node
 
 
 class Device(Record):

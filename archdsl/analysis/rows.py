@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from archdsl.ir import Scope
-from archdsl.ops._op import REQUIRED
-from archdsl.source import visible
-from archdsl.values import show as show_value
+from archdsl.core.source import visible
+from archdsl.elaborate.values import show as show_value
+from archdsl.ir.network import Scope
+from archdsl.ops.base import REQUIRED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from archdsl import syntax
-    from archdsl.ir import Node
-    from archdsl.ops._op import Op
+    from archdsl.ir.network import Node
+    from archdsl.ops.base import Op
+    from archdsl.syntax import tree
 
 
 def repeats(scope: Scope, at: int, alive: set[int] | None = None) -> int:
@@ -57,7 +57,7 @@ def title(scope: Scope) -> str:
     return visible(f"{scope.title}({', '.join(f'{k}={v}' for k, v in args if v != defaults.get(k))})")
 
 
-def operation(op: Op, written: Sequence[tuple[str, syntax.Expr]] = ()) -> str:
+def operation(op: Op, written: Sequence[tuple[str, tree.Expr]] = ()) -> str:
     """Print an operator with the arguments that differ from its defaults: `conv(64, 7, stride=2)`.
 
     A tensor among them is shown as it was written: `crop(like=skip)`.

@@ -6,24 +6,24 @@ and writes for a batch of that size. A scope is counted once, however often it i
 
 from __future__ import annotations
 
-from archdsl.cost import parameters
-from archdsl.cost.conventions import CONVENTIONS, Use, operations
-from archdsl.eager import Traffic, is_module, is_sequence, needed, traffic
-from archdsl.field import Field, Fields, main
-from archdsl.ir import Scope
-from archdsl.ops._op import show
-from archdsl.record import Record
-from archdsl.rows import operation, repeats, title
+from archdsl.analysis.conventions import CONVENTIONS, Use, operations
+from archdsl.analysis.costs import parameters
+from archdsl.analysis.field import Field, Fields, main
+from archdsl.analysis.rows import operation, repeats, title
+from archdsl.core.record import Record
+from archdsl.ir.liveness import Traffic, is_module, is_sequence, needed, traffic
+from archdsl.ir.network import Scope
+from archdsl.ops.base import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.cost.conventions import Convention
-    from archdsl.field import Seen
-    from archdsl.ir import Network, Node
-    from archdsl.sizes import Shape
+    from archdsl.analysis.conventions import Convention
+    from archdsl.analysis.field import Seen
+    from archdsl.core.sizes import Shape
+    from archdsl.ir.network import Network, Node
 
 MOST = 4096  # scopes that a counter remembers, of many nets perhaps
 SIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}  # bytes of an element

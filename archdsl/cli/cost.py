@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any
 
-    from archdsl.cost.memory import Peak
-    from archdsl.cost.roofline import Device
-    from archdsl.cost.sweep import Space
-    from archdsl.ir import Network
+    from archdsl.analysis.memory import Peak
+    from archdsl.analysis.roofline import Device
+    from archdsl.explore.sweep import Space
+    from archdsl.ir.network import Network
 
 CONVENTIONS = ("macs", "all", "torch", "fvcore", "thop", "ptflops", "torchinfo")  # without importing their table
 FIGURES = ("params", "macs", "flops", "bytes", "operations", "memory", "training")
@@ -90,7 +90,7 @@ def cost(options: Namespace, network: Network) -> int:
     """Run `archdsl cost` on a checked network."""
     if options.symbolic:
         return _symbolic(options, network)
-    from archdsl.cost.table import table
+    from archdsl.analysis.table import table
 
     found = table(network, options.convention, options.dtype, options.batch)
     peaks = _peaks(network, options) if options.memory else {}
@@ -100,23 +100,23 @@ def cost(options: Namespace, network: Network) -> int:
 
         print(json.dumps(found.as_json() | {name: peak.as_json() for name, peak in peaks.items()}, indent=2))
         return 0
-    from archdsl.cost import show
+    from archdsl.report import cost
 
     if options.explain:
-        print(show.difference(found, table(network, options.explain, options.dtype, options.batch)))
+        print(cost.difference(found, table(network, options.explain, options.dtype, options.batch)))
     else:
-        print(show.as_csv(found) if options.csv else show.text(found, options.by), end="" if options.csv else "\n")
+        print(cost.as_csv(found) if options.csv else cost.text(found, options.by), end="" if options.csv else "\n")
     for name, peak in peaks.items():
-        print(show.peak(name, peak))
+        print(cost.peak(name, peak))
     if device is not None:
-        print("\n" + show.roofline(network, found, device))
+        print("\n" + cost.roofline(network, found, device))
     return 0
 
 
 def _device(options: Namespace) -> Device:
     """Return the device that `--device` or `--peak` means."""
-    from archdsl import errors
-    from archdsl.cost.roofline import DEVICES, Device
+    from archdsl.analysis.roofline import DEVICES, Device
+    from archdsl.diagnostics import errors
 
     if options.peak:
         parts = [_number(part) for part in options.peak.split(",")]
@@ -133,9 +133,9 @@ def _symbolic(options: Namespace, network: Network) -> int:
     """Print the costs as formulas in the sizes and parameters that were named."""
     from fractions import Fraction
 
-    from archdsl import errors
-    from archdsl.cost import symbolic
-    from archdsl.cost.sweep import Evaluation
+    from archdsl.diagnostics import errors
+    from archdsl.explore import symbolic
+    from archdsl.explore.sweep import Evaluation
 
     sizes = [symbol.name for symbol in network.symbols]
     params = dict(network.scope.args)
@@ -156,9 +156,9 @@ def _symbolic(options: Namespace, network: Network) -> int:
 
 def _peaks(network: Network, options: Namespace) -> dict[str, Peak]:
     """Return the peak memory of inference and of training, by what it is called in reports."""
-    from archdsl.cost.memory import inference, training
-    from archdsl.cost.table import SIZES
-    from archdsl.emit import lifetimes
+    from archdsl.analysis.memory import inference, training
+    from archdsl.analysis.table import SIZES
+    from archdsl.codegen.module import lifetimes
 
     size, names = SIZES[options.dtype], lifetimes(network)
     return {
@@ -170,7 +170,7 @@ def _peaks(network: Network, options: Namespace) -> dict[str, Peak]:
 # -------------------------------------------------------------------------------------------------- diff
 def diff(options: Namespace, left: Network, right: Network) -> int:
     """Run `archdsl diff` on two checked networks; like `diff`, status 1 says that they differ."""
-    from archdsl.cost.diff import compare, text
+    from archdsl.analysis.diff import compare, text
 
     found = compare(left, right)
     if options.json:
@@ -185,8 +185,8 @@ def diff(options: Namespace, left: Network, right: Network) -> int:
 # -------------------------------------------------------------------------------------------------- sweep and search
 def sweep(options: Namespace) -> int:
     """Run `archdsl sweep`."""
-    from archdsl import errors
-    from archdsl.cost import sweep as sweeps
+    from archdsl.diagnostics import errors
+    from archdsl.explore import sweep as sweeps
 
     figures = tuple(figure.strip() for figure in options.figures.split(",") if figure.strip())
     if not figures or not set(figures) <= set(FIGURES):
@@ -198,7 +198,7 @@ def sweep(options: Namespace) -> int:
         points = sweeps.outcomes(options.name, options.net, space, figures, executor=executor)
         found = sweeps.collected(options.name, options.net, space, figures, _shown(points, len(space)))
     if options.plot:
-        from archdsl.cost.plot import pareto
+        from archdsl.explore.plot import pareto
 
         pareto(found, options.plot)
     if options.json:
@@ -206,16 +206,16 @@ def sweep(options: Namespace) -> int:
 
         print(json.dumps(found.as_json(), indent=2))
         return 0
-    from archdsl.cost import show
+    from archdsl.report import cost
 
-    print(show.sweep_csv(found) if options.csv else show.sweep(found), end="" if options.csv else "\n")
+    print(cost.sweep_csv(found) if options.csv else cost.sweep(found), end="" if options.csv else "\n")
     return 0
 
 
 def search(options: Namespace) -> int:
     """Run `archdsl search`."""
-    from archdsl.cost.search import Search
-    from archdsl.cost.sweep import in_words
+    from archdsl.explore.search import Search
+    from archdsl.explore.sweep import in_words
 
     one = Search(options.name, options.net, space_of(options), options.budget, options.maximize, options.state)
     with _executor(options.jobs) as executor:
@@ -236,8 +236,8 @@ def search(options: Namespace) -> int:
 
 def space_of(options: Namespace) -> Space:
     """Read `--set width=0.5,1 --input 1x3x128x128,1x3x224x224 --sample 100`; raises `CompileError`."""
-    from archdsl import errors
-    from archdsl.cost.sweep import INPUT, Space
+    from archdsl.diagnostics import errors
+    from archdsl.explore.sweep import INPUT, Space
 
     axes: list[tuple[str, Any]] = []
     for setting in options.set:
@@ -251,8 +251,8 @@ def space_of(options: Namespace) -> Space:
 
 def _values(name: str, text: str) -> Any:
     """Read `0.5,1.0`, or the range `0.25..2.0`; a value is an expression of the language."""
-    from archdsl import errors
-    from archdsl.cost.sweep import Range
+    from archdsl.diagnostics import errors
+    from archdsl.explore.sweep import Range
 
     low, dots, high = text.partition("..")
     if dots:
@@ -284,7 +284,7 @@ def _split(text: str) -> Iterator[str]:
 
 def _shapes(text: str) -> tuple[tuple[int, ...], ...]:
     """Read `1x3x128x128`, or several shapes joined by `+`."""
-    from archdsl import errors
+    from archdsl.diagnostics import errors
 
     shapes = [part.lower().split("x") for part in text.split("+")]
     for sizes in shapes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.compiler import Compiled
-    from archdsl.report import Report
+    from archdsl.report.check import Report
 
 
 OURS = "This is a bug in archdsl, not in your file. Please report it with the lines above."
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> ArgumentParser:
     import argparse
 
-    from archdsl.cost.commands import add_parsers
+    from archdsl.cli.cost import add_parsers
 
     parser = argparse.ArgumentParser(
         prog="archdsl", description="Convolutional networks, written the way their papers describe them."
@@ -100,14 +100,14 @@ def _net_options(parser: ArgumentParser) -> None:
 # -------------------------------------------------------------------------------------------------- commands
 def _check(options: Namespace) -> int:
     if options.watch:
-        from archdsl.watch import watch
+        from archdsl.cli.watch import watch
 
         return watch(options.names, lambda: _checked(options))
     return _checked(options)
 
 
 def _checked(options: Namespace) -> int:
-    from archdsl.report import report
+    from archdsl.report.check import report
 
     if options.fix:
         _fix([name for name in options.names if name.endswith(".arch")])
@@ -140,15 +140,15 @@ def _proven(wrong: list[Diagnostic], name: str = "") -> list[Diagnostic]:
     if all(proposal.span is None for diagnostic in wrong for proposal in diagnostic.help):
         return wrong
     from archdsl import project
-    from archdsl.fix import proven
+    from archdsl.diagnose.fix import proven
 
     return proven(wrong, project.read(project.path_of(name)) if name else None)
 
 
 def _advice(checked: Sequence[Compiled], options: Namespace) -> list[Diagnostic]:
     """Return the advice on the networks of one file that has no mistakes."""
-    from archdsl.advice import advise
     from archdsl.compiler import nets_of
+    from archdsl.diagnose.advice import advise
 
     file = checked[0].file
     whole = len(checked) == len(nets_of(file)) and not options.outputs and not options.set
@@ -159,7 +159,7 @@ def _print_data(reports: Sequence[Report], diagnostics: Sequence[Diagnostic], fo
     """Print one document with everything that a check has found."""
     import json
 
-    from archdsl import render
+    from archdsl.diagnostics import render
 
     if form == "sarif":
         data = render.sarif(diagnostics, _explanation)
@@ -172,7 +172,7 @@ def _print_data(reports: Sequence[Report], diagnostics: Sequence[Diagnostic], fo
 
 
 def _fix(paths: list[str]) -> None:
-    from archdsl.fix import fix_file
+    from archdsl.diagnose.fix import fix_file
 
     for path in paths:
         for what in fix_file(path):
@@ -182,8 +182,8 @@ def _fix(paths: list[str]) -> None:
 def _wanted(name: str, options: Namespace) -> Iterator[Compiled | Diagnostic]:
     """Yield the checked networks that a name and the options mean, one or all that a file has; then the mistakes."""
     from archdsl.compiler import find, nets_of, start_of
-    from archdsl.errors import which_net
-    from archdsl.survey import each
+    from archdsl.diagnose.survey import each
+    from archdsl.diagnostics.errors import which_net
 
     given: dict[str, Any] = _given(options)
     try:
@@ -201,7 +201,7 @@ def _wanted(name: str, options: Namespace) -> Iterator[Compiled | Diagnostic]:
 def _behind(mistake: Diagnostic, name: str, options: Namespace) -> list[Diagnostic]:
     """Return a mistake that keeps a file from being linked, with those behind it, of all nets or the one meant."""
     from archdsl import project
-    from archdsl.salvage import mistakes_in
+    from archdsl.diagnose.salvage import mistakes_in
 
     try:
         source = project.read(project.path_of(name) or name)
@@ -214,7 +214,7 @@ def _behind(mistake: Diagnostic, name: str, options: Namespace) -> list[Diagnost
 def _compile(options: Namespace) -> int:
     from archdsl.compiler import compiled
     from archdsl.project import write
-    from archdsl.report import human, report
+    from archdsl.report.check import human, report
 
     found = compiled(options.name, net=options.net, **_given(options))
     text, suffix = _emitted(found, options)
@@ -229,28 +229,28 @@ def _compile(options: Namespace) -> int:
 
 
 def _cost(options: Namespace) -> int:
+    from archdsl.cli.cost import cost
     from archdsl.compiler import compiled
-    from archdsl.cost.commands import cost
 
     found = compiled(options.name, net=options.net, **_given(options))
     return cost(options, found.network)
 
 
 def _sweep(options: Namespace) -> int:
-    from archdsl.cost.commands import sweep
+    from archdsl.cli.cost import sweep
 
     return sweep(options)
 
 
 def _search(options: Namespace) -> int:
-    from archdsl.cost.commands import search
+    from archdsl.cli.cost import search
 
     return search(options)
 
 
 def _diff(options: Namespace) -> int:
+    from archdsl.cli.cost import diff
     from archdsl.compiler import compiled
-    from archdsl.cost.commands import diff
 
     left = compiled(options.left, net=options.net_a, params=_parameters(options.set_a))
     right = compiled(options.right, net=options.net_b, params=_parameters(options.set_b))
@@ -260,20 +260,20 @@ def _diff(options: Namespace) -> int:
 def _emitted(found: Compiled, options: Namespace) -> tuple[str, str]:
     form = options.emit
     if form == "ast":
-        from archdsl.dump import tree
+        from archdsl.report.dump import syntax
 
-        return tree(found.file.module) + "\n", ".ast"
+        return syntax(found.file.module) + "\n", ".ast"
     if form == "ir":
-        from archdsl.dump import graph
+        from archdsl.report.dump import graph
 
         return graph(found.network) + "\n", ".ir"
     if form == "json":
         import json
 
-        from archdsl.report import report
+        from archdsl.report.check import report
 
         return json.dumps(report(found.network).as_json(), indent=2) + "\n", ".json"
-    from archdsl.replay import faithful
+    from archdsl.codegen.replay import faithful
 
     return faithful(found.network, kernels=options.kernels, inference=options.inference).text, ".py"
 
@@ -282,7 +282,7 @@ def _list(options: Namespace) -> int:
     from fnmatch import fnmatchcase
 
     from archdsl.compiler import bundled_nets, compiled, title_of
-    from archdsl.report import human, report
+    from archdsl.report.check import human, report
 
     rows = []
     for net, stem in bundled_nets():
@@ -301,7 +301,7 @@ def _list(options: Namespace) -> int:
 
 
 def _explain(options: Namespace) -> int:
-    from archdsl.errors import CATALOGUE
+    from archdsl.diagnostics.errors import CATALOGUE
 
     if options.code is None:
         for code in CATALOGUE:
@@ -321,7 +321,7 @@ def _explanation(code: str) -> str:
     """Return what the catalogue says of a code: what is wrong, why, and an example."""
     import inspect
 
-    from archdsl.errors import CATALOGUE
+    from archdsl.diagnostics.errors import CATALOGUE
 
     return inspect.getdoc(CATALOGUE[code]) or ""
 
@@ -347,7 +347,7 @@ def _given(options: Namespace) -> dict[str, Any]:
 
 def _parameters(settings: list[str]) -> dict[str, Any]:
     """Read `--set growth=24`; the value is an expression of the language."""
-    from archdsl.errors import bad_option
+    from archdsl.diagnostics.errors import bad_option
 
     found = {}
     for setting in settings:
@@ -360,7 +360,7 @@ def _parameters(settings: list[str]) -> dict[str, Any]:
 
 def _sizes(inputs: list[str]) -> tuple[tuple[int, ...], ...]:
     """Read `--input 1x3x256x256`."""
-    from archdsl.errors import bad_option
+    from archdsl.diagnostics.errors import bad_option
 
     found = []
     for text in inputs:
@@ -372,7 +372,7 @@ def _sizes(inputs: list[str]) -> tuple[tuple[int, ...], ...]:
 
 
 def _show(diagnostic: Diagnostic, form: str) -> None:
-    from archdsl import render
+    from archdsl.diagnostics import render
 
     if form == "short":
         print(render.short(diagnostic))

@@ -5,22 +5,22 @@ from __future__ import annotations
 import keyword
 import os
 
-from archdsl import syntax
-from archdsl.eager import in_place, is_empty
-from archdsl.emit.groups import has_class
-from archdsl.emit.layout import Argument, Child, Piece, named, sequence
-from archdsl.emit.terms import ATOM, PRODUCT, Term, added, collapsed, formula, literal, python, translate
-from archdsl.ir import Scope
-from archdsl.ops._op import REQUIRED, Leaf, Op
+from archdsl.codegen.groups import has_class
+from archdsl.codegen.layout import Argument, Child, Piece, named, sequence
+from archdsl.codegen.terms import ATOM, PRODUCT, Term, added, collapsed, formula, literal, python, translate
+from archdsl.ir.liveness import in_place, is_empty
+from archdsl.ir.network import Scope
+from archdsl.ops.base import REQUIRED, Leaf, Op
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from archdsl.emit.terms import Column
-    from archdsl.ir import Node
-    from archdsl.ops._op import Call
-    from archdsl.source import Source
+    from archdsl.codegen.terms import Column
+    from archdsl.core.source import Source
+    from archdsl.ir.network import Node
+    from archdsl.ops.base import Call
 
 PLAIN = (int, float, bool, str)
 
@@ -79,7 +79,7 @@ class ClassPlan:
         self.locals: dict[str, Term] = {}
         self.stored: dict[str, Term] = {}  # attributes that `forward` needs
         self.support: set[str] = set()
-        self.proven: dict[int, syntax.Expr] = {}  # expressions of the text that reached the code as they are
+        self.proven: dict[int, tree.Expr] = {}  # expressions of the text that reached the code as they are
         self.consumed: set[str] = set()  # names that the channels of some input depend on
         self.names = self._names()
         self.channels: dict[int, Term] = {}
@@ -427,20 +427,22 @@ def _variable(name: str, column: Column) -> Term:
     return Term(name, tuple(collapsed(v) for v in column), frozenset([name]), ATOM)
 
 
-def _mentions(tree: object, tests: bool = True) -> dict[str, int]:
+def _mentions(piece: object, tests: bool = True) -> dict[str, int]:
     """Count the plain names in a piece of syntax; without `tests` those outside of conditions."""
-    if isinstance(tree, syntax.Name) and tree.plain is not None:
-        return {tree.plain: 1}
-    if not tests and isinstance(tree, syntax.Require):
+    if isinstance(piece, tree.Name) and piece.plain is not None:
+        return {piece.plain: 1}
+    if not tests and isinstance(piece, tree.Require):
         return {}
-    if not tests and isinstance(tree, syntax.If):
-        tree = tuple([body for _, body in tree.arms])
-    parts = tree if isinstance(tree, tuple) else [getattr(tree, f) for f in getattr(tree, "fields", ()) if f != "span"]
-    if not tests and isinstance(tree, (syntax.OnlyIf, syntax.Either, syntax.Comprehension)):
-        parts = [part for part in parts if part is not tree.test]
+    if not tests and isinstance(piece, tree.If):
+        piece = tuple([body for _, body in piece.arms])
+    parts = (
+        piece if isinstance(piece, tuple) else [getattr(piece, f) for f in getattr(piece, "fields", ()) if f != "span"]
+    )
+    if not tests and isinstance(piece, (tree.OnlyIf, tree.Either, tree.Comprehension)):
+        parts = [part for part in parts if part is not piece.test]
     counts: dict[str, int] = {}
     for part in parts:
-        for name, count in _mentions(part, tests).items() if isinstance(part, (tuple, syntax.Node)) else ():
+        for name, count in _mentions(part, tests).items() if isinstance(part, (tuple, tree.Node)) else ():
             counts[name] = counts.get(name, 0) + count
     return counts
 

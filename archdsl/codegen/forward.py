@@ -11,21 +11,21 @@ import itertools
 import keyword
 import re
 
-from archdsl.eager import is_empty, is_module, needed
-from archdsl.emit.layout import WIDTH, label
-from archdsl.emit.terms import python
-from archdsl.ir import Scope
-from archdsl.ops._op import Leaf, Op, Operand
-from archdsl.steps import MODULE_NAMES
+from archdsl.codegen.layout import WIDTH, label
+from archdsl.codegen.terms import python
+from archdsl.elaborate.operators import MODULE_NAMES
+from archdsl.ir.liveness import is_empty, is_module, needed
+from archdsl.ir.network import Scope
+from archdsl.ops.base import Leaf, Op, Operand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archdsl.emit.classes import ClassPlan, Context
-    from archdsl.emit.terms import Term
-    from archdsl.ir import Node
-    from archdsl.ops._op import Call
+    from archdsl.codegen.classes import ClassPlan, Context
+    from archdsl.codegen.terms import Term
+    from archdsl.ir.network import Node
+    from archdsl.ops.base import Call
 
 LETTERS = ("y", "z", "u", "v", "w")
 DEEPEST = 4  # calls inside one another in one expression

@@ -6,14 +6,14 @@ instances (no projection, say) does not split the class around it: it becomes op
 
 from __future__ import annotations
 
-from archdsl.eager import is_empty, is_sequential
-from archdsl.ir import Scope
+from archdsl.ir.liveness import is_empty, is_sequential
+from archdsl.ir.network import Scope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from archdsl.ir import Node
+    from archdsl.ir.network import Node
 
 
 class Groups:

@@ -5,19 +5,19 @@ What most modules of a kind share becomes one loop over all modules; a step that
 
 from __future__ import annotations
 
-from archdsl.eager import is_plain_sequence
-from archdsl.emit.groups import has_class
-from archdsl.ir import Scope
-from archdsl.lower import BASES
+from archdsl.codegen.groups import has_class
+from archdsl.codegen.lower import BASES
+from archdsl.ir.liveness import is_plain_sequence
+from archdsl.ir.network import Scope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.emit.classes import ClassPlan
-    from archdsl.initializers import Initializer
-    from archdsl.ir import Node
-    from archdsl.sizes import Shape
+    from archdsl.codegen.classes import ClassPlan
+    from archdsl.core.sizes import Shape
+    from archdsl.ir.network import Node
+    from archdsl.ops.initializers import Initializer
 
     Key = tuple[str, str]  # the module's class, the parameter
 

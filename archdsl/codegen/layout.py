@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from archdsl.record import Record
+from archdsl.core.record import Record
 
 WIDTH = 100
 

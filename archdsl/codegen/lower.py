@@ -6,16 +6,16 @@ same names, so that weights move between the two forms as they are.
 
 from __future__ import annotations
 
-from archdsl.ir import Scope
-from archdsl.measured import wins
-from archdsl.ops._op import Call, Op, X, as_int, call
+from archdsl.codegen.measured import wins
+from archdsl.ir.network import Scope
+from archdsl.ops.base import Call, Op, X, as_int, call
 from archdsl.ops.conv import Conv, Depthwise
 from archdsl.ops.reshape import Shuffle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.ir import Network, Node
-    from archdsl.sizes import Shape
+    from archdsl.core.sizes import Shape
+    from archdsl.ir.network import Network, Node
 
 CHOICES = ("auto", "none", "all")
 BASES = {"DepthwiseConv2d": "nn.Conv2d"}  # a layer of the kernels is also one of PyTorch's: weights start as its do

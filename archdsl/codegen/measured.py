@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import os
 
-from archdsl.record import Record
+from archdsl.core.record import Record
 
 LEAST = 1.03  # a smaller gain is not told from noise
 NEAR = 2.0  # a row says something of layers whose channels and sizes are within this factor of its own

@@ -15,13 +15,12 @@ import builtins
 import re
 from collections import OrderedDict
 
-from archdsl.eager import is_module, is_sequence, needed
-from archdsl.emit import emit
-from archdsl.emit.module import RESERVED, layers
-from archdsl.emit.terms import collapsed, python
-from archdsl.ir import Scope
-from archdsl.lower import BASES, lower
-from archdsl.ops._op import REQUIRED, Leaf, Op
+from archdsl.codegen.lower import BASES, lower
+from archdsl.codegen.module import RESERVED, emit, layers
+from archdsl.codegen.terms import collapsed, python
+from archdsl.ir.liveness import is_module, is_sequence, needed
+from archdsl.ir.network import Scope
+from archdsl.ops.base import REQUIRED, Leaf, Op
 from archdsl.ops.pool import Pool
 
 TYPE_CHECKING = False
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from archdsl.emit import Emitted
-    from archdsl.ir import Network, Node
-    from archdsl.ops._op import Call
+    from archdsl.codegen.module import Emitted
+    from archdsl.ir.network import Network, Node
+    from archdsl.ops.base import Call
 
 NAMES = "getattr isinstance range super tuple int float bool str object __build_class__ NotImplementedError".split()
 VIEWS = ("chunk", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from archdsl import syntax
-from archdsl.parse import parse_value
-from archdsl.record import Record
-from archdsl.source import Source
+from archdsl.core.record import Record
+from archdsl.core.source import Source
+from archdsl.syntax import tree
+from archdsl.syntax.parser import parse_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,20 +72,20 @@ def formula(text: str, names: dict[str, Term]) -> Term | None:
 
 
 @cache  # the operators have a few
-def _parsed(text: str) -> syntax.Expr:
+def _parsed(text: str) -> tree.Expr:
     text = text.replace("{in}", "in_channels")
     return parse_value(Source("<formula>", re.sub(r"\{(\w+)\}", r"\1", text)))
 
 
-def translate(expr: syntax.Expr, names: dict[str, Term]) -> Term | None:
+def translate(expr: tree.Expr, names: dict[str, Term]) -> Term | None:
     """Translate an expression of the text to Python over known names; None where it says more than arithmetic."""
-    if isinstance(expr, syntax.Literal):
+    if isinstance(expr, tree.Literal):
         return literal(expr.value, _count(names))
-    if isinstance(expr, syntax.Name):
+    if isinstance(expr, tree.Name):
         return names.get(expr.plain or "")
-    if isinstance(expr, syntax.Attribute) and isinstance(expr.value, syntax.Name):
+    if isinstance(expr, tree.Attribute) and isinstance(expr.value, tree.Name):
         return names.get(f"{expr.value.plain}.{expr.name}")
-    if isinstance(expr, syntax.Arithmetic):
+    if isinstance(expr, tree.Arithmetic):
         return _arithmetic(expr, names)
     return None
 
@@ -94,7 +94,7 @@ def _count(names: dict[str, Term]) -> int:
     return len(next(iter(names.values())).column) if names else 1
 
 
-def _arithmetic(expr: syntax.Arithmetic, names: dict[str, Term]) -> Term | None:
+def _arithmetic(expr: tree.Arithmetic, names: dict[str, Term]) -> Term | None:
     term = translate(expr.first, names)
     for sign, operand in expr.rest:
         right = translate(operand, names)

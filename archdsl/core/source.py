@@ -8,7 +8,7 @@ from bisect import bisect_right
 from functools import lru_cache
 from importlib import import_module
 
-from archdsl.record import Record
+from archdsl.core.record import Record
 
 
 class Source(Record):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 from math import gcd
 
-from archdsl.record import Record
+from archdsl.core.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,24 +9,24 @@ import re
 from collections import Counter
 from math import gcd, lcm
 
-from archdsl import errors, syntax
-from archdsl.diagnostics import CompileError, Note
-from archdsl.eager import needed
-from archdsl.evaluate import COMBINATORS, Evaluator
-from archdsl.ir import Scope
-from archdsl.mentions import form, parts
+from archdsl.diagnostics import CompileError, Note, errors
+from archdsl.elaborate.expressions import COMBINATORS, Evaluator
+from archdsl.ir.liveness import needed
+from archdsl.ir.network import Scope
+from archdsl.syntax import tree
+from archdsl.syntax.names import form, parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
+    from archdsl.core.sizes import Shape
+    from archdsl.core.source import Span
     from archdsl.diagnostics import Diagnostic
-    from archdsl.environment import File
-    from archdsl.ir import Network, Node
-    from archdsl.ops._op import Op
-    from archdsl.sizes import Shape
-    from archdsl.source import Span
+    from archdsl.elaborate.environment import File
+    from archdsl.ir.network import Network, Node
+    from archdsl.ops.base import Op
 
     Axis = tuple[frozenset[int], int]  # positions that are read, modulo a period
 
@@ -87,11 +87,11 @@ def _text(file: File) -> Iterator[Diagnostic]:
     """Yield the imports, parameters and bindings that nothing mentions, and the conditions that decide nothing."""
     mentioned = [Mentions(item) for item in file.module.items]
     for item, mentions in zip(file.module.items, mentioned):
-        if isinstance(item, syntax.Import):
+        if isinstance(item, tree.Import):
             for word, name in enumerate(item.names, 3):
                 if not any(name in mentions for mentions in mentioned):
                     yield errors.unused(item.place(word), f"the import `{name}` is never used")
-        elif isinstance(item, (syntax.Block, syntax.Net, syntax.Fn)):
+        elif isinstance(item, (tree.Block, tree.Net, tree.Fn)):
             for param in item.params:
                 if param.name not in mentions:
                     yield errors.unused(param.span, f"`{item.name}` never uses its parameter `{param.name}`")
@@ -104,8 +104,8 @@ def _text(file: File) -> Iterator[Diagnostic]:
             yield errors.lonely_branch(call.span, call.target.span.text)
 
 
-CHOICES = {syntax.OnlyIf, syntax.Either, syntax.If}
-NAMING = {syntax.Labelled, syntax.Bind, syntax.Scope, syntax.Output}  # their names are given, and mention nothing
+CHOICES = {tree.OnlyIf, tree.Either, tree.If}
+NAMING = {tree.Labelled, tree.Bind, tree.Scope, tree.Output}  # their names are given, and mention nothing
 
 
 class Mentions:
@@ -114,18 +114,18 @@ class Mentions:
     On the same walk its bindings and its choices, which advice is about, too.
     """
 
-    def __init__(self, node: syntax.Node) -> None:
+    def __init__(self, node: tree.Node) -> None:
         self.names: set[str] = set()
-        self.computed: list[syntax.Name] = []
-        self.bindings: list[syntax.Bind] = []
-        self.choices: list[syntax.OnlyIf | syntax.Either | syntax.If] = []
-        self.lonely: list[syntax.Call] = []
+        self.computed: list[tree.Name] = []
+        self.bindings: list[tree.Bind] = []
+        self.choices: list[tree.OnlyIf | tree.Either | tree.If] = []
+        self.lonely: list[tree.Call] = []
         self._collect(node)
 
     def __contains__(self, name: str) -> bool:
         return name in self.names or any(re.fullmatch(form(other), name) for other in self.computed)
 
-    def uses(self, name: syntax.Name) -> bool:
+    def uses(self, name: tree.Name) -> bool:
         """Say whether a name that is bound, which may be computed itself, is mentioned."""
         if name.plain is not None:
             return name.plain in self
@@ -134,15 +134,15 @@ class Mentions:
 
     def _collect(self, node: Any) -> None:
         kind = type(node)
-        if kind is syntax.Bind:
+        if kind is tree.Bind:
             self.bindings.append(node)
         elif kind in CHOICES:
             self.choices.append(node)
-        elif kind is syntax.Call and _is_lonely(node):
+        elif kind is tree.Call and _is_lonely(node):
             self.lonely.append(node)
         named = node.name if kind in NAMING else None
         for part in parts(node):
-            if type(part) is not syntax.Name:
+            if type(part) is not tree.Name:
                 self._collect(part)
             elif part.plain is None:
                 self._collect(part)
@@ -152,17 +152,17 @@ class Mentions:
                 self.names.add(part.plain)
 
 
-def _is_lonely(call: syntax.Call) -> bool:
+def _is_lonely(call: tree.Call) -> bool:
     """Say whether a call is of a combinator with less than two branches; `*list` may be any number."""
-    name = call.target.plain if isinstance(call.target, syntax.Name) else None
+    name = call.target.plain if isinstance(call.target, tree.Name) else None
     if name not in COMBINATORS or len(call.arguments) > 1:
         return False
-    return not call.arguments or isinstance(call.arguments[0], (syntax.Chain, syntax.Labelled))
+    return not call.arguments or isinstance(call.arguments[0], (tree.Chain, tree.Labelled))
 
 
-def _choice(file: File, choice: syntax.OnlyIf | syntax.Either | syntax.If) -> Iterator[Diagnostic]:
+def _choice(file: File, choice: tree.OnlyIf | tree.Either | tree.If) -> Iterator[Diagnostic]:
     """Yield the conditions of a choice that the text alone decides, or that stand twice in it."""
-    if not isinstance(choice, syntax.If):
+    if not isinstance(choice, tree.If):
         yield from _decided(file, choice.test)
         return
     earlier: dict[str, Span] = {}
@@ -174,7 +174,7 @@ def _choice(file: File, choice: syntax.OnlyIf | syntax.Either | syntax.If) -> It
         earlier.setdefault(text, test.span)
 
 
-def _decided(file: File, test: syntax.Expr) -> Iterator[Diagnostic]:
+def _decided(file: File, test: tree.Expr) -> Iterator[Diagnostic]:
     evaluator = Evaluator()
     if evaluator.names_in(test):
         return
@@ -310,10 +310,10 @@ def _used(scope: Scope) -> set[int]:
     return used
 
 
-def _output_place(definition: syntax.Block | syntax.Net, name: str) -> Span:
+def _output_place(definition: tree.Block | tree.Net, name: str) -> Span:
     def places(node: Any) -> Iterator[Span]:
         for part in parts(node):
-            if isinstance(part, syntax.Output) and re.fullmatch(form(part.name), name):
+            if isinstance(part, tree.Output) and re.fullmatch(form(part.name), name):
                 yield part.name.span
             yield from places(part)
 
@@ -322,7 +322,7 @@ def _output_place(definition: syntax.Block | syntax.Net, name: str) -> Span:
 
 def _input_place(scope: Scope, name: str) -> Span:
     body = scope.definition.body if scope.definition else ()
-    return next((s.span for s in body if isinstance(s, syntax.Input) and s.name == name), scope.span)
+    return next((s.span for s in body if isinstance(s, tree.Input) and s.name == name), scope.span)
 
 
 def _places(node: Node, value: int) -> list[int]:

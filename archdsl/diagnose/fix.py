@@ -10,17 +10,17 @@ from collections import Counter
 
 from archdsl import project
 from archdsl.compiler import nets_of
+from archdsl.diagnose.salvage import mistakes_in
+from archdsl.diagnose.survey import each
 from archdsl.diagnostics import CompileError, Diagnostic
 from archdsl.project import Project
-from archdsl.salvage import mistakes_in
-from archdsl.survey import each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from archdsl.core.source import Source
     from archdsl.diagnostics import Help
-    from archdsl.source import Source
 
 MOST_EDITS = 100  # of one file in one run
 MOST_TRIED = 8  # before they are shown: each takes a check of the file, 20 to 60 ms in the gallery

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 
-from archdsl.lexer import CLOSING, OPENING, indent_of
-from archdsl.parse import ITEM, open_brackets
-from archdsl.record import Record
+from archdsl.core.record import Record
+from archdsl.syntax.lexer import CLOSING, OPENING, indent_of
+from archdsl.syntax.parser import ITEM, open_brackets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.source import Source
+    from archdsl.core.source import Source
 
 HEAD = re.compile(r"^(?:net|block|fn|default)\b[^(:=\n]*|\bimport\b.*")  # the words of an item that it may define
 CONTINUES = re.compile(r"\s*->")

@@ -10,20 +10,20 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
+from archdsl.core.record import Record
 from archdsl.diagnostics import CompileError
-from archdsl.lexer import SPACE
-from archdsl.parse import SOFT_WORDS, otherwise, parser, unexpected
-from archdsl.record import Record
+from archdsl.syntax.lexer import SPACE
+from archdsl.syntax.parser import SOFT_WORDS, otherwise, parser, unexpected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from archdsl import syntax
+    from archdsl.core.source import Source
     from archdsl.diagnostics import Diagnostic
-    from archdsl.lexer import Token
-    from archdsl.parse import Parser
-    from archdsl.source import Source
+    from archdsl.syntax import tree
+    from archdsl.syntax.lexer import Token
+    from archdsl.syntax.parser import Parser
 
 MOST = 20  # repairs of one text
 MOST_TEXT = 100_000  # characters of it
@@ -38,7 +38,7 @@ PUT_IN = ("COMMA", "NAME", "COLON", "RPAR", "RSQB", "EQUAL", "LPAR", "LSQB", "__
 class Repaired(Record):
     """The tree of a repaired text, its mistakes, and the words that were left out of it."""
 
-    tree: syntax.Module
+    tree: tree.Module
     mistakes: tuple[Diagnostic, ...]
     lost: frozenset[str]
     balanced: bool  # no bracket was left out or put in

@@ -12,27 +12,27 @@ import re
 from collections import Counter
 from itertools import islice
 
-from archdsl import errors, syntax
 from archdsl.compiler import nets_of
-from archdsl.diagnostics import CompileError
-from archdsl.elaborate import Settings
-from archdsl.evaluate import Spent
-from archdsl.holes import defined, hole_at, item_around, without
-from archdsl.parse import parse
+from archdsl.diagnose.holes import defined, hole_at, item_around, without
+from archdsl.diagnose.repair import impossible, repaired
+from archdsl.diagnose.survey import enough, in_order, survey, together
+from archdsl.diagnostics import CompileError, errors
+from archdsl.elaborate.expressions import Spent
+from archdsl.elaborate.nets import Settings
+from archdsl.elaborate.recovery import mistakes
 from archdsl.project import Project
-from archdsl.recover import mistakes
-from archdsl.repair import impossible, repaired
-from archdsl.survey import enough, in_order, survey, together
+from archdsl.syntax import tree
+from archdsl.syntax.parser import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+    from archdsl.core.source import Source
+    from archdsl.diagnose.holes import Hole
+    from archdsl.diagnose.repair import Repaired
     from archdsl.diagnostics import Diagnostic
-    from archdsl.holes import Hole
-    from archdsl.repair import Repaired
-    from archdsl.source import Source
 
 MOST = 20  # pieces taken out
 MOST_TEXT = 100_000  # characters that are parsed again for them, 0.5 s
@@ -55,7 +55,7 @@ class Salvage(Project):
         self.gone: list[tuple[int, int]] = []  # pieces that were taken out: holes, and whole items
         self.unknown: set[int] = set()  # where items start of which only the syntax is looked at
 
-    def parse(self, source: Source) -> syntax.Module:
+    def parse(self, source: Source) -> tree.Module:
         if source is not self.source:
             return parse(source)
         known = self.first.code in SYNTAX and self.first.primary.span.source == source
@@ -96,18 +96,18 @@ class Salvage(Project):
         self.lost |= defined(source.text[slice(*item)])
         return without(source, *item)
 
-    def attempt(self, item: syntax.Node, step: Callable[..., None], *arguments: Any) -> None:
+    def attempt(self, item: tree.Node, step: Callable[..., None], *arguments: Any) -> None:
         try:
             step(*arguments)
         except CompileError as mistake:
             if item.span.source.name != self.source.name:
                 raise
             self.mistakes.append(mistake.diagnostic)
-            if isinstance(item, syntax.Import):
+            if isinstance(item, tree.Import):
                 self.lost.update(item.names)
-            elif isinstance(item, syntax.DEFINITIONS):
+            elif isinstance(item, tree.DEFINITIONS):
                 self.lost.add(item.name)
-            elif isinstance(item, syntax.Default):
+            elif isinstance(item, tree.Default):
                 self.lost.add(DEFAULT)
 
     def follows(self, diagnostic: Diagnostic) -> bool:
@@ -127,11 +127,11 @@ class Salvage(Project):
 class Reading(Salvage):
     """Links a file whose tree is at hand, that of a repaired text."""
 
-    def __init__(self, source: Source, first: Diagnostic, tree: syntax.Module) -> None:
+    def __init__(self, source: Source, first: Diagnostic, tree: tree.Module) -> None:
         super().__init__(source, first)
         self.tree = tree
 
-    def parse(self, source: Source) -> syntax.Module:
+    def parse(self, source: Source) -> tree.Module:
         return self.tree if source is self.source else parse(source)
 
 

@@ -1,20 +1,20 @@
 """What else is wrong in a file that has a mistake: names and arguments that do not exist, wherever they stand.
 
-Of each net, `archdsl.recover` finds the mistakes that are no consequence of another. Behind a mistake, in blocks that
-no net uses and in arms that no condition takes, whether a name exists can still be told: the whole file is looked
-through for those. A file that is right is never looked through.
+Of each net, `archdsl.elaborate.recovery` finds the mistakes that are no consequence of another. Behind a mistake, in
+blocks that no net uses and in arms that no condition takes, whether a name exists can still be told: the whole file is
+looked through for those. A file that is right is never looked through.
 """
 
 from __future__ import annotations
 
 from itertools import islice
 
-from archdsl import errors, syntax
 from archdsl.compiler import compiled, mistakes_of
-from archdsl.diagnostics import CompileError, Note
-from archdsl.evaluate import MAX_STEPS, WORDS, Evaluator, Spent, signature
-from archdsl.mentions import Bound, parts
-from archdsl.values import Builtin, Callee, Combinator, Function, Located, describe
+from archdsl.diagnostics import CompileError, Note, errors
+from archdsl.elaborate.expressions import MAX_STEPS, WORDS, Evaluator, Spent, signature
+from archdsl.elaborate.values import Builtin, Callee, Combinator, Function, Located, describe
+from archdsl.syntax import tree
+from archdsl.syntax.names import Bound, parts
 
 MAX_NODES = 12_000  # steps of all nets of a file that are checked together; EfficientNet's have 6,400
 MOST = 50  # mistakes that are looked for; each may take 10 ms, for a suggestion
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.compiler import Compiled
+    from archdsl.core.source import Span
     from archdsl.diagnostics import Diagnostic
-    from archdsl.environment import File
-    from archdsl.source import Span
+    from archdsl.elaborate.environment import File
 
 
 def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Iterator[Compiled | Diagnostic]:
@@ -95,25 +95,25 @@ def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 def survey(file: File) -> list[Diagnostic]:
     """Return the unknown names and arguments of a file, in the order of its text."""
-    items = [item for item in file.module.items if isinstance(item, syntax.DEFINITIONS)]
+    items = [item for item in file.module.items if isinstance(item, tree.DEFINITIONS)]
     every = (mistake.diagnostic for item in items for mistake in _mistakes(item, Bound(item), file))
     return list(islice(every, MOST))
 
 
 def _mistakes(node: Any, bound: Bound, file: File) -> Iterator[CompileError]:
-    if isinstance(node, syntax.Name):
+    if isinstance(node, tree.Name):
         for part in node.parts:
             if not isinstance(part, str):
                 yield from _mistakes(part, bound, file)
         if node.plain is not None and node.plain not in bound:
             yield from _unknown(node, bound, file)
         return
-    if isinstance(node, syntax.Call):
+    if isinstance(node, tree.Call):
         yield from _arguments(node, bound, file)
         yield from _calls(node, bound, file)
     elif type(node) in OPERANDS:
         yield from _operands(node, bound, file)
-    labels = (syntax.Labelled, syntax.Bind, syntax.Scope, syntax.Output)
+    labels = (tree.Labelled, tree.Bind, tree.Scope, tree.Output)
     for part in parts(node):
         if isinstance(node, labels) and part is node.name:
             for inner in node.name.parts:  # a name that is given mentions only what is computed in it
@@ -123,7 +123,7 @@ def _mistakes(node: Any, bound: Bound, file: File) -> Iterator[CompileError]:
         yield from _mistakes(part, bound, file)
 
 
-def _unknown(name: syntax.Name, bound: Bound, file: File) -> Iterator[CompileError]:
+def _unknown(name: tree.Name, bound: Bound, file: File) -> Iterator[CompileError]:
     try:
         _meaning(name, file)
     except CompileError as mistake:
@@ -132,9 +132,9 @@ def _unknown(name: syntax.Name, bound: Bound, file: File) -> Iterator[CompileErr
             yield errors.unknown_name(name.span, name.plain or "", words, places=bound.places)
 
 
-def _arguments(call: syntax.Call, bound: Bound, file: File) -> Iterator[CompileError]:
+def _arguments(call: tree.Call, bound: Bound, file: File) -> Iterator[CompileError]:
     """Yield the arguments by name that an operator, a block or a net of the file does not have."""
-    if not isinstance(call.target, syntax.Name) or call.target.plain is None or call.target.plain in bound:
+    if not isinstance(call.target, tree.Name) or call.target.plain is None or call.target.plain in bound:
         return
     try:
         callee = _meaning(call.target, file)
@@ -143,18 +143,18 @@ def _arguments(call: syntax.Call, bound: Bound, file: File) -> Iterator[CompileE
     if not isinstance(callee, Callee):
         return
     for argument in call.arguments:
-        if isinstance(argument, syntax.Keyword) and argument.name not in callee.params:
+        if isinstance(argument, tree.Keyword) and argument.name not in callee.params:
             text = signature(callee)
             known = callee.params
             yield errors.unknown_argument(argument.place, callee.label, argument.name, text, known, callee.declared)
 
 
-def _calls(call: syntax.Call, bound: Bound, file: File) -> Iterator[CompileError]:
+def _calls(call: tree.Call, bound: Bound, file: File) -> Iterator[CompileError]:
     """Yield the calls of what is never called, and those of functions with none of the values that they work on."""
     target = call.target
-    if isinstance(target, (syntax.Literal, syntax.Items)) or (isinstance(target, syntax.Name) and target.plain == "x"):
-        yield errors.not_callable(target.span, "a tensor" if isinstance(target, syntax.Name) else "a value")
-    if isinstance(target, syntax.Name) and isinstance(_word(target, bound, file), Builtin):
+    if isinstance(target, (tree.Literal, tree.Items)) or (isinstance(target, tree.Name) and target.plain == "x"):
+        yield errors.not_callable(target.span, "a tensor" if isinstance(target, tree.Name) else "a value")
+    if isinstance(target, tree.Name) and isinstance(_word(target, bound, file), Builtin):
         wrong = [a for a in call.arguments if isinstance(_word(a, bound, file), NO_NUMBERS)]
         if wrong or not call.arguments:
             got = ", ".join(describe(_word(a, bound, file)) for a in wrong) or "nothing"
@@ -171,21 +171,21 @@ def _operands(node: Any, bound: Bound, file: File) -> Iterator[CompileError]:
             return
 
 
-def _compared(node: syntax.Compare) -> list[tuple[Any, str, Any]]:
+def _compared(node: tree.Compare) -> list[tuple[Any, str, Any]]:
     return [] if node.sign in ("==", "!=", "in") else [(node.left, node.sign, node.right)]
 
 
 NO_NUMBERS = (Callee, Builtin, Combinator, Function)
 OPERANDS: dict[type, Any] = {  # the pairs that a sign joins
-    syntax.Arithmetic: lambda node: [(node.first, sign, operand) for sign, operand in node.rest],
-    syntax.Power: lambda node: [(node.base, "**", node.exponent)],
-    syntax.Compare: _compared,
+    tree.Arithmetic: lambda node: [(node.first, sign, operand) for sign, operand in node.rest],
+    tree.Power: lambda node: [(node.base, "**", node.exponent)],
+    tree.Compare: _compared,
 }
 
 
 def _word(node: Any, bound: Bound, file: File) -> Any:
     """Return what a name means in the whole file; None for one that a definition binds, and for anything else."""
-    if not isinstance(node, syntax.Name) or node.plain is None or node.plain in bound:
+    if not isinstance(node, tree.Name) or node.plain is None or node.plain in bound:
         return None
     try:
         return _meaning(node, file)
@@ -193,6 +193,6 @@ def _word(node: Any, bound: Bound, file: File) -> Any:
         return None
 
 
-def _meaning(name: syntax.Name, file: File) -> Any:
+def _meaning(name: tree.Name, file: File) -> Any:
     value = Evaluator().global_name(name.plain or "", file, name.span)
     return value.item if isinstance(value, Located) else value

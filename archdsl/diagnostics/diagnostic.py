@@ -1,12 +1,12 @@
-"""What a diagnostic is: data only. `archdsl.render` draws it, `archdsl.errors` is the catalogue of them."""
+"""What a diagnostic is: data only. `render` draws it, `errors` is the catalogue of them."""
 
 from __future__ import annotations
 
-from archdsl.record import Record
+from archdsl.core.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.source import Span
+    from archdsl.core.source import Span
 
 
 class Label(Record):
@@ -73,6 +73,6 @@ class CompileError(Exception):
         self.diagnostic = diagnostic
 
     def __str__(self) -> str:
-        from archdsl.render import text
+        from archdsl.diagnostics.render import text
 
         return text(self.diagnostic.in_words())

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from archdsl.core.source import Span
 from archdsl.diagnostics import Help
-from archdsl.source import Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

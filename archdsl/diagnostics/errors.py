@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 
-from archdsl import elsewhere
-from archdsl.diagnostics import CompileError, Diagnostic, Help, Label, Note
-from archdsl.source import Source, Span
+from archdsl.core.source import Source, Span
+from archdsl.diagnostics import CompileError, Diagnostic, Help, Label, Note, elsewhere
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-from archdsl.source import one_line, visible
+from archdsl.core.source import one_line, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from archdsl.core.source import Source, Span
     from archdsl.diagnostics import Diagnostic, Help, Label
-    from archdsl.source import Source, Span
 
 WIDEST_LINE = 160  # a longer source line is shown as a window around the caret
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from archdsl import syntax
-from archdsl.ir import Output, Scope
-from archdsl.ops._op import Op
-from archdsl.record import Record
-from archdsl.values import Results, Tensor
+from archdsl.core.record import Record
+from archdsl.elaborate.values import Results, Tensor
+from archdsl.ir.network import Output, Scope
+from archdsl.ops.base import Op
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from archdsl.ir import Node, Requirement
-    from archdsl.ops._op import Relation
-    from archdsl.sizes import Shape
-    from archdsl.source import Span
-    from archdsl.values import LabelValue
+    from archdsl.core.sizes import Shape
+    from archdsl.core.source import Span
+    from archdsl.elaborate.values import LabelValue
+    from archdsl.ir.network import Node, Requirement
+    from archdsl.ops.base import Relation
 
 
 class Frame(Record):
@@ -49,7 +49,7 @@ class Builder:
         self.tags: dict[str, tuple[Tag, int]] = {}
         self.outputs: list[tuple[str, Tensor, bool]] = []
         self.output_places: dict[str, Span] = {}
-        self.bindings: list[tuple[str, syntax.Expr, object]] = []
+        self.bindings: list[tuple[str, tree.Expr, object]] = []
         self.relations: list[tuple[Relation, Node]] = []
         self.requirements: list[Requirement] = []
         self.counter = 0

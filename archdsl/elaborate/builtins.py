@@ -6,8 +6,8 @@ from math import ceil as ceil_float
 from math import floor as floor_float
 from math import isfinite
 
-from archdsl.sizes import Size
-from archdsl.values import Builtin, Quotient
+from archdsl.core.sizes import Size
+from archdsl.elaborate.values import Builtin, Quotient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

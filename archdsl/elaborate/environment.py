@@ -6,21 +6,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from archdsl import syntax
-    from archdsl.initializers import Initializer
-    from archdsl.source import Source, Span
+    from archdsl.core.source import Source, Span
+    from archdsl.ops.initializers import Initializer
+    from archdsl.syntax import tree
 
 
 class File:
     """A parsed file: its definitions by name and its lexical defaults for operators."""
 
-    def __init__(self, module: syntax.Module) -> None:
+    def __init__(self, module: tree.Module) -> None:
         self.module = module
         self.source: Source = module.source
         self.defaults: dict[str, tuple[tuple[str, Any], ...]] = {}
         self.inits: dict[str, tuple[tuple[str, Initializer], ...]] = {}
-        self.imports: dict[str, tuple[File, syntax.Import]] = {}
-        self.definitions: dict[str, syntax.Block | syntax.Net | syntax.Fn | syntax.Alias] = {}
+        self.imports: dict[str, tuple[File, tree.Import]] = {}
+        self.definitions: dict[str, tree.Block | tree.Net | tree.Fn | tree.Alias] = {}
         self.aliases: dict[str, Any] = {}  # values of `net name = value`, once they are known
         self.env = Env(None, self)
 

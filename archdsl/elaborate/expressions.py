@@ -7,15 +7,11 @@ evaluated at once. Evaluation always ends: there is no mutation, and steps, list
 
 from __future__ import annotations
 
-from archdsl import errors, initializers, syntax
-from archdsl.diagnostics import CompileError, Label
-from archdsl.environment import Env
-from archdsl.functions import FUNCTIONS, MAX_ITEMS, LimitFault, ValueFault, bounded
-from archdsl.ops import OPS
-from archdsl.ops._op import REQUIRED
-from archdsl.ops.wrap import WRAPPERS
-from archdsl.sizes import Area, Size, SizeFault
-from archdsl.values import (
+from archdsl.core.sizes import Area, Size, SizeFault
+from archdsl.diagnostics import CompileError, Label, errors
+from archdsl.elaborate.builtins import FUNCTIONS, MAX_ITEMS, LimitFault, ValueFault, bounded
+from archdsl.elaborate.environment import Env
+from archdsl.elaborate.values import (
     NOTHING,
     OMITTED,
     UNIVERSAL,
@@ -40,14 +36,18 @@ from archdsl.values import (
     is_pipeline,
     show,
 )
+from archdsl.ops import OPS, initializers
+from archdsl.ops.base import REQUIRED
+from archdsl.ops.wrap import WRAPPERS
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from typing import Any
 
-    from archdsl.environment import File
-    from archdsl.source import Span
+    from archdsl.core.source import Span
+    from archdsl.elaborate.environment import File
 
 MAX_STEPS = 150_000  # expressions evaluated and pipelines applied, 1 s; published networks need under 7,000
 MAX_PARTS = 200_000  # of one value, each counted as often as it occurs
@@ -75,7 +75,7 @@ class Spent:
 
 
 class Evaluator:
-    """Evaluates expressions; `archdsl.elaborate.Elaborator` adds what pipelines do to tensors."""
+    """Evaluates expressions; `archdsl.elaborate.nets.Elaborator` adds what pipelines do to tensors."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -87,7 +87,7 @@ class Evaluator:
         self.fed: dict[int, tuple[Any, bool]] = {}  # what `is_fed` has said of a value, likewise
 
     # ------------------------------------------------------------ entry
-    def eval(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
+    def eval(self, expr: tree.Expr, env: Env, x: Tensor | None) -> Any:
         """Return the value of an expression; `x` is the tensor that has arrived, None where there is none yet."""
         self.steps += 1
         if self.steps > MAX_STEPS:
@@ -141,27 +141,27 @@ class Evaluator:
             known = self.fed[id(value)] = value, fed
         return known[1]
 
-    def apply(self, expr: syntax.Expr, env: Env, current: Tensor | None, x: Tensor | None) -> Tensor | Results:
-        """Apply a pipeline to a tensor; see `archdsl.elaborate`."""
+    def apply(self, expr: tree.Expr, env: Env, current: Tensor | None, x: Tensor | None) -> Tensor | Results:
+        """Apply a pipeline to a tensor; see `archdsl.elaborate.nets`."""
         raise NotImplementedError
 
-    def follow(self, start: Tensor, links: tuple[syntax.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
-        """Apply the rest of a chain that starts at a named tensor; see `archdsl.elaborate`."""
+    def follow(self, start: Tensor, links: tuple[tree.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
+        """Apply the rest of a chain that starts at a named tensor; see `archdsl.elaborate.nets`."""
         raise NotImplementedError
 
-    def flow(self, start: Tensor, links: Sequence[syntax.Expr], env: Env) -> Tensor | Results:
-        """Apply the rest of a chain whose first step is a tensor; see `archdsl.elaborate`."""
+    def flow(self, start: Tensor, links: Sequence[tree.Expr], env: Env) -> Tensor | Results:
+        """Apply the rest of a chain whose first step is a tensor; see `archdsl.elaborate.nets`."""
         raise NotImplementedError
 
     def joined(self, value: CombineValue, span: Span) -> Tensor:
-        """Combine tensors, which wait for no other; see `archdsl.elaborate`."""
+        """Combine tensors, which wait for no other; see `archdsl.elaborate.nets`."""
         raise NotImplementedError
 
     def attribute_of(self, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:
-        """Return an attribute of a tensor; see `archdsl.elaborate`."""
+        """Return an attribute of a tensor; see `archdsl.elaborate.nets`."""
         raise NotImplementedError
 
-    def whole(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
+    def whole(self, expr: tree.Expr, env: Env, x: Tensor | None) -> Any:
         """Evaluate to a value that is not an open quotient."""
         value = self.eval(expr, env, x)
         if isinstance(value, Quotient):
@@ -169,7 +169,7 @@ class Evaluator:
         return value
 
     # ------------------------------------------------------------ names and literals
-    def name(self, expr: syntax.Name, env: Env, x: Tensor | None) -> Any:
+    def name(self, expr: tree.Name, env: Env, x: Tensor | None) -> Any:
         name = expr.plain
         if name == "x":
             if x is None:
@@ -200,22 +200,22 @@ class Evaluator:
         raise errors.unknown_name(span, name, names, label, env.bound_at() if env else None)
 
     def labelled_at(self, name: str) -> Span | None:
-        """Return where a step of the body under way has this label; see `archdsl.steps`."""
+        """Return where a step of the body under way has this label; see `archdsl.elaborate.operators`."""
         return None
 
     def definition(self, file: File, name: str, span: Span) -> Any:
         """Return the value of a definition of a file."""
         item = file.definitions[name]
-        if isinstance(item, syntax.Fn):
+        if isinstance(item, tree.Fn):
             return Function(item, file.env)
-        if isinstance(item, syntax.Alias):
+        if isinstance(item, tree.Alias):
             if name not in file.aliases:
                 with self.deeper(name, span):
                     file.aliases[name] = self.eval(item.value, file.env, None)
             return file.aliases[name]
         return BlockValue(NOTHING, None, item, file.env)
 
-    def text_of(self, name: syntax.Name, env: Env, x: Tensor | None) -> str:
+    def text_of(self, name: tree.Name, env: Env, x: Tensor | None) -> str:
         """Return the text of a name or label, its interpolations filled in."""
         if name.plain is not None:
             return name.plain
@@ -231,15 +231,15 @@ class Evaluator:
             texts.append(text)
         return "".join(texts)
 
-    def items(self, expr: syntax.Items, env: Env, x: Tensor | None) -> tuple[Any, ...]:
+    def items(self, expr: tree.Items, env: Env, x: Tensor | None) -> tuple[Any, ...]:
         values = [self._item(item, env, x) for item in expr.items]
         return tuple(value for value in values if value is not OMITTED)
 
-    def _item(self, item: syntax.Expr, env: Env, x: Tensor | None) -> Any:
+    def _item(self, item: tree.Expr, env: Env, x: Tensor | None) -> Any:
         value = self.whole(item, env, x)
         return Located(value, item.span) if isinstance(value, Callee) else value
 
-    def comprehension(self, expr: syntax.Comprehension, env: Env, x: Tensor | None) -> tuple[Any, ...]:
+    def comprehension(self, expr: tree.Comprehension, env: Env, x: Tensor | None) -> tuple[Any, ...]:
         found = []
         for inner in self.loop(expr.targets, expr.values, env, x):
             if expr.test is None or self.truth(expr.test, inner, x):
@@ -248,7 +248,7 @@ class Evaluator:
                     found.append(value)
         return tuple(found)
 
-    def loop(self, targets: syntax.Targets, values: syntax.Expr, env: Env, x: Tensor | None) -> Iterator[Env]:
+    def loop(self, targets: tree.Targets, values: tree.Expr, env: Env, x: Tensor | None) -> Iterator[Env]:
         """Yield an environment for each item of a list, the targets bound."""
         items = self.eval(values, env, x)
         if not isinstance(items, tuple):
@@ -259,7 +259,7 @@ class Evaluator:
             inner.index = next(iter(inner.names))
             yield inner
 
-    def _bind_targets(self, targets: syntax.Targets, value: Any, env: Env) -> None:
+    def _bind_targets(self, targets: tree.Targets, value: Any, env: Env) -> None:
         names = targets.names
         if len(names) == 1 and isinstance(names[0], str):
             self.bind(names[0], value, env, targets.span)
@@ -283,7 +283,7 @@ class Evaluator:
         env.places[name] = span
 
     # ------------------------------------------------------------ pipelines as values
-    def chain(self, expr: syntax.Chain, env: Env, x: Tensor | None) -> Any:
+    def chain(self, expr: tree.Chain, env: Env, x: Tensor | None) -> Any:
         first, *links = expr.links
         start = self.constant(first, env, x)
         if start is not None:
@@ -293,11 +293,11 @@ class Evaluator:
             return self.flow(value, links, env)
         return ChainValue((Located(value, first.span), *[Located(self.eval(e, env, x), e.span) for e in links]))
 
-    def constant(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Tensor | None:
+    def constant(self, expr: tree.Expr, env: Env, x: Tensor | None) -> Tensor | None:
         """Return the tensor that a chain starts at, or None where it starts with a pipeline."""
-        if isinstance(expr, (syntax.Name, syntax.Attribute, syntax.Index)):
+        if isinstance(expr, (tree.Name, tree.Attribute, tree.Index)):
             value = self.eval(expr, env, x)
-        elif isinstance(expr, syntax.Chain):
+        elif isinstance(expr, tree.Chain):
             start = self.constant(expr.links[0], env, x)
             value = None if start is None else self.follow(start, expr.links[1:], env, x)
         else:
@@ -305,33 +305,33 @@ class Evaluator:
         value = value.main if isinstance(value, Results) else value
         return value if isinstance(value, Tensor) else None
 
-    def _starts_at_tensor(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> bool:
+    def _starts_at_tensor(self, expr: tree.Expr, env: Env, x: Tensor | None) -> bool:
         """Say whether a value is a tensor, or a chain that starts at one; adds no step."""
-        while isinstance(expr, syntax.Chain):
+        while isinstance(expr, tree.Chain):
             expr = expr.links[0]
-        if isinstance(expr, syntax.Name) and expr.plain == "x":
+        if isinstance(expr, tree.Name) and expr.plain == "x":
             return True
-        return isinstance(expr, (syntax.Name, syntax.Attribute, syntax.Index)) and isinstance(
+        return isinstance(expr, (tree.Name, tree.Attribute, tree.Index)) and isinstance(
             self.eval(expr, env, x), (Tensor, Results)
         )
 
-    def labelled(self, expr: syntax.Labelled, env: Env, x: Tensor | None) -> Any:
+    def labelled(self, expr: tree.Labelled, env: Env, x: Tensor | None) -> Any:
         value = self.eval(expr.value, env, x)
         if value is OMITTED:
             return value
         return LabelValue(self.text_of(expr.name, env, x), Located(value, expr.value.span), expr.name.span)
 
-    def only_if(self, expr: syntax.OnlyIf, env: Env, x: Tensor | None) -> Any:
+    def only_if(self, expr: tree.OnlyIf, env: Env, x: Tensor | None) -> Any:
         if self._waits(expr, env, x):
             return Deferred(expr, env)
         return self.eval(expr.value, env, x) if self.truth(expr.test, env, x) else OMITTED
 
-    def either(self, expr: syntax.Either, env: Env, x: Tensor | None) -> Any:
+    def either(self, expr: tree.Either, env: Env, x: Tensor | None) -> Any:
         if self._waits(expr, env, x):
             return Deferred(expr, env)
         return self.eval(expr.value if self.truth(expr.test, env, x) else expr.other, env, x)
 
-    def _waits(self, expr: syntax.OnlyIf | syntax.Either, env: Env, x: Tensor | None) -> bool:
+    def _waits(self, expr: tree.OnlyIf | tree.Either, env: Env, x: Tensor | None) -> bool:
         """Say whether a condition is on the tensor that a pipeline will be applied to."""
         if not self.mentions_x(expr.test) or self._starts_at_tensor(expr.value, env, x):
             return False
@@ -345,22 +345,22 @@ class Evaluator:
         """Return the names that a piece of syntax mentions, interpolated ones aside."""
         known = self.mentions.get(id(node))
         if known is None:
-            if not isinstance(node, (tuple, syntax.Node)):
+            if not isinstance(node, (tuple, tree.Node)):
                 return frozenset()
             found: set[str] = set()
-            if isinstance(node, syntax.Name) and node.plain is not None:
+            if isinstance(node, tree.Name) and node.plain is not None:
                 found.add(node.plain)
             else:
                 children = node if isinstance(node, tuple) else [getattr(node, f) for f in node.fields if f != "span"]
                 for child in children:
                     found |= self.names_in(child)
             known = frozenset(found)
-            if isinstance(node, syntax.Node):
+            if isinstance(node, tree.Node):
                 self.mentions[id(node)] = known
         return known
 
     # ------------------------------------------------------------ calls
-    def call(self, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
+    def call(self, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
         target = self.eval(expr.target, env, x)
         if isinstance(target, Located):
             target = target.item
@@ -382,28 +382,28 @@ class Evaluator:
             return self.joined(value, expr.span) if _is_constant(value) else value
         if isinstance(target, InitializerName):
             return self._initializer(target.name, expr, env, x)
-        word = expr.target.plain if isinstance(expr.target, syntax.Name) else None
+        word = expr.target.plain if isinstance(expr.target, tree.Name) else None
         waits = isinstance(target, Deferred)
         raise errors.not_callable(expr.target.span, describe(target), word if word in OPS else "", waits)
 
-    def _given(self, argument: syntax.Argument, target: Combinator, env: Env, x: Tensor | None) -> Iterator[Any]:
+    def _given(self, argument: tree.Argument, target: Combinator, env: Env, x: Tensor | None) -> Iterator[Any]:
         """Yield the branches that an argument is: itself, or with a star the items of a list."""
-        if isinstance(argument, syntax.Keyword):
+        if isinstance(argument, tree.Keyword):
             raise errors.unknown_argument(argument.place, target.kind, argument.name, "branch, ...", ())
-        if isinstance(argument, syntax.Spread):
+        if isinstance(argument, tree.Spread):
             yield from self.spread(argument, env, x)
             return
         value = self.eval(argument, env, x)
         yield value if value is OMITTED else Located(value, argument.span)
 
-    def spread(self, argument: syntax.Spread, env: Env, x: Tensor | None) -> tuple[Any, ...]:
+    def spread(self, argument: tree.Spread, env: Env, x: Tensor | None) -> tuple[Any, ...]:
         """Return the items of a list that stand for branches, each with a place."""
         items = self.eval(argument.value, env, x)
         if not isinstance(items, tuple):
             raise errors.bad_value(argument.value.span, "`*` takes the items of a list", f"this is {describe(items)}")
         return tuple([item if isinstance(item, Located) else Located(item, argument.span) for item in items])
 
-    def partial(self, target: Callee, expr: syntax.Call, env: Env, x: Tensor | None) -> Callee:
+    def partial(self, target: Callee, expr: tree.Call, env: Env, x: Tensor | None) -> Callee:
         """Give a callee more arguments; a keyword may replace one that was given before."""
         old, params = target.bound, target.params
         free = [name for name in params if name not in dict(old.values) and name not in UNIVERSAL]
@@ -414,11 +414,11 @@ class Evaluator:
             tuple((dict(old.places) | {name: value.span for name, value in written.items()}).items()),
             tuple(((dict(old.written) if old.env in (None, env) else {}) | written).items()),
             env,
-            tuple(list(written)[: sum(not isinstance(argument, syntax.Keyword) for argument in expr.arguments)]),
+            tuple(list(written)[: sum(not isinstance(argument, tree.Keyword) for argument in expr.arguments)]),
         )
         return target.replace(bound=changes, span=expr.span)
 
-    def _argument(self, expr: syntax.Expr, env: Env, x: Tensor | None, real: bool = False) -> Any:
+    def _argument(self, expr: tree.Expr, env: Env, x: Tensor | None, real: bool = False) -> Any:
         value = _plain(self.eval(expr, env, x)) if real else self.whole(expr, env, x)
         if isinstance(value, Quotient):
             raise errors.not_whole(expr.span, show(value))
@@ -426,12 +426,12 @@ class Evaluator:
             raise errors.bad_value(expr.span, "an argument cannot be left out by a condition", "give it an `else`")
         return value.item if isinstance(value, Located) else value
 
-    def _builtin(self, target: Builtin, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
+    def _builtin(self, target: Builtin, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
         values = []
         for argument in expr.arguments:
-            if isinstance(argument, syntax.Keyword):
+            if isinstance(argument, tree.Keyword):
                 raise errors.unknown_argument(argument.place, target.name, argument.name, "...", ())
-            if isinstance(argument, syntax.Spread):
+            if isinstance(argument, tree.Spread):
                 raise errors.bad_value(argument.span, f"`{target.name}` takes a list as it is", "no `*` is needed")
             values.append(self.eval(argument, env, x))
         try:
@@ -447,14 +447,14 @@ class Evaluator:
             count = f"{len(values)} argument{'s' if len(values) != 1 else ''}"
             raise errors.bad_value(expr.span, f"`{target.name}` does not take {count}") from None
 
-    def _function(self, target: Function, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
+    def _function(self, target: Function, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
         fn = target.fn
         params = [p.name for p in fn.params]
         written = matched(fn.name, params, params, lambda: ", ".join(params), expr.arguments)
         given = {name: (self.eval(value, env, x), value.span) for name, value in written.items()}
         return self.returned(target, given, expr)
 
-    def returned(self, target: Function, given: dict[str, tuple[Any, Span]], expr: syntax.Call) -> Any:
+    def returned(self, target: Function, given: dict[str, tuple[Any, Span]], expr: tree.Call) -> Any:
         """Return the value of a function for its arguments, each with its place."""
         fn, params = target.fn, [p.name for p in target.fn.params]
         inner = Env(target.env, target.env.file)
@@ -471,7 +471,7 @@ class Evaluator:
             except CompileError as mistake:
                 raise _called(mistake, expr.span, {name: inner.names[name] for name in params}) from None
 
-    def _initializer(self, name: str, expr: syntax.Call, env: Env, x: Tensor | None) -> Any:
+    def _initializer(self, name: str, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
         params = [param for param, _ in initializers.ROWS[name].params]
         written = matched(name, params, params, lambda: ", ".join(params), expr.arguments)
         values = {param: self.whole(value, env, x) for param, value in written.items()}
@@ -486,7 +486,7 @@ class Evaluator:
         return _Deeper(self, name, span)
 
     # ------------------------------------------------------------ attributes and items
-    def attribute(self, expr: syntax.Attribute, env: Env, x: Tensor | None) -> Any:
+    def attribute(self, expr: tree.Attribute, env: Env, x: Tensor | None) -> Any:
         value = self.eval(expr.value, env, x)
         outputs: tuple[str, ...] = ()
         if isinstance(value, Results):
@@ -498,7 +498,7 @@ class Evaluator:
             return self.attribute_of(value, expr.name, expr.place, outputs)
         raise errors.unknown_attribute(expr.place, describe(value), expr.name, ())
 
-    def index(self, expr: syntax.Index, env: Env, x: Tensor | None) -> Any:
+    def index(self, expr: tree.Index, env: Env, x: Tensor | None) -> Any:
         items, index = self.eval(expr.value, env, x), self.whole(expr.index, env, x)
         if not isinstance(items, tuple):
             raise errors.bad_index(expr.value.span, f"only lists have items; this is {describe(items)}")
@@ -508,21 +508,21 @@ class Evaluator:
         return item.item if isinstance(item, Located) else item
 
     # ------------------------------------------------------------ logic
-    def truth(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> bool:
+    def truth(self, expr: tree.Expr, env: Env, x: Tensor | None) -> bool:
         """Evaluate a condition."""
         value = self.eval(expr, env, x)
         if type(value) is not bool:
             raise errors.bad_value(expr.span, "a condition must be true or false", f"this is {describe(value)}")
         return value
 
-    def logic(self, expr: syntax.Logic, env: Env, x: Tensor | None) -> bool:
+    def logic(self, expr: tree.Logic, env: Env, x: Tensor | None) -> bool:
         stop = expr.word == "or"
         return stop if any(self.truth(item, env, x) is stop for item in expr.items) else not stop
 
-    def negate(self, expr: syntax.Not, env: Env, x: Tensor | None) -> bool:
+    def negate(self, expr: tree.Not, env: Env, x: Tensor | None) -> bool:
         return not self.truth(expr.value, env, x)
 
-    def compare(self, expr: syntax.Compare, env: Env, x: Tensor | None) -> bool:
+    def compare(self, expr: tree.Compare, env: Env, x: Tensor | None) -> bool:
         left, right = self.eval(expr.left, env, x), self.eval(expr.right, env, x)
         sign = expr.sign
         if sign == "in":
@@ -537,21 +537,21 @@ class Evaluator:
             return _same(left, right) is (sign == "==")
         return self._ordered(expr, sign, _plain(left), _plain(right))
 
-    def _ordered(self, expr: syntax.Compare, sign: str, left: Any, right: Any) -> bool:
+    def _ordered(self, expr: tree.Compare, sign: str, left: Any, right: Any) -> bool:
         numbers = type(left) in (int, float) and type(right) in (int, float)
         if not numbers and not (isinstance(left, str) and isinstance(right, str)):
             raise errors.bad_operands(expr.span, sign, describe(left), describe(right))
         return bool({"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign])
 
     # ------------------------------------------------------------ arithmetic
-    def arithmetic(self, expr: syntax.Arithmetic, env: Env, x: Tensor | None) -> Any:
+    def arithmetic(self, expr: tree.Arithmetic, env: Env, x: Tensor | None) -> Any:
         value = self.eval(expr.first, env, x)
         for sign, operand in expr.rest:
             right = self.eval(operand, env, x)
             value = self._calculate(expr, sign, value, right, expr.first.span.to(operand.span))
         return value
 
-    def _calculate(self, expr: syntax.Expr, sign: str, left: Any, right: Any, span: Span) -> Any:
+    def _calculate(self, expr: tree.Expr, sign: str, left: Any, right: Any, span: Span) -> Any:
         try:
             if sign == "*" and type(right) is int and is_pipeline(left) and not isinstance(left, Tensor):
                 return self._repeat(left, right, span)
@@ -585,7 +585,7 @@ class Evaluator:
         bounded(count, "too many repetitions")
         return RepeatValue(Located(item, span), count)
 
-    def power(self, expr: syntax.Power, env: Env, x: Tensor | None) -> Any:
+    def power(self, expr: tree.Power, env: Env, x: Tensor | None) -> Any:
         base, exponent = self.whole(expr.base, env, x), self.whole(expr.exponent, env, x)
         if type(base) not in (int, float) or type(exponent) not in (int, float):
             raise errors.bad_operands(expr.span, "**", describe(base), describe(exponent))
@@ -600,7 +600,7 @@ class Evaluator:
             raise errors.bad_value(expr.span, "a root of a negative number")
         return _checked(value, expr.span)
 
-    def minus(self, expr: syntax.Minus, env: Env, x: Tensor | None) -> Any:
+    def minus(self, expr: tree.Minus, env: Env, x: Tensor | None) -> Any:
         value = self.eval(expr.value, env, x)
         if isinstance(value, Quotient):
             return Quotient(-value.top, value.bottom)
@@ -627,15 +627,15 @@ def matched(
     params: Collection[str],
     free: Sequence[str],
     shown: Callable[[], str],
-    arguments: tuple[syntax.Argument, ...],
+    arguments: tuple[tree.Argument, ...],
     target: Callee | None = None,
-) -> dict[str, syntax.Expr]:
+) -> dict[str, tree.Expr]:
     """Give each argument of a call its parameter: by keyword, or the next of those that are `free`."""
-    found: dict[str, syntax.Expr] = {}
+    found: dict[str, tree.Expr] = {}
     for argument in arguments:
-        if isinstance(argument, syntax.Spread):
+        if isinstance(argument, tree.Spread):
             raise errors.misplaced(argument.span, "`*`", "the items of a list can be branches of a combinator only")
-        if isinstance(argument, syntax.Keyword):
+        if isinstance(argument, tree.Keyword):
             name, value = argument.name, argument.value
             if name not in params:
                 declared = target.declared if target is not None else None
@@ -674,7 +674,7 @@ def signature(callee: Callee) -> str:
             continue
         if default is REQUIRED:
             texts.append(name)
-        elif isinstance(default, syntax.Expr):
+        elif isinstance(default, tree.Expr):
             texts.append(f"{name}={' '.join(default.span.text.split())}")
         else:
             texts.append(f"{name}={'...' if default is None else show(default)}")
@@ -688,11 +688,11 @@ def _is_constant(value: CombineValue) -> bool:
     return all(isinstance(b, Located) and isinstance(b.item, (Tensor, Results)) for b in value.branches)
 
 
-def _no_list(argument: syntax.Argument, branches: tuple[Any, ...], combinator: str) -> None:
+def _no_list(argument: tree.Argument, branches: tuple[Any, ...], combinator: str) -> None:
     """Raise an error where the one branch of a combinator is a list, whose items were meant to be its branches."""
     branch = branches[0].item if branches and isinstance(branches[0], Located) else None
-    if isinstance(branch, tuple) and not isinstance(argument, syntax.Spread):
-        raise errors.list_of_branches(argument.span, combinator, isinstance(argument, syntax.Items))
+    if isinstance(branch, tuple) and not isinstance(argument, tree.Spread):
+        raise errors.list_of_branches(argument.span, combinator, isinstance(argument, tree.Items))
 
 
 # -------------------------------------------------------------------------------------------------- weights
@@ -832,21 +832,21 @@ _ARITHMETIC = {
 }
 
 _EVAL: dict[type, Any] = {
-    syntax.Name: Evaluator.name,
-    syntax.Literal: lambda self, expr, env, x: expr.value,
-    syntax.Items: Evaluator.items,
-    syntax.Comprehension: Evaluator.comprehension,
-    syntax.Chain: Evaluator.chain,
-    syntax.Labelled: Evaluator.labelled,
-    syntax.OnlyIf: Evaluator.only_if,
-    syntax.Either: Evaluator.either,
-    syntax.Logic: Evaluator.logic,
-    syntax.Not: Evaluator.negate,
-    syntax.Compare: Evaluator.compare,
-    syntax.Arithmetic: Evaluator.arithmetic,
-    syntax.Power: Evaluator.power,
-    syntax.Minus: Evaluator.minus,
-    syntax.Call: Evaluator.call,
-    syntax.Attribute: Evaluator.attribute,
-    syntax.Index: Evaluator.index,
+    tree.Name: Evaluator.name,
+    tree.Literal: lambda self, expr, env, x: expr.value,
+    tree.Items: Evaluator.items,
+    tree.Comprehension: Evaluator.comprehension,
+    tree.Chain: Evaluator.chain,
+    tree.Labelled: Evaluator.labelled,
+    tree.OnlyIf: Evaluator.only_if,
+    tree.Either: Evaluator.either,
+    tree.Logic: Evaluator.logic,
+    tree.Not: Evaluator.negate,
+    tree.Compare: Evaluator.compare,
+    tree.Arithmetic: Evaluator.arithmetic,
+    tree.Power: Evaluator.power,
+    tree.Minus: Evaluator.minus,
+    tree.Call: Evaluator.call,
+    tree.Attribute: Evaluator.attribute,
+    tree.Index: Evaluator.index,
 }

@@ -15,32 +15,32 @@ from __future__ import annotations
 import keyword
 from math import prod
 
-from archdsl import errors, syntax
-from archdsl.apply import Applier, Watched
-from archdsl.builder import Builder, Frame, Tag, main
-from archdsl.diagnostics import CompileError
-from archdsl.environment import Env
-from archdsl.evaluate import MAX_CALLS, signature
-from archdsl.ir import Network, Requirement
+from archdsl.core.record import Record
+from archdsl.core.sizes import Area, Size, Symbol, symbols
+from archdsl.diagnostics import CompileError, errors
+from archdsl.elaborate.builder import Builder, Frame, Tag, main
+from archdsl.elaborate.environment import Env
+from archdsl.elaborate.expressions import MAX_CALLS, signature
+from archdsl.elaborate.operators import axis_name
+from archdsl.elaborate.pipelines import Applier, Watched
+from archdsl.elaborate.requirements import demanded, open_relations, sizes_of
+from archdsl.elaborate.values import OMITTED, BlockValue, Located, Quotient, Tensor, describe, show
+from archdsl.ir.network import Network, Requirement
+from archdsl.ir.outputs import Pruner, selected
 from archdsl.ops import OPS
-from archdsl.ops._op import show as show_shape
-from archdsl.record import Record
-from archdsl.require import demanded, open_relations, sizes_of
-from archdsl.select import Pruner, selected
-from archdsl.sizes import Area, Size, Symbol, symbols
-from archdsl.steps import axis_name
-from archdsl.values import OMITTED, BlockValue, Located, Quotient, Tensor, describe, show
+from archdsl.ops.base import show as show_shape
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.environment import File
-    from archdsl.evaluate import Spent
-    from archdsl.ir import Scope
-    from archdsl.sizes import Dim, Shape
-    from archdsl.source import Span
+    from archdsl.core.sizes import Dim, Shape
+    from archdsl.core.source import Span
+    from archdsl.elaborate.environment import File
+    from archdsl.elaborate.expressions import Spent
+    from archdsl.ir.network import Scope
 
 
 MAX_SIZE = 1 << 24  # of an input
@@ -91,7 +91,7 @@ class Elaborator(Applier):
         value = self.definition(file, name, place)
         if isinstance(value, Located):
             value = value.item
-        if not isinstance(value, BlockValue) or not isinstance(value.block, syntax.Net):
+        if not isinstance(value, BlockValue) or not isinstance(value.block, tree.Net):
             raise errors.bad_value(place, f"`{name}` is not a net", f"this is {describe(value)}")
         value = self._configured(value, place)
         frame = Frame(_titled(value), place)
@@ -142,31 +142,31 @@ class Elaborator(Applier):
                 default = self.whole(param.default, env, None)
                 self.bind(param.name, default.item if isinstance(default, Located) else default, env, param.span)
         args = tuple(env.names.items())
-        declared = block.signature if isinstance(block, syntax.Block) else None
+        declared = block.signature if isinstance(block, tree.Block) else None
         if declared is not None and current is not None:
             self._bind_signature(declared, current, env)
         last = self.run(block.body, env, current)
         if last is None:
             raise errors.no_tensor(block.span, f"the net `{block.name}` has no input")
-        kind = "block" if isinstance(block, syntax.Block) else "net"
+        kind = "block" if isinstance(block, tree.Block) else "net"
         scope = builder.scope(kind, block.name, args, last, block.span, block.doc).replace(definition=block)
         if declared is not None:
             self._check_signature(declared, block.name, scope.output_shapes[0], env)
         return scope
 
-    def _bind_signature(self, declared: syntax.Signature, x: Tensor, env: Env) -> None:
+    def _bind_signature(self, declared: tree.Signature, x: Tensor, env: Env) -> None:
         if len(declared.inputs) != len(x.shape):
             got = f"the input is {show_shape(x.shape)}"
             raise self.fault(declared.span, "the input does not have the declared rank", got)
         for expr, dim in zip(declared.inputs, x.shape):
-            if isinstance(expr, syntax.Name) and expr.plain and expr.plain not in env.names:
+            if isinstance(expr, tree.Name) and expr.plain and expr.plain not in env.names:
                 self.bind(expr.plain, dim, env, expr.span)
                 continue
             wanted = self.whole(expr, env, x)
             if wanted != dim:
                 raise self.fault(expr.span, f"the block takes {show(wanted)} here, and the input has {dim}", "")
 
-    def _check_signature(self, declared: syntax.Signature, block: str, shape: Shape, env: Env) -> None:
+    def _check_signature(self, declared: tree.Signature, block: str, shape: Shape, env: Env) -> None:
         wanted = []
         for expr in declared.outputs:
             value = self.eval(expr, env, None)
@@ -198,16 +198,16 @@ class Elaborator(Applier):
         return found
 
     # ------------------------------------------------------------ statements
-    def run(self, body: tuple[syntax.Statement, ...], env: Env, x: Tensor | None) -> Tensor | None:
+    def run(self, body: tuple[tree.Statement, ...], env: Env, x: Tensor | None) -> Tensor | None:
         """Run statements; returns the tensor that leaves the last one."""
         for statement in body:
             x = _RUN[type(statement)](self, statement, env, x)
         return x
 
-    def step(self, statement: syntax.Step, env: Env, x: Tensor | None) -> Tensor:
+    def step(self, statement: tree.Step, env: Env, x: Tensor | None) -> Tensor:
         return main(self.apply(statement.value, env, x, x))
 
-    def bind_statement(self, statement: syntax.Bind, env: Env, x: Tensor | None) -> Tensor | None:
+    def bind_statement(self, statement: tree.Bind, env: Env, x: Tensor | None) -> Tensor | None:
         name = self.text_of(statement.name, env, x)
         value = self.whole(statement.value, env, x)
         if value is OMITTED:
@@ -221,7 +221,7 @@ class Elaborator(Applier):
             self.builder.bindings.append((name, statement.value, value))
         return x
 
-    def scope_statement(self, statement: syntax.Scope, env: Env, x: Tensor | None) -> Tensor:
+    def scope_statement(self, statement: tree.Scope, env: Env, x: Tensor | None) -> Tensor:
         if x is None:
             raise errors.no_tensor(statement.name.span, "a body needs a tensor")
         kind = statement.name.plain
@@ -235,33 +235,31 @@ class Elaborator(Applier):
             )
         )
 
-    def _branches(
-        self, body: tuple[syntax.Statement, ...], env: Env, x: Tensor
-    ) -> Iterator[tuple[syntax.Statement, Env]]:
+    def _branches(self, body: tuple[tree.Statement, ...], env: Env, x: Tensor) -> Iterator[tuple[tree.Statement, Env]]:
         """Yield the statements of a combinator that are branches; bindings and conditions are run on the way."""
         for statement in body:
-            if isinstance(statement, (syntax.Step, syntax.Scope)):
+            if isinstance(statement, (tree.Step, tree.Scope)):
                 yield statement, env
-            elif isinstance(statement, syntax.If):
+            elif isinstance(statement, tree.If):
                 for test, arm in statement.arms:
                     if test is None or self.truth(test, env, x):
                         yield from self._branches(arm, env, x)
                         break
-            elif isinstance(statement, syntax.For):
+            elif isinstance(statement, tree.For):
                 for inner in self.loop(statement.targets, statement.values, env, x):
                     yield from self._branches(statement.body, inner, x)
-            elif isinstance(statement, (syntax.Bind, syntax.Require)):
+            elif isinstance(statement, (tree.Bind, tree.Require)):
                 self.run((statement,), env, x)
             else:
                 raise errors.misplaced(statement.span, "this", "the lines of a combinator are its branches")
 
-    def _branch_statement(self, branch: tuple[syntax.Statement, Env], x: Tensor) -> Tensor | None:
+    def _branch_statement(self, branch: tuple[tree.Statement, Env], x: Tensor) -> Tensor | None:
         statement, env = branch
-        if isinstance(statement, syntax.Step) and self.left_out(statement.value, env, x):
+        if isinstance(statement, tree.Step) and self.left_out(statement.value, env, x):
             return None
         return self.run((statement,), env, x)
 
-    def input_statement(self, statement: syntax.Input, env: Env, x: Tensor | None) -> Tensor:
+    def input_statement(self, statement: tree.Input, env: Env, x: Tensor | None) -> Tensor:
         builder = self.builder
         if builder.outer is not None:
             return self._bind_input(statement, env, builder, x)
@@ -282,7 +280,7 @@ class Elaborator(Applier):
         self.bind(statement.name, tensor, env, statement.span)
         return tensor if number == 0 else _some(x)
 
-    def _bind_input(self, statement: syntax.Input, env: Env, builder: Builder, x: Tensor | None) -> Tensor:
+    def _bind_input(self, statement: tree.Input, env: Env, builder: Builder, x: Tensor | None) -> Tensor:
         """Give a net that is used as a step the tensor that reaches it as its input."""
         if builder.nodes or (builder.outer is not None and builder.outer.frame is builder.frame):
             raise errors.misplaced(statement.span, "an `input`", "inputs stand before the first step of a net")
@@ -294,15 +292,15 @@ class Elaborator(Applier):
                 statement.span, "the input does not have the declared rank", f"got {show_shape(tensor.shape)}"
             )
         for (expr, _), dim in zip(statement.dims, tensor.shape):
-            if isinstance(expr, syntax.Name) and expr.plain and expr.plain not in env.names:
+            if isinstance(expr, tree.Name) and expr.plain and expr.plain not in env.names:
                 self.bind(expr.plain, dim, env, expr.span)
         self.bind(statement.name, tensor, env, statement.span)
         return tensor
 
     def _input_dim(
-        self, expr: syntax.Expr, default: syntax.Expr | None, env: Env, axis: int, asked: int | None, number: int
+        self, expr: tree.Expr, default: tree.Expr | None, env: Env, axis: int, asked: int | None, number: int
     ) -> Dim:
-        name = expr.plain if isinstance(expr, syntax.Name) else None
+        name = expr.plain if isinstance(expr, tree.Name) else None
         if name and env.find(name) is None and name not in OPS:
             if name in self.symbols:
                 return Size.of(self.symbols[name])
@@ -335,7 +333,7 @@ class Elaborator(Applier):
         """Return an input size of this net."""
         return Symbol(name, default)
 
-    def output_statement(self, statement: syntax.Output, env: Env, x: Tensor | None) -> Tensor | None:
+    def output_statement(self, statement: tree.Output, env: Env, x: Tensor | None) -> Tensor | None:
         places = self.builder.output_places
         name = self.text_of(statement.name, env, x)
         if name in places:
@@ -349,7 +347,7 @@ class Elaborator(Applier):
         self.builder.outputs.append((name, result, statement.training))
         return x
 
-    def require_statement(self, statement: syntax.Require, env: Env, x: Tensor | None) -> Tensor | None:
+    def require_statement(self, statement: tree.Require, env: Env, x: Tensor | None) -> Tensor | None:
         for clause in demanded(self, statement.test, env, x):
             if not any(relation.holds for relation in clause):
                 message = self.whole(statement.message, env, x)
@@ -359,13 +357,13 @@ class Elaborator(Applier):
                 self.builder.requirements.append(Requirement(relations, statement.test.span))
         return x
 
-    def if_statement(self, statement: syntax.If, env: Env, x: Tensor | None) -> Tensor | None:
+    def if_statement(self, statement: tree.If, env: Env, x: Tensor | None) -> Tensor | None:
         for test, body in statement.arms:
             if test is None or self.truth(test, env, x):
                 return self.run(body, env, x)
         return x
 
-    def for_statement(self, statement: syntax.For, env: Env, x: Tensor | None) -> Tensor | None:
+    def for_statement(self, statement: tree.For, env: Env, x: Tensor | None) -> Tensor | None:
         for inner in self.loop(statement.targets, statement.values, env, x):
             x = self.run(statement.body, inner, x)
         return x
@@ -397,12 +395,12 @@ def _titled(value: BlockValue) -> str:
 
 
 _RUN: dict[type, Any] = {
-    syntax.Step: Elaborator.step,
-    syntax.Bind: Elaborator.bind_statement,
-    syntax.Scope: Elaborator.scope_statement,
-    syntax.Input: Elaborator.input_statement,
-    syntax.Output: Elaborator.output_statement,
-    syntax.Require: Elaborator.require_statement,
-    syntax.If: Elaborator.if_statement,
-    syntax.For: Elaborator.for_statement,
+    tree.Step: Elaborator.step,
+    tree.Bind: Elaborator.bind_statement,
+    tree.Scope: Elaborator.scope_statement,
+    tree.Input: Elaborator.input_statement,
+    tree.Output: Elaborator.output_statement,
+    tree.Require: Elaborator.require_statement,
+    tree.If: Elaborator.if_statement,
+    tree.For: Elaborator.for_statement,
 }

@@ -7,29 +7,30 @@ from __future__ import annotations
 
 import keyword
 
-from archdsl import errors, initializers, syntax
-from archdsl.builder import Builder, shared_steps, shared_weights, tap
-from archdsl.diagnostics import Help, Label, Note
-from archdsl.evaluate import Evaluator, signature
-from archdsl.ir import Node, Scope
-from archdsl.ops._op import MAX_INT, REQUIRED, ArgFault, ShapeFault
-from archdsl.ops._op import show as show_shape
+from archdsl.core.sizes import Size, SizeFault, symbols, window
+from archdsl.diagnostics import Help, Label, Note, errors
+from archdsl.elaborate.builder import Builder, shared_steps, shared_weights, tap
+from archdsl.elaborate.expressions import Evaluator, signature
+from archdsl.elaborate.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
+from archdsl.ir.network import Node, Scope
+from archdsl.ops import initializers
+from archdsl.ops.base import MAX_INT, REQUIRED, ArgFault, ShapeFault
+from archdsl.ops.base import show as show_shape
 from archdsl.ops.pool import MaxUnpool
-from archdsl.sizes import Size, SizeFault, symbols, window
-from archdsl.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.builder import Tag
+    from archdsl.core.sizes import Shape
+    from archdsl.core.source import Span
     from archdsl.diagnostics import CompileError
-    from archdsl.initializers import Initializer
-    from archdsl.ops._op import Kind, Op, Relation
-    from archdsl.sizes import Shape
-    from archdsl.source import Span
-    from archdsl.values import BlockValue, Callee, OpValue
+    from archdsl.elaborate.builder import Tag
+    from archdsl.elaborate.values import BlockValue, Callee, OpValue
+    from archdsl.ops.base import Kind, Op, Relation
+    from archdsl.ops.initializers import Initializer
 
 
 MAX_NODES = 10_000  # steps in one distinct instance after another, 1.0 to 1.5 s; published networks have under 1,300
@@ -57,7 +58,7 @@ class Steps(Evaluator):
         self.weight_numbers: dict[Any, Any] = {}
 
     def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
-        """Return the scope of a block on an input; see `archdsl.elaborate`."""
+        """Return the scope of a block on an input; see `archdsl.elaborate.nets`."""
         raise NotImplementedError
 
     # ------------------------------------------------------------ operators and blocks
@@ -286,7 +287,7 @@ class Steps(Evaluator):
         builder.tags[tag.name] = tag, len(builder.nodes)
         return tag.name, False
 
-    def _written(self, value: Callee | None) -> tuple[tuple[str, syntax.Expr], ...]:
+    def _written(self, value: Callee | None) -> tuple[tuple[str, tree.Expr], ...]:
         """Return the arguments of a call as the text wrote them: for the emitter."""
         if value is None or value.bound.env is None or value.bound.env.outer is None:
             return ()

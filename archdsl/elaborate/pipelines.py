@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from archdsl import errors, syntax
-from archdsl.builder import Builder, Tag, main
-from archdsl.evaluate import MAX_STEPS, NO_PART
-from archdsl.ir import Scope
-from archdsl.ops import OPS
-from archdsl.ops._op import REQUIRED
-from archdsl.ops._op import show as show_shape
-from archdsl.ops.wrap import WRAPPERS, Wrapper
-from archdsl.steps import Steps
-from archdsl.values import (
+from archdsl.diagnostics import errors
+from archdsl.elaborate.builder import Builder, Tag, main
+from archdsl.elaborate.expressions import MAX_STEPS, NO_PART
+from archdsl.elaborate.operators import Steps
+from archdsl.elaborate.values import (
     OMITTED,
     BlockValue,
     Callee,
@@ -28,16 +23,22 @@ from archdsl.values import (
     describe,
     is_pipeline,
 )
+from archdsl.ir.network import Scope
+from archdsl.ops import OPS
+from archdsl.ops.base import REQUIRED
+from archdsl.ops.base import show as show_shape
+from archdsl.ops.wrap import WRAPPERS, Wrapper
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from archdsl.environment import Env
-    from archdsl.ops._op import Op
-    from archdsl.sizes import Shape
-    from archdsl.source import Span
+    from archdsl.core.sizes import Shape
+    from archdsl.core.source import Span
+    from archdsl.elaborate.environment import Env
+    from archdsl.ops.base import Op
 
 
 class Watched:
@@ -59,7 +60,7 @@ class Applier(Steps):
 
     # ------------------------------------------------------------ pipelines, from their syntax
     def apply(
-        self, expr: syntax.Expr, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None = None
+        self, expr: tree.Expr, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None = None
     ) -> Tensor | Results:
         """Apply what an expression says to `current`; `x` is what the name `x` means in it."""
         special = _APPLY.get(type(expr))
@@ -68,9 +69,7 @@ class Applier(Steps):
             return applied
         return self.apply_value(self.eval(expr, env, x), current, expr.span, tag)
 
-    def apply_chain(
-        self, expr: syntax.Chain, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
-    ) -> Any:
+    def apply_chain(self, expr: tree.Chain, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None) -> Any:
         if tag is not None:
             return self.enclosed(lambda inner: self.apply_chain(expr, env, inner, inner, None), current, tag, expr.span)
         start = self.constant(expr.links[0], env, x)
@@ -78,7 +77,7 @@ class Applier(Steps):
             return self.follow(start, expr.links[1:], env, x)
         return self.flow(current, expr.links, env)
 
-    def flow(self, start: Tensor | None, links: Sequence[syntax.Expr], env: Env) -> Any:
+    def flow(self, start: Tensor | None, links: Sequence[tree.Expr], env: Env) -> Any:
         """Apply the links of a chain, in each of which `x` is what reaches it."""
         flowing: Any = start
         for link in links:
@@ -90,7 +89,7 @@ class Applier(Steps):
         parts = [(main(branch.item), branch.span) for branch in value.branches]
         return self._join(value.kind, parts, span)
 
-    def follow(self, start: Tensor, links: tuple[syntax.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
+    def follow(self, start: Tensor, links: tuple[tree.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
         """Apply the rest of a chain that starts at a named tensor, in which `x` keeps its meaning."""
         value: Tensor | Results = start
         for link in links:
@@ -98,7 +97,7 @@ class Applier(Steps):
         return value
 
     def apply_labelled(
-        self, expr: syntax.Labelled, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+        self, expr: tree.Labelled, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
     ) -> Any:
         own = Tag(self.text_of(expr.name, env, x), expr.name.span)
         if tag is not None:
@@ -106,7 +105,7 @@ class Applier(Steps):
         return self.apply(expr.value, env, current, x, own)
 
     def apply_only_if(
-        self, expr: syntax.OnlyIf, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+        self, expr: tree.OnlyIf, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
     ) -> Any:
         if self.truth(expr.test, env, x):
             return self.apply(expr.value, env, current, x, tag)
@@ -115,19 +114,17 @@ class Applier(Steps):
         return current
 
     def apply_either(
-        self, expr: syntax.Either, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+        self, expr: tree.Either, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
     ) -> Any:
         return self.apply(expr.value if self.truth(expr.test, env, x) else expr.other, env, current, x, tag)
 
-    def apply_items(
-        self, expr: syntax.Items, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
-    ) -> Any:
+    def apply_items(self, expr: tree.Items, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None) -> Any:
         if expr.tuple:
             raise errors.not_a_pipeline(expr.span, "a list of values in parentheses; a sequence is written `[a, b]`")
 
         def body(inner: Tensor) -> Tensor:
             for item in expr.items:
-                if isinstance(item, (syntax.Name, syntax.Attribute, syntax.Index)):
+                if isinstance(item, (tree.Name, tree.Attribute, tree.Index)):
                     value = self.eval(item, env, inner)
                     _no_tensor_in((value,), item.span)
                     inner = main(self.apply_value(value, inner, item.span))
@@ -137,12 +134,12 @@ class Applier(Steps):
 
         return self.enclosed(body, current, tag, expr.span)
 
-    def apply_call(self, expr: syntax.Call, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None) -> Any:
+    def apply_call(self, expr: tree.Call, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None) -> Any:
         target = self.eval(expr.target, env, x)
         target = target.item if isinstance(target, Located) else target
         if isinstance(target, Callee):
             return self.apply_value(self.partial(target, expr, env, x), current, expr.span, tag)
-        several = len(expr.arguments) > 1 or any(isinstance(a, syntax.Spread) for a in expr.arguments)
+        several = len(expr.arguments) > 1 or any(isinstance(a, tree.Spread) for a in expr.arguments)
         if isinstance(target, Combinator) and several and current is not None:
             if tag is not None:
                 return self.enclosed(
@@ -150,7 +147,7 @@ class Applier(Steps):
                 )
 
             def branch(item: Any, part: Tensor) -> Tensor | None:
-                if isinstance(item, syntax.Keyword):
+                if isinstance(item, tree.Keyword):
                     raise errors.unknown_argument(item.place, target.kind, item.name, "branch, ...", ())
                 if isinstance(item, Located):
                     return self._branch_value(item, part, expr.span)
@@ -161,7 +158,7 @@ class Applier(Steps):
             known = current if target.kind != "split" else None  # of `x` in a list that `*` takes the items of
             branches: list[Any] = []
             for argument in expr.arguments:
-                if isinstance(argument, syntax.Spread):
+                if isinstance(argument, tree.Spread):
                     branches += self.spread(argument, env, known)
                 else:
                     branches.append(argument)
@@ -319,11 +316,11 @@ class Applier(Steps):
         self.builder = outer
         return main(self.node(scope, [current, *inner.captured], scope.output_shapes, span, tag))
 
-    def left_out(self, expr: syntax.Expr, env: Env, x: Tensor) -> bool:
+    def left_out(self, expr: tree.Expr, env: Env, x: Tensor) -> bool:
         """Say whether a branch is `item if test`, with a label or without, and the test is false."""
-        while isinstance(expr, syntax.Labelled):
+        while isinstance(expr, tree.Labelled):
             expr = expr.value
-        return isinstance(expr, syntax.OnlyIf) and not self.truth(expr.test, env, x)
+        return isinstance(expr, tree.OnlyIf) and not self.truth(expr.test, env, x)
 
     def value_left_out(self, value: Any, x: Tensor) -> bool:
         """Say the same of a branch that is a value."""
@@ -383,10 +380,10 @@ def _place(branch: Any) -> Span | None:
 
 
 _APPLY: dict[type, Any] = {
-    syntax.Chain: Applier.apply_chain,
-    syntax.Labelled: Applier.apply_labelled,
-    syntax.OnlyIf: Applier.apply_only_if,
-    syntax.Either: Applier.apply_either,
-    syntax.Items: Applier.apply_items,
-    syntax.Call: Applier.apply_call,
+    tree.Chain: Applier.apply_chain,
+    tree.Labelled: Applier.apply_labelled,
+    tree.OnlyIf: Applier.apply_only_if,
+    tree.Either: Applier.apply_either,
+    tree.Items: Applier.apply_items,
+    tree.Call: Applier.apply_call,
 }

@@ -8,33 +8,33 @@ A net that is right never comes here.
 
 from __future__ import annotations
 
-from archdsl import elsewhere, errors, syntax
-from archdsl.diagnostics import CompileError
-from archdsl.elaborate import Elaborator
-from archdsl.mentions import Bound, Forms
-from archdsl.values import Tensor
+from archdsl.diagnostics import CompileError, elsewhere, errors
+from archdsl.elaborate.nets import Elaborator
+from archdsl.elaborate.values import Tensor
+from archdsl.syntax import tree
+from archdsl.syntax.names import Bound, Forms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
-    from archdsl.builder import Builder, Tag
+    from archdsl.core.sizes import Shape
+    from archdsl.core.source import Span
     from archdsl.diagnostics import Diagnostic
-    from archdsl.elaborate import Settings
-    from archdsl.environment import Env, File
-    from archdsl.evaluate import Spent
-    from archdsl.ir import Scope
-    from archdsl.ops._op import Op, Relation
-    from archdsl.sizes import Shape
-    from archdsl.source import Span
-    from archdsl.values import BlockValue, OpValue, Results
+    from archdsl.elaborate.builder import Builder, Tag
+    from archdsl.elaborate.environment import Env, File
+    from archdsl.elaborate.expressions import Spent
+    from archdsl.elaborate.nets import Settings
+    from archdsl.elaborate.values import BlockValue, OpValue, Results
+    from archdsl.ir.network import Scope
+    from archdsl.ops.base import Op, Relation
 
     Result = TypeVar("Result", Tensor, Tensor | Results)
 
 MOST = 100  # mistakes of one net that are looked at, each in every use of its block
 ENDS = {"E0106", "E0211", "E0212", "E0218"}  # limits: nothing is gained behind them, and time is lost
-KEEPING = (syntax.Bind, syntax.Output, syntax.Require)  # statements that leave the tensor as it is
+KEEPING = (tree.Bind, tree.Output, tree.Require)  # statements that leave the tensor as it is
 LOST: Any = object()  # the value of a name whose statement has failed
 
 
@@ -106,7 +106,7 @@ class Recovering(Elaborator):
         return any((tensor.builder, tensor.id) in self.guesses for tensor in tensors)
 
     # ------------------------------------------------------------ where it goes on
-    def run(self, body: tuple[syntax.Statement, ...], env: Env, x: Tensor | None) -> Tensor | None:
+    def run(self, body: tuple[tree.Statement, ...], env: Env, x: Tensor | None) -> Tensor | None:
         for statement in body:
             builder = self.builder
             try:
@@ -136,7 +136,7 @@ class Recovering(Elaborator):
 
         return super().combine(kind, branches, attempt, current, span)
 
-    def _lose(self, statement: syntax.Statement, env: Env) -> None:
+    def _lose(self, statement: tree.Statement, env: Env) -> None:
         """Remember the names that a statement would have bound, so that nothing is said of their uses."""
         bound = Bound(statement)
         self.lost.update(bound.forms)
@@ -144,11 +144,11 @@ class Recovering(Elaborator):
             env.names.setdefault(name, LOST)
 
     # ------------------------------------------------------------ what is lost
-    def eval(self, expr: syntax.Expr, env: Env, x: Tensor | None) -> Any:
+    def eval(self, expr: tree.Expr, env: Env, x: Tensor | None) -> Any:
         try:
             value = super().eval(expr, env, x)
         except CompileError as mistake:
-            if mistake.diagnostic.code == errors.UNKNOWN_NAME and isinstance(expr, syntax.Name):
+            if mistake.diagnostic.code == errors.UNKNOWN_NAME and isinstance(expr, tree.Name):
                 name = expr.plain or self.text_of(expr, env, x)
                 if name in self.lost:
                     raise Consequence from None
@@ -232,11 +232,11 @@ class Recovering(Elaborator):
             raise Enough  # the net's own body: its scope is of no use
         return scope
 
-    def _bind_signature(self, declared: syntax.Signature, x: Tensor, env: Env) -> None:
+    def _bind_signature(self, declared: tree.Signature, x: Tensor, env: Env) -> None:
         self.doubt = self.doubt or self.guessed(x)
         super()._bind_signature(declared, x, env)
 
-    def _check_signature(self, declared: syntax.Signature, block: str, shape: Shape, env: Env) -> None:
+    def _check_signature(self, declared: tree.Signature, block: str, shape: Shape, env: Env) -> None:
         if len(self.guesses) == self.bodies[-1]:
             super()._check_signature(declared, block, shape, env)
 

@@ -4,26 +4,27 @@
 
 A test on sizes that are still symbolic has no answer for all inputs, so that `if` cannot decide by it. `require` can
 demand it: the network is then legal for the sizes at which it holds. Such a test is a conjunction of clauses, and a
-clause a choice between equalities and lower bounds, which is how `archdsl.legal` reads what steps need.
+clause a choice between equalities and lower bounds, which is how `archdsl.analysis.legal` reads what steps need.
 """
 
 from __future__ import annotations
 
 from itertools import chain
 
-from archdsl import errors, syntax
-from archdsl.ops._op import Relation
-from archdsl.sizes import Area, Size, SizeFault
-from archdsl.values import Located, Quotient
+from archdsl.core.sizes import Area, Size, SizeFault
+from archdsl.diagnostics import errors
+from archdsl.elaborate.values import Located, Quotient
+from archdsl.ops.base import Relation
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from archdsl.environment import Env
-    from archdsl.evaluate import Evaluator
-    from archdsl.sizes import Dim
-    from archdsl.values import Tensor
+    from archdsl.core.sizes import Dim
+    from archdsl.elaborate.environment import Env
+    from archdsl.elaborate.expressions import Evaluator
+    from archdsl.elaborate.values import Tensor
 
     Clauses = list[tuple[Relation, ...]]  # each needs one of its relations
 
@@ -33,20 +34,20 @@ TRUE: Clauses = []
 FALSE: Clauses = [()]
 
 
-def demanded(evaluator: Evaluator, test: syntax.Expr, env: Env, x: Tensor | None, wanted: bool = True) -> Clauses:
+def demanded(evaluator: Evaluator, test: tree.Expr, env: Env, x: Tensor | None, wanted: bool = True) -> Clauses:
     """Return what makes a test true, or false where that is wanted: no clause where it always is."""
-    if isinstance(test, syntax.Not):
+    if isinstance(test, tree.Not):
         return demanded(evaluator, test.value, env, x, not wanted)
-    if isinstance(test, syntax.Logic):
+    if isinstance(test, tree.Logic):
         return _joined(evaluator, test, env, x, wanted)
-    if isinstance(test, syntax.Compare):
+    if isinstance(test, tree.Compare):
         found = _compared(evaluator, test, env, x, wanted)
         if found is not None:
             return found
     return TRUE if evaluator.truth(test, env, x) is wanted else FALSE
 
 
-def _joined(evaluator: Evaluator, test: syntax.Logic, env: Env, x: Tensor | None, wanted: bool) -> Clauses:
+def _joined(evaluator: Evaluator, test: tree.Logic, env: Env, x: Tensor | None, wanted: bool) -> Clauses:
     every = (test.word == "and") is wanted
     found = TRUE if every else FALSE
     for item in test.items:
@@ -58,14 +59,14 @@ def _joined(evaluator: Evaluator, test: syntax.Logic, env: Env, x: Tensor | None
     return found
 
 
-def _bounded(clauses: Clauses, test: syntax.Expr) -> Clauses:
+def _bounded(clauses: Clauses, test: tree.Expr) -> Clauses:
     count = sum(map(len, clauses))
     if count > MAX_RELATIONS:
         raise errors.limit_exceeded(test.span, "a requirement is too large", f"{count:,} comparisons", MAX_RELATIONS)
     return clauses
 
 
-def _compared(evaluator: Evaluator, test: syntax.Compare, env: Env, x: Tensor | None, wanted: bool) -> Clauses | None:
+def _compared(evaluator: Evaluator, test: tree.Compare, env: Env, x: Tensor | None, wanted: bool) -> Clauses | None:
     """Return what a comparison of sizes demands; None where it compares no sizes."""
     left, right = evaluator.eval(test.left, env, x), evaluator.eval(test.right, env, x)
     if test.sign == "in" and isinstance(right, tuple):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from archdsl import syntax
-from archdsl.initializers import Initializer
-from archdsl.ops._op import REQUIRED, Op
-from archdsl.record import Record
-from archdsl.sizes import Area, Size
+from archdsl.core.record import Record
+from archdsl.core.sizes import Area, Size
+from archdsl.ops.base import REQUIRED, Op
+from archdsl.ops.initializers import Initializer
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from archdsl.builder import Builder
-    from archdsl.environment import Env
-    from archdsl.sizes import Shape
-    from archdsl.source import Span
+    from archdsl.core.sizes import Shape
+    from archdsl.core.source import Span
+    from archdsl.elaborate.builder import Builder
+    from archdsl.elaborate.environment import Env
 
 
 class Tensor:
@@ -59,7 +59,7 @@ class Bound(Record):
 
     values: tuple[tuple[str, Any], ...] = ()
     places: tuple[tuple[str, Span], ...] = ()
-    written: tuple[tuple[str, syntax.Expr], ...] = ()
+    written: tuple[tuple[str, tree.Expr], ...] = ()
     env: Env | None = None  # where the call stands
     positional: tuple[str, ...] = ()  # the arguments of the latest call that stand without their names
 
@@ -120,7 +120,7 @@ class OpValue(Callee):
 class BlockValue(Callee):
     """A block or a net, with the environment of the file that defines it."""
 
-    block: syntax.Block | syntax.Net
+    block: tree.Block | tree.Net
     env: Env
 
     def key(self) -> tuple[Any, ...]:
@@ -178,7 +178,7 @@ class LabelValue(Pipeline):
 class Deferred(Pipeline):
     """A pipeline whose text mentions `x`: it is evaluated where it is applied, when `x` is known."""
 
-    expr: syntax.Expr
+    expr: tree.Expr
     env: Env
 
     def __eq__(self, other: object) -> bool:
@@ -200,7 +200,7 @@ class Located(Pipeline):
 class Function(Record):
     """A function of the text, with the environment that it was defined in."""
 
-    fn: syntax.Fn
+    fn: tree.Fn
     env: Env
 
     def key(self) -> tuple[Any, ...]:

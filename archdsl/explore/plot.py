@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from archdsl import errors
-from archdsl.rows import human
+from archdsl.analysis.rows import human
+from archdsl.diagnostics import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.cost.sweep import Sweep
+    from archdsl.explore.sweep import Sweep
 
 FORMATS = (".svg", ".png", ".pdf")
 

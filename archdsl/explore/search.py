@@ -16,16 +16,15 @@ import os
 import re
 import time
 
-from archdsl import errors
 from archdsl.compiler import find
-from archdsl.cost.sweep import FIGURES, INPUT, Range, Space, in_words, outcomes, plain
-from archdsl.diagnostics import CompileError
-from archdsl.environment import Env
-from archdsl.evaluate import Evaluator
-from archdsl.parse import parse_value
-from archdsl.record import Record
-from archdsl.source import Source
-from archdsl.values import Quotient
+from archdsl.core.record import Record
+from archdsl.core.source import Source
+from archdsl.diagnostics import CompileError, errors
+from archdsl.elaborate.environment import Env
+from archdsl.elaborate.expressions import Evaluator
+from archdsl.elaborate.values import Quotient
+from archdsl.explore.sweep import FIGURES, INPUT, Range, Space, in_words, outcomes, plain
+from archdsl.syntax.parser import parse_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any
 
-    from archdsl import syntax
-    from archdsl.environment import File
+    from archdsl.elaborate.environment import File
+    from archdsl.syntax import tree
 
     Progress = Callable[[int, int], None]
 
@@ -52,7 +51,7 @@ class Formula:
         plain_text = NUMBER.sub(lambda m: _number(float(m[1]) * UNITS[m[2]]), text).strip()
         self.option, self.text, self.names, self.file = option, text.strip(), tuple(names), file
         try:
-            self.tree: syntax.Expr = parse_value(Source(option, plain_text))
+            self.tree: tree.Expr = parse_value(Source(option, plain_text))
         except CompileError as mistake:
             raise errors.bad_expression(option, text, mistake.diagnostic.title, self.names) from None
 

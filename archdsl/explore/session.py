@@ -6,18 +6,18 @@ settings. A MobileNet v2 at a new width takes 1 ms so, and 6.5 ms from the start
 
 from __future__ import annotations
 
-from archdsl.elaborate import Elaborator, Settings
-from archdsl.sizes import Symbol
+from archdsl.core.sizes import Symbol
+from archdsl.elaborate.nets import Elaborator, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from archdsl import syntax
-    from archdsl.environment import File
-    from archdsl.ir import Network, Scope
-    from archdsl.source import Span
-    from archdsl.values import BlockValue, Function, Tensor
+    from archdsl.core.source import Span
+    from archdsl.elaborate.environment import File
+    from archdsl.elaborate.values import BlockValue, Function, Tensor
+    from archdsl.ir.network import Network, Scope
+    from archdsl.syntax import tree
 
 MOST = 8_192  # entries of each table; a search among a million settings then needs no more memory than one among these
 PLAIN = (int, float, bool, str)
@@ -32,8 +32,8 @@ class Repeater:
 
     def network(self, settings: Settings) -> Network:
         """Return the checked net with these settings; raises `CompileError` as `elaborate` does."""
-        from archdsl import errors
-        from archdsl.evaluate import MAX_CALLS
+        from archdsl.diagnostics import errors
+        from archdsl.elaborate.expressions import MAX_CALLS
 
         if self.elaborator.is_full():
             symbols = self.elaborator.known_symbols  # kept, since arithmetic on sizes is remembered by symbol
@@ -75,7 +75,7 @@ class _Remembering(Elaborator):
             self.instances.pop((value, x.shape), None)
         return found
 
-    def returned(self, target: Function, given: dict[str, tuple[Any, Span]], expr: syntax.Call) -> Any:
+    def returned(self, target: Function, given: dict[str, tuple[Any, Span]], expr: tree.Call) -> Any:
         values = tuple([(name, type(value), value) for name, (value, _) in given.items()])
         if not all(kind in PLAIN for _, kind, _ in values):
             return super().returned(target, given, expr)

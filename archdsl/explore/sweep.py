@@ -13,16 +13,15 @@ from __future__ import annotations
 import itertools
 import random
 
-from archdsl import errors
+from archdsl.analysis.conventions import CONVENTIONS
+from archdsl.analysis.forms import Forms
+from archdsl.analysis.table import Counter
 from archdsl.compiler import choose, find, value_of
-from archdsl.cost.conventions import CONVENTIONS
-from archdsl.cost.forms import Forms
-from archdsl.cost.table import Counter
-from archdsl.diagnostics import CompileError
-from archdsl.elaborate import Settings
-from archdsl.record import Record
-from archdsl.repeat import Repeater
-from archdsl.sizes import Size
+from archdsl.core.record import Record
+from archdsl.core.sizes import Size
+from archdsl.diagnostics import CompileError, errors
+from archdsl.elaborate.nets import Settings
+from archdsl.explore.session import Repeater
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any
 
-    from archdsl.environment import File
-    from archdsl.ir import Network, Scope
+    from archdsl.elaborate.environment import File
+    from archdsl.ir.network import Network, Scope
 
     Point = tuple[tuple[str, Any], ...]  # parameters by name; the sizes of inputs are under "input"
     Outcome = tuple[Any, ...] | str  # figures in the order that was asked for, or why the setting is illegal
@@ -99,13 +98,13 @@ class Space(Record):
 
 # -------------------------------------------------------------------------------------------------- figures
 def _memory(network: Network) -> int:
-    from archdsl.cost.memory import inference
+    from archdsl.analysis.memory import inference
 
     return inference(network).total
 
 
 def _training(network: Network) -> int:
-    from archdsl.cost.memory import training
+    from archdsl.analysis.memory import training
 
     return training(network).total
 

@@ -1,6 +1,6 @@
 """Costs as formulas: in the input size exactly, in a parameter of the net by interpolation that is then verified.
 
-The input size needs no guess: costs are quasi-polynomials by construction (`archdsl.cost.forms`). A parameter can
+The input size needs no guess: costs are quasi-polynomials by construction (`archdsl.analysis.forms`). A parameter can
 enter a text anywhere, through rounding and conditions, so nothing is proved about it: each coefficient is interpolated
 through as many values as a polynomial of degree 4 needs, and compared at further ones. Where the text rounds, this
 holds on multiples of a step only, which the formula states; where no step fits, there is no formula, and that is said.
@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from archdsl.cost.forms import closed, polynomial_text
-from archdsl.cost.sweep import Evaluation
+from archdsl.analysis.forms import closed, polynomial_text
 from archdsl.diagnostics import CompileError
+from archdsl.explore.sweep import Evaluation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.cost.forms import Form, Polynomial
-    from archdsl.ir import Network
+    from archdsl.analysis.forms import Form, Polynomial
+    from archdsl.ir.network import Network
 
 DEGREE = 4  # two for the channels on both sides of a convolution, and some to see that it is not more
 CHECKS = (5, 6, 7, 11)  # further steps at which an interpolation must hold

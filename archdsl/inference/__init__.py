@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from archdsl.codegen.measured import known
 from archdsl.inference.before import join
 from archdsl.inference.channels import arrange
 from archdsl.inference.cuda_graph import Replays
@@ -32,7 +33,6 @@ from archdsl.inference.scatter import scatter
 from archdsl.inference.trace import add, trace
 from archdsl.inference.traffic import Traffic, traffic
 from archdsl.inference.widen import widen
-from archdsl.measured import known
 
 
 class Optimized(nn.Module):
@@ -88,9 +88,9 @@ def optimize(model: nn.Module, *, kernels: str = "auto", cuda_graphs: bool = Tru
     Batch norms go into the weights of their convolutions, activations and additions into the pass of a convolution,
     concatenations, splits and shuffles into the order of channels; everything is channels_last. The model is left as
     it is, and the result has weights of its own. On a CPU oneDNN runs the fused convolutions. On a GPU `kernels` says
-    where Triton's run: "auto" where `archdsl.measured` has a measurement that they win, "all" wherever they can,
-    "none" nowhere; move the model there first, for some of what it decides is decided once. There the second call with
-    inputs of one size, and every further one, replays a CUDA graph, for up to eight sizes; without `cuda_graphs`,
+    where Triton's run: "auto" where `archdsl.codegen.measured` has a measurement that they win, "all" wherever they
+    can, "none" nowhere; move the model there first, for some of what it decides is decided once. There the second call
+    with inputs of one size, and every further one, replays a CUDA graph, for up to eight sizes; without `cuda_graphs`
     kernels are started one by one. `verbose` prints what was fused.
 
     A block that decides by values, such as a solver that chooses its steps, stays as it is, and what surrounds it is

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from archdsl import measured
+from archdsl.codegen import measured
 from archdsl.inference.fold import Notes, convolution
 from archdsl.inference.layers import Clamp, Conv2d, Gate, Joined, at_once
 from archdsl.inference.trace import activation, add, is_call, module

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from archdsl.measured import wins
+from archdsl.codegen.measured import wins
 
 CLIPS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
 

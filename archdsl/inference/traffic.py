@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from archdsl.core.record import Record
 from archdsl.inference.layers import Append, Conv2d, Gather, Grow, Joined, Maps, Scatter, Take
-from archdsl.record import Record
 
 
 class Traffic(Record):

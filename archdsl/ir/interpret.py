@@ -14,17 +14,17 @@ import torch
 import torch.nn.functional as F
 from torchdiffeq import odeint
 
-from archdsl.eager import needed
-from archdsl.ir import Scope
-from archdsl.record import Record
-from archdsl.sizes import Area, Size
+from archdsl.core.record import Record
+from archdsl.core.sizes import Area, Size
+from archdsl.ir.liveness import needed
+from archdsl.ir.network import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archdsl.ir import Network, Node
-    from archdsl.ops._op import Relation
-    from archdsl.sizes import Dim, Shape
+    from archdsl.core.sizes import Dim, Shape
+    from archdsl.ir.network import Network, Node
+    from archdsl.ops.base import Relation
 
 
 class Mismatch(Exception):

@@ -5,14 +5,14 @@ What a step costs in memory, and what most counters see of it, depends on that f
 
 from __future__ import annotations
 
-from archdsl.ir import Scope
-from archdsl.ops._op import Op
-from archdsl.record import Record
+from archdsl.core.record import Record
+from archdsl.ir.network import Scope
+from archdsl.ops.base import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.ir import Node
-    from archdsl.ops._op import Kernel
+    from archdsl.ir.network import Node
+    from archdsl.ops.base import Kernel
 
 LONG = 8  # bytes of an index
 

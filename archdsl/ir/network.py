@@ -7,16 +7,16 @@ on the IR grows with distinct instances, not with layers: memoise by identity (`
 
 from __future__ import annotations
 
-from archdsl.record import Record
+from archdsl.core.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl import syntax
-    from archdsl.initializers import Initializer
-    from archdsl.ops._op import Op, Relation
+    from archdsl.core.sizes import Shape, Symbol
+    from archdsl.core.source import Source, Span
+    from archdsl.ops.base import Op, Relation
+    from archdsl.ops.initializers import Initializer
     from archdsl.ops.wrap import Wrapper
-    from archdsl.sizes import Shape, Symbol
-    from archdsl.source import Source, Span
+    from archdsl.syntax import tree
 
 
 class Node(Record):
@@ -34,7 +34,7 @@ class Node(Record):
     labelled: bool = False
     reuses: bool = False
     init: tuple[tuple[str, Initializer], ...] = ()
-    written: tuple[tuple[str, syntax.Expr], ...] = ()  # arguments as the text of this scope wrote them
+    written: tuple[tuple[str, tree.Expr], ...] = ()  # arguments as the text of this scope wrote them
 
 
 class Output(Record):
@@ -67,12 +67,12 @@ class Scope(Record):
     outputs: tuple[Output, ...]
     span: Span
     doc: str = ""
-    bindings: tuple[tuple[str, syntax.Expr, object], ...] = ()  # names bound to plain values in the body
+    bindings: tuple[tuple[str, tree.Expr, object], ...] = ()  # names bound to plain values in the body
     relations: tuple[tuple[Relation, Node], ...] = ()  # equalities that hold for some input sizes only
     requirements: tuple[Requirement, ...] = ()
     input_names: tuple[str, ...] = ("x",)
     wrapper: Wrapper | None = None  # of a `wrapper`: the operator that runs the only step
-    definition: syntax.Block | syntax.Net | None = None  # of a block or net
+    definition: tree.Block | tree.Net | None = None  # of a block or net
 
     unequal = ("definition",)
 

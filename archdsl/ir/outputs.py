@@ -6,13 +6,13 @@ inside a step.
 
 from __future__ import annotations
 
-from archdsl import errors
-from archdsl.ir import Output, Scope
+from archdsl.diagnostics import errors
+from archdsl.ir.network import Output, Scope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.ir import Network, Node
-    from archdsl.source import Span
+    from archdsl.core.source import Span
+    from archdsl.ir.network import Network, Node
 
 
 def selected(network: Network, names: tuple[str, ...], place: Span) -> Network:

@@ -5,15 +5,15 @@ A pass that breaks one of these makes wrong code in some later file; here it is 
 
 from __future__ import annotations
 
-from archdsl.ir import Scope
+from archdsl.ir.network import Scope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ir import Network, Node
-    from archdsl.ops._op import Relation
-    from archdsl.sizes import Dim
+    from archdsl.core.sizes import Dim
+    from archdsl.ir.network import Network, Node
+    from archdsl.ops.base import Relation
 
 
 class Broken(AssertionError):

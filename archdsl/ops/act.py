@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import Leaf, Op, X, arg, as_int, boolean, call, channels, choice, fixed, number, op, volume
+from archdsl.ops.base import Leaf, Op, X, arg, as_int, boolean, call, channels, choice, fixed, number, op, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import ClassVar
 
-    from archdsl.ops._op import Call, Relation
-    from archdsl.sizes import Dim, Shape
+    from archdsl.core.sizes import Dim, Shape
+    from archdsl.ops.base import Call, Relation
 
 
 class Activation(Op):

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from math import prod
 
-from archdsl.reach import Reach
-from archdsl.record import Record
-from archdsl.sizes import Size, product, symbols
+from archdsl.core.record import Record
+from archdsl.core.sizes import Size, product, symbols
+from archdsl.core.windows import Reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, ClassVar
 
-    from archdsl.sizes import Dim, Shape, Symbol
+    from archdsl.core.sizes import Dim, Shape, Symbol
 
 
 class ShapeFault(Exception):

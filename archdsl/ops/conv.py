@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import (
+from archdsl.core.sizes import window
+from archdsl.core.windows import Reach
+from archdsl.ops.base import (
     Leaf,
     Op,
     ShapeFault,
@@ -23,15 +25,13 @@ from archdsl.ops._op import (
     show,
     volume,
 )
-from archdsl.reach import Reach
-from archdsl.sizes import window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ops._op import Call, Relation
-    from archdsl.sizes import Dim, Shape
+    from archdsl.core.sizes import Dim, Shape
+    from archdsl.ops.base import Call, Relation
 
 
 def _starts_with_input(x: Shape, out: int, kernel: tuple[int, int], stride: tuple[int, int]) -> bool:

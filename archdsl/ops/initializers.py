@@ -5,7 +5,7 @@ An initializer names a function of `torch.nn.init` and its arguments; adding one
 
 from __future__ import annotations
 
-from archdsl.record import Record
+from archdsl.core.record import Record
 
 
 class Initializer(Record):

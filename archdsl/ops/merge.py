@@ -5,7 +5,8 @@ Operands must agree at the default input size; where they agree only there, `rel
 
 from __future__ import annotations
 
-from archdsl.ops._op import (
+from archdsl.core.sizes import SizeFault
+from archdsl.ops.base import (
     XS,
     Call,
     Kernel,
@@ -24,13 +25,12 @@ from archdsl.ops._op import (
     op,
     volume,
 )
-from archdsl.sizes import SizeFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.sizes import Dim, Shape
+    from archdsl.core.sizes import Dim, Shape
 
 
 @op("add")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import (
+from archdsl.core.sizes import Size
+from archdsl.ops.base import (
     Kernel,
     Op,
     Relation,
@@ -22,15 +23,14 @@ from archdsl.ops._op import (
     op,
     volume,
 )
-from archdsl.sizes import Size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ops._op import Call, Leaf
-    from archdsl.reach import Reach
-    from archdsl.sizes import Dim, Shape
+    from archdsl.core.sizes import Dim, Shape
+    from archdsl.core.windows import Reach
+    from archdsl.ops.base import Call, Leaf
 
 
 class Affine(Op):

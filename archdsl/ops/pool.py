@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import (
+from archdsl.core.sizes import window
+from archdsl.core.windows import Reach
+from archdsl.ops.base import (
     Kernel,
     Leaf,
     Op,
@@ -27,16 +29,14 @@ from archdsl.ops._op import (
     tensor,
     volume,
 )
-from archdsl.reach import Reach
-from archdsl.sizes import window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import ClassVar
 
-    from archdsl.ops._op import Call
-    from archdsl.sizes import Dim, Shape
+    from archdsl.core.sizes import Dim, Shape
+    from archdsl.ops.base import Call
 
 KERNELS = (1, 2, 3, 4, (3, 1), (2, 3))
 PADS = (0, 1, (1, 0), (0, 1), 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import (
+from archdsl.ops.base import (
     ArgFault,
     Kernel,
     Leaf,
@@ -20,8 +20,8 @@ from archdsl.ops._op import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.ops._op import Call
-    from archdsl.sizes import Dim, Shape
+    from archdsl.core.sizes import Dim, Shape
+    from archdsl.ops.base import Call
 
 
 @op("identity")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import (
+from archdsl.core.windows import Reach
+from archdsl.ops.base import (
     MAX_INT,
     ArgFault,
     Kind,
@@ -31,14 +32,13 @@ from archdsl.ops._op import (
     tensor,
     volume,
 )
-from archdsl.reach import Reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ops._op import Call, Kernel
-    from archdsl.sizes import Dim, Shape
+    from archdsl.core.sizes import Dim, Shape
+    from archdsl.ops.base import Call, Kernel
 
 
 @op("flatten")

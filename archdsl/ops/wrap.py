@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from archdsl.ops._op import Kernel, Kind, Op, arg, boolean, choice, integer, number
+from archdsl.ops.base import Kernel, Kind, Op, arg, boolean, choice, integer, number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.sizes import Shape
+    from archdsl.core.sizes import Shape
 
 # Evaluations of the function in each step; for dopri5, two that choose the first step and six that take it.
 EVALUATIONS = {"dopri5": 8, "euler": 1, "midpoint": 2, "rk4": 4}

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 from itertools import islice
 
-from archdsl import errors
-from archdsl.cost import Costs
-from archdsl.ir import Scope
-from archdsl.legal import accepted, legal_sizes
-from archdsl.ops._op import show
-from archdsl.record import Record
-from archdsl.rows import human as human
-from archdsl.rows import operation as operation
-from archdsl.rows import repeats, title
+from archdsl.analysis.costs import Costs
+from archdsl.analysis.legal import accepted, legal_sizes
+from archdsl.analysis.rows import human as human
+from archdsl.analysis.rows import operation as operation
+from archdsl.analysis.rows import repeats, title
+from archdsl.core.record import Record
+from archdsl.diagnostics import errors
+from archdsl.ir.network import Scope
+from archdsl.ops.base import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.ir import Network
-    from archdsl.legal import Legal
-    from archdsl.sizes import Shape
+    from archdsl.analysis.legal import Legal
+    from archdsl.core.sizes import Shape
+    from archdsl.ir.network import Network
 
 MAX_ROWS = 20_000  # 1 s; published networks have under 1,300
 CONVENTION = "MACs of convolutions and linear layers for one image; FLOPs are twice that"
@@ -146,7 +146,7 @@ def report(network: Network) -> Report:
 
 
 def _features(network: Network) -> Iterator[Feature]:
-    from archdsl.field import fields  # 5 ms of import, and needed only here
+    from archdsl.analysis.field import fields  # 5 ms of import, and needed only here
 
     known = fields(network)
     for output in network.scope.outputs:

@@ -8,21 +8,21 @@ from __future__ import annotations
 import csv
 import io
 
-from archdsl.cost.conventions import CONVENTIONS
-from archdsl.cost.sweep import in_words
-from archdsl.ops._op import show
-from archdsl.rows import human
+from archdsl.analysis.conventions import CONVENTIONS
+from archdsl.analysis.rows import human
+from archdsl.explore.sweep import in_words
+from archdsl.ops.base import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from archdsl.cost.memory import Peak
-    from archdsl.cost.roofline import Device
-    from archdsl.cost.sweep import Sweep
-    from archdsl.cost.table import Figures, Line, Table
-    from archdsl.field import Field
-    from archdsl.ir import Network
+    from archdsl.analysis.field import Field
+    from archdsl.analysis.memory import Peak
+    from archdsl.analysis.roofline import Device
+    from archdsl.analysis.table import Figures, Line, Table
+    from archdsl.explore.sweep import Sweep
+    from archdsl.ir.network import Network
 
 MOST_SKIPPED = 10  # that are listed
 FIGURES = ("parameters", "counted", "MACs", "FLOPs", "element-wise", "read", "written", "ops/byte", "share")
@@ -111,7 +111,7 @@ def mib(bytes: int) -> str:
 
 def roofline(network: Network, table: Table, device: Device, most: int = 12) -> str:
     """Print the steps that take longest at best on a device, the total, and what fusions would save."""
-    from archdsl.cost.roofline import fusions, lines, total
+    from archdsl.analysis.roofline import fusions, lines, total
 
     timed = sorted(lines(table, device), key=lambda step: -step[2].seconds)[:most]
     rows = [

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from archdsl import syntax
-from archdsl.ir import Scope
-from archdsl.ops._op import show
-from archdsl.record import Record
-from archdsl.report import operation
-from archdsl.values import show as show_value
+from archdsl.core.record import Record
+from archdsl.elaborate.values import show as show_value
+from archdsl.ir.network import Scope
+from archdsl.ops.base import show
+from archdsl.report.check import operation
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.ir import Network
+    from archdsl.ir.network import Network
 
 
-def tree(node: object, indent: int = 0) -> str:
+def syntax(node: object, indent: int = 0) -> str:
     """Print a syntax tree, one node a line, its fields indented under it."""
-    return "\n".join(_tree(node, indent, ""))
+    return "\n".join(_lines(node, indent, ""))
 
 
-def _tree(node: object, indent: int, name: str) -> Iterator[str]:
+def _lines(node: object, indent: int, name: str) -> Iterator[str]:
     pad = "  " * indent + (f"{name}: " if name else "")
     if isinstance(node, tuple):
         if not any(isinstance(item, (Record, tuple)) for item in node):
@@ -29,15 +29,15 @@ def _tree(node: object, indent: int, name: str) -> Iterator[str]:
             return
         yield f"{pad}[{len(node)}]"
         for item in node:
-            yield from _tree(item, indent + 1, "")
-    elif isinstance(node, syntax.Node):
+            yield from _lines(item, indent + 1, "")
+    elif isinstance(node, tree.Node):
         fields = [f for f in node.fields if f not in node.unequal]
         plain = [f for f in fields if not isinstance(getattr(node, f), (Record, tuple))]
         texts = " ".join(f"{f}={getattr(node, f)!r}" for f in plain)
         yield f"{pad}{type(node).__name__} {texts}".rstrip()
         for field in fields:
             if field not in plain:
-                yield from _tree(getattr(node, field), indent + 1, field)
+                yield from _lines(getattr(node, field), indent + 1, field)
     else:
         yield f"{pad}{node!r}"
 

@@ -1,7 +1,7 @@
 """The generated sections of the docs: operators, functions, initializers, limits, the grammar and diagnostics.
 
-`make manual`, or `python -m archdsl.manual`, rewrites them, and a test holds them current, so the reference cannot say
-what the compiler does not do.
+`make manual`, or `python -m archdsl.report.manual`, rewrites them, and a test holds them current, so the reference
+cannot say what the compiler does not do.
 """
 
 from __future__ import annotations
@@ -11,50 +11,54 @@ import re
 from importlib import import_module
 from inspect import getdoc
 
-from archdsl.errors import CATALOGUE
-from archdsl.functions import FUNCTIONS
-from archdsl.grammar import GRAMMAR
-from archdsl.initializers import ROWS
+from archdsl.core.source import folder_of
+from archdsl.diagnostics.errors import CATALOGUE
+from archdsl.elaborate.builtins import FUNCTIONS
+from archdsl.elaborate.values import show
 from archdsl.ops import OPS
-from archdsl.ops._op import REQUIRED
+from archdsl.ops.base import REQUIRED
+from archdsl.ops.initializers import ROWS
 from archdsl.ops.wrap import WRAPPERS
-from archdsl.source import folder_of
-from archdsl.values import show
+from archdsl.syntax.grammar import GRAMMAR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.ops._op import Arg, Op
+    from archdsl.ops.base import Arg, Op
 
 # Operators that combinators stand for, or that only they use.
 WITHIN_COMBINATORS = {"add", "mul", "cat", "chunk"}
 LIMITS = (
     ("archdsl.project", "MAX_BYTES", "bytes in a file"),
     ("archdsl.project", "MAX_IMPORTS", "files that import one another in a row"),
-    ("archdsl.lexer", "MAX_BRACKETS", "brackets open at once"),
-    ("archdsl.parse", "MAX_DEPTH", "expressions or statements inside one another"),
-    ("archdsl.parse", "MAX_TOKENS", "words, numbers and signs in a file"),
+    ("archdsl.syntax.lexer", "MAX_BRACKETS", "brackets open at once"),
+    ("archdsl.syntax.parser", "MAX_DEPTH", "expressions or statements inside one another"),
+    ("archdsl.syntax.parser", "MAX_TOKENS", "words, numbers and signs in a file"),
     (
-        "archdsl.evaluate",
+        "archdsl.elaborate.expressions",
         "MAX_STEPS",
         "expressions evaluated and pipelines applied, for each net and for all of a file",
     ),
-    ("archdsl.evaluate", "MAX_PARTS", "parts of one value, each counted as often as it occurs"),
-    ("archdsl.evaluate", "MAX_NESTED", "values inside one another"),
-    ("archdsl.evaluate", "MAX_CALLS", "blocks, nets and functions inside one another"),
-    ("archdsl.evaluate", "MAX_BITS", "bits of an integer, its sign aside"),
-    ("archdsl.parse", "MAX_DIGITS", "digits of an integer"),
-    ("archdsl.functions", "MAX_ITEMS", "items of a list, passes of a loop, repetitions"),
-    ("archdsl.steps", "MAX_NODES", "steps of a network, in distinct instances of blocks"),
-    ("archdsl.survey", "MAX_NODES", "steps of all networks of a file that are checked together, each network 20 more"),
-    ("archdsl.emit.module", "MAX_STEPS", "steps in distinct instances of blocks, where it is compiled or loaded"),
-    ("archdsl.emit.module", "MAX_LAYERS", "layers of a network that is compiled or loaded"),
-    ("archdsl.report", "MAX_ROWS", "rows of a table of layers"),
-    ("archdsl.elaborate", "MAX_SIZE", "height or width of an input"),
-    ("archdsl.sizes", "MAX_PERIOD", "the product of strides on one path"),
-    ("archdsl.legal", "MAX_PIECES", "ranges of legal sizes, and residues of their pattern"),
-    ("archdsl.require", "MAX_RELATIONS", "comparisons of sizes in one requirement, multiplied out"),
-    ("archdsl.ops._op", "MAX_INT", "an integer argument of an operator"),
-    ("archdsl.ops._op", "MAX_REAL", "a number that an operator takes"),
+    ("archdsl.elaborate.expressions", "MAX_PARTS", "parts of one value, each counted as often as it occurs"),
+    ("archdsl.elaborate.expressions", "MAX_NESTED", "values inside one another"),
+    ("archdsl.elaborate.expressions", "MAX_CALLS", "blocks, nets and functions inside one another"),
+    ("archdsl.elaborate.expressions", "MAX_BITS", "bits of an integer, its sign aside"),
+    ("archdsl.syntax.parser", "MAX_DIGITS", "digits of an integer"),
+    ("archdsl.elaborate.builtins", "MAX_ITEMS", "items of a list, passes of a loop, repetitions"),
+    ("archdsl.elaborate.operators", "MAX_NODES", "steps of a network, in distinct instances of blocks"),
+    (
+        "archdsl.diagnose.survey",
+        "MAX_NODES",
+        "steps of all networks of a file that are checked together, each network 20 more",
+    ),
+    ("archdsl.codegen.module", "MAX_STEPS", "steps in distinct instances of blocks, where it is compiled or loaded"),
+    ("archdsl.codegen.module", "MAX_LAYERS", "layers of a network that is compiled or loaded"),
+    ("archdsl.report.check", "MAX_ROWS", "rows of a table of layers"),
+    ("archdsl.elaborate.nets", "MAX_SIZE", "height or width of an input"),
+    ("archdsl.core.sizes", "MAX_PERIOD", "the product of strides on one path"),
+    ("archdsl.analysis.legal", "MAX_PIECES", "ranges of legal sizes, and residues of their pattern"),
+    ("archdsl.elaborate.requirements", "MAX_RELATIONS", "comparisons of sizes in one requirement, multiplied out"),
+    ("archdsl.ops.base", "MAX_INT", "an integer argument of an operator"),
+    ("archdsl.ops.base", "MAX_REAL", "a number that an operator takes"),
 )
 # An example of which the shapes of the weights are read off: its numbers can be told apart, and have names.
 EXAMPLE = {"out": 178, "kernel": (5, 7), "groups": 2, "multiplier": 3, "learned": True, "per_channel": True}

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from archdsl.codegen.replay import faithful
 from archdsl.compiler import Compiled, compile_text, compiled
-from archdsl.replay import faithful
-from archdsl.weights import carry_over, read, rules
+from archdsl.run.weights import carry_over, read, rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def loads(
 
 
 def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:
-    """Lower a checked network and build it; raises `archdsl.replay.Unfaithful` where the code would be another one."""
+    """Lower a checked network and build it; raises `Unfaithful` where the code would be another one."""
     emitted = faithful(network.network, kernels=kernels)
     module = _executed(emitted.text)
     built = getattr(module, emitted.class_name)()

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from archdsl.record import Record
-from archdsl.source import visible
+from archdsl.core.record import Record
+from archdsl.core.source import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

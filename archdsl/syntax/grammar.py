@@ -3,7 +3,7 @@
 Lark reads the grammar, proves it LALR(1) and builds the tables; importing it and building them takes 0.15 s, so the
 tables are kept as plain data in `grammars/tables.py` and only rebuilt here when the grammar has changed.
 `make grammar` writes them anew; a test holds them current, and another holds the parser that runs them
-(`archdsl.parse`) against Lark's own on every text of the gallery.
+(`archdsl.syntax.parser`) against Lark's own on every text of the gallery.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 import zlib
 from importlib import import_module
 
-from archdsl.record import Record
-from archdsl.source import folder_of
+from archdsl.core.record import Record
+from archdsl.core.source import folder_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Rule(Record):
 
 
 class Tables(Record):
-    """An LALR(1) parser as data. An action ≥ 0 goes to a state; `~rule` reduces; see `archdsl.parse`."""
+    """An LALR(1) parser as data. An action ≥ 0 goes to a state; `~rule` reduces; see `archdsl.syntax.parser`."""
 
     patterns: tuple[tuple[str, str], ...]  # terminals given as regular expressions, in order of precedence
     literals: dict[str, str]  # terminals given as text: text -> name

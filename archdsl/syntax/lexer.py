@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import re
 
-from archdsl import errors
-from archdsl.source import Source, Span
+from archdsl.core.source import Source, Span
+from archdsl.diagnostics import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from archdsl.grammar import Tables
+    from archdsl.syntax.grammar import Tables
 
     Token = tuple[str, str, int, int]  # terminal, text, start, end
 
 OPENING = {"(": ")", "[": "]", "{": "}"}
 CLOSING = {")": "(", "]": "[", "}": "{"}
 MAX_BRACKETS = 64  # open at once
-MAX_INDENTS = 100  # as `archdsl.parse.MAX_DEPTH`, which a text that goes so far always meets first
+MAX_INDENTS = 100  # as `archdsl.syntax.parser.MAX_DEPTH`, which a text that goes so far always meets first
 SPACE = re.compile(r"(?:[ ]|\t|\\\n|#[^\n]*)*")
 LINE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*([ \t]*)(#[^\n]*)?")
 

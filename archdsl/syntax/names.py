@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from archdsl import syntax
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from archdsl.source import Span
+    from archdsl.core.source import Span
 
 
 class Bound:
@@ -20,7 +20,7 @@ class Bound:
     A computed name, `skip{i}`, stands for every name of its form.
     """
 
-    def __init__(self, item: syntax.Node) -> None:
+    def __init__(self, item: tree.Node) -> None:
         self.names = {"x"}
         self.places: dict[str, Span] = {}
         self.forms = Forms()
@@ -32,24 +32,24 @@ class Bound:
     def _collect(self, node: Any) -> None:
         for part in parts(node):
             self._collect(part)
-        if isinstance(node, (syntax.Param, syntax.Input)):
+        if isinstance(node, (tree.Param, tree.Input)):
             self.names.add(node.name)
             self.places[node.name] = node.span
-        elif isinstance(node, syntax.Targets):
+        elif isinstance(node, tree.Targets):
             self.names.update(name for name in node.names if isinstance(name, str))
-        elif isinstance(node, syntax.Bind):
+        elif isinstance(node, tree.Bind):
             self.places[node.name.plain or node.name.span.text] = node.name.span
             if node.name.plain is not None:
                 self.names.add(node.name.plain)
             else:
                 self.forms.add(node.name)
-        if isinstance(node, syntax.Signature):
+        if isinstance(node, tree.Signature):
             self._dims(node.inputs)
-        elif isinstance(node, syntax.Input):
+        elif isinstance(node, tree.Input):
             self._dims([dim for dim, _ in node.dims])
 
-    def _dims(self, dims: Iterable[syntax.Expr]) -> None:
-        self.names.update(dim.plain for dim in dims if isinstance(dim, syntax.Name) and dim.plain)
+    def _dims(self, dims: Iterable[tree.Expr]) -> None:
+        self.names.update(dim.plain for dim in dims if isinstance(dim, tree.Name) and dim.plain)
 
 
 class Forms:
@@ -58,7 +58,7 @@ class Forms:
     def __init__(self) -> None:
         self.patterns: dict[str, set[str]] = {}  # by how they begin, since a file may have thousands
 
-    def add(self, name: syntax.Name) -> None:
+    def add(self, name: tree.Name) -> None:
         """Add the names that a computed name can be."""
         first = name.parts[0]
         self.patterns.setdefault(first if isinstance(first, str) else "", set()).add(form(name))
@@ -73,7 +73,7 @@ class Forms:
         return any(re.fullmatch(pattern, name) for start in starts for pattern in self.patterns.get(start, ()))
 
 
-def form(name: syntax.Name) -> str:
+def form(name: tree.Name) -> str:
     """Return the pattern of the names that a computed name can be: `skip{i}` is `skip` and anything.
 
     What stands for a part is the shortest text that goes on as the name does: a group that is not tried again, or
@@ -96,7 +96,7 @@ def parts(node: Any) -> Iterator[Any]:
     """Yield the nodes directly inside a node, those inside its tuples too."""
     values = node if isinstance(node, tuple) else [getattr(node, field) for field in node.fields if field != "span"]
     for value in values:
-        if isinstance(value, syntax.Node):
+        if isinstance(value, tree.Node):
             yield value
         elif isinstance(value, tuple):
             yield from parts(value)

@@ -1,7 +1,7 @@
-"""Text to tree: runs the LALR(1) tables of the grammar and builds `archdsl.syntax` nodes.
+"""Text to tree: runs the LALR(1) tables of the grammar and builds `archdsl.syntax.tree` nodes.
 
-The driver is the textbook one; `Tables` come from Lark (`archdsl.grammar`). Keeping Lark itself off this path makes
-`archdsl check` 55 ms faster as a whole process (its import), which is half of it.
+The driver is the textbook one; `Tables` come from Lark (`archdsl.syntax.grammar`). Keeping Lark itself off this path
+makes `archdsl check` 55 ms faster as a whole process (its import), which is half of it.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
-from archdsl import elsewhere, errors, grammar, syntax
-from archdsl.diagnostics import CompileError, Help, Label
-from archdsl.lexer import CLOSING, OPENING, Lexer, indent_of
-from archdsl.source import Source, Span
+from archdsl.core.source import Source, Span
+from archdsl.diagnostics import CompileError, Help, Label, elsewhere, errors
+from archdsl.syntax import grammar, tree
+from archdsl.syntax.lexer import CLOSING, OPENING, Lexer, indent_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from archdsl.lexer import Token
+    from archdsl.syntax.lexer import Token
 
 MAX_DEPTH = 100  # of an expression or of statements inside one another
 OUTERMOST = ("body", "block", "net", "start")  # whose place would be a whole definition or file
@@ -31,18 +31,18 @@ ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)  # how
 SOFT_WORDS = frozenset("FROM IMPORT DEFAULT INIT FN BLOCK NET INPUT OUTPUT REQUIRE".split())
 
 
-def parse(source: Source) -> syntax.Module:
+def parse(source: Source) -> tree.Module:
     """Parse a whole file; raises `CompileError` at the first mistake."""
-    tree = parser().run(source, "start")
-    assert isinstance(tree, syntax.Module), "the rule `start` builds a module"
-    return tree
+    module = parser().run(source, "start")
+    assert isinstance(module, tree.Module), "the rule `start` builds a module"
+    return module
 
 
-def parse_value(source: Source) -> syntax.Expr:
+def parse_value(source: Source) -> tree.Expr:
     """Parse one expression, such as the value of `--set growth=24`."""
-    tree = parser().run(source, "value")
-    assert isinstance(tree, syntax.Expr), "the rule `value` builds an expression"
-    return tree
+    value = parser().run(source, "value")
+    assert isinstance(value, tree.Expr), "the rule `value` builds an expression"
+    return value
 
 
 _PARSERS: list[Parser] = []
@@ -279,9 +279,9 @@ def _group(span: Span, *children: Any) -> Any:
     return children[0] if len(children) == 1 else children
 
 
-def _start(span: Span, *children: Any) -> syntax.Module:
+def _start(span: Span, *children: Any) -> tree.Module:
     doc = children[0] if children and isinstance(children[0], str) else ""
-    return syntax.Module(span, span.source, doc, tuple(c for c in children if not isinstance(c, str)))
+    return tree.Module(span, span.source, doc, tuple(c for c in children if not isinstance(c, str)))
 
 
 def _docstring(span: Span, text: str) -> str:
@@ -289,125 +289,125 @@ def _docstring(span: Span, text: str) -> str:
     return "\n".join(lines)
 
 
-def _names(span: Span, module: str, *names: str) -> syntax.Import:
-    return syntax.Import(span, module, names)
+def _names(span: Span, module: str, *names: str) -> tree.Import:
+    return tree.Import(span, module, names)
 
 
-def _body(span: Span, *children: Any) -> tuple[str, tuple[syntax.Statement, ...]]:
+def _body(span: Span, *children: Any) -> tuple[str, tuple[tree.Statement, ...]]:
     doc, *statements = children
     return doc or "", tuple(statements)
 
 
-def _block(span: Span, name: str, params: Any, signature: Any, body: Any) -> syntax.Block:
-    return syntax.Block(span, name, params or (), signature, *body)
+def _block(span: Span, name: str, params: Any, signature: Any, body: Any) -> tree.Block:
+    return tree.Block(span, name, params or (), signature, *body)
 
 
-def _net(span: Span, name: str, params: Any, body: Any) -> syntax.Net:
-    return syntax.Net(span, name, params or (), *body)
+def _net(span: Span, name: str, params: Any, body: Any) -> tree.Net:
+    return tree.Net(span, name, params or (), *body)
 
 
 def _present(span: Span, *children: Any) -> tuple[Any, ...]:
     return tuple(c for c in children if c is not None)
 
 
-def _if(span: Span, test: Any, body: Any, *rest: Any) -> syntax.If:
+def _if(span: Span, test: Any, body: Any, *rest: Any) -> tree.If:
     *elifs, otherwise = rest
     arms = [(test, body), *elifs]
-    return syntax.If(span, tuple(arms if otherwise is None else [*arms, (None, otherwise)]))
+    return tree.If(span, tuple(arms if otherwise is None else [*arms, (None, otherwise)]))
 
 
-def _integer(span: Span, text: str) -> syntax.Literal:
+def _integer(span: Span, text: str) -> tree.Literal:
     if len(text) > MAX_DIGITS:
         raise errors.number_too_large(span)
-    return syntax.Literal(span, int(text))
+    return tree.Literal(span, int(text))
 
 
-def _float(span: Span, text: str) -> syntax.Literal:
+def _float(span: Span, text: str) -> tree.Literal:
     value = float(text)
     if value == float("inf"):
         raise errors.number_too_large(span)
-    return syntax.Literal(span, value)
+    return tree.Literal(span, value)
 
 
-def _targets(span: Span, *names: Any) -> syntax.Targets:
+def _targets(span: Span, *names: Any) -> tree.Targets:
     """Parentheses group, and around one thing they say nothing: `for (a, b) in` is `for a, b in`."""
-    plain = [n.names[0] if isinstance(n, syntax.Targets) and len(n.names) == 1 else n for n in names]
-    if len(plain) == 1 and isinstance(plain[0], syntax.Targets):
+    plain = [n.names[0] if isinstance(n, tree.Targets) and len(n.names) == 1 else n for n in names]
+    if len(plain) == 1 and isinstance(plain[0], tree.Targets):
         return plain[0]
-    return syntax.Targets(span, tuple(plain))
+    return tree.Targets(span, tuple(plain))
 
 
-def _chain(span: Span, *links: Any) -> syntax.Chain:
+def _chain(span: Span, *links: Any) -> tree.Chain:
     """A choice in a chain stands in parentheses: `a -> b if test` reads as if the test were of the whole chain."""
     for link in links:
-        choice = link.value if isinstance(link, syntax.Labelled) else link
-        if isinstance(choice, (syntax.OnlyIf, syntax.Either)):
+        choice = link.value if isinstance(link, tree.Labelled) else link
+        if isinstance(choice, (tree.OnlyIf, tree.Either)):
             starts = [place.start for place in (link.span, choice.span) if place.start > span.start]
             if not any(span.source.text[:start].rstrip().endswith("(") for start in starts):
                 raise errors.open_choice(choice.span, span)
-    return syntax.Chain(span, links)
+    return tree.Chain(span, links)
 
 
-def _arithmetic(span: Span, first: Any, *rest: Any) -> syntax.Expr:
-    return syntax.Arithmetic(span, first, tuple(zip(rest[::2], rest[1::2])))
+def _arithmetic(span: Span, first: Any, *rest: Any) -> tree.Expr:
+    return tree.Arithmetic(span, first, tuple(zip(rest[::2], rest[1::2])))
 
 
 BUILDERS: dict[str, Callable[..., Any]] = {
     "start": _start,
     "docstring": _docstring,
     "import": _names,
-    "default": lambda span, *settings: syntax.Default(span, settings),
-    "init": lambda span, *settings: syntax.Init(span, settings),
-    "setting": syntax.Setting,
-    "fn": syntax.Fn,
+    "default": lambda span, *settings: tree.Default(span, settings),
+    "init": lambda span, *settings: tree.Init(span, settings),
+    "setting": tree.Setting,
+    "fn": tree.Fn,
     "block": _block,
     "net": _net,
-    "alias": syntax.Alias,
+    "alias": tree.Alias,
     "parameters": _present,
-    "parameter": syntax.Param,
-    "signature": syntax.Signature,
+    "parameter": tree.Param,
+    "signature": tree.Signature,
     "dims": _present,
     "body": _body,
     "suite": lambda span, *statements: statements,
-    "step": syntax.Step,
-    "bind": syntax.Bind,
-    "scope": lambda span, name, *body: syntax.Scope(span, name, body),
-    "input": lambda span, name, *dims: syntax.Input(span, name, dims),
+    "step": tree.Step,
+    "bind": tree.Bind,
+    "scope": lambda span, name, *body: tree.Scope(span, name, body),
+    "input": lambda span, name, *dims: tree.Input(span, name, dims),
     "size": lambda span, dim, default: (dim, default),
-    "output": lambda span, name, value, training: syntax.Output(span, name, value, training is not None),
-    "require": syntax.Require,
+    "output": lambda span, name, value, training: tree.Output(span, name, value, training is not None),
+    "require": tree.Require,
     "if": _if,
     "elif": lambda span, test, body: (test, body),
-    "for": syntax.For,
+    "for": tree.For,
     "targets": _targets,
     "chain": _chain,
-    "labelled": syntax.Labelled,
-    "only_if": syntax.OnlyIf,
-    "either": syntax.Either,
-    "any_of": lambda span, *items: syntax.Logic(span, "or", items),
-    "all_of": lambda span, *items: syntax.Logic(span, "and", items),
-    "negate": syntax.Not,
-    "compare": lambda span, left, sign, right: syntax.Compare(span, sign, left, right),
-    "member": lambda span, left, right: syntax.Compare(span, "in", left, right),
+    "labelled": tree.Labelled,
+    "only_if": tree.OnlyIf,
+    "either": tree.Either,
+    "any_of": lambda span, *items: tree.Logic(span, "or", items),
+    "all_of": lambda span, *items: tree.Logic(span, "and", items),
+    "negate": tree.Not,
+    "compare": lambda span, left, sign, right: tree.Compare(span, sign, left, right),
+    "member": lambda span, left, right: tree.Compare(span, "in", left, right),
     "arithmetic": _arithmetic,
-    "minus": syntax.Minus,
-    "raised": syntax.Power,
-    "call": syntax.Call,
-    "attribute": syntax.Attribute,
-    "index": syntax.Index,
+    "minus": tree.Minus,
+    "raised": tree.Power,
+    "call": tree.Call,
+    "attribute": tree.Attribute,
+    "index": tree.Index,
     "integer": _integer,
     "float": _float,
-    "string": lambda span, text: syntax.Literal(span, text[1:-1]),
-    "true": lambda span: syntax.Literal(span, True),
-    "false": lambda span: syntax.Literal(span, False),
+    "string": lambda span, text: tree.Literal(span, text[1:-1]),
+    "true": lambda span: tree.Literal(span, True),
+    "false": lambda span: tree.Literal(span, False),
     "group": lambda span, value: value,
-    "tuple": lambda span, *items: syntax.Items(span, _present(span, *items), True),
-    "list": lambda span, *items: syntax.Items(span, _present(span, *items)),
-    "comprehension": syntax.Comprehension,
+    "tuple": lambda span, *items: tree.Items(span, _present(span, *items), True),
+    "list": lambda span, *items: tree.Items(span, _present(span, *items)),
+    "comprehension": tree.Comprehension,
     "arguments": _present,
-    "keyword": syntax.Keyword,
-    "spread": syntax.Spread,
-    "name": lambda span, *parts: syntax.Name(span, parts),
+    "keyword": tree.Keyword,
+    "spread": tree.Spread,
+    "name": lambda span, *parts: tree.Name(span, parts),
     "interpolation": lambda span, value: value,
     "value": lambda span, value: value,
 }

@@ -15,8 +15,8 @@ where they fit in the rest of the line, and broken where they do not.
 
 from __future__ import annotations
 
-from archdsl import syntax
-from archdsl.record import Record
+from archdsl.core.record import Record
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ EXPR, LINK, CHOICE, TEST, CONJ, NEG, COMPARISON, SUM, PRODUCT, UNARY, POWER, POS
 STATEMENT_WORDS = ("input", "output", "require")  # ordinary names, but not where a statement starts
 
 
-def print_module(module: syntax.Module) -> str:
+def print_module(module: tree.Module) -> str:
     """Return the canonical text of a file; it ends with a line end, or is empty where the file is."""
     lines = _docstring(module.doc, 0)
     before = None
@@ -47,7 +47,7 @@ def print_module(module: syntax.Module) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def print_expr(expr: syntax.Expr) -> str:
+def print_expr(expr: tree.Expr) -> str:
     """Return the canonical text of an expression: one line where it fits."""
     return "\n".join(_layout(_expr(expr), 0))
 
@@ -135,7 +135,7 @@ def _joined(items: Iterable[Doc], sign: str = ", ") -> Doc:
 
 
 # -------------------------------------------------------------------------------------------------- expressions
-def _expr(expr: syntax.Expr, level: int = EXPR, first: bool = False) -> Doc:
+def _expr(expr: tree.Expr, level: int = EXPR, first: bool = False) -> Doc:
     """Return the document of an expression, in parentheses where it binds more loosely than its place asks.
 
     `first` says that a statement starts here: a name that would be taken for the word of a statement then stands in
@@ -146,36 +146,36 @@ def _expr(expr: syntax.Expr, level: int = EXPR, first: bool = False) -> Doc:
     return _EXPRESSIONS[type(expr)](expr, first)
 
 
-def _level(expr: syntax.Expr) -> int:
-    if isinstance(expr, syntax.Logic):
+def _level(expr: tree.Expr) -> int:
+    if isinstance(expr, tree.Logic):
         return TEST if expr.word == "or" else CONJ
-    if isinstance(expr, syntax.Arithmetic):
+    if isinstance(expr, tree.Arithmetic):
         return SUM if expr.rest[0][0] in ("+", "-") else PRODUCT
     return _LEVELS.get(type(expr), ATOM)
 
 
-def _name(expr: syntax.Name, first: bool) -> Doc:
+def _name(expr: tree.Name, first: bool) -> Doc:
     doc = _name_text(expr)
     return ("(", doc, ")") if first and expr.parts[0] in STATEMENT_WORDS else doc
 
 
-def _name_text(expr: syntax.Name) -> Doc:
+def _name_text(expr: tree.Name) -> Doc:
     parts = [part if isinstance(part, str) else ("{", _tight(part), "}") for part in expr.parts]
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 
-def _tight(expr: syntax.Expr) -> Doc:
+def _tight(expr: tree.Expr) -> Doc:
     """Print what is interpolated: `{i+1}`, without spaces where it is that simple."""
-    if isinstance(expr, syntax.Arithmetic) and all(map(_simple, [expr.first, *[operand for _, operand in expr.rest]])):
+    if isinstance(expr, tree.Arithmetic) and all(map(_simple, [expr.first, *[operand for _, operand in expr.rest]])):
         return (_expr(expr.first), *[(sign, _expr(operand)) for sign, operand in expr.rest])
     return _expr(expr)
 
 
-def _simple(expr: syntax.Expr) -> bool:
-    return isinstance(expr, (syntax.Name, syntax.Literal))
+def _simple(expr: tree.Expr) -> bool:
+    return isinstance(expr, (tree.Name, tree.Literal))
 
 
-def _literal(expr: syntax.Literal, _: bool) -> Doc:
+def _literal(expr: tree.Literal, _: bool) -> Doc:
     value = expr.value
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -184,14 +184,14 @@ def _literal(expr: syntax.Literal, _: bool) -> Doc:
     return repr(value)
 
 
-def _items(expr: syntax.Items, _: bool) -> Doc:
+def _items(expr: tree.Items, _: bool) -> Doc:
     items = [_expr(item) for item in expr.items]
     if not expr.tuple:
         return _bracketed("[", items, "]")
     return ("(", items[0], ",)") if len(items) == 1 else _bracketed("(", items, ")")
 
 
-def _comprehension(expr: syntax.Comprehension, _: bool) -> Doc:
+def _comprehension(expr: tree.Comprehension, _: bool) -> Doc:
     parts: list[Doc] = [Line(""), _expr(expr.item), Line(" "), "for ", _targets(expr.targets)]
     parts += [" in ", _expr(expr.values, TEST)]
     if expr.test is not None:
@@ -199,48 +199,48 @@ def _comprehension(expr: syntax.Comprehension, _: bool) -> Doc:
     return Group(("[", Nest(INDENT, tuple(parts)), Line(""), "]"))
 
 
-def _chain(expr: syntax.Chain, first: bool) -> Doc:
+def _chain(expr: tree.Chain, first: bool) -> Doc:
     start, *links = expr.links
     further = [Group((Line(" "), "-> ", _link(link))) for link in links]
     return Nest(ARROW, (_link(start, first), *further))
 
 
-def _link(expr: syntax.Expr, first: bool = False) -> Doc:
+def _link(expr: tree.Expr, first: bool = False) -> Doc:
     """Print an item of a chain, in which a choice has parentheses."""
-    if isinstance(expr, syntax.Labelled):
+    if isinstance(expr, tree.Labelled):
         return _labelled(expr, first, TEST)
-    return _expr(expr, LINK if isinstance(expr, syntax.Chain) else TEST, first)
+    return _expr(expr, LINK if isinstance(expr, tree.Chain) else TEST, first)
 
 
-def _labelled(expr: syntax.Labelled, first: bool, level: int = CHOICE) -> Doc:
+def _labelled(expr: tree.Labelled, first: bool, level: int = CHOICE) -> Doc:
     doc = (_name_text(expr.name), ": ", _expr(expr.value, level))
     return ("(", doc, ")") if first and expr.name.parts[0] in STATEMENT_WORDS else doc
 
 
-def _only_if(expr: syntax.OnlyIf, first: bool) -> Doc:
+def _only_if(expr: tree.OnlyIf, first: bool) -> Doc:
     return (_expr(expr.value, TEST, first), " if ", _expr(expr.test, TEST))
 
 
-def _either(expr: syntax.Either, first: bool) -> Doc:
+def _either(expr: tree.Either, first: bool) -> Doc:
     value, test = _expr(expr.value, TEST, first), _expr(expr.test, TEST)
     return (value, " if ", test, " else ", _expr(expr.other, CHOICE))
 
 
-def _logic(expr: syntax.Logic, first: bool) -> Doc:
+def _logic(expr: tree.Logic, first: bool) -> Doc:
     start, *further = expr.items
     inside = _level(expr) + 1
     return _joined([_expr(start, inside, first), *[_expr(item, inside) for item in further]], f" {expr.word} ")
 
 
-def _not(expr: syntax.Not, _: bool) -> Doc:
+def _not(expr: tree.Not, _: bool) -> Doc:
     return ("not ", _expr(expr.value, NEG))
 
 
-def _compare(expr: syntax.Compare, first: bool) -> Doc:
+def _compare(expr: tree.Compare, first: bool) -> Doc:
     return (_expr(expr.left, SUM, first), f" {expr.sign} ", _expr(expr.right, SUM))
 
 
-def _arithmetic(expr: syntax.Arithmetic, first: bool) -> Doc:
+def _arithmetic(expr: tree.Arithmetic, first: bool) -> Doc:
     inside = _level(expr) + 1
     parts: list[Doc] = [_expr(expr.first, inside, first)]
     for sign, operand in expr.rest:
@@ -248,106 +248,106 @@ def _arithmetic(expr: syntax.Arithmetic, first: bool) -> Doc:
     return tuple(parts)
 
 
-def _power(expr: syntax.Power, first: bool) -> Doc:
+def _power(expr: tree.Power, first: bool) -> Doc:
     sign = "**" if _simple(expr.base) and _simple(expr.exponent) else " ** "
     return (_expr(expr.base, POSTFIX, first), sign, _expr(expr.exponent, UNARY))
 
 
-def _minus(expr: syntax.Minus, _: bool) -> Doc:
+def _minus(expr: tree.Minus, _: bool) -> Doc:
     return ("-", _expr(expr.value, UNARY))
 
 
-def _call(expr: syntax.Call, first: bool) -> Doc:
+def _call(expr: tree.Call, first: bool) -> Doc:
     return (_expr(expr.target, POSTFIX, first), _arguments(expr.arguments))
 
 
-def _arguments(arguments: tuple[syntax.Argument, ...]) -> Doc:
+def _arguments(arguments: tuple[tree.Argument, ...]) -> Doc:
     return _bracketed("(", map(_argument, arguments), ")")
 
 
-def _argument(argument: syntax.Argument) -> Doc:
-    if isinstance(argument, syntax.Keyword):
+def _argument(argument: tree.Argument) -> Doc:
+    if isinstance(argument, tree.Keyword):
         return (f"{argument.name}=", _expr(argument.value))
-    return ("*", _expr(argument.value)) if isinstance(argument, syntax.Spread) else _expr(argument)
+    return ("*", _expr(argument.value)) if isinstance(argument, tree.Spread) else _expr(argument)
 
 
-def _attribute(expr: syntax.Attribute, first: bool) -> Doc:
+def _attribute(expr: tree.Attribute, first: bool) -> Doc:
     return (_expr(expr.value, POSTFIX, first), f".{expr.name}")
 
 
-def _index(expr: syntax.Index, first: bool) -> Doc:
+def _index(expr: tree.Index, first: bool) -> Doc:
     return (_expr(expr.value, POSTFIX, first), _bracketed("[", [_expr(expr.index)], "]"))
 
 
 _LEVELS: dict[type, int] = {
-    syntax.Chain: EXPR,
-    syntax.Labelled: LINK,
-    syntax.OnlyIf: CHOICE,
-    syntax.Either: CHOICE,
-    syntax.Not: NEG,
-    syntax.Compare: COMPARISON,
-    syntax.Minus: UNARY,
-    syntax.Power: POWER,
-    syntax.Call: POSTFIX,
-    syntax.Attribute: POSTFIX,
-    syntax.Index: POSTFIX,
+    tree.Chain: EXPR,
+    tree.Labelled: LINK,
+    tree.OnlyIf: CHOICE,
+    tree.Either: CHOICE,
+    tree.Not: NEG,
+    tree.Compare: COMPARISON,
+    tree.Minus: UNARY,
+    tree.Power: POWER,
+    tree.Call: POSTFIX,
+    tree.Attribute: POSTFIX,
+    tree.Index: POSTFIX,
 }
 
 _EXPRESSIONS: dict[type, Callable[[Any, bool], Doc]] = {
-    syntax.Name: _name,
-    syntax.Literal: _literal,
-    syntax.Items: _items,
-    syntax.Comprehension: _comprehension,
-    syntax.Chain: _chain,
-    syntax.Labelled: _labelled,
-    syntax.OnlyIf: _only_if,
-    syntax.Either: _either,
-    syntax.Logic: _logic,
-    syntax.Not: _not,
-    syntax.Compare: _compare,
-    syntax.Arithmetic: _arithmetic,
-    syntax.Power: _power,
-    syntax.Minus: _minus,
-    syntax.Call: _call,
-    syntax.Attribute: _attribute,
-    syntax.Index: _index,
+    tree.Name: _name,
+    tree.Literal: _literal,
+    tree.Items: _items,
+    tree.Comprehension: _comprehension,
+    tree.Chain: _chain,
+    tree.Labelled: _labelled,
+    tree.OnlyIf: _only_if,
+    tree.Either: _either,
+    tree.Logic: _logic,
+    tree.Not: _not,
+    tree.Compare: _compare,
+    tree.Arithmetic: _arithmetic,
+    tree.Power: _power,
+    tree.Minus: _minus,
+    tree.Call: _call,
+    tree.Attribute: _attribute,
+    tree.Index: _index,
 }
 
 
 # -------------------------------------------------------------------------------------------------- statements
-def _body(statements: tuple[syntax.Statement, ...], indent: int) -> Iterator[str]:
+def _body(statements: tuple[tree.Statement, ...], indent: int) -> Iterator[str]:
     for statement in statements:
         yield from _STATEMENTS[type(statement)](statement, indent)
 
 
-def _step(step: syntax.Step, indent: int) -> Iterator[str]:
+def _step(step: tree.Step, indent: int) -> Iterator[str]:
     yield from _layout(_expr(step.value, first=True), indent)
 
 
-def _bind(bind: syntax.Bind, indent: int) -> Iterator[str]:
+def _bind(bind: tree.Bind, indent: int) -> Iterator[str]:
     yield from _layout((_name_text(bind.name), " = ", _expr(bind.value)), indent)
 
 
-def _scope(scope: syntax.Scope, indent: int) -> Iterator[str]:
+def _scope(scope: tree.Scope, indent: int) -> Iterator[str]:
     yield from _layout((_name_text(scope.name), ":"), indent)
     yield from _body(scope.body, indent + INDENT)
 
 
-def _input(declared: syntax.Input, indent: int) -> Iterator[str]:
+def _input(declared: tree.Input, indent: int) -> Iterator[str]:
     dims = [_expr(dim) if default is None else (_expr(dim), "=", _expr(default)) for dim, default in declared.dims]
     yield from _layout((f"input {declared.name}: ", _bracketed("[", dims, "]")), indent)
 
 
-def _output(output: syntax.Output, indent: int) -> Iterator[str]:
+def _output(output: tree.Output, indent: int) -> Iterator[str]:
     training = " when training" if output.training else ""
     yield from _layout(("output ", _name_text(output.name), " = ", _expr(output.value), training), indent)
 
 
-def _require(require: syntax.Require, indent: int) -> Iterator[str]:
+def _require(require: tree.Require, indent: int) -> Iterator[str]:
     yield from _layout(("require ", _expr(require.test), ", ", _expr(require.message)), indent)
 
 
-def _if(chosen: syntax.If, indent: int) -> Iterator[str]:
+def _if(chosen: tree.If, indent: int) -> Iterator[str]:
     word = "if"
     for test, body in chosen.arms:
         yield from _layout("else:" if test is None else (word, " ", _expr(test, TEST), ":"), indent)
@@ -355,25 +355,25 @@ def _if(chosen: syntax.If, indent: int) -> Iterator[str]:
         word = "elif"
 
 
-def _for(loop: syntax.For, indent: int) -> Iterator[str]:
+def _for(loop: tree.For, indent: int) -> Iterator[str]:
     head = ("for ", _targets(loop.targets), " in ", _expr(loop.values, TEST), ":")
     yield from _layout(head, indent)
     yield from _body(loop.body, indent + INDENT)
 
 
-def _targets(targets: syntax.Targets) -> str:
+def _targets(targets: tree.Targets) -> str:
     return ", ".join(name if isinstance(name, str) else f"({_targets(name)})" for name in targets.names)
 
 
 _STATEMENTS: dict[type, Callable[[Any, int], Iterator[str]]] = {
-    syntax.Step: _step,
-    syntax.Bind: _bind,
-    syntax.Scope: _scope,
-    syntax.Input: _input,
-    syntax.Output: _output,
-    syntax.Require: _require,
-    syntax.If: _if,
-    syntax.For: _for,
+    tree.Step: _step,
+    tree.Bind: _bind,
+    tree.Scope: _scope,
+    tree.Input: _input,
+    tree.Output: _output,
+    tree.Require: _require,
+    tree.If: _if,
+    tree.For: _for,
 }
 
 
@@ -389,60 +389,60 @@ def _docstring(text: str, indent: int) -> list[str]:
     return [f'{start}"""{first}', *[start + line if line else "" for line in rest], f'{start}"""']
 
 
-def _import(item: syntax.Import) -> list[str]:
+def _import(item: tree.Import) -> list[str]:
     return [f"from {item.module} import {', '.join(item.names)}"]
 
 
-def _settings(item: syntax.Default | syntax.Init) -> list[str]:
-    word = "default " if isinstance(item, syntax.Default) else "init "
+def _settings(item: tree.Default | tree.Init) -> list[str]:
+    word = "default " if isinstance(item, tree.Default) else "init "
     return _layout((word, _joined((setting.name, _arguments(setting.arguments)) for setting in item.settings)), 0)
 
 
-def _fn(item: syntax.Fn) -> list[str]:
+def _fn(item: tree.Fn) -> list[str]:
     return _layout((f"fn {item.name}", _parameters(item.params), " = ", _expr(item.value)), 0)
 
 
-def _parameters(params: tuple[syntax.Param, ...]) -> Doc:
+def _parameters(params: tuple[tree.Param, ...]) -> Doc:
     return _bracketed("(", (p.name if p.default is None else (f"{p.name}=", _expr(p.default)) for p in params), ")")
 
 
-def _block(item: syntax.Block) -> list[str]:
+def _block(item: tree.Block) -> list[str]:
     params: Doc = _parameters(item.params) if item.params else ""
     head = (f"block {item.name}", params, _signature(item.signature), ":")
     return [*_layout(head, 0), *_docstring(item.doc, INDENT), *_body(item.body, INDENT)]
 
 
-def _signature(signature: syntax.Signature | None) -> Doc:
+def _signature(signature: tree.Signature | None) -> Doc:
     if signature is None:
         return ""
     left, right = [_bracketed("[", map(_expr, dims), "]") for dims in (signature.inputs, signature.outputs)]
     return Nest(ARROW, (" ", left, Group((Line(" "), "-> ", right))))
 
 
-def _net(item: syntax.Net) -> list[str]:
+def _net(item: tree.Net) -> list[str]:
     params: Doc = _parameters(item.params) if item.params else ""
     head = (f"net {item.name}", params, ":")
     return [*_layout(head, 0), *_docstring(item.doc, INDENT), *_body(item.body, INDENT)]
 
 
-def _alias(item: syntax.Alias) -> list[str]:
+def _alias(item: tree.Alias) -> list[str]:
     return _layout((f"net {item.name} = ", _expr(item.value)), 0)
 
 
 _DEFINITIONS: dict[type, Callable[[Any], list[str]]] = {
-    syntax.Import: _import,
-    syntax.Default: _settings,
-    syntax.Init: _settings,
-    syntax.Fn: _fn,
-    syntax.Block: _block,
-    syntax.Net: _net,
-    syntax.Alias: _alias,
+    tree.Import: _import,
+    tree.Default: _settings,
+    tree.Init: _settings,
+    tree.Fn: _fn,
+    tree.Block: _block,
+    tree.Net: _net,
+    tree.Alias: _alias,
 }
 # Definitions of one line stand together with others of their family; everything else is set off by a blank line.
 _FAMILIES: dict[type, str] = {
-    syntax.Import: "import",
-    syntax.Default: "setting",
-    syntax.Init: "setting",
-    syntax.Fn: "fn",
-    syntax.Alias: "alias",
+    tree.Import: "import",
+    tree.Default: "setting",
+    tree.Init: "setting",
+    tree.Fn: "fn",
+    tree.Alias: "alias",
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from archdsl.record import Record
+from archdsl.core.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    from archdsl.source import Source, Span
+    from archdsl.core.source import Source, Span
 
     Argument = Union["Expr", "Keyword", "Spread"]  # noqa: UP007 — the classes come later
 
