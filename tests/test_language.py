@@ -12,6 +12,7 @@ from textwrap import dedent, indent
 import pytest
 
 from archdsl.analysis.costs import cost, weights
+from archdsl.compiler import compile_text
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate.nets import Settings, elaborate
 from archdsl.ir.network import Network, Node, Scope
@@ -762,3 +763,18 @@ def test_an_input_size_of_another_rank() -> None:
     with pytest.raises(CompileError) as caught:
         build("relu", sizes=((1, 3, 32),))
     assert caught.value.diagnostic.code == "E0226"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s = l: bn(affine=false)\n    s -> slice(0, 2) -> s",
+        "s = l: ln(affine=false)\n    s -> slice(0, 2) -> s",
+        "s = l: bn\n    s -> global_avgpool -> flatten -> s",
+        "s = l: ln\n    s -> global_avgpool -> flatten -> s",
+    ],
+)
+def test_uses_of_one_module_need_one_module(text):
+    """Statistics, normalised shapes and ranks are what a module is built for, as weights are."""
+    with pytest.raises(CompileError, match="cannot share its weights here"):
+        compile_text(f"net n:\n    input image: [N, 4, H=8, W=8]\n    {text}\n")
