@@ -778,3 +778,11 @@ def test_uses_of_one_module_need_one_module(text):
     """Statistics, normalised shapes and ranks are what a module is built for, as weights are."""
     with pytest.raises(CompileError, match="cannot share its weights here"):
         compile_text(f"net n:\n    input image: [N, 4, H=8, W=8]\n    {text}\n")
+
+
+def test_a_proposal_never_goes_beyond_what_sizes_can_say():
+    """A projection with a stride of 2 or more is looked for; here its size has a longer period than any may have."""
+    text = "net n:\n    input image: [N, 3, H=20000, W=20000]\n    add(maxpool(1, stride=9216), conv(3, 1))\n"
+    with pytest.raises(CompileError, match="do not fit|differ") as caught:
+        compile_text(text)
+    assert "would bring" not in str(caught.value)

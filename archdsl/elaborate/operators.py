@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.core.sizes import Shape
+    from archdsl.core.sizes import Dim, Shape
     from archdsl.core.source import Span
     from archdsl.diagnostics import CompileError
     from archdsl.elaborate.builder import Builder, Tag
@@ -437,10 +437,17 @@ def _projection(first: Shape, other: Shape) -> Iterator[str]:
     ways = (other, first, "this to the shape of the first operand"), (first, other, "the first operand to this shape")
     for source, target, what in ways:
         for stride in (1, 2, 4, 8):
-            if all(window(source[axis], 1, stride) == target[axis] for axis in (2, 3)):
+            if all(_strided(source[axis], stride) == target[axis] for axis in (2, 3)):
                 step = f", stride={stride}" if stride > 1 else ""
                 yield f"`conv({target[1]}, 1{step})` would bring {what}"
                 return
+
+
+def _strided(size: Dim, stride: int) -> Dim | None:
+    try:
+        return window(size, 1, stride)
+    except SizeFault:  # it would be beyond what sizes can say
+        return None
 
 
 EVALUATE[tree.Attribute] = _attribute
