@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.diagnostics import Diagnostic
-    from archdsl.elaborate.context import Spent
+    from archdsl.elaborate.context import Memo, Spent
     from archdsl.elaborate.environment import File
     from archdsl.ir.network import Network
 
@@ -65,6 +65,7 @@ def attempted(
     in_channels: int | None = None,
     sizes: tuple[tuple[int, ...], ...] = (),
     outputs: Sequence[str] = (),
+    memo: Memo | None = None,
     spent: Spent | None = None,
 ) -> Compiled | list[Diagnostic]:
     """Check one net of a file, and return it or its mistakes: those that do not follow from another."""
@@ -73,7 +74,7 @@ def attempted(
         settings = _settings(file, chosen, params, in_channels, sizes, outputs)
     except CompileError as mistake:
         return [mistake.diagnostic]
-    outcome = attempt(file, chosen, settings, spent=spent)
+    outcome = attempt(file, chosen, settings, memo=memo, spent=spent)
     if outcome.network is not None:
         return Compiled(outcome.network, file)
     (first, uses), *others = outcome.found

@@ -219,6 +219,8 @@ def _settings(file: File, item: tree.Default | tree.Init) -> None:
                 file.inits[setting.name] = _init(ctx, file, setting)
         except RecursionError:
             raise errors.too_deep(setting.span, "expressions and functions", MAX_CALLS) from None
+        finally:
+            file.words.pop(setting.name, None)
 
 
 def _default(ctx: Context, file: File, setting: tree.Setting) -> tuple[tuple[str, Any], ...]:

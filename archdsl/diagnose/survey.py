@@ -12,7 +12,7 @@ from itertools import islice
 from archdsl.compiler import Compiled, attempted
 from archdsl.diagnostics import CompileError, Note, errors
 from archdsl.elaborate.calls import signature
-from archdsl.elaborate.context import MAX_WORK, Context, Spent
+from archdsl.elaborate.context import MAX_WORK, Context, Memo, Spent
 from archdsl.elaborate.expressions import WORDS, global_name
 from archdsl.elaborate.values import Builtin, Callee, Combinator, Function, Located, describe
 from archdsl.syntax import tree
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Iterator[Compiled | Diagnostic]:
     """Yield the checked nets of a file that is meant by a name, and behind them its mistakes."""
     mistakes: list[tuple[str, Diagnostic]] = []
-    spent = Spent()
+    spent, memo = Spent(), Memo(file)
     for net in nets:
         if enough(spent, mistakes):
             if not mistakes:
@@ -42,7 +42,7 @@ def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Ite
                 reason = "the nets of this file take too long together", f"{spent.nodes:,} steps before this one"
                 mistakes.append((net or name, errors.limit_exceeded(place, *reason, MAX_NODES).diagnostic))
             break
-        found = attempted(name, net=net, file=file, spent=spent, **given)
+        found = attempted(name, net=net, file=file, memo=memo, spent=spent, **given)
         if isinstance(found, Compiled):
             yield found
         else:

@@ -61,17 +61,24 @@ def _callee(ctx: Context, target: Callee, expr: tree.Call, env: Env, x: Tensor |
 def partial(ctx: Context, target: Callee, expr: tree.Call, env: Env, x: Tensor | None) -> Callee:
     """Give a callee more arguments; a keyword may replace one that was given before."""
     old, params = target.bound, target.params
-    free = [name for name in params if name not in dict(old.values) and name not in UNIVERSAL]
+    earlier = dict(old.values)
+    free = [name for name in params if name not in earlier and name not in UNIVERSAL]
     written = matched(target.label, params, free, lambda: signature(target), expr.arguments, target)
     values = {name: _argument(ctx, value, env, x, _is_real(target, name)) for name, value in written.items()}
+    places = {name: value.span for name, value in written.items()}
+    named = sum([isinstance(argument, tree.Keyword) for argument in expr.arguments])
+    positional = tuple(written)[: len(expr.arguments) - named]
+    if earlier:
+        values, places = earlier | values, dict(old.places) | places
+        written = (dict(old.written) if old.env in (None, env) else {}) | written
     changes = Bound(
-        tuple(sorted((dict(old.values) | values).items(), key=lambda item: item[0])),
-        tuple((dict(old.places) | {name: value.span for name, value in written.items()}).items()),
-        tuple(((dict(old.written) if old.env in (None, env) else {}) | written).items()),
-        env,
-        tuple(list(written)[: sum(not isinstance(argument, tree.Keyword) for argument in expr.arguments)]),
+        tuple(sorted(values.items(), key=_first)), tuple(places.items()), tuple(written.items()), env, positional
     )
     return target.replace(bound=changes, span=expr.span)
+
+
+def _first(item: tuple[str, Any]) -> str:
+    return item[0]
 
 
 def _argument(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None, real: bool = False) -> Any:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from archdsl.core.source import Span
     from archdsl.elaborate.builder import Frame
     from archdsl.elaborate.environment import File
+    from archdsl.elaborate.operators import Rule
     from archdsl.elaborate.problems import Problems
     from archdsl.elaborate.values import BlockValue, OpValue, Results, Tensor
     from archdsl.ir.network import Scope
-    from archdsl.ops.base import Op, Relation
 
     Result = TypeVar("Result", Tensor, Results, Tensor | Results)
 
@@ -68,7 +68,7 @@ class Memo:
         self.lasting = file is not None  # whether nets share it: then nothing stays in it that reads tensors of one
         self.symbols: dict[tuple[str, int], Symbol] = {}
         self.instances: dict[tuple[BlockValue, Shape], tuple[Scope, tuple[Tensor, ...]]] = {}
-        self.rules: dict[tuple[OpValue, tuple[Shape, ...]], tuple[Op, tuple[Shape, ...], list[Relation]]] = {}
+        self.rules: dict[tuple[OpValue, Shape], Rule] = {}
         self.returned: dict[tuple[Any, ...], Any] = {}  # by functions
         self.mentions: dict[int, tuple[Any, frozenset[str]]] = {}  # names in a piece of syntax, by its identity
 

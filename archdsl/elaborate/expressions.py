@@ -97,7 +97,11 @@ def global_name(ctx: Context, name: str, file: File, span: Span, env: Env | None
     if name in file.imports:
         return definition(ctx, file.imports[name][0], name, span)
     if name in OPS and name not in COMBINATORS:
-        return OpValue(NOTHING, None, OPS[name], file.defaults.get(name, ()), file.inits.get(name, ()))
+        word = file.words.get(name)
+        if word is None:
+            value = OpValue(NOTHING, None, OPS[name], file.defaults.get(name, ()), file.inits.get(name, ()))
+            word = file.words[name] = value
+        return word
     if name in WRAPPERS:
         return OpValue(NOTHING, None, WRAPPERS[name])
     for words in (COMBINATORS, FUNCTIONS, INITIALIZERS):

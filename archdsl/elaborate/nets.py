@@ -87,10 +87,13 @@ def elaborate(
             spent.add(ctx)
 
 
-def attempt(file: File, name: str, settings: Settings | None = None, *, spent: Spent | None = None) -> Outcome:
+def attempt(
+    file: File, name: str, settings: Settings | None = None, *, memo: Memo | None = None, spent: Spent | None = None
+) -> Outcome:
     """Elaborate one net of a file, and go on behind each mistake that stops one of its statements."""
     problems = Problems()
-    ctx = Context(settings, problems=problems)
+    ctx = Context(settings, memo, problems)
+    ctx.memo.renew()
     made = _behind_mistakes(ctx, problems, file, name)
     if spent is not None:
         spent.add(ctx)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import keyword
 
+from archdsl.core.record import Record
 from archdsl.core.sizes import Size, SizeFault, symbols, window
 from archdsl.diagnostics import Help, Label, Note, elsewhere, errors
 from archdsl.elaborate.builder import shared_modules, shared_steps, tap
@@ -52,31 +53,44 @@ MODULE_NAMES = frozenset(
 
 def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
     """Apply an operator to a tensor."""
-    key = (value, (current.shape,))
-    places = dict(value.bound.places)
-    known = ctx.memo.rules.get(key)
-    operands = [current]
-    if known is None:
-        op, further = build(value, span, places)
+    key = (value, current.shape)
+    rule, operands = ctx.memo.rules.get(key), [current]
+    if rule is None:
+        op, further = build(value, span, dict(value.bound.places))
         operands += further
-        if isinstance(op, MaxUnpool):
-            op = op.replace(pooled=_pooled(further[0]))
-        if op.name == "identity" and tag is None:
-            return current
-        if len(value.bound.positional) > 2 and op.starts_with_input(current.shape):
-            channels, window, step, *_ = [places[name] for name in value.bound.positional]
-            raise errors.starts_with_input(channels, window, step, value.label)
-        shapes, relations = infer(ctx, op, operands, span, dict(enumerate([span, *[places.get("like", span)]])), places)
+        rule = _rule(ctx, value, op, operands, span)
         if not further:
-            ctx.memo.rules[key] = op, shapes, relations
-    else:
-        op, shapes, relations = known
+            ctx.memo.rules[key] = rule
+    if rule.op.name == "identity" and tag is None:
+        return current
+    result = node(ctx, rule.op, operands, rule.shapes, span, tag, init=rule.init, value=value)
+    if rule.relations:
+        relate(ctx, rule.relations)
+    return result
+
+
+class Rule(Record):
+    """What an operator with its arguments does to operands of some shapes."""
+
+    op: Op
+    shapes: tuple[Shape, ...]
+    relations: list[Relation]
+    init: tuple[tuple[str, Initializer], ...]
+
+
+def _rule(ctx: Context, value: OpValue, op: Op, operands: list[Tensor], span: Span) -> Rule:
+    places = dict(value.bound.places)
+    if isinstance(op, MaxUnpool):
+        op = op.replace(pooled=_pooled(operands[1]))
+    shape = operands[0].shape
+    if len(value.bound.positional) > 2 and op.starts_with_input(shape):
+        channels, window, step, *_ = [places[name] for name in value.bound.positional]
+        raise errors.starts_with_input(channels, window, step, value.label)
+    shapes, relations = infer(ctx, op, operands, span, {0: span, 1: places.get("like", span)}, places)
     init = _init(value, span)
     if init:
-        _check_init(init, op, current.shape, value, span)
-    result = node(ctx, op, operands, shapes, span, tag, init=init, value=value)
-    relate(ctx, relations)
-    return result
+        _check_init(init, op, shape, value, span)
+    return Rule(op, shapes, relations, init)
 
 
 def build(value: OpValue, span: Span, places: dict[str, Span]) -> tuple[Op, list[Tensor]]:

@@ -265,15 +265,16 @@ def _applied(ctx: Context, value: Any, current: Tensor | None, span: Span, tag: 
         if tag is not None:
             raise errors.bad_value(span, "a label names a step, and this is a tensor")
         return value
-    if not is_pipeline(value):
-        if isinstance(value, Combinator):
-            raise errors.missing_argument(span, value.kind, "a branch", "branch, ...")
-        raise errors.not_a_pipeline(span, describe(value))
-    if current is None:
-        raise errors.no_tensor(span, "a step needs a tensor")
-    if value is OMITTED:
-        return current
     rule = APPLY_VALUE.get(type(value))
+    if rule is None or current is None or rule is _sequence:
+        if not is_pipeline(value):
+            if isinstance(value, Combinator):
+                raise errors.missing_argument(span, value.kind, "a branch", "branch, ...")
+            raise errors.not_a_pipeline(span, describe(value))
+        if current is None:
+            raise errors.no_tensor(span, "a step needs a tensor")
+        if value is OMITTED:
+            return current
     if rule is not None:
         result: Tensor | Results = rule(ctx, value, current, span, tag)
         return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from archdsl.core.record import Record
 from archdsl.core.sizes import Area, Size
 from archdsl.ops.base import REQUIRED, Op
@@ -89,7 +91,7 @@ class Callee(Pipeline):
         """The name of what is called."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def params(self) -> dict[str, Any]:
         """Parameters with their defaults, `REQUIRED` where there is none; defaults of blocks are expressions."""
         raise NotImplementedError
@@ -114,7 +116,7 @@ class OpValue(Callee):
     def label(self) -> str:
         return self.op.name
 
-    @property
+    @cached_property
     def params(self) -> dict[str, Any]:
         own = {name: spec.default for name, spec in self.op.args.items()} | dict(self.defaults)
         return own | dict.fromkeys(UNIVERSAL) if self.op.stateful else own
@@ -133,7 +135,7 @@ class BlockValue(Callee):
     def label(self) -> str:
         return self.block.name
 
-    @property
+    @cached_property
     def params(self) -> dict[str, Any]:
         return {p.name: REQUIRED if p.default is None else p.default for p in self.block.params}
 
