@@ -236,7 +236,6 @@ def node(
     span: Span,
     tag: Tag | None,
     *,
-    numbered: bool = True,
     init: tuple[tuple[str, Any], ...] = (),
     value: Callee | None = None,
 ) -> Tensor | Results:
@@ -246,7 +245,7 @@ def node(
         raise errors.limit_exceeded(span, "this network is too large", f"{ctx.nodes} distinct steps", MAX_NODES)
     builder = ctx.builder
     inputs = tuple(builder.local(t).id for t in operands)
-    name, reuses = _name(ctx, what, operands, tag, numbered)
+    name, reuses = _name(ctx, what, operands, tag)
     tensors = builder.results(shapes)
     outputs = tuple([tensor.id for tensor in tensors])
     made = Node(name, what, inputs, outputs, span, tag is not None, reuses, init, _written(value))
@@ -267,10 +266,10 @@ def _named(what: Op | Scope, tensors: list[Tensor]) -> Tensor | Results:
     return Results(tuple(zip(names, tensors)))
 
 
-def _name(ctx: Context, what: Op | Scope, operands: list[Tensor], tag: Tag | None, numbered: bool) -> tuple[str, bool]:
+def _name(ctx: Context, what: Op | Scope, operands: list[Tensor], tag: Tag | None) -> tuple[str, bool]:
     """Return the name of a step in its scope, and whether it is a further use of a module."""
     builder = ctx.builder
-    if not numbered:
+    if not isinstance(what, Scope) and what.nameless:
         return "", False
     if tag is None:
         builder.counter += 1

@@ -428,7 +428,7 @@ def combine(
     if kind == "split" and len(branches) > 1:
         chunk = OPS["chunk"].build({"parts": len(branches)})
         shapes, relations = infer(ctx, chunk, [current], span, {})
-        parts = tensors_of(node(ctx, chunk, [current], shapes, span, None, numbered=False))
+        parts = tensors_of(node(ctx, chunk, [current], shapes, span, None))
         relate(ctx, relations)
     tensors = []
     for branch, part in zip(branches, parts):
@@ -455,7 +455,7 @@ def _join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Spa
     joined = OPS[kind].build({})
     operands = [tensor for tensor, _ in tensors]
     shapes, relations = infer(ctx, joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})
-    result = main(node(ctx, joined, operands, shapes, span, None, numbered=False))
+    result = main(node(ctx, joined, operands, shapes, span, None))
     relate(ctx, relations)
     return result
 
