@@ -19,13 +19,30 @@ from archdsl.syntax.parser import parse_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from archdsl.diagnostics import Diagnostic
     from archdsl.elaborate.environment import File
     from archdsl.elaborate.expressions import Spent
     from archdsl.ir.network import Network
+
+
+class Request(Record):
+    """What is asked of a file, as a caller gives it: which net, and what is changed about it.
+
+    `params` are parameters of the net, a text being an expression of the language; `sizes` are the shapes of its
+    inputs, `in_channels` the channels of the first; `outputs` are the names of the steps that it returns.
+    """
+
+    net: str | None = None
+    params: Mapping[str, Any] = {}
+    sizes: tuple[tuple[int, ...], ...] = ()
+    in_channels: int | None = None
+    outputs: Sequence[str] = ()
+
+
+AS_WRITTEN = Request()
 
 
 class Compiled(Record):
@@ -36,59 +53,31 @@ class Compiled(Record):
 
 
 def compiled(
-    name: str,
-    *,
-    net: str | None = None,
-    params: dict[str, Any] | None = None,
-    in_channels: int | None = None,
-    sizes: tuple[tuple[int, ...], ...] = (),
-    outputs: Sequence[str] = (),
-    file: File | None = None,
-    spent: Spent | None = None,
+    name: str, request: Request = AS_WRITTEN, *, file: File | None = None, spent: Spent | None = None
 ) -> Compiled:
     """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
-    chosen = None
+    chosen = request.net
     if file is None:
-        file, chosen = find(name)
-    taken = choose(file, net or chosen, os.path.basename(name), params or ())
-    return _checked(file, taken, _settings(file, taken, params, in_channels, sizes, outputs), spent)
+        file, found = find(name)
+        chosen = chosen or found
+    return _checked(file, *_asked(file, name, request.replace(net=chosen)), spent)
 
 
-def mistakes_of(
-    mistake: CompileError,
-    name: str,
-    *,
-    file: File,
-    net: str | None = None,
-    params: dict[str, Any] | None = None,
-    in_channels: int | None = None,
-    sizes: tuple[tuple[int, ...], ...] = (),
-    outputs: Sequence[str] = (),
-) -> list[Diagnostic]:
+def mistakes_of(mistake: CompileError, name: str, file: File, request: Request) -> list[Diagnostic]:
     """Return the mistake that checking a net has found, and those behind it that do not follow from another."""
     from archdsl.elaborate.recovery import mistakes
 
     try:
-        chosen = choose(file, net, os.path.basename(name), params or ())
-        settings = _settings(file, chosen, params, in_channels, sizes, outputs)
+        chosen, settings = _asked(file, name, request)
     except CompileError:
         return [mistake.diagnostic]
     return mistakes(file, chosen, settings, mistake.diagnostic)
 
 
-def compile_text(
-    text: str,
-    *,
-    net: str | None = None,
-    params: dict[str, Any] | None = None,
-    in_channels: int | None = None,
-    sizes: tuple[tuple[int, ...], ...] = (),
-    outputs: Sequence[str] = (),
-) -> Compiled:
+def compile_text(text: str, request: Request = AS_WRITTEN) -> Compiled:
     """Check one net of a text; raises `CompileError`."""
     file = project.Project().text(text)
-    chosen = choose(file, net, "", params or ())
-    return _checked(file, chosen, _settings(file, chosen, params, in_channels, sizes, outputs))
+    return _checked(file, *_asked(file, "", request))
 
 
 def find(name: str) -> tuple[File, str | None]:
@@ -125,18 +114,14 @@ def _is_complete(item: object, given: Collection[str]) -> bool:
     return isinstance(item, tree.Alias)
 
 
-def _settings(
-    file: File,
-    net: str,
-    params: dict[str, Any] | None,
-    in_channels: int | None,
-    sizes: tuple[tuple[int, ...], ...],
-    outputs: Sequence[str],
-) -> Settings:
-    if isinstance(outputs, str):
-        raise errors.bad_output(start_of(file), outputs, "this is a text, and outputs are a list", (), listed=True)
-    values = tuple((key, _value(value, key, file, net)) for key, value in (params or {}).items())
-    return Settings(values, sizes, in_channels, tuple(outputs))
+def _asked(file: File, name: str, request: Request) -> tuple[str, Settings]:
+    """Return the net of a file that a request means, and its settings as values of the language."""
+    net = choose(file, request.net, os.path.basename(name), request.params)
+    if isinstance(request.outputs, str):
+        reason = "this is a text, and outputs are a list"
+        raise errors.bad_output(start_of(file), request.outputs, reason, (), listed=True)
+    values = tuple((key, _value(value, key, file, net)) for key, value in request.params.items())
+    return net, Settings(values, request.sizes, request.in_channels, tuple(request.outputs))
 
 
 def _value(given: Any, name: str, file: File, net: str) -> Any:
@@ -187,11 +172,11 @@ def _fitting(file: File, net: str, settings: Settings) -> tuple[Network, dict[st
             network = elaborate(file, net, other)
         except CompileError:
             continue
-        return network, _asked(network, settings, other)
+        return network, _sizes_asked(network, settings, other)
     return None
 
 
-def _asked(network: Network, settings: Settings, other: Settings) -> dict[str, int]:
+def _sizes_asked(network: Network, settings: Settings, other: Settings) -> dict[str, int]:
     """Return the input sizes that were asked for where other ones have made the network."""
     asked = {symbol.name: symbol.default // other.larger for symbol in network.symbols}
     for value, sizes in zip(network.scope.inputs, settings.sizes):

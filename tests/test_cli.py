@@ -256,9 +256,9 @@ class TestCostGrowsWithDistinctInstances:
     def steps(self, depth: int) -> int:
         """Count the steps that elaborating a net of `depth` equal blocks creates in distinct scopes."""
         from archdsl.codegen.groups import Groups
-        from archdsl.compiler import compile_text
+        from archdsl.compiler import Request, compile_text
 
-        network = compile_text(self.TEXT, params={"depth": depth}).network
+        network = compile_text(self.TEXT, Request(params={"depth": depth})).network
         return len(Groups(network.scope).scopes)
 
     def test_equal_blocks_are_one_scope(self):

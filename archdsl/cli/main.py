@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from archdsl.compiler import Compiled
+    from archdsl.compiler import Compiled, Request
     from archdsl.report.check import Report
 
 
@@ -185,17 +185,17 @@ def _wanted(name: str, options: Namespace) -> Iterator[Compiled | Diagnostic]:
     from archdsl.diagnose.survey import each
     from archdsl.diagnostics.errors import which_net
 
-    given: dict[str, Any] = _given(options)
+    request = _request(options)
     try:
         file, chosen = find(name)
         one = options.shapes or options.net or chosen
-        nets = [options.net] if one else nets_of(file, given["params"])
+        nets = [options.net] if one else nets_of(file, request.params)
         if not nets:
             raise which_net(start_of(file), "", [])
     except CompileError as mistake:
         yield from _behind(mistake.diagnostic, name, options)
         return
-    yield from each(name, file, [net or chosen for net in nets], **given)
+    yield from each(name, file, [net or chosen for net in nets], request)
 
 
 def _behind(mistake: Diagnostic, name: str, options: Namespace) -> list[Diagnostic]:
@@ -216,7 +216,7 @@ def _compile(options: Namespace) -> int:
     from archdsl.project import write
     from archdsl.report.check import human, report
 
-    found = compiled(options.name, net=options.net, **_given(options))
+    found = compiled(options.name, _request(options))
     text, suffix = _emitted(found, options)
     figures = report(found.network)
     if options.output == "-":
@@ -232,7 +232,7 @@ def _cost(options: Namespace) -> int:
     from archdsl.cli.cost import cost
     from archdsl.compiler import compiled
 
-    found = compiled(options.name, net=options.net, **_given(options))
+    found = compiled(options.name, _request(options))
     return cost(options, found.network)
 
 
@@ -250,10 +250,10 @@ def _search(options: Namespace) -> int:
 
 def _diff(options: Namespace) -> int:
     from archdsl.cli.cost import diff
-    from archdsl.compiler import compiled
+    from archdsl.compiler import Request, compiled
 
-    left = compiled(options.left, net=options.net_a, params=_parameters(options.set_a))
-    right = compiled(options.right, net=options.net_b, params=_parameters(options.set_b))
+    left = compiled(options.left, Request(options.net_a, _parameters(options.set_a)))
+    right = compiled(options.right, Request(options.net_b, _parameters(options.set_b)))
     return diff(options, left.network, right.network)
 
 
@@ -281,13 +281,13 @@ def _emitted(found: Compiled, options: Namespace) -> tuple[str, str]:
 def _list(options: Namespace) -> int:
     from fnmatch import fnmatchcase
 
-    from archdsl.compiler import bundled_nets, compiled, title_of
+    from archdsl.compiler import Request, bundled_nets, compiled, title_of
     from archdsl.report.check import human, report
 
     rows = []
     for net, stem in bundled_nets():
         if fnmatchcase(net, options.pattern):
-            found = compiled(stem, net=net)
+            found = compiled(stem, Request(net))
             figures = report(found.network)
             title, year = title_of(found.network)
             rows.append((net, year, human(figures.params), human(figures.macs), title))
@@ -339,10 +339,12 @@ _COMMANDS = {
 
 
 # -------------------------------------------------------------------------------------------------- arguments
-def _given(options: Namespace) -> dict[str, Any]:
-    """Return what the options change about a net, as arguments of `compiled`."""
+def _request(options: Namespace) -> Request:
+    """Return what the options ask of a file."""
+    from archdsl.compiler import Request
+
     names = [name.strip() for name in options.outputs.split(",") if name.strip()]
-    return {"params": _parameters(options.set), "sizes": _sizes(options.input), "outputs": names}
+    return Request(options.net, _parameters(options.set), _sizes(options.input), outputs=names)
 
 
 def _parameters(settings: list[str]) -> dict[str, Any]:

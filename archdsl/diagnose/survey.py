@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from archdsl.compiler import compiled, mistakes_of
+from archdsl.compiler import AS_WRITTEN, compiled, mistakes_of
 from archdsl.diagnostics import CompileError, Note, errors
 from archdsl.elaborate.expressions import MAX_STEPS, WORDS, Evaluator, Spent, signature
 from archdsl.elaborate.values import Builtin, Callee, Combinator, Function, Located, describe
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
-    from archdsl.compiler import Compiled
+    from archdsl.compiler import Compiled, Request
     from archdsl.core.source import Span
     from archdsl.diagnostics import Diagnostic
     from archdsl.elaborate.environment import File
 
 
-def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Iterator[Compiled | Diagnostic]:
-    """Yield the checked nets of a file that is meant by a name, and behind them its mistakes."""
+def each(
+    name: str, file: File, nets: Sequence[str | None], request: Request = AS_WRITTEN
+) -> Iterator[Compiled | Diagnostic]:
+    """Yield the checked nets of a file that is meant by a name, each as requested, and behind them its mistakes."""
     mistakes: list[tuple[str, Diagnostic]] = []
     spent = Spent()
     for net in nets:
@@ -41,10 +43,11 @@ def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Ite
                 reason = "the nets of this file take too long together", f"{spent.nodes:,} steps before this one"
                 mistakes.append((net or name, errors.limit_exceeded(place, *reason, MAX_NODES).diagnostic))
             break
+        one = request.replace(net=net)
         try:
-            yield compiled(name, net=net, file=file, spent=spent, **given)
+            yield compiled(name, one, file=file, spent=spent)
         except CompileError as mistake:
-            mistakes += [(net or name, found) for found in mistakes_of(mistake, name, net=net, file=file, **given)]
+            mistakes += [(net or name, found) for found in mistakes_of(mistake, name, file, one)]
     if mistakes:
         yield from together(mistakes, file)
 
