@@ -222,10 +222,3 @@ def value_of(value: Any, name: str, file: File) -> Any:
 def start_of(file: File) -> Span:
     """Return the first place of a file."""
     return Span(file.source, 0, 0)
-
-
-def title_of(network: Network) -> tuple[str, str]:
-    """Return the title and the year that a network's docstring gives, in `Family: Title (Authors, year)`."""
-    first = " ".join(network.doc.split("\n\n")[0].split("\n"))
-    found = re.match(r"(.*?)\s*\((?:[^()]*,\s*)?((?:19|20)\d\d)[^()]*\)", first)
-    return (found.group(1), found.group(2)) if found else (first, "")

@@ -150,7 +150,7 @@ def search(points: int) -> dict:
     command = [
         sys.executable,
         "-m",
-        "archdsl.cli.main",
+        "archdsl",
         "search",
         "mobilenet_v2",
         "--set",
