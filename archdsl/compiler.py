@@ -56,11 +56,10 @@ def compiled(
     name: str, request: Request = AS_WRITTEN, *, file: File | None = None, spent: Spent | None = None
 ) -> Compiled:
     """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
-    chosen = request.net
     if file is None:
-        file, found = find(name)
-        chosen = chosen or found
-    return _checked(file, *_asked(file, name, request.replace(net=chosen)), spent)
+        file, chosen = find(name)
+        request = request.replace(net=request.net or chosen)
+    return _checked(file, *_meant(file, name, request), spent)
 
 
 def mistakes_of(mistake: CompileError, name: str, file: File, request: Request) -> list[Diagnostic]:
@@ -68,7 +67,7 @@ def mistakes_of(mistake: CompileError, name: str, file: File, request: Request) 
     from archdsl.elaborate.recovery import mistakes
 
     try:
-        chosen, settings = _asked(file, name, request)
+        chosen, settings = _meant(file, name, request)
     except CompileError:
         return [mistake.diagnostic]
     return mistakes(file, chosen, settings, mistake.diagnostic)
@@ -77,7 +76,7 @@ def mistakes_of(mistake: CompileError, name: str, file: File, request: Request) 
 def compile_text(text: str, request: Request = AS_WRITTEN) -> Compiled:
     """Check one net of a text; raises `CompileError`."""
     file = project.Project().text(text)
-    return _checked(file, *_asked(file, "", request))
+    return _checked(file, *_meant(file, "", request))
 
 
 def find(name: str) -> tuple[File, str | None]:
@@ -114,7 +113,7 @@ def _is_complete(item: object, given: Collection[str]) -> bool:
     return isinstance(item, tree.Alias)
 
 
-def _asked(file: File, name: str, request: Request) -> tuple[str, Settings]:
+def _meant(file: File, name: str, request: Request) -> tuple[str, Settings]:
     """Return the net of a file that a request means, and its settings as values of the language."""
     net = choose(file, request.net, os.path.basename(name), request.params)
     if isinstance(request.outputs, str):
@@ -172,11 +171,11 @@ def _fitting(file: File, net: str, settings: Settings) -> tuple[Network, dict[st
             network = elaborate(file, net, other)
         except CompileError:
             continue
-        return network, _sizes_asked(network, settings, other)
+        return network, _asked(network, settings, other)
     return None
 
 
-def _sizes_asked(network: Network, settings: Settings, other: Settings) -> dict[str, int]:
+def _asked(network: Network, settings: Settings, other: Settings) -> dict[str, int]:
     """Return the input sizes that were asked for where other ones have made the network."""
     asked = {symbol.name: symbol.default // other.larger for symbol in network.symbols}
     for value, sizes in zip(network.scope.inputs, settings.sizes):
