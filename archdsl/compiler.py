@@ -11,8 +11,10 @@ from archdsl.core.record import Record
 from archdsl.core.sizes import symbols
 from archdsl.core.source import Source, Span
 from archdsl.diagnostics import CompileError, Help, Note, errors
-from archdsl.elaborate.expressions import Evaluator, signature
-from archdsl.elaborate.nets import Settings, elaborate
+from archdsl.elaborate.calls import signature
+from archdsl.elaborate.context import Context, Settings
+from archdsl.elaborate.expressions import definition, whole
+from archdsl.elaborate.nets import attempt, elaborate
 from archdsl.elaborate.values import BlockValue, Located
 from archdsl.syntax import tree
 from archdsl.syntax.parser import parse_value
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.diagnostics import Diagnostic
+    from archdsl.elaborate.context import Spent
     from archdsl.elaborate.environment import File
-    from archdsl.elaborate.expressions import Spent
     from archdsl.ir.network import Network
 
 
@@ -52,25 +54,26 @@ class Compiled(Record):
     file: File
 
 
-def compiled(
-    name: str, request: Request = AS_WRITTEN, *, file: File | None = None, spent: Spent | None = None
-) -> Compiled:
+def compiled(name: str, request: Request = AS_WRITTEN, *, file: File | None = None) -> Compiled:
     """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
     if file is None:
         file, chosen = find(name)
         request = request.replace(net=request.net or chosen)
-    return _checked(file, *_meant(file, name, request), spent)
+    return _checked(file, *_meant(file, name, request))
 
 
-def mistakes_of(mistake: CompileError, name: str, file: File, request: Request) -> list[Diagnostic]:
-    """Return the mistake that checking a net has found, and those behind it that do not follow from another."""
-    from archdsl.elaborate.recovery import mistakes
-
+def attempted(name: str, file: File, request: Request, spent: Spent) -> Compiled | list[Diagnostic]:
+    """Check one net of a file, and return it or its mistakes: those that do not follow from another."""
     try:
         chosen, settings = _meant(file, name, request)
-    except CompileError:
+    except CompileError as mistake:
         return [mistake.diagnostic]
-    return mistakes(file, chosen, settings, mistake.diagnostic)
+    outcome = attempt(file, chosen, settings, spent=spent)
+    if outcome.network is not None:
+        return Compiled(outcome.network, file)
+    (first, uses), *others = outcome.found
+    found = [(_with_legal_sizes(first, file, chosen, settings), uses), *others]
+    return [errors.used_again(*each) for each in found]
 
 
 def compile_text(text: str, request: Request = AS_WRITTEN) -> Compiled:
@@ -128,7 +131,7 @@ def _value(given: Any, name: str, file: File, net: str) -> Any:
     try:
         return value_of(given, name, file)
     except CompileError:
-        value = Evaluator().definition(file, net, start_of(file))
+        value = definition(Context(), file, net, start_of(file))
         value = value.item if isinstance(value, Located) else value
         if isinstance(value, BlockValue) and name not in value.params:
             raise errors.unknown_parameter(
@@ -137,16 +140,16 @@ def _value(given: Any, name: str, file: File, net: str) -> Any:
         raise
 
 
-def _checked(file: File, chosen: str, settings: Settings, spent: Spent | None = None) -> Compiled:
+def _checked(file: File, chosen: str, settings: Settings) -> Compiled:
     try:
-        return Compiled(elaborate(file, chosen, settings, spent), file)
+        return Compiled(elaborate(file, chosen, settings), file)
     except CompileError as mistake:
-        raise _with_legal_sizes(mistake, file, chosen, settings) from None
+        raise CompileError(_with_legal_sizes(mistake.diagnostic, file, chosen, settings)) from None
 
 
-def _with_legal_sizes(mistake: CompileError, file: File, net: str, settings: Settings) -> CompileError:
+def _with_legal_sizes(mistake: Diagnostic, file: File, net: str, settings: Settings) -> Diagnostic:
     """Return a mistake that an input size has made, with the nearest sizes that are legal."""
-    fitting = _fitting(file, net, settings) if mistake.diagnostic.code in SHAPES else None
+    fitting = _fitting(file, net, settings) if "size" in mistake.traits else None
     if fitting is None:
         return mistake
     network, asked = fitting
@@ -155,11 +158,10 @@ def _with_legal_sizes(mistake: CompileError, file: File, net: str, settings: Set
         return mistake
     notes = [Note(f"{one}{one.because()}") for one in wrong]
     near = ", ".join(f"{one.name} = {one.nearest(asked[one.name])}" for one in wrong)
-    diagnostic = mistake.diagnostic.noting(*notes)
-    return CompileError(diagnostic.replace(help=(*diagnostic.help, Help(f"the nearest legal size is {near}"))))
+    noted = mistake.noting(*notes)
+    return noted.replace(help=(*noted.help, Help(f"the nearest legal size is {near}")))
 
 
-SHAPES = ("E0301", "E0302")
 LARGER = (4, 16)  # times its default size, a net may fit that does not fit now
 
 
@@ -209,7 +211,7 @@ def value_of(value: Any, name: str, file: File) -> Any:
     """Return a parameter that Python gives as a value of the language; a text is an expression, a list a list."""
     if isinstance(value, str):
         source = Source(f"--set {name}", value)
-        found = Evaluator().whole(parse_value(source), file.env, None)
+        found = whole(Context(), parse_value(source), file.env, None)
         return found.item if isinstance(found, Located) else found
     if isinstance(value, (list, tuple)):
         return tuple(value_of(item, name, file) for item in value)

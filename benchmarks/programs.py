@@ -146,7 +146,7 @@ def write(name: str, record: dict[str, Any]) -> None:
 
 # -------------------------------------------------------------------------------------------------- coverage
 MEASURED = ("elaborate/*", "analysis/legal", "core/sizes", "codegen/*", "inference/*")
-ELSEWHERE = ("elaborate/recovery", "inference/cuda_graph", "inference/widen")  # for a text with a mistake; for a GPU
+ELSEWHERE = ("elaborate/problems", "inference/cuda_graph", "inference/widen")  # for a text with a mistake; for a GPU
 WORDED = ("elaborate/", "analysis/", "core/")  # what finds mistakes, and has words for them
 
 

@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
 from laws import law, told
 from programs import Arithmetic, distinct, used
@@ -269,7 +270,8 @@ class Case:
         self.module.train()
         try:
             torch.manual_seed(7)
-            wanted = interpret(self.network, state, *other, training=True)
+            with rows_first():
+                wanted = interpret(self.network, state, *other, training=True)
         except ValueError as refused:  # batch statistics of one value in a channel
             if "Expected more than 1 value per channel" in str(refused):
                 self.module.eval()
@@ -277,7 +279,8 @@ class Case:
             raise
         try:
             torch.manual_seed(7)
-            made = results(self.network, self.module(*given))
+            with rows_first():
+                made = results(self.network, self.module(*given))
             yield from compare(made, wanted, EXACT)
             for name, value in self.module.named_buffers():
                 if "running" in name:
@@ -314,7 +317,8 @@ class Case:
         state = {name: nudged(value).requires_grad_(value.requires_grad) for name, value in state.items()}
         moved = [nudged(x).requires_grad_() for x in self.inputs]
         torch.manual_seed(7)
-        made = interpret(self.network, state, *moved, training=True)
+        with rows_first():
+            made = interpret(self.network, state, *moved, training=True)
         found = gradients(made, {**{n: v for n, v in state.items() if v.requires_grad}, **named(moved)})
         return max(float((value - ours[name]).abs().max()) / max(largest, 1e-30) for name, value in found.items())
 
@@ -489,6 +493,25 @@ def built(emitted: Emitted) -> nn.Module:
     made = space[emitted.class_name]()
     assert isinstance(made, nn.Module)
     return made
+
+
+@contextlib.contextmanager
+def rows_first() -> Iterator[None]:
+    """Draw what dropout leaves in the order of the rows; PyTorch draws in that of memory, and layouts may differ."""
+
+    def dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+        if not training or p == 0:
+            return x
+        kept = (torch.rand(x.shape, dtype=x.dtype) >= p).to(x.dtype)
+        return x * kept if p == 1 else x * kept / (1 - p)
+
+    def dropout2d(x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+        return x * dropout(torch.ones(*x.shape[:2], 1, 1, dtype=x.dtype), p, training)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "dropout", dropout)
+        patch.setattr(torch.nn.functional, "dropout2d", dropout2d)
+        yield
 
 
 def named(inputs: list[torch.Tensor]) -> dict[str, torch.Tensor]:

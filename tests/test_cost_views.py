@@ -166,3 +166,11 @@ def test_a_layer_by_hand():
     (time,) = [time for _, _, time in lines(costs, device)]
     assert time.compute == pytest.approx(4 * (2 * 1000 * 10 + 10) / 1e9)
     assert time.memory == pytest.approx(2 * (4 * 1000 + 1000 * 10 + 10 + 4 * 10) / 1e6)
+
+
+def test_csv_of_a_network_without_steps_is_its_header(tmp_path, capsys):
+    path = tmp_path / "same.arch"
+    path.write_text("net same:\n    input image: [N, 8, H=2, W=2]\n", encoding="utf-8")
+    assert main(["cost", str(path), "--csv"]) == 0
+    found = capsys.readouterr().out.split("\n")
+    assert found[0].startswith("depth,name,operation,kind,count,shape,at_default,parameters,") and found[1:] == [""]

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 
 class Tensor:
-    """A tensor of the network: value `id` of the scope that `builder` is building. Compared by identity."""
+    """A tensor of the network: value `id` of the scope that `builder` is building. Compared by identity.
 
-    __slots__ = ("builder", "id", "node", "shape")
+    It is a guess where the statement that should have made it has failed.
+    """
 
-    def __init__(self, builder: Builder, id: int, shape: Shape, node: int = -1) -> None:
-        self.builder, self.id, self.shape, self.node = builder, id, shape, node
+    __slots__ = ("builder", "guess", "id", "node", "shape")
+
+    def __init__(self, builder: Builder, id: int, shape: Shape, node: int = -1, guess: bool = False) -> None:
+        self.builder, self.id, self.shape, self.node, self.guess = builder, id, shape, node, guess
 
 
 class Results(Record):

@@ -84,7 +84,8 @@ class Conv2d(nn.Module):
         exact = torch.promote_types(weight.dtype, torch.float32)  # what is folded is rounded once, by `own`
         self.register_buffer("weight", weight.to(exact))
         self.register_buffer("bias", bias.to(exact))
-        self.stride, self.dilation, self.groups = tuple(conv.stride), tuple(conv.dilation), conv.groups
+        self.stride, self.groups = tuple(conv.stride), conv.groups
+        self.dilation = tuple([1 if k == 1 else d for k, d in zip(conv.kernel_size, conv.dilation)])  # one tap, no gaps
         self.padding = tuple(int(p) for p in conv.padding)
         self.act, self.slope, self.overwrites, self.kernels = "none", 0.0, False, "auto"
         self._packed: tuple[torch.Size, torch.Tensor, int, tuple[Any, ...]] | None = None
@@ -187,8 +188,11 @@ class Conv2d(nn.Module):
         )
 
     def _onednn(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
+        common = self._arguments(x.shape)
+        if common is None:
+            return self._beside(x, residual)
         x = settled(x)
-        weight, bias, *where = common = self._arguments(x.shape)
+        weight, bias, *where = common
         name, constants, algorithm = ONEDNN[self.act]
         ops = torch.ops.mkldnn
         if residual is None:
@@ -202,17 +206,37 @@ class Conv2d(nn.Module):
             return ops._convolution_pointwise_.binary(residual, x, weight, bias, *where, *behind)
         return ops._convolution_pointwise.binary(x, residual, weight, bias, *where, *behind)
 
-    def _arguments(self, shape: torch.Size) -> tuple[Any, ...]:
+    def _beside(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
+        """Run without oneDNN, which PyTorch's own convolution would call, too."""
+        with torch.backends.mkldnn.flags(enabled=False):
+            y = self.forward_plain(x)
+        return activated(y if residual is None else y + residual, self.act, self.slope)
+
+    def _is_wrong(self, shape: torch.Size) -> bool:
+        """Say whether oneDNN on AVX-512 returns garbage or crashes for an input of this shape.
+
+        Both were found by random calls, and F.conv2d does the same: one input channel whose rows and columns are
+        stepped through differently, with one column of results; and a window whose gaps let it lie in the margin.
+        """
+        margins = zip(self.weight.shape[2:], self.dilation, self.padding)
+        if any(d > 1 and p > d * (k - 1) for k, d, p in margins):
+            return True
+        single = self.groups == 1 and self.weight.shape[1] == 1
+        return single and self.stride[0] != self.stride[1] and self.size(shape[2:])[1] == 1
+
+    def _arguments(self, shape: torch.Size) -> tuple[Any, ...] | None:
         """Return what every call takes: weights reordered for a size of input, bias, and where the window goes.
 
-        Kept for one size, while the weights stay as they are. Looking tensors up through the module instead takes 2 us
-        more a call, a fiftieth of ShuffleNet v2.
+        None where oneDNN is wrong. Kept for one size, while the weights stay as they are. Looking tensors up through
+        the module instead takes 2 us more a call, a fiftieth of ShuffleNet v2.
         """
         weight = self._buffers["weight"]
         assert weight is not None
         version = 0 if weight.is_inference() else weight._version
         packed = self._packed
         if packed is None or packed[0] != shape or packed[1] is not weight or packed[2] != version:
+            if self._is_wrong(shape):
+                return None
             where = (self.padding, self.stride, self.dilation, self.groups)
             plain = weight.clone(memory_format=torch.contiguous_format)  # a view of one channel keeps odd strides
             made = torch.ops.mkldnn._reorder_convolution_weight(plain, *where, list(shape))
