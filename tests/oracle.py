@@ -41,7 +41,7 @@ from archdsl.codegen import replay
 from archdsl.codegen.lower import lower
 from archdsl.codegen.module import emit
 from archdsl.codegen.replay import faithful
-from archdsl.compiler import Compiled, compile_text, value_of
+from archdsl.compiler import Compiled, Request, compile_text, value_of
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate.nets import Settings, elaborate
@@ -86,7 +86,7 @@ def differences(text: str, seed: int = 0, thorough: bool = True, found: Compiled
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
-            case = Case(text, found or compile_text(text, net="n"), seed, folder)
+            case = Case(text, found or compile_text(text, Request("n")), seed, folder)
         except Exception as mistake:
             return [f"load: {_said(mistake)}"]
         wrong = []
@@ -481,7 +481,7 @@ class Case:
     def spelled(self) -> Iterator[str]:
         """Compare two spellings of one network, which follow a law of the language."""
         one, other = law(self.seed)
-        if told(compile_text(one, net="n").network) != told(compile_text(other, net="n").network):
+        if told(compile_text(one, Request("n")).network) != told(compile_text(other, Request("n")).network):
             yield f"{one!r} is not {other!r}"
 
 

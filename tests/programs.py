@@ -17,7 +17,7 @@ from math import ceil, floor, prod
 from operator import add, floordiv, mod, mul, sub, truediv
 
 from archdsl.analysis.costs import Costs, cost
-from archdsl.compiler import compile_text
+from archdsl.compiler import Request, compile_text
 from archdsl.core.source import Source
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate import nets
@@ -1110,7 +1110,7 @@ class Writer:
                 + f"net n = whole({', '.join(part.split('=')[1] for part in params_of(opening[0]))})\n"
             )
         try:
-            if body and small(compile_text(text, net="n").network):
+            if body and small(compile_text(text, Request("n")).network):
                 return text
         except CompileError as mistake:
             RUNS[mistake.diagnostic.code] += 1

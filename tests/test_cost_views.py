@@ -13,7 +13,7 @@ from archdsl.analysis.diff import compare
 from archdsl.analysis.roofline import DEVICES, Device, fusions, lines, time_of, total
 from archdsl.analysis.table import table
 from archdsl.cli.main import main
-from archdsl.compiler import compile_text, compiled
+from archdsl.compiler import Request, compile_text, compiled
 
 
 def run(capsys: Any, *arguments: str, status: int = 0) -> str:
@@ -41,7 +41,7 @@ def value(formula: str, **names: float) -> float:
 def test_formulas_in_the_input_size_are_the_costs(name, capsys):
     found = formulas(run(capsys, "cost", name, "--symbolic", "N,H,W"))
     for h, w, batch in ((224, 224, 1), (97, 131, 3), (256, 320, 8)):
-        got = table(compiled(name, sizes=((1, 3, h, w),)).network, batch=batch)
+        got = table(compiled(name, Request(sizes=((1, 3, h, w),))).network, batch=batch)
         moved = got.bytes_read(got.total) + got.bytes_written(got.total)
         assert value(found["MACs"][0], N=batch, H=h, W=w) == got.total.macs * batch
         assert value(found["bytes"][0], N=batch, H=h, W=w) == moved
@@ -62,7 +62,7 @@ def test_formulas_in_the_input_size_are_the_costs(name, capsys):
 def test_formulas_in_a_parameter_are_the_costs(name, parameter, values, capsys):
     found = formulas(run(capsys, "cost", name, "--symbolic", parameter))
     for number in values:
-        got = table(compiled(name, params={parameter: number}, sizes=((1, 3, 256, 224),)).network).total
+        got = table(compiled(name, Request(params={parameter: number}, sizes=((1, 3, 256, 224),))).network).total
         names = {parameter: number, "H": 256, "W": 224}
         assert value(found["MACs"][0], **names) == got.macs
         assert value(found["parameters"][0], **names) == got.params

@@ -18,7 +18,7 @@ import archdsl
 from archdsl.analysis.forms import closed, polynomial_text
 from archdsl.analysis.table import table
 from archdsl.cli.main import main
-from archdsl.compiler import bundled_nets, compiled, find
+from archdsl.compiler import Request, bundled_nets, compiled, find
 from archdsl.elaborate.context import Memo, Settings
 from archdsl.elaborate.nets import elaborate
 from archdsl.explore import search as searching
@@ -69,7 +69,7 @@ def test_rows_are_those_of_one_check_each(name):
     assert found.skipped == fast.skipped
     for row in found.rows:
         shape = tuple(int(d) for d in row["input"].split("x"))
-        total = table(compiled(name, params={key: row[key]}, sizes=(shape,)).network).total
+        total = table(compiled(name, Request(params={key: row[key]}, sizes=(shape,))).network).total
         assert row["params"] == total.params and row["macs"] * 2 == row["flops"] == total.macs * 2
         assert (row["bytes"], row["operations"]) == (total.traffic.moved(), total.operations)
     assert len(found.rows) + len(found.skipped) == len(values) * len(sizes)
@@ -84,7 +84,7 @@ def test_repeated_elaboration_is_elaboration():
         width, size = rng.choice([0.35, 0.5, 1.0, rng.uniform(0.2, 2)]), rng.choice([64, 96, 224])
         settings = Settings((("width", width),), ((1, 3, size, size),))
         network = elaborate(file, "mobilenet_v2", settings, memo=memo)
-        one = compiled("mobilenet_v2", params={"width": width}, sizes=((1, 3, size, size),)).network
+        one = compiled("mobilenet_v2", Request(params={"width": width}, sizes=((1, 3, size, size),))).network
         assert table(network).as_json() == table(one).as_json()
 
 
@@ -95,7 +95,7 @@ def test_repeated_elaboration_of_every_family(name):
     for classes in (10, 1000, 10):
         params = {"classes": classes} if "classes" in dict(compiled(name).network.scope.args) else {}
         network = elaborate(file, name, Settings(tuple(params.items())), memo=memo)
-        one = compiled(name, params=params).network
+        one = compiled(name, Request(params=params)).network
         assert table(network).as_json() == table(one).as_json()
 
 
@@ -119,7 +119,7 @@ def test_closed_forms_hold_at_every_size(name):
         return
     for h, w in ((97, 64), (130, 255), (224, 321)):
         try:
-            other = table(compiled(name, sizes=((1, channels, h, w),)).network).total
+            other = table(compiled(name, Request(sizes=((1, channels, h, w),))).network).total
         except archdsl.CompileError:
             continue
         values = {"H": h, "W": w}
@@ -362,7 +362,7 @@ def test_a_sweep_of_sizes_is_a_check_of_each(name, tmp_path):
     rows, expected = {row["input"]: [row[f] for f in figures] for row in found.rows}, {}
     for (shape,) in sizes:
         try:
-            one = table(compiled(str(path), sizes=((1, *shape[1:]),)).network).total
+            one = table(compiled(str(path), Request(sizes=((1, *shape[1:]),))).network).total
         except archdsl.CompileError:
             continue
         key = "x".join(map(str, shape))

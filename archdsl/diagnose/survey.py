@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from archdsl.compiler import Compiled, attempted
+from archdsl.compiler import AS_WRITTEN, Compiled, attempted
 from archdsl.diagnostics import CompileError, Note, errors
 from archdsl.elaborate.calls import signature
 from archdsl.elaborate.context import MAX_WORK, Context, Memo, Spent
@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
+    from archdsl.compiler import Request
     from archdsl.core.source import Span
     from archdsl.diagnostics import Diagnostic
     from archdsl.elaborate.environment import File
 
 
-def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Iterator[Compiled | Diagnostic]:
-    """Yield the checked nets of a file that is meant by a name, and behind them its mistakes."""
+def each(
+    name: str, file: File, nets: Sequence[str | None], request: Request = AS_WRITTEN
+) -> Iterator[Compiled | Diagnostic]:
+    """Yield the checked nets of a file that is meant by a name, each as requested, and behind them its mistakes."""
     mistakes: list[tuple[str, Diagnostic]] = []
     spent, memo = Spent(), Memo(file)
     for net in nets:
@@ -42,7 +45,7 @@ def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Ite
                 reason = "the nets of this file take too long together", f"{spent.nodes:,} steps before this one"
                 mistakes.append((net or name, errors.limit_exceeded(place, *reason, MAX_NODES).diagnostic))
             break
-        found = attempted(name, net=net, file=file, memo=memo, spent=spent, **given)
+        found = attempted(name, file, request.replace(net=net), memo, spent)
         if isinstance(found, Compiled):
             yield found
         else:
