@@ -11,10 +11,12 @@ from textwrap import dedent, indent
 
 import pytest
 
+import archdsl
 from archdsl.analysis.costs import cost, weights
 from archdsl.compiler import compile_text
 from archdsl.diagnostics import CompileError
-from archdsl.elaborate.nets import Settings, elaborate
+from archdsl.elaborate.context import Memo, Settings
+from archdsl.elaborate.nets import elaborate
 from archdsl.ir.network import Network, Node, Scope
 from archdsl.ops.initializers import make
 from archdsl.project import Project
@@ -786,3 +788,67 @@ def test_a_proposal_never_goes_beyond_what_sizes_can_say():
     with pytest.raises(CompileError, match="do not fit|differ") as caught:
         compile_text(text)
     assert "would bring" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "leaky_relu(0.1 if x.channels == 4 else 0.2)",
+        "(add(identity, relu -> tanh) if x.channels == 4 else add(relu, tanh))",
+        "(add(tanh, relu) if x.channels == 4 else add(relu, tanh))",
+    ],
+)
+def test_uses_of_one_module_mean_one_thing(step):
+    """Their arguments and how their steps are joined are what they mean, as their names are."""
+    text = f"net n:\n    input image: [N, 4, H=8, W=8]\n    s = l: {step}\n    s -> cat(identity, identity) -> s\n"
+    with pytest.raises(CompileError) as caught:
+        compile_text(text)
+    assert caught.value.diagnostic.code == "E0306"
+
+
+def test_what_nets_share_depends_on_kinds_and_holds_no_tensor_of_one_of_them():
+    text = """fn twice(a) = 2 * a
+block joined(t):
+    add(identity, t)
+net n(a):
+    input image: [N, 4, H=8, W=8]
+    y = x -> conv(4, 3)
+    joined(y) -> conv(twice(a), 1)
+"""
+    file = Project().text(text)
+    memo = Memo(file)
+    for a, fits in ((1, True), (1.0, False), (1, True)):
+        try:
+            assert elaborate(file, "n", Settings((("a", a),)), memo=memo).scope.output_shapes[0][1] == 2 and fits
+        except CompileError as mistake:
+            assert mistake.diagnostic.code == "E0205" and not fits
+    assert memo.returned and not any(captured for _, captured in memo.instances.values())
+
+
+WIDTHS = """block of(a):
+    conv(4 if a == 1 else 8, 1)
+block first(a):
+    conv(4 if a[0] == 1 else 8, 1)
+net n(a=2):
+    input image: [N, 4, H=8, W=8]
+    {}
+"""
+
+
+@pytest.mark.parametrize("step", ["cat(of(1), of(true))", "cat(of(true), of(1))", "cat(first([1]), first([true]))"])
+def test_values_that_are_equal_to_python_are_two_arguments(step):
+    """`1 == true` is false in the language, so a block with the one is another instance than with the other."""
+    assert compile_text(WIDTHS.format(step)).network.scope.output_shapes[0][1] == 12
+
+
+@pytest.mark.parametrize("step", ["conv(4, 1) -> conv(4.0, 1)", "conv(4, 1, bias=false) -> conv(4, 1, bias=0)"])
+def test_an_argument_is_looked_at_whatever_stood_there_before(step):
+    with pytest.raises(CompileError, match="expects"):
+        compile_text(WIDTHS.format(step))
+
+
+def test_settings_that_are_equal_to_python_are_two_settings(tmp_path):
+    path = tmp_path / "n.arch"
+    path.write_text(WIDTHS.format("of(a)"), encoding="utf-8")
+    found = archdsl.sweep(str(path), a=[1, True, 1])
+    assert [row["params"] for row in found.rows] == [20, 40, 20]

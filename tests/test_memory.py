@@ -226,6 +226,10 @@ RULES = {
     z = add(y, y -> tanh)
     add(z, y, z -> sigmoid) -> conv(2, 1)
 """,
+    "a gradient that the sum's other operand holds": """
+    y = x -> conv(16, 1)
+    add(y, y -> tanh, y -> tanh) -> conv(2, 1)
+""",
     "a block used three times": """
     shared = same: tower(64)
     conv(64, 1) -> shared -> shared -> shared

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import archdsl
-from archdsl.compiler import compile_text
+from archdsl.analysis.costs import weights
+from archdsl.compiler import Request, compile_text
 
 TAPS = {
     "resnet18": ["layer1", "layer3.0.conv2", "layer4"],
@@ -122,3 +123,17 @@ def test_a_result_when_training_beside_several_others_is_none_in_evaluation():
     assert model.train()(torch.zeros(2, 3, 8, 8)).c.shape == (2, 4, 8, 8)
     found = model.eval()(torch.zeros(2, 3, 8, 8))
     assert found.c is None and found.a.shape == found.b.shape == (2, 4, 8, 8)
+
+
+def test_a_use_whose_owner_is_left_out_owns_its_module():
+    text = """net n:
+    input image: [N, 4, H=8, W=8]
+    s = shared: conv(4, 3)
+    y = x -> s -> first: relu
+    z = x -> s
+    output one = y
+    output two = z -> last: sigmoid
+"""
+    network = compile_text(text, Request(outputs=("last",))).network
+    assert [(node.name, node.reuses) for node in network.scope.nodes] == [("shared", False), ("last", False)]
+    assert dict(weights(network.scope)) == {"shared.weight": (4, 4, 3, 3), "shared.bias": (4,)}

@@ -291,6 +291,20 @@ def test_a_window_that_lies_in_the_margin_is_not_given_to_onednn():
     assert fused_error((2, 1, 8, 1), 2, kernel_size=(2, 1), stride=2, padding=(0, 3), dilation=(3, 2)) < 1e-5
 
 
+@torch.inference_mode()
+def test_a_residual_may_have_any_layout():
+    torch.manual_seed(0)
+    for n, c, h, w in SIZES:
+        conv = torch.nn.Conv2d(3, c, 1)
+        layer, x = Conv2d(conv), torch.randn(n, 3, h, w).contiguous(memory_format=torch.channels_last)
+        for layer.act in ("none", "relu"):
+            for rest in layouts(n, c, h, w):
+                wanted = conv.double()(x.double()) + rest
+                wanted = wanted.relu() if layer.act == "relu" else wanted
+                assert distance({"y": layer(x, rest)}, {"y": wanted}) < 1e-5, ((n, c, h, w), rest.stride(), layer.act)
+                conv.float()
+
+
 def test_a_map_is_handed_on_in_one_layout():
     for size in SIZES:
         for x in layouts(*size):

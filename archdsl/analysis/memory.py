@@ -258,7 +258,8 @@ class Entry:
     ) -> None:
         self.passes = op.gradient == "same"
         taken = any(spec.kind.tensor for spec in op.args.values())  # an argument has no gradient
-        self.operands = [(v.slot, v.storage.size) for v in (operands[:1] if taken else operands)]
+        learning = operands[:1] if taken else operands
+        self.wanted = [(v.slot, v.storage.size) for v in learning if v.slot is not None]
         self.results = [v.slot for v in results]
         self.scratch = op.scratch * operands[0].storage.size
         self.saved, self.weight_sizes, self.name = saved, weight_sizes, name
@@ -357,18 +358,18 @@ class Training(Inference):
                 gathered[value.slot] = Storage(0)  # the gradient of a sum is one number, expanded
         for entry in reversed(self.tape):
             given = [gathered.pop(slot) for slot in entry.results if slot in gathered]
-            if given:
-                self.step_back(entry, given, gathered)
-            for storage in entry.saved:
+            made = self.step_back(entry, given) if given else []
+            for storage in entry.saved:  # before its gradients are added to others
                 self.release(storage)
+            for (slot, size), storage in zip(entry.wanted, made):
+                self.gather(slot, size, storage, gathered, entry.name)
 
-    def step_back(self, entry: Entry, given: list[Storage], gathered: dict[int, Storage]) -> None:
+    def step_back(self, entry: Entry, given: list[Storage]) -> list[Storage]:
         """Compute the gradients of one step's operands and weights."""
-        wanted = [(slot, size) for slot, size in entry.operands if slot is not None]
         if entry.passes:
-            made = [self.hold(given[0]) for _ in wanted]
+            made = [self.hold(given[0]) for _ in entry.wanted]
         else:
-            made = [self.allocated(size) for _, size in wanted]
+            made = [self.allocated(size) for _, size in entry.wanted]
             for size in entry.weight_sizes:
                 self.allocated(size)
                 self.weight_gradients += size
@@ -377,8 +378,7 @@ class Training(Inference):
             self.live -= entry.scratch
         for storage in given:
             self.release(storage)
-        for (slot, size), storage in zip(wanted, made):
-            self.gather(slot, size, storage, gathered, entry.name)
+        return made
 
     def gather(self, slot: int, size: int, storage: Storage, gathered: dict[int, Storage], name: str) -> None:
         """Add a gradient of so many bytes to those of other readers: in place where nobody else holds the sum.

@@ -10,6 +10,7 @@ from archdsl.core.record import Record
 from archdsl.core.sizes import Symbol
 from archdsl.diagnostics import CompileError, Note, errors
 from archdsl.elaborate.builder import Builder
+from archdsl.elaborate.values import kinds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class Settings(Record):
     in_channels: int | None = None
     outputs: tuple[str, ...] = ()
     larger: int = 1
+
+    def key(self) -> Any:
+        return super().key(), kinds([value for _, value in self.params])
 
 
 class Spent:

@@ -12,7 +12,7 @@ from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from archdsl.core.sizes import Shape
@@ -69,6 +69,14 @@ class Bound(Record):
     positional: tuple[str, ...] = ()  # the arguments of the latest call that stand without their names
 
     unequal = ("places", "written", "env", "positional")
+
+    def key(self) -> Any:
+        return self.values, kinds([value for _, value in self.values])
+
+
+def kinds(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the types of values, within lists too: 1, 1.0 and true are equal to Python, and differ here."""
+    return tuple([kinds(value) if type(value) is tuple else type(value) for value in values])
 
 
 NOTHING = Bound()
