@@ -74,6 +74,7 @@ class Memo:
         self.instances: dict[tuple[BlockValue, Shape], tuple[Scope, tuple[Tensor, ...]]] = {}
         self.rules: dict[tuple[OpValue, Shape], Rule] = {}
         self.returned: dict[tuple[Any, ...], Any] = {}  # by functions
+        self.nests = False  # whether a net is a step of another one, whose further results are then left out
         self.mentions: dict[int, tuple[Any, frozenset[str]]] = {}  # names in a piece of syntax, by its identity
 
     def symbol(self, name: str, default: int) -> Symbol:

@@ -59,6 +59,8 @@ def evaluate(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None) -> Any:
     ctx.work += 1
     if ctx.work > MAX_WORK:
         ctx.spend(0, expr.span)
+    if isinstance(expr, tree.Literal) and type(expr.value) is not str:
+        return expr.value
     value = EVALUATE[type(expr)](ctx, expr, env, x)
     if type(value) in HEAVY:
         weight, _ = weigh(ctx, value, expr.span)
@@ -124,14 +126,19 @@ def _found(value: Any) -> Any:
 def definition(ctx: Context, file: File, name: str, span: Span) -> Any:
     """Return the value of a definition of a file."""
     item = file.definitions[name]
-    if isinstance(item, tree.Fn):
-        return Function(item, file.env)
+    known = file.values.get(name)
+    if known is not None and known[0] is item:
+        return known[1]
+    value: Any
     if isinstance(item, tree.Alias):
-        if name not in file.aliases:
-            with ctx.deeper(name, span):
-                file.aliases[name] = evaluate(ctx, item.value, file.env, None)
-        return file.aliases[name]
-    return BlockValue(NOTHING, None, item, file.env)
+        with ctx.deeper(name, span):
+            value = evaluate(ctx, item.value, file.env, None)
+    elif isinstance(item, tree.Fn):
+        value = Function(item, file.env)
+    else:
+        value = BlockValue(NOTHING, None, item, file.env)
+    file.values[name] = item, value
+    return value
 
 
 def text_of(ctx: Context, name: tree.Name, env: Env, x: Tensor | None) -> str:

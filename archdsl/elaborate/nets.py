@@ -140,7 +140,7 @@ def network(ctx: Context, file: File, name: str) -> Network:
     made = Network(name, scope, tuple(ctx.symbols.values()), file.source, doc, copied=copied)
     if ctx.settings.outputs:
         return selected(made, ctx.settings.outputs, place)
-    return made.replace(scope=Pruner().inside(scope))
+    return made.replace(scope=Pruner().inside(scope)) if ctx.memo.nests else made
 
 
 def _configured(ctx: Context, value: BlockValue, place: Span) -> BlockValue:
@@ -237,6 +237,7 @@ def _instance(ctx: Context, value: BlockValue, x: Tensor, span: Span) -> tuple[S
     if known is not None:
         return known
     before = ctx.guesses
+    ctx.memo.nests = ctx.memo.nests or isinstance(value.block, tree.Net)
     frame = Frame(_titled(value), span, ctx.builder.frame)
     with ctx.inside(Builder(ctx.builder, frame)) as inner, ctx.deeper(value.label, span):
         scope = _body(ctx, value, entered(ctx, x), span)
