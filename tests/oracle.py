@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from archdsl.codegen.module import Emitted
 
 EXACT = 1e-9  # of the largest value, in float64, where both run the same kernels
+CARRIED = 0.1  # a program whose plain module is farther off overflows in float32, or nearly
 ROUNDED = 1e-3  # in float32, and a hundred times the error of the plain module
 # What is done for one program in so many, by seed: it is slow, and the same code for all of them.
 SHARES = {
@@ -175,7 +176,7 @@ class Case:
             wanted = results(self.network, self.module(*[x.double() for x in given]))
             error = distance(results(self.network, plain(*given)), wanted)
             more = distance(results(self.network, fast(*given)), wanted)
-            if more > ROUNDED and more > 100 * error:
+            if error < CARRIED and more > ROUNDED and more > 100 * error:
                 yield f"{more:.1e} where the plain module is {error:.1e} off, {tuple(given[0].shape)}"
 
     @torch.no_grad()
@@ -457,7 +458,7 @@ class Case:
         ran = [torch.from_numpy(y) for y in session.run(None, given)]
         plain = results(self.network, self.plain(*small))
         error, more = distance(plain, self.wanted), distance(dict(zip(self.wanted, ran)), self.wanted)
-        if len(ran) != len(self.wanted) or (more > ROUNDED and more > 100 * error):
+        if len(ran) != len(self.wanted) or (error < CARRIED and more > ROUNDED and more > 100 * error):
             yield f"in ONNX Runtime {len(ran)} results are {more:.1e} off, where the plain module is {error:.1e}"
 
     # ------------------------------------------------------------ numbers

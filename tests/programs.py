@@ -278,6 +278,7 @@ class Writer:
             f"cat(shuffle({self.number(names, 0)}), shuffle({self.number(names, 0)}))", f"ode([conv({c}, 3)], \"euler\", steps={self.pick('12')})",
             f"cat(maxpool(3, stride=1, pad=1), avgpool(3, stride=1, pad=1, count_pad={self.truth(names, 0)}))",
             self.rare(a, b, names), self.rare(a, b, names),
+            f"mul(add(identity, {self.pick(['relu', 'tanh', 'sigmoid'])}), {self.pick(['elu', self.gate()])})",
             "(flatten -> linear(12) -> reshape(3, 2, 2))", "(global_avgpool -> reshape(1, 1, x.channels))", "(flatten -> split(identity, relu))",
         ])  # fmt: skip
 
@@ -946,6 +947,7 @@ class Writer:
             [f"block {made.name}(c, s=1):", f"    d = {self.pick(['c // 2 + 1', 'c + s', '2 * (c // 2) + 1', 'max(c, 3)'])}", f"    conv(d, {self.pick(['1', '3', 's'])}) -> {self.pick(PLAIN)} -> conv(c, 1)"],
             [f"block {made.name}(c, s=1):", "    conv(x.channels // 2 + s, 1) -> cat(elu, identity) -> conv(c, 1)"],
             [f"block {made.name}(c, s=1):", "    conv(c // 2 + 1, 1) -> cat(elu, silu) -> bn -> conv(c, 1, s)"],
+            [f"block {made.name}(c, s=1):", f"    d = {self.pick(['c // 3', 'c - s', 'c % 5'])}", f"    conv({self.pick('23')} * d + 1, 1) -> {self.pick(PLAIN)} -> conv({self.pick('23')} * (c // 3) + s, 1)"],
         ])  # fmt: skip
         if self.fits([*lines, *self.probes(made)]):
             self.define(lines)
