@@ -14,7 +14,7 @@ import archdsl
 from archdsl.analysis.memory import training
 from archdsl.codegen.module import emit
 from archdsl.compiler import compile_text, compiled
-from archdsl.report.dump import graph, tree
+from archdsl.report.dump import graph, syntax
 from archdsl.run.load import instantiate
 
 FLAGSHIPS = ["resnet50", "densenet121", "googlenet", "mobilenet_v2", "shufflenet_v2_x1_0", "squeezenet1_0", "lenet5"]
@@ -52,7 +52,7 @@ def test_ir_golden(name, golden):
 
 
 def test_ast_golden(golden):
-    golden("lenet5.ast", tree(compiled("lenet5").file.module) + "\n")
+    golden("lenet5.ast", syntax(compiled("lenet5").file.module) + "\n")
 
 
 def test_branches_golden(golden):

@@ -8,8 +8,8 @@ counted once, however often it is used.
 from __future__ import annotations
 
 from archdsl.core.record import Record
-from archdsl.ir.liveness import needed
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import modules, once, runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,21 +32,12 @@ class Costs:
     """The costs of a network's scopes and nodes."""
 
     def __init__(self) -> None:
-        self.known: dict[int, Cost] = {}
+        self.scope = once(self._scope)
 
-    def scope(self, scope: Scope) -> Cost:
+    def _scope(self, scope: Scope) -> Cost:
         """Return the cost of a scope, for one image."""
-        found = self.known.get(id(scope))
-        if found is None:
-            found = Cost()
-            wanted = needed(scope)
-            for node in scope.nodes:
-                cost = self.node(node, scope)
-                found += cost if wanted.intersection(node.outputs) else Cost(cost.params, 0)
-            if scope.wrapper is not None:
-                found = Cost(found.params, found.macs * scope.wrapper.evaluations)
-            self.known[id(scope)] = found
-        return found
+        found = [(self.node(node, scope), times) for node, times in runs(scope)]
+        return Cost(sum([cost.params for cost, _ in found]), sum([cost.macs * times for cost, times in found]))
 
     def node(self, node: Node, scope: Scope) -> Cost:
         """Return the cost of one step; a further use of a module has MACs but no parameters of its own."""
@@ -77,13 +68,9 @@ def cost(network: Network) -> Cost:
     return Costs().scope(network.scope)
 
 
-def weights(scope: Scope, prefix: str = "") -> Iterator[tuple[str, tuple[int, ...]]]:
+def weights(scope: Scope) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield the names and shapes of all learned parameters, as the module's `named_parameters` has them."""
-    for node in scope.nodes:
-        if node.reuses:
-            continue
-        if isinstance(node.what, Scope):
-            yield from weights(node.what, f"{prefix}{node.name}.")
-        elif node.what.stateful:
-            for name, shape in node.what.weights(scope.shapes[node.inputs[0]]).items():
-                yield f"{prefix}{node.name}.{name}", shape
+    for path, node, inside in modules(scope):
+        if not isinstance(node.what, Scope) and node.what.stateful:
+            for name, shape in node.what.weights(inside.shapes[node.inputs[0]]).items():
+                yield f"{path}.{name}", shape

@@ -11,6 +11,7 @@ from __future__ import annotations
 from archdsl.core.record import Record
 from archdsl.core.windows import Reach
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import once
 from archdsl.ops.base import extent
 
 TYPE_CHECKING = False
@@ -105,15 +106,11 @@ class Fields:
             tuple(_itself(scope.shapes[v]) if i == j else None for j in range(len(scope.inputs)))
             for i, v in enumerate(scope.inputs)
         )
-        self.known: dict[tuple[int, tuple[Seen, ...]], tuple[Seen, ...]] = {}
+        self.values = once(self._values)
 
-    def values(self, scope: Scope, inputs: tuple[Seen, ...]) -> tuple[Seen, ...]:
+    def _values(self, scope: Scope, inputs: tuple[Seen, ...]) -> tuple[Seen, ...]:
         """Return the fields of all values of a scope, given those of its inputs."""
-        key = (id(scope), inputs)
-        found = self.known.get(key)
-        if found is None:
-            found = self.known[key] = self._wrapped(scope, inputs) if scope.wrapper else self._scope(scope, inputs)
-        return found
+        return self._wrapped(scope, inputs) if scope.wrapper else self._scope(scope, inputs)
 
     def _scope(self, scope: Scope, inputs: tuple[Seen, ...]) -> tuple[Seen, ...]:
         nothing: Seen = (None,) * len(self.inputs)

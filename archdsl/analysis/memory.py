@@ -13,6 +13,7 @@ from archdsl.codegen.module import lifetimes
 from archdsl.core.record import Record
 from archdsl.ir.liveness import LONG, in_place, needed
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import once, uses
 from archdsl.ops.base import Kernel, elements
 from archdsl.ops.merge import Add
 
@@ -82,7 +83,7 @@ class Inference:
         self.size, self.batch, self.names = size, batch, names
         self.live = self.peak = 0
         self.at = ""
-        self.in_place: dict[int, frozenset[int]] = {}  # by the identity of a scope
+        self.overwriting = once(in_place)  # the steps of a scope that overwrite their operand
 
     # ------------------------------------------------------------ storages
     def new(self, count: int, size: int = 0) -> Storage:
@@ -166,12 +167,6 @@ class Inference:
         if not kernels or number in self.overwriting(scope):
             return self.shared(node.what, operands, len(ys), bool(kernels))
         return self.kernels(node.what, kernels, operands, len(ys), name or node.what.name)
-
-    def overwriting(self, scope: Scope) -> frozenset[int]:
-        """Return the steps of a scope that overwrite their operand."""
-        if id(scope) not in self.in_place:
-            self.in_place[id(scope)] = in_place(scope)
-        return self.in_place[id(scope)]
 
     def run(self, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         """Return the kernels of an operator in this mode."""
@@ -446,21 +441,20 @@ def _parameters(scope: Scope, size: int) -> list[int]:
 
 def _weights(scope: Scope, size: int) -> int:
     """Return the bytes of weights and running statistics."""
-    return sum(_parameters(scope, size)) + _buffers(scope, {}) * size
+    return sum(_parameters(scope, size)) + _buffers(scope) * size
 
 
-def _buffers(scope: Scope, known: dict[int, int]) -> int:
-    if id(scope) not in known:
-        total = 0
+def _buffers(root: Scope) -> int:
+    """Count the elements of running statistics: what kernels read once a batch, and is no weight."""
+    total = 0
+    for use in uses(root):
+        scope = use.scope
         for node in scope.nodes:
-            if isinstance(node.what, Scope):
-                total += 0 if node.reuses else _buffers(node.what, known)
-            elif node.what.stateful and not node.reuses:
+            if not isinstance(node.what, Scope) and node.what.stateful and not node.reuses:
                 xs, ys = [tuple([_ints(scope.shapes[v]) for v in values]) for values in (node.inputs, node.outputs)]
                 fixed = sum([kernel.fixed for kernel in node.what.kernels(xs, ys)])
-                total += fixed - elements(node.what.weights(xs[0]))
-        known[id(scope)] = total
-    return known[id(scope)]
+                total += use.owns * (fixed - elements(node.what.weights(xs[0])))
+    return total
 
 
 def _volume(shape: Shape) -> int:

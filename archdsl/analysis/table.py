@@ -13,6 +13,7 @@ from archdsl.analysis.rows import operation, repeats, title
 from archdsl.core.record import Record
 from archdsl.ir.liveness import Traffic, is_module, is_sequence, needed, traffic
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import once, runs, uses
 from archdsl.ops.base import show
 
 TYPE_CHECKING = False
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network, Node
 
-MOST = 4096  # scopes that a counter remembers, of many nets perhaps
 SIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}  # bytes of an element
 
 
@@ -45,9 +45,9 @@ class Figures(Record):
         """Return what `count` equal steps cost."""
         return Figures(*[a * count for a in self.key()])
 
-    def run(self) -> Figures:
-        """Return what a further use costs: all but the parameters."""
-        return self.replace(params=0)
+    def run(self, count: int) -> Figures:
+        """Return what `count` runs of one step cost."""
+        return self if count == 1 else self.times(count).replace(params=self.params)
 
 
 class Line(Record):
@@ -142,26 +142,14 @@ class Counter:
 
     def __init__(self, convention: Convention) -> None:
         self.convention = convention
-        self.known: dict[int, tuple[Scope, Figures]] = {}  # by identity; holds the scope, so that it stays its own
-        self.sequences: dict[int, tuple[Scope, bool]] = {}
+        self.scope = once(self._scope)
+        self.is_sequence = once(is_sequence)
 
-    def scope(self, scope: Scope) -> Figures:
+    def _scope(self, scope: Scope) -> Figures:
         """Return what one run of a scope costs; steps that only training needs have parameters and no runs."""
-        known = self.known.get(id(scope))
-        if known is not None:
-            return known[1]
         found = Figures()
-        wanted = needed(scope)
-        for node in scope.nodes:
-            figures = self.node(node, scope)
-            found += figures if wanted.intersection(node.outputs) else Figures(figures.params)
-        if scope.wrapper is not None:
-            runs = found.times(scope.wrapper.evaluations).replace(params=found.params)
-            shapes = (scope.shapes[scope.inputs[0]],)
-            found = runs + self.use(Use(scope.wrapper, shapes, shapes, False), 0)
-        if len(self.known) >= MOST:
-            self.known.clear()
-        self.known[id(scope)] = scope, found
+        for node, times in runs(scope):
+            found += self.node(node, scope).run(times)
         return found
 
     def node(self, node: Node, scope: Scope) -> Figures:
@@ -171,17 +159,9 @@ class Counter:
         else:
             xs = tuple([_ints(scope.shapes[i]) for i in node.inputs])
             ys = tuple([_ints(scope.shapes[o]) for o in node.outputs])
-            figures = self.use(Use(node.what, xs, ys, self.as_module(node, scope)), parameters(node, scope))
-        return figures.run() if node.reuses else figures
-
-    def as_module(self, node: Node, scope: Scope) -> bool:
-        """Say whether a step runs as a module; whether its scope is a sequence is found out once."""
-        known = self.sequences.get(id(scope))
-        if known is None:
-            if len(self.sequences) >= MOST:
-                self.sequences.clear()
-            known = self.sequences[id(scope)] = scope, is_sequence(scope)
-        return known[1] or is_module(node, scope)
+            as_module = self.is_sequence(scope) or is_module(node, scope)
+            figures = self.use(Use(node.what, xs, ys, as_module), parameters(node, scope))
+        return figures.replace(params=0) if node.reuses else figures
 
     def use(self, use: Use, params: int) -> Figures:
         """Return what an operator costs."""
@@ -206,9 +186,7 @@ def table(network: Network, convention: str = "macs", dtype: str = "float32", ba
     counter = Counter(CONVENTIONS[convention])
     follow = Fields(network)
     seen = follow.values(scope, follow.inputs)
-    kinds: dict[str, tuple[int, Figures]] = {}
     lines = tuple(_lines(scope, counter, follow, follow.inputs, 0))
-    _add_kinds(scope, counter, 1, kinds)
     return Table(
         network.name,
         CONVENTIONS[convention],
@@ -216,7 +194,7 @@ def table(network: Network, convention: str = "macs", dtype: str = "float32", ba
         tuple((o.name, scope.shapes[o.value], main(seen[o.value])) for o in scope.outputs),
         counter.scope(scope),
         lines,
-        tuple(sorted(((k, n, f) for k, (n, f) in kinds.items()), key=lambda row: (-row[2].operations, row[0]))),
+        _kinds(scope, counter),
         dtype,
         batch,
     )
@@ -241,50 +219,41 @@ def _lines(
             continue
         count = repeats(scope, at, alive)
         last = scope.nodes[at + count - 1]
-        runs = wanted and bool(alive.intersection(node.outputs))
+        running = wanted and bool(alive.intersection(node.outputs))
         figures = counter.node(node, scope).times(count)
-        figures = figures if owned else figures.run()  # parameters are those of the first use of the block around it
+        figures = figures if owned else figures.replace(params=0)  # they belong to the first use of the block around
         name = node.name if count == 1 else f"{node.name}-{last.name}"
         text = title(what) if isinstance(what, Scope) else operation(what)
-        text += ", shared" if node.reuses else "" if runs else ", in training only"
+        text += ", shared" if node.reuses else "" if running else ", in training only"
         kind = "" if isinstance(what, Scope) else what.name
         field = main(seen[last.outputs[0]])
         shape = scope.shapes[node.outputs[0]]
-        yield Line(depth, name, text, kind, shape, field, figures if runs else Figures(figures.params), count)
+        yield Line(depth, name, text, kind, shape, field, figures if running else Figures(figures.params), count)
         if isinstance(what, Scope):
             given = tuple([seen[v] for v in last.inputs])
-            yield from _lines(what, counter, follow, given, depth + 1, runs, owned and not node.reuses)
+            yield from _lines(what, counter, follow, given, depth + 1, running, owned and not node.reuses)
         at += count
 
 
-def _add_kinds(
-    scope: Scope,
-    counter: Counter,
-    times: int,
-    kinds: dict[str, tuple[int, Figures]],
-    wanted: bool = True,
-    owned: bool = True,
-) -> None:
-    """Add the steps of a scope that runs so many times to the sums by kind; only its first use has parameters."""
-    alive = needed(scope)
-    if scope.wrapper is not None:
-        shapes = (scope.shapes[scope.inputs[0]],)
-        _add(kinds, scope.wrapper.name, times, counter.use(Use(scope.wrapper, shapes, shapes, False), 0).times(times))
-        times *= scope.wrapper.evaluations
-    for node in scope.nodes:
-        runs = wanted and bool(alive.intersection(node.outputs))
-        if isinstance(node.what, Scope):
-            _add_kinds(node.what, counter, times, kinds, runs, owned and not node.reuses)
-        else:
-            figures = counter.node(node, scope)
-            params = figures.params if owned else 0
-            ran = figures.times(times).replace(params=params) if runs else Figures(params)
-            _add(kinds, node.what.name, times, ran)
+def _kinds(scope: Scope, counter: Counter) -> tuple[tuple[str, int, Figures], ...]:
+    """Add the steps of a network up by kind of operator, those with the most operations first."""
+    kinds: dict[str, tuple[int, Figures]] = {}
 
+    def add(kind: str, count: int, figures: Figures) -> None:
+        number, sum_ = kinds.get(kind, (0, Figures()))
+        kinds[kind] = number + count, sum_ + figures
 
-def _add(kinds: dict[str, tuple[int, Figures]], kind: str, count: int, figures: Figures) -> None:
-    number, sum_ = kinds.get(kind, (0, Figures()))
-    kinds[kind] = number + count, sum_ + figures
+    for use in uses(scope):
+        inside = use.scope
+        if inside.wrapper is not None:
+            add(inside.wrapper.name, use.stands, Figures())
+        for node, times in runs(inside):
+            if not isinstance(node.what, Scope):
+                figures = counter.node(node, inside)
+                ran = figures.times(use.runs * times).replace(params=figures.params * use.owns)
+                add(node.what.name, use.stands * inside.evaluations, ran)
+    found = [(kind, count, figures) for kind, (count, figures) in kinds.items()]
+    return tuple(sorted(found, key=lambda row: (-row[2].operations, row[0])))
 
 
 def _ints(shape: Shape) -> Shape:

@@ -19,6 +19,7 @@ from archdsl.diagnostics import errors
 from archdsl.ir import network
 from archdsl.ir.liveness import is_module, is_plain_sequence
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import distinct
 from archdsl.ops import OPS
 from archdsl.ops.wrap import WRAPPERS
 
@@ -98,16 +99,11 @@ def lifetimes(network: network.Network) -> dict[int, dict[int, int | None]]:
 
 
 def layers(scope: Scope) -> int:
-    """Count the layers of a network."""
-    return _layers(scope, {})
-
-
-def _layers(scope: Scope, known: dict[int, int]) -> int:
-    """Count the steps of a scope, those of inner scopes as often as they are used."""
-    if id(scope) not in known:
-        inner = (node.what for node in scope.nodes)
-        known[id(scope)] = sum(_layers(w, known) if isinstance(w, Scope) else 1 for w in inner)
-    return known[id(scope)]
+    """Count the layers of a network: the steps of a scope, those of inner scopes as often as they are used."""
+    found: dict[int, int] = {}
+    for inner in distinct(scope):
+        found[id(inner)] = sum([found.get(id(node.what), 1) for node in inner.nodes])
+    return found[id(scope)]
 
 
 class Writer:
