@@ -8,6 +8,8 @@ back inside itself (workspaces of convolution libraries), nor what an allocator 
 
 from __future__ import annotations
 
+from collections import Counter
+
 from archdsl.analysis.costs import weights
 from archdsl.codegen.module import lifetimes
 from archdsl.core.record import Record
@@ -19,8 +21,6 @@ from archdsl.ops.merge import Add
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network, Node
     from archdsl.ops.base import Op
@@ -83,6 +83,7 @@ class Inference:
         self.size, self.batch, self.names = size, batch, names
         self.live = self.peak = 0
         self.at = ""
+        self.course = once(self._course)
         self.overwriting = once(in_place)  # the steps of a scope that overwrite their operand
 
     # ------------------------------------------------------------ storages
@@ -117,21 +118,24 @@ class Inference:
         """Run a scope on inputs that the caller holds; each result has a holder more."""
         if scope.wrapper is not None:
             return self.wrapped(scope, inputs, path)
-        frame = Frame(scope, inputs, self.names.get(id(scope), {}), self.alive(scope))
-        for number, node in frame.nodes:
-            operands = [frame.held[v] for v in node.inputs]
-            results = self.node(scope, number, node, operands, f"{path}{node.name}")
-            frame.held |= dict(zip(node.outputs, results))
-            for value in frame.named(node):
-                self.hold(value.storage)
-            for value in (*frame.overwritten(node), *frame.read(node)):
-                self.release(value.storage)
-        returned = [frame.held[o.value] for o in scope.outputs if o.value in frame.held]
-        for value in returned:
-            self.hold(value.storage)
-        for value in frame.left_over():
-            self.release(value.storage)
-        return returned
+        course = self.course(scope)
+        values = dict(zip(scope.inputs, inputs))
+        for turn in course.turns:
+            node = turn.node
+            made = self.node(scope, turn.number, node, [values[v] for v in node.inputs], f"{path}{node.name}")
+            values.update(zip(node.outputs, made))
+            for value in turn.named:
+                self.hold(values[value].storage)
+            for value in turn.released:
+                self.release(values[value].storage)
+        for value in course.returned:
+            self.hold(values[value].storage)
+        for value in course.held:
+            self.release(values[value].storage)
+        return [values[value] for value in course.returned]
+
+    def _course(self, scope: Scope) -> Course:
+        return course(scope, self.names.get(id(scope), {}), self.alive(scope))
 
     def wrapped(self, scope: Scope, inputs: list[Value], path: str) -> list[Value]:
         """Run the function of a wrapper; the slopes of a step are kept to its end, where they are summed.
@@ -198,45 +202,44 @@ class Inference:
         return xs, ys
 
 
-class Frame:
-    """One run of a scope: what its values are, how often each is still read, and which local variables hold them."""
+class Turn(Record):
+    """One step of a scope: its number, the results that a variable takes, and the values that lose a holder then."""
 
-    def __init__(self, scope: Scope, inputs: list[Value], names: dict[int, int | None], alive: set[int]) -> None:
-        self.scope, self.names = scope, names
-        self.held: dict[int, Value] = dict(zip(scope.inputs, inputs))
-        self.ends: dict[int, list[int]] = {}  # what was held by the variables that a value overwrites
-        for value, until in names.items():
-            if until is not None:
-                self.ends.setdefault(until, []).append(value)
-        self.nodes = [(i, node) for i, node in enumerate(scope.nodes) if alive.intersection(node.outputs)]
-        self.left = dict.fromkeys(range(len(scope.shapes)), 0)
-        for _, node in self.nodes:
-            for value in node.inputs:
-                self.left[value] += 1
-        for output in scope.outputs:
-            self.left[output.value] += 1
+    number: int
+    node: Node
+    named: list[int]
+    released: list[int]
 
-    def named(self, node: Node) -> Iterator[Value]:
-        """Yield the results of a step that a variable takes."""
-        return (self.held[v] for v in node.outputs if v in self.names)
 
-    def overwritten(self, node: Node) -> list[Value]:
-        """Return what the variables that a step assigns held before."""
-        old = [v for value in node.outputs for v in self.ends.get(value, ())]
-        return [self.held[v] for v in old if v in self.held]
+class Course(Record):
+    """How a run of a scope goes: its steps, the values that it returns, and those that it holds to its end."""
 
-    def read(self, node: Node) -> list[Value]:
-        """Count a step's reads; return the values that nothing reads any more."""
-        for value in node.inputs:
-            self.left[value] -= 1
-        inputs = self.scope.inputs
-        return [self.held[v] for v in {*node.inputs, *node.outputs} if not self.left[v] and v not in inputs]
+    turns: list[Turn]
+    returned: list[int]
+    held: list[int]
 
-    def left_over(self) -> list[Value]:
-        """Return what the frame holds when it returns: its outputs, and its variables."""
-        outputs = {o.value for o in self.scope.outputs if o.value in self.held}.difference(self.scope.inputs)
-        ends = [v for v, until in self.names.items() if v in self.held and (until is None or until not in self.held)]
-        return [self.held[v] for v in (*outputs, *ends)]
+
+def course(scope: Scope, names: dict[int, int | None], alive: set[int]) -> Course:
+    """Return the course of a scope whose steps with these results run, and whose variables have these lifetimes.
+
+    A value is held until its last reader has run, and by a variable until that is assigned again.
+    """
+    nodes = [(number, node) for number, node in enumerate(scope.nodes) if alive.intersection(node.outputs)]
+    there = {*scope.inputs, *[value for _, node in nodes for value in node.outputs]}
+    overwritten: dict[int, list[int]] = {}  # by the value that overwrites them
+    for value, until in names.items():
+        if until is not None and value in there:
+            overwritten.setdefault(until, []).append(value)
+    left = Counter([v for _, node in nodes for v in node.inputs] + [o.value for o in scope.outputs])
+    turns = []
+    for number, node in nodes:
+        left.subtract(node.inputs)
+        released = [v for value in node.outputs for v in overwritten.get(value, ())]
+        released += [v for v in {*node.inputs, *node.outputs}.difference(scope.inputs) if not left[v]]
+        turns.append(Turn(number, node, [v for v in node.outputs if v in names], released))
+    returned = [o.value for o in scope.outputs if o.value in there]
+    variables = [v for v, until in names.items() if v in there and (until is None or until not in there)]
+    return Course(turns, returned, [*{*returned}.difference(scope.inputs), *variables])
 
 
 class Entry:

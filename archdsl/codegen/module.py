@@ -10,7 +10,7 @@ from textwrap import wrap
 
 from archdsl.codegen import initialization
 from archdsl.codegen.classes import ClassPlan, file_name
-from archdsl.codegen.forward import WORDS, Forward
+from archdsl.codegen.forward import WORDS, printed, scheduled
 from archdsl.codegen.groups import Groups
 from archdsl.codegen.layout import WIDTH, Child, Piece, label, labelled_runs, looped, sequence
 from archdsl.codegen.lower import lower
@@ -26,6 +26,8 @@ from archdsl.ops.wrap import WRAPPERS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from jinja2 import Template
+
+    from archdsl.codegen.schedule import Schedule
 
 MAX_LAYERS = 1_000_000
 MAX_STEPS = 5_000  # in distinct instances of blocks, 1.2 s; published networks have under 1,300
@@ -85,17 +87,8 @@ def lifetimes(network: network.Network) -> dict[int, dict[int, int | None]]:
 
     A local variable holds its tensor until the name is assigned again, or to the end (None): memory depends on it.
     """
-    found: dict[int, dict[int, int | None]] = {}
-    for scope, variables in Writer(network).variables.items():
-        ends: dict[int, int | None] = {}
-        last: dict[str, int] = {}
-        for name, value in variables:
-            if name in last:
-                ends[last[name]] = value
-            last[name] = value
-            ends[value] = None
-        found[scope] = ends
-    return found
+    writer = Writer(network)
+    return {scope: schedule.lifetimes() for scope, schedule in writer.schedules.items()}
 
 
 def layers(scope: Scope) -> int:
@@ -118,7 +111,7 @@ class Writer:
             raise errors.limit_exceeded(network.scope.span, what, f"{steps:,}", MAX_STEPS)
         self.plans: list[ClassPlan] = []
         self.by_scope: dict[int, ClassPlan] = {}
-        self.variables: dict[int, list[tuple[str, int]]] = {}
+        self.schedules: dict[int, Schedule] = {}  # by the identity of a scope
         names = _class_names(groups, network)
         taken = WORDS | RESERVED | frozenset(names.values())
         self.texts: list[ClassText] = []
@@ -170,14 +163,15 @@ class Writer:
                     f'self.add_module("{child.name}", {child.piece.flat()}){plan.comment(first.nodes[number])}'
                 )
         result = self.result.name if self.result is not None and first is self.network.scope else ""
-        flow = Forward(plan, plan.context, result, {children[r.first][0]: r.count for r in loops if r.count > 1})
+        taken = WORDS | {result}
         arguments = list(first.input_names) if len(first.inputs) > 1 else ["x"]
-        arguments = [f"x{i}" if keyword.iskeyword(a) or a in flow.taken else a for i, a in enumerate(arguments)]
-        forward = flow.body(arguments)
-        self.variables |= {id(scope): flow.variables for scope in plan.context.scopes}
+        arguments = [f"x{i}" if keyword.iskeyword(a) or a in taken else a for i, a in enumerate(arguments)]
+        chains = {children[run.first][0]: run.count for run in loops if run.count > 1}
+        schedule = scheduled(plan, arguments, chains, taken)
+        self.schedules |= {id(scope): schedule for scope in plan.scopes}
         stored = [f"self.{name} = {plan.use(term).text}" for name, term in sorted(plan.stored.items())]
         lines[1:1] = _bound(plan) + stored
-        return self._text(plan, "nn.Module", doc, lines, forward, arguments)
+        return self._text(plan, "nn.Module", doc, lines, printed(schedule, first, result), arguments)
 
     def _children(self, plan: ClassPlan) -> list[tuple[int, Child]]:
         """Return the modules that a class holds, each with the number of its node."""

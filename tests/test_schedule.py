@@ -1,0 +1,96 @@
+"""The schedule of a class, against the Python that is printed of it, and against lifetimes by hand."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from archdsl.codegen.module import Writer, lifetimes
+from archdsl.compiler import compile_text, compiled
+from archdsl.ir.walk import distinct
+
+NAMES = ["lenet5", "resnet18", "googlenet", "densenet121", "unet", "mobilenet_v2", "odenet", "segnet"]
+
+
+def assigned(forward: ast.FunctionDef) -> list[str]:
+    """Return the names that a method assigns, in the order of its text."""
+    found: list[str] = []
+    for statement in statements(forward.body):
+        targets = statement.targets[0]
+        found += [name.id for name in (targets.elts if isinstance(targets, ast.Tuple) else [targets])]
+    return found
+
+
+def statements(body: list[ast.stmt]) -> list[ast.Assign]:
+    found = []
+    for statement in body:
+        if isinstance(statement, ast.Assign):
+            found.append(statement)
+        elif isinstance(statement, (ast.If, ast.For)):
+            found += statements(statement.body)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_printed_assigns_what_is_scheduled(name):
+    network = compiled(name).network
+    writer = Writer(network)
+    printed = {node.name: node for node in ast.parse(writer.text()).body if isinstance(node, ast.ClassDef)}
+    methods = {
+        n: [f for f in c.body if isinstance(f, ast.FunctionDef) and f.name == "forward"] for n, c in printed.items()
+    }
+    found = lifetimes(network)
+    for scope in distinct(network.scope):
+        schedule = writer.schedules.get(id(scope))
+        if schedule is None:
+            continue
+        names = []
+        for one in schedule.statements:
+            started = one.chain is not None and one.names[0] != one.code  # a loop whose variable is assigned before it
+            names += [*one.names, *(one.names if started else ())]
+        assert assigned(methods[writer.by_scope[id(scope)].name][0]) == names
+        kept = [name for one in schedule.statements for name in one.names if name != "_"]
+        ends = found[id(scope)]
+        assert (len(ends), sum(end is None for end in ends.values())) == (len(kept), len(set(kept)))
+
+
+def test_a_variable_holds_a_value_until_it_is_assigned_again():
+    network = compile_text("""net n:
+    input image: [N, 4, H=8, W=8]
+    a = x -> conv(4, 3)
+    b = a -> conv(4, 3)
+    c = add(a, b)
+    d = c -> conv(4, 3)
+    cat(c, d)
+""").network
+    writer = Writer(network)
+    schedule = writer.schedules[id(network.scope)]
+    assert [(one.names, one.values) for one in schedule.statements] == [(("x",), (1,)), (("x",), (3,))]
+    assert schedule.lifetimes() == {1: 3, 3: None}  # `a`, then `c`; `b` and `d` stand inside of expressions
+    assert lifetimes(network) == {id(network.scope): schedule.lifetimes()}
+
+
+def test_what_only_training_computes_is_marked():
+    network = compile_text("""net n:
+    input image: [N, 3, H=12, W=10]
+    conv(4, 3) -> relu
+    output aux = x -> conv(5, 3) -> bn -> global_avgpool when training
+    conv(4, 1)
+""").network
+    schedule = Writer(network).schedules[id(network.scope)]
+    assert [one.training for one in schedule.statements] == [False, True, False]
+    assert len(schedule.results) == 2
+
+
+def test_a_result_that_nobody_reads_has_no_variable():
+    network = compile_text("""block two:
+    output a = x -> relu
+    output b = x -> tanh
+net n:
+    input image: [N, 4, H=8, W=8]
+    pair = x -> two
+    pair.b -> conv(2, 1)
+""").network
+    (statement, *_) = Writer(network).schedules[id(network.scope)].statements
+    assert statement.names[0] == "_" and statement.values == network.scope.nodes[0].outputs
