@@ -17,7 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.analysis.table import Figures, Line, Table
+    from archdsl.analysis.rows import Row
+    from archdsl.analysis.table import Figures, Table
     from archdsl.ir.network import Network, Node
 
 
@@ -100,7 +101,7 @@ def time_of(table: Table, figures: Figures, device: Device) -> Time:
     return Time(figures.operations * table.batch / device.operations[table.dtype], moved / device.bandwidth)
 
 
-def lines(table: Table, device: Device) -> Iterator[tuple[str, Line, Time]]:
+def lines(table: Table, device: Device) -> Iterator[tuple[str, Row[Figures], Time]]:
     """Yield the steps of a table with their names in the net and their least times; heads of blocks are left out."""
     path: list[str] = []
     for line in table.lines:
@@ -113,9 +114,9 @@ def total(network: Network, table: Table, device: Device) -> tuple[float, float]
     """Return the least seconds of a network, and those of them that memory limits."""
     counter, seconds, memory = Counter(table.convention), 0.0, 0.0
     for use in uses(network.scope):
-        for node, times in runs(use.scope):
+        for (node, times), figures in zip(runs(use.scope), counter.steps(use.scope)):
             if times and not isinstance(node.what, Scope):
-                found = time_of(table, counter.node(node, use.scope), device)
+                found = time_of(table, figures, device)
                 seconds += found.seconds * times * use.runs
                 memory += found.seconds * times * use.runs if found.bound == "memory" else 0.0
     return seconds, memory

@@ -10,11 +10,18 @@ from __future__ import annotations
 TYPE_CHECKING = False  # spelled so that `typing` (5 ms) is not imported at run time
 if TYPE_CHECKING:
     from typing import Any, ClassVar, TypeVar
+    from typing import Generic as Generic
 
     from typing_extensions import dataclass_transform
 
     R = TypeVar("R", bound="Record")
 else:
+
+    class Generic:
+        """Stand in for the base class that type checkers read, which does nothing at run time."""
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
 
     def dataclass_transform(**_: object):
         """Stand in for the type checkers' decorator, which does nothing at run time."""
