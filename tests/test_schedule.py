@@ -6,9 +6,11 @@ import ast
 
 import pytest
 
-from archdsl.codegen.module import Writer, lifetimes
+from archdsl.codegen.module import emit
+from archdsl.codegen.plans import Plans, lifetimes
+from archdsl.codegen.schedule import Schedule
 from archdsl.compiler import compile_text, compiled
-from archdsl.ir.walk import distinct
+from archdsl.ir.network import Network
 
 NAMES = ["lenet5", "resnet18", "googlenet", "densenet121", "unet", "mobilenet_v2", "odenet", "segnet"]
 
@@ -20,6 +22,13 @@ def assigned(forward: ast.FunctionDef) -> list[str]:
         targets = statement.targets[0]
         found += [name.id for name in (targets.elts if isinstance(targets, ast.Tuple) else [targets])]
     return found
+
+
+def scheduled(network: Network) -> Schedule:
+    """Return the schedule of the net's own class."""
+    schedule = Plans(network).classes[-1].schedule
+    assert schedule is not None
+    return schedule
 
 
 def statements(body: list[ast.stmt]) -> list[ast.Assign]:
@@ -35,24 +44,24 @@ def statements(body: list[ast.stmt]) -> list[ast.Assign]:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_printed_assigns_what_is_scheduled(name):
     network = compiled(name).network
-    writer = Writer(network)
-    printed = {node.name: node for node in ast.parse(writer.text()).body if isinstance(node, ast.ClassDef)}
-    methods = {
-        n: [f for f in c.body if isinstance(f, ast.FunctionDef) and f.name == "forward"] for n, c in printed.items()
-    }
+    printed = {node.name: node for node in ast.parse(emit(network).text).body if isinstance(node, ast.ClassDef)}
     found = lifetimes(network)
-    for scope in distinct(network.scope):
-        schedule = writer.schedules.get(id(scope))
+    for planned in Plans(network).classes:
+        methods = [node for node in printed[planned.plan.name].body if isinstance(node, ast.FunctionDef)]
+        forward = [method for method in methods if method.name == "forward"]
+        schedule = planned.schedule
         if schedule is None:
+            assert not forward and not found.keys() & {id(scope) for scope in planned.plan.scopes}
             continue
         names = []
         for one in schedule.statements:
             started = one.chain is not None and one.names[0] != one.code  # a loop whose variable is assigned before it
             names += [*one.names, *(one.names if started else ())]
-        assert assigned(methods[writer.by_scope[id(scope)].name][0]) == names
+        assert assigned(forward[0]) == names
         kept = [name for one in schedule.statements for name in one.names if name != "_"]
-        ends = found[id(scope)]
-        assert (len(ends), sum(end is None for end in ends.values())) == (len(kept), len(set(kept)))
+        for scope in planned.plan.scopes:
+            ends = found[id(scope)]
+            assert (len(ends), sum(end is None for end in ends.values())) == (len(kept), len(set(kept)))
 
 
 def test_a_variable_holds_a_value_until_it_is_assigned_again():
@@ -64,8 +73,7 @@ def test_a_variable_holds_a_value_until_it_is_assigned_again():
     d = c -> conv(4, 3)
     cat(c, d)
 """).network
-    writer = Writer(network)
-    schedule = writer.schedules[id(network.scope)]
+    schedule = scheduled(network)
     assert [(one.names, one.values) for one in schedule.statements] == [(("x",), (1,)), (("x",), (3,))]
     assert schedule.lifetimes() == {1: 3, 3: None}  # `a`, then `c`; `b` and `d` stand inside of expressions
     assert lifetimes(network) == {id(network.scope): schedule.lifetimes()}
@@ -78,7 +86,7 @@ def test_what_only_training_computes_is_marked():
     output aux = x -> conv(5, 3) -> bn -> global_avgpool when training
     conv(4, 1)
 """).network
-    schedule = Writer(network).schedules[id(network.scope)]
+    schedule = scheduled(network)
     assert [one.training for one in schedule.statements] == [False, True, False]
     assert len(schedule.results) == 2
 
@@ -92,5 +100,5 @@ net n:
     pair = x -> two
     pair.b -> conv(2, 1)
 """).network
-    (statement, *_) = Writer(network).schedules[id(network.scope)].statements
+    (statement, *_) = scheduled(network).statements
     assert statement.names[0] == "_" and statement.values == network.scope.nodes[0].outputs

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 
 from archdsl.analysis.costs import weights
-from archdsl.codegen.module import lifetimes
+from archdsl.codegen.plans import lifetimes
 from archdsl.core.record import Record
 from archdsl.ir.liveness import LONG, in_place, needed
 from archdsl.ir.network import Scope

@@ -16,7 +16,8 @@ import re
 from collections import OrderedDict
 
 from archdsl.codegen.lower import BASES, lower
-from archdsl.codegen.module import RESERVED, emit, layers
+from archdsl.codegen.module import emit, layers
+from archdsl.codegen.plans import RESERVED
 from archdsl.codegen.terms import collapsed, python
 from archdsl.ir.liveness import is_module, is_sequence, needed
 from archdsl.ir.network import Scope
