@@ -6,10 +6,12 @@ import ast
 
 import pytest
 
+from archdsl.analysis.memory import lives
 from archdsl.codegen.module import emit
 from archdsl.codegen.plans import Plans, lifetimes
 from archdsl.codegen.schedule import Schedule
 from archdsl.compiler import compile_text, compiled
+from archdsl.ir.liveness import needed
 from archdsl.ir.network import Network
 
 NAMES = ["lenet5", "resnet18", "googlenet", "densenet121", "unet", "mobilenet_v2", "odenet", "segnet"]
@@ -64,19 +66,30 @@ def test_what_is_printed_assigns_what_is_scheduled(name):
             assert (len(ends), sum(end is None for end in ends.values())) == (len(kept), len(set(kept)))
 
 
-def test_a_variable_holds_a_value_until_it_is_assigned_again():
-    network = compile_text("""net n:
+JOINED = """net n:
     input image: [N, 4, H=8, W=8]
     a = x -> conv(4, 3)
     b = a -> conv(4, 3)
     c = add(a, b)
     d = c -> conv(4, 3)
     cat(c, d)
-""").network
+"""
+
+
+def test_a_variable_holds_a_value_until_it_is_assigned_again():
+    network = compile_text(JOINED).network
     schedule = scheduled(network)
     assert [(one.names, one.values) for one in schedule.statements] == [(("x",), (1,)), (("x",), (3,))]
     assert schedule.lifetimes() == {1: 3, 3: None}  # `a`, then `c`; `b` and `d` stand inside of expressions
     assert lifetimes(network) == {id(network.scope): schedule.lifetimes()}
+
+
+def test_values_lose_their_holders_with_the_last_reader_and_the_variable():
+    scope = compile_text(JOINED).network.scope
+    found = lives(scope, {1: 3, 3: None}, needed(scope))
+    assert [turn.named for turn in found.turns] == [[1], [], [3], [], []]
+    assert [sorted(turn.released) for turn in found.turns] == [[], [], [1, 1, 2], [], [3, 4]]
+    assert (found.returned, found.held) == ([5], [5, 3])
 
 
 def test_what_only_training_computes_is_marked():

@@ -83,7 +83,7 @@ class Inference:
         self.size, self.batch, self.names = size, batch, names
         self.live = self.peak = 0
         self.at = ""
-        self.course = once(self._course)
+        self.lives = once(self._lives)
         self.overwriting = once(in_place)  # the steps of a scope that overwrite their operand
 
     # ------------------------------------------------------------ storages
@@ -118,9 +118,9 @@ class Inference:
         """Run a scope on inputs that the caller holds; each result has a holder more."""
         if scope.wrapper is not None:
             return self.wrapped(scope, inputs, path)
-        course = self.course(scope)
+        lives = self.lives(scope)
         values = dict(zip(scope.inputs, inputs))
-        for turn in course.turns:
+        for turn in lives.turns:
             node = turn.node
             made = self.node(scope, turn.number, node, [values[v] for v in node.inputs], f"{path}{node.name}")
             values.update(zip(node.outputs, made))
@@ -128,14 +128,14 @@ class Inference:
                 self.hold(values[value].storage)
             for value in turn.released:
                 self.release(values[value].storage)
-        for value in course.returned:
+        for value in lives.returned:
             self.hold(values[value].storage)
-        for value in course.held:
+        for value in lives.held:
             self.release(values[value].storage)
-        return [values[value] for value in course.returned]
+        return [values[value] for value in lives.returned]
 
-    def _course(self, scope: Scope) -> Course:
-        return course(scope, self.names.get(id(scope), {}), self.alive(scope))
+    def _lives(self, scope: Scope) -> Lives:
+        return lives(scope, self.names.get(id(scope), {}), self.alive(scope))
 
     def wrapped(self, scope: Scope, inputs: list[Value], path: str) -> list[Value]:
         """Run the function of a wrapper; the slopes of a step are kept to its end, where they are summed.
@@ -211,16 +211,16 @@ class Turn(Record):
     released: list[int]
 
 
-class Course(Record):
-    """How a run of a scope goes: its steps, the values that it returns, and those that it holds to its end."""
+class Lives(Record):
+    """How long values live in a run of a scope: its steps, what it returns, and what it holds to its end."""
 
     turns: list[Turn]
     returned: list[int]
     held: list[int]
 
 
-def course(scope: Scope, names: dict[int, int | None], alive: set[int]) -> Course:
-    """Return the course of a scope whose steps with these results run, and whose variables have these lifetimes.
+def lives(scope: Scope, names: dict[int, int | None], alive: set[int]) -> Lives:
+    """Return how long values live where the steps of what is `alive` run, and variables have these lifetimes.
 
     A value is held until its last reader has run, and by a variable until that is assigned again.
     """
@@ -239,7 +239,7 @@ def course(scope: Scope, names: dict[int, int | None], alive: set[int]) -> Cours
         turns.append(Turn(number, node, [v for v in node.outputs if v in names], released))
     returned = [o.value for o in scope.outputs if o.value in there]
     variables = [v for v, until in names.items() if v in there and (until is None or until not in there)]
-    return Course(turns, returned, [*{*returned}.difference(scope.inputs), *variables])
+    return Lives(turns, returned, [*{*returned}.difference(scope.inputs), *variables])
 
 
 class Entry:

@@ -28,8 +28,8 @@ WIDEST, WIDEST_CAT = 66, 32  # characters of an expression inside another, and o
 JOINS = ("add", "mul", "cat")
 
 
-class Statement(Record):
-    """An assignment; a name of `_` takes a result that nobody reads. `training` ones run in training alone.
+class Assignment(Record):
+    """A statement that assigns; a name of `_` takes a result that nobody reads. `training` ones run in training alone.
 
     With a `chain`, modules whose labels count up run on the variable one after another: the first, and how many.
     """
@@ -44,7 +44,7 @@ class Statement(Record):
 class Schedule(Record):
     """The statements of a `forward` in order, and the code of each result."""
 
-    statements: tuple[Statement, ...]
+    statements: tuple[Assignment, ...]
     results: tuple[str, ...]
 
     def lifetimes(self) -> dict[int, int | None]:
@@ -87,7 +87,7 @@ class Scheduler:
         self.root: dict[int, str] = {}  # the variable that a value's expression starts from
         self.owner: dict[str, int] = {}
         self.pending: Node | None = None  # a step whose result goes into the next statement, or gets a name
-        self.statements: list[Statement] = []
+        self.statements: list[Assignment] = []
         self.first = 1  # `t1` and so on: those before it are taken
 
     def schedule(self, names: Sequence[str]) -> Schedule:
@@ -203,7 +203,7 @@ class Scheduler:
         """Add a statement; a result that nobody reads gets a variable where it is the only one."""
         read = [value for value in values if len(values) == 1 or self.left.get(value)]
         names = tuple([self._variable(value, node) if value in read else "_" for value in values])
-        self.statements.append(Statement(names, values, code, self._only_training(node), chain))
+        self.statements.append(Assignment(names, values, code, self._only_training(node), chain))
 
     # ------------------------------------------------------------ variables
     def _variable(self, value: int, node: Node) -> str:

@@ -68,7 +68,7 @@ def runs(scope: Scope) -> list[tuple[Node, int]]:
     return [(node, 0 if alive.isdisjoint(node.outputs) else times) for node in scope.nodes]
 
 
-class Use(Record):
+class Usage(Record):
     """A distinct scope in a network: in how many places it `stands`, how often it `runs`, how many modules it `owns`.
 
     A place inside the function of a solver counts once for each evaluation.
@@ -80,13 +80,13 @@ class Use(Record):
     owns: int
 
 
-def uses(root: Scope) -> list[Use]:
+def uses(root: Scope) -> list[Usage]:
     """Return how often each distinct scope is used, outer ones first."""
     counts = {id(scope): [0, 0, 0] for scope in distinct(root)}
     counts[id(root)] = [1, 1, 1]
     found = []
     for scope in reversed(distinct(root)):
-        use = Use(scope, *counts[id(scope)])
+        use = Usage(scope, *counts[id(scope)])
         found.append(use)
         for node, times in runs(scope):
             if isinstance(node.what, Scope):
