@@ -113,5 +113,9 @@ net n:
     pair = x -> two
     pair.b -> conv(2, 1)
 """).network
-    (statement, *_) = scheduled(network).statements
+    schedule = scheduled(network)
+    statement, unread = schedule.statements[0], network.scope.nodes[0].outputs[0]
     assert statement.names[0] == "_" and statement.values == network.scope.nodes[0].outputs
+    assert unread not in schedule.lifetimes()
+    found = lives(network.scope, schedule.lifetimes(), needed(network.scope))
+    assert unread in found.turns[0].released

@@ -90,8 +90,6 @@ class Plans:
         names = first.input_names if len(first.inputs) > 1 else ("x",)
         arguments = [f"x{i}" if keyword.iskeyword(name) or name in taken else name for i, name in enumerate(names)]
         schedule = scheduled(plan, arguments, chains, taken)
-        for term in plan.stored.values():
-            plan.use(term)
         return Planned(plan, children, loops, arguments, schedule, result)
 
 

@@ -185,8 +185,6 @@ class Scheduler:
             return False
         if self.numbers[id(following)] in self.loops or result not in self._inputs(following):
             return False
-        if self._only_training(following) != self._only_training(node):
-            return False
         if isinstance(following.what, Scope):
             return not isinstance(node.what, Scope) and node.span.line == following.span.line
         if following.what.name in JOINS:
