@@ -28,6 +28,9 @@ golden:  ## rewrite the golden files; then read the difference
 grammar:  ## rebuild the parse tables after a change of the grammar
 	$(PYTHON) -c 'from archdsl.syntax.grammar import write; print("wrote", write())'
 
+gallery:  ## rewrite the table of the bundled networks that `archdsl list` prints
+	$(PYTHON) -c 'from archdsl.report.gallery import write; print("wrote", write())'
+
 manual:  ## rewrite the generated sections of the docs
 	$(PYTHON) -m archdsl.report.manual
 
@@ -61,4 +64,4 @@ bench-networks:  ## time `archdsl.optimize` beside eager, torch.fx, inductor, ON
 bench-gpu:  ## time layers, networks and training on a GPU, in eight minutes
 	$(PYTHON) -m benchmarks.gpu
 
-.PHONY: help check lint types contracts test slow golden grammar manual format bench bench-networks bench-gpu fuzz programs faults
+.PHONY: help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults

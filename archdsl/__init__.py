@@ -16,16 +16,17 @@ Only `load`, `loads` and `optimize` import torch, when they are first used.
 from __future__ import annotations
 
 import os
+from importlib import import_module
 
 # In a checkout `grammars`, `architectures` and `kernels` lie beside this package; an installation has them in it.
 if not os.path.isdir(os.path.join(__path__[0], "grammars")):
     __path__.append(os.path.dirname(__path__[0]))
 
-from archdsl.api import check, compile, nets  # noqa: A004 — the public name is the verb
 from archdsl.diagnostics import CompileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from archdsl.api import check, compile, nets  # noqa: A004 — the public name is the verb
     from archdsl.explore.search import search
     from archdsl.explore.sweep import Range, sweep
     from archdsl.inference import optimize
@@ -39,24 +40,22 @@ __all__ = [
 ]  # fmt: skip
 
 
+HOMES = {
+    "archdsl.api": ("check", "compile", "nets"),
+    "archdsl.explore.search": ("search",),
+    "archdsl.explore.sweep": ("Range", "sweep"),
+    "archdsl.inference": ("optimize",),
+    "archdsl.run.load": ("load", "loads"),
+    "archdsl.run.weights": ("WeightsError",),
+}
+
+
 def __getattr__(name: str) -> object:
-    """Import torch only when a network is loaded."""
-    if name in ("load", "loads", "WeightsError"):
-        from archdsl.run.load import load, loads
-        from archdsl.run.weights import WeightsError
-
-        globals().update(load=load, loads=loads, WeightsError=WeightsError)
-        return globals()[name]
-    if name in ("Range", "search", "sweep"):
-        from archdsl.explore.search import search
-        from archdsl.explore.sweep import Range, sweep
-
-        globals().update(Range=Range, search=search, sweep=sweep)
-        return globals()[name]
-    if name == "optimize":
-        from archdsl.inference import optimize
-
-        return optimize
+    """Import what is first used: the compiler takes 70 ms, torch a second."""
+    for home, names in HOMES.items():
+        if name in names:
+            found = globals()[name] = getattr(import_module(home), name)
+            return found
     raise AttributeError(f"module `archdsl` has no attribute `{name}`")
 
 

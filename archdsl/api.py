@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archdsl.compiler import bundled_nets, compiled
+from archdsl.compiler import Request, bundled_nets, compiled
 from archdsl.report.check import Report, report
 
 TYPE_CHECKING = False
@@ -41,8 +41,7 @@ def check(
     >>> found.params, found.macs
     (25557032, 4089184256)
     """
-    found = compiled(name, net=net, params=params, sizes=sizes, in_channels=in_channels, outputs=outputs)
-    return report(found.network)
+    return report(compiled(name, Request(net, params, sizes, in_channels, outputs)).network)
 
 
 def compile(
@@ -63,5 +62,5 @@ def compile(
     """
     from archdsl.codegen.replay import faithful
 
-    found = compiled(name, net=net, params=params, in_channels=in_channels, outputs=outputs)
+    found = compiled(name, Request(net, params, in_channels=in_channels, outputs=outputs))
     return faithful(found.network, kernels=kernels, inference=inference).text

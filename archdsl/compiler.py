@@ -11,21 +11,40 @@ from archdsl.core.record import Record
 from archdsl.core.sizes import symbols
 from archdsl.core.source import Source, Span
 from archdsl.diagnostics import CompileError, Help, Note, errors
-from archdsl.elaborate.expressions import Evaluator, signature
-from archdsl.elaborate.nets import Settings, elaborate
+from archdsl.elaborate.calls import signature
+from archdsl.elaborate.context import Context, Settings
+from archdsl.elaborate.expressions import definition, whole
+from archdsl.elaborate.nets import attempt, elaborate
 from archdsl.elaborate.values import BlockValue, Located
 from archdsl.syntax import tree
 from archdsl.syntax.parser import parse_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from archdsl.diagnostics import Diagnostic
+    from archdsl.elaborate.context import Memo, Spent
     from archdsl.elaborate.environment import File
-    from archdsl.elaborate.expressions import Spent
     from archdsl.ir.network import Network
+
+
+class Request(Record):
+    """What is asked of a file, as a caller gives it: which net, and what is changed about it.
+
+    `params` are parameters of the net, a text being an expression of the language; `sizes` are the shapes of its
+    inputs, `in_channels` the channels of the first; `outputs` are the names of the steps that it returns.
+    """
+
+    net: str | None = None
+    params: Mapping[str, Any] = {}
+    sizes: tuple[tuple[int, ...], ...] = ()
+    in_channels: int | None = None
+    outputs: Sequence[str] = ()
+
+
+AS_WRITTEN = Request()
 
 
 class Compiled(Record):
@@ -35,60 +54,32 @@ class Compiled(Record):
     file: File
 
 
-def compiled(
-    name: str,
-    *,
-    net: str | None = None,
-    params: dict[str, Any] | None = None,
-    in_channels: int | None = None,
-    sizes: tuple[tuple[int, ...], ...] = (),
-    outputs: Sequence[str] = (),
-    file: File | None = None,
-    spent: Spent | None = None,
-) -> Compiled:
+def compiled(name: str, request: Request = AS_WRITTEN, *, file: File | None = None) -> Compiled:
     """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
-    chosen = None
     if file is None:
         file, chosen = find(name)
-    taken = choose(file, net or chosen, os.path.basename(name), params or ())
-    return _checked(file, taken, _settings(file, taken, params, in_channels, sizes, outputs), spent)
+        request = request.replace(net=request.net or chosen)
+    return _checked(file, *_meant(file, name, request))
 
 
-def mistakes_of(
-    mistake: CompileError,
-    name: str,
-    *,
-    file: File,
-    net: str | None = None,
-    params: dict[str, Any] | None = None,
-    in_channels: int | None = None,
-    sizes: tuple[tuple[int, ...], ...] = (),
-    outputs: Sequence[str] = (),
-) -> list[Diagnostic]:
-    """Return the mistake that checking a net has found, and those behind it that do not follow from another."""
-    from archdsl.elaborate.recovery import mistakes
-
+def attempted(name: str, file: File, request: Request, memo: Memo, spent: Spent) -> Compiled | list[Diagnostic]:
+    """Check one net of a file, and return it or its mistakes: those that do not follow from another."""
     try:
-        chosen = choose(file, net, os.path.basename(name), params or ())
-        settings = _settings(file, chosen, params, in_channels, sizes, outputs)
-    except CompileError:
+        chosen, settings = _meant(file, name, request)
+    except CompileError as mistake:
         return [mistake.diagnostic]
-    return mistakes(file, chosen, settings, mistake.diagnostic)
+    outcome = attempt(file, chosen, settings, memo=memo, spent=spent)
+    if outcome.network is not None:
+        return Compiled(outcome.network, file)
+    (first, uses), *others = outcome.found
+    found = [(_with_legal_sizes(first, file, chosen, settings), uses), *others]
+    return [errors.used_again(*each) for each in found]
 
 
-def compile_text(
-    text: str,
-    *,
-    net: str | None = None,
-    params: dict[str, Any] | None = None,
-    in_channels: int | None = None,
-    sizes: tuple[tuple[int, ...], ...] = (),
-    outputs: Sequence[str] = (),
-) -> Compiled:
+def compile_text(text: str, request: Request = AS_WRITTEN) -> Compiled:
     """Check one net of a text; raises `CompileError`."""
     file = project.Project().text(text)
-    chosen = choose(file, net, "", params or ())
-    return _checked(file, chosen, _settings(file, chosen, params, in_channels, sizes, outputs))
+    return _checked(file, *_meant(file, "", request))
 
 
 def find(name: str) -> tuple[File, str | None]:
@@ -125,18 +116,14 @@ def _is_complete(item: object, given: Collection[str]) -> bool:
     return isinstance(item, tree.Alias)
 
 
-def _settings(
-    file: File,
-    net: str,
-    params: dict[str, Any] | None,
-    in_channels: int | None,
-    sizes: tuple[tuple[int, ...], ...],
-    outputs: Sequence[str],
-) -> Settings:
-    if isinstance(outputs, str):
-        raise errors.bad_output(start_of(file), outputs, "this is a text, and outputs are a list", (), listed=True)
-    values = tuple((key, _value(value, key, file, net)) for key, value in (params or {}).items())
-    return Settings(values, sizes, in_channels, tuple(outputs))
+def _meant(file: File, name: str, request: Request) -> tuple[str, Settings]:
+    """Return the net of a file that a request means, and its settings as values of the language."""
+    net = choose(file, request.net, os.path.basename(name), request.params)
+    if isinstance(request.outputs, str):
+        reason = "this is a text, and outputs are a list"
+        raise errors.bad_output(start_of(file), request.outputs, reason, (), listed=True)
+    values = tuple((key, _value(value, key, file, net)) for key, value in request.params.items())
+    return net, Settings(values, request.sizes, request.in_channels, tuple(request.outputs))
 
 
 def _value(given: Any, name: str, file: File, net: str) -> Any:
@@ -144,7 +131,7 @@ def _value(given: Any, name: str, file: File, net: str) -> Any:
     try:
         return value_of(given, name, file)
     except CompileError:
-        value = Evaluator().definition(file, net, start_of(file))
+        value = definition(Context(), file, net, start_of(file))
         value = value.item if isinstance(value, Located) else value
         if isinstance(value, BlockValue) and name not in value.params:
             raise errors.unknown_parameter(
@@ -153,16 +140,16 @@ def _value(given: Any, name: str, file: File, net: str) -> Any:
         raise
 
 
-def _checked(file: File, chosen: str, settings: Settings, spent: Spent | None = None) -> Compiled:
+def _checked(file: File, chosen: str, settings: Settings) -> Compiled:
     try:
-        return Compiled(elaborate(file, chosen, settings, spent), file)
+        return Compiled(elaborate(file, chosen, settings), file)
     except CompileError as mistake:
-        raise _with_legal_sizes(mistake, file, chosen, settings) from None
+        raise CompileError(_with_legal_sizes(mistake.diagnostic, file, chosen, settings)) from None
 
 
-def _with_legal_sizes(mistake: CompileError, file: File, net: str, settings: Settings) -> CompileError:
+def _with_legal_sizes(mistake: Diagnostic, file: File, net: str, settings: Settings) -> Diagnostic:
     """Return a mistake that an input size has made, with the nearest sizes that are legal."""
-    fitting = _fitting(file, net, settings) if mistake.diagnostic.code in SHAPES else None
+    fitting = _fitting(file, net, settings) if "size" in mistake.traits else None
     if fitting is None:
         return mistake
     network, asked = fitting
@@ -171,11 +158,10 @@ def _with_legal_sizes(mistake: CompileError, file: File, net: str, settings: Set
         return mistake
     notes = [Note(f"{one}{one.because()}") for one in wrong]
     near = ", ".join(f"{one.name} = {one.nearest(asked[one.name])}" for one in wrong)
-    diagnostic = mistake.diagnostic.noting(*notes)
-    return CompileError(diagnostic.replace(help=(*diagnostic.help, Help(f"the nearest legal size is {near}"))))
+    noted = mistake.noting(*notes)
+    return noted.replace(help=(*noted.help, Help(f"the nearest legal size is {near}")))
 
 
-SHAPES = ("E0301", "E0302")
 LARGER = (4, 16)  # times its default size, a net may fit that does not fit now
 
 
@@ -225,7 +211,7 @@ def value_of(value: Any, name: str, file: File) -> Any:
     """Return a parameter that Python gives as a value of the language; a text is an expression, a list a list."""
     if isinstance(value, str):
         source = Source(f"--set {name}", value)
-        found = Evaluator().whole(parse_value(source), file.env, None)
+        found = whole(Context(), parse_value(source), file.env, None)
         return found.item if isinstance(found, Located) else found
     if isinstance(value, (list, tuple)):
         return tuple(value_of(item, name, file) for item in value)
@@ -237,10 +223,3 @@ def value_of(value: Any, name: str, file: File) -> Any:
 def start_of(file: File) -> Span:
     """Return the first place of a file."""
     return Span(file.source, 0, 0)
-
-
-def title_of(network: Network) -> tuple[str, str]:
-    """Return the title and the year that a network's docstring gives, in `Family: Title (Authors, year)`."""
-    first = " ".join(network.doc.split("\n\n")[0].split("\n"))
-    found = re.match(r"(.*?)\s*\((?:[^()]*,\s*)?((?:19|20)\d\d)[^()]*\)", first)
-    return (found.group(1), found.group(2)) if found else (first, "")

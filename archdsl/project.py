@@ -10,8 +10,10 @@ import os
 
 from archdsl.core.source import Source, Span, folder_of
 from archdsl.diagnostics import errors
+from archdsl.elaborate.calls import matched
+from archdsl.elaborate.context import MAX_CALLS, Context
 from archdsl.elaborate.environment import File
-from archdsl.elaborate.expressions import MAX_CALLS, Evaluator, matched
+from archdsl.elaborate.expressions import whole
 from archdsl.elaborate.operators import as_initializer
 from archdsl.elaborate.values import Located, describe
 from archdsl.ops import OPS
@@ -206,20 +208,22 @@ def _define(file: File, item: tree.Block | tree.Net | tree.Fn | tree.Alias) -> N
 
 def _settings(file: File, item: tree.Default | tree.Init) -> None:
     """Evaluate a `default` or `init` clause of a file."""
-    evaluator = Evaluator()
+    ctx = Context()
     for setting in item.settings:
         if setting.name not in OPS:
             raise errors.unknown_name(setting.span, setting.name, OPS)
         try:
             if isinstance(item, tree.Default):
-                file.defaults[setting.name] = _default(evaluator, file, setting)
+                file.defaults[setting.name] = _default(ctx, file, setting)
             else:
-                file.inits[setting.name] = _init(evaluator, file, setting)
+                file.inits[setting.name] = _init(ctx, file, setting)
         except RecursionError:
             raise errors.too_deep(setting.span, "expressions and functions", MAX_CALLS) from None
+        finally:
+            file.words.pop(setting.name, None)
 
 
-def _default(evaluator: Evaluator, file: File, setting: tree.Setting) -> tuple[tuple[str, Any], ...]:
+def _default(ctx: Context, file: File, setting: tree.Setting) -> tuple[tuple[str, Any], ...]:
     params = OPS[setting.name].args
     found = dict(file.defaults.get(setting.name, ()))
     for argument in setting.arguments:
@@ -227,7 +231,7 @@ def _default(evaluator: Evaluator, file: File, setting: tree.Setting) -> tuple[t
             raise errors.bad_value(argument.span, "a default names its argument: `default conv(bias=false)`")
         if argument.name not in params:
             raise errors.unknown_argument(argument.place, setting.name, argument.name, ", ".join(params), params)
-        found[argument.name] = evaluator.whole(argument.value, file.env, None)
+        found[argument.name] = whole(ctx, argument.value, file.env, None)
         try:
             params[argument.name].kind.accept(found[argument.name])
         except ValueError:
@@ -237,14 +241,14 @@ def _default(evaluator: Evaluator, file: File, setting: tree.Setting) -> tuple[t
     return tuple(found.items())
 
 
-def _init(evaluator: Evaluator, file: File, setting: tree.Setting) -> tuple[tuple[str, Any], ...]:
+def _init(ctx: Context, file: File, setting: tree.Setting) -> tuple[tuple[str, Any], ...]:
     if not OPS[setting.name].stateful:
         raise errors.bad_value(setting.span, f"`{setting.name}` has no weights to initialize")
     found = dict(file.inits.get(setting.name, ()))
     names = ("weight", "bias")
     written = matched(setting.name, names, names[:1], lambda: "weight, bias", setting.arguments)
     for name, expr in written.items():
-        value = evaluator.whole(expr, file.env, None)
+        value = whole(ctx, expr, file.env, None)
         made = as_initializer(value.item if isinstance(value, Located) else value)
         if made is None:
             wanted = "expects an initializer, such as `kaiming` or `normal(0.01)`"

@@ -38,6 +38,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the generators, which the tests share
 
+import archdsl.cli.check  # noqa: E402 — before anything is measured
+import archdsl.cli.compile  # noqa: E402, F401
 from archdsl.cli import main as cli  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "fuzz.json"
@@ -283,6 +285,8 @@ def search(seconds: int) -> None:
     with atheris.instrument_imports(include=["archdsl"]):
         for name in [name for name in sys.modules if name.split(".")[0] == "archdsl"]:
             del sys.modules[name]  # imported above without instruments
+        import archdsl.cli.check
+        import archdsl.cli.compile
         import archdsl.cli.main
 
     globals().update(cli=archdsl.cli.main, MAX_SECONDS=INSTRUMENTED * MAX_SECONDS)

@@ -168,7 +168,7 @@ class Case:
         if not x.is_cuda:
             return self.eager(x)
         for weight, bias, residual, *where, groups, act in self.parts():
-            x = library(x, weight, bias, residual, *where, groups, act, 0.0)
+            x = library(x, weight, bias, residual, (*where, groups), act, 0.0)
         return x
 
     def two(self, x: torch.Tensor) -> torch.Tensor:

@@ -46,7 +46,7 @@ def part(first: int, count: int, thorough: bool) -> dict[str, Any]:
     from oracle import differences
     from programs import RUNS, program, used
 
-    from archdsl.compiler import compile_text
+    from archdsl.compiler import Request, compile_text
 
     torch.set_num_threads(1)
     operators: Counter[str] = Counter()
@@ -55,7 +55,7 @@ def part(first: int, count: int, thorough: bool) -> dict[str, Any]:
     for seed in range(first, first + count):
         text = program(seed)
         start = time.process_time()
-        found = compile_text(text, net="n")
+        found = compile_text(text, Request("n"))
         took = time.process_time() - start
         slowest = max(slowest, took)
         operators.update(used(found.network))
@@ -146,7 +146,7 @@ def write(name: str, record: dict[str, Any]) -> None:
 
 # -------------------------------------------------------------------------------------------------- coverage
 MEASURED = ("elaborate/*", "analysis/legal", "core/sizes", "codegen/*", "inference/*")
-ELSEWHERE = ("elaborate/recovery", "inference/cuda_graph", "inference/widen")  # for a text with a mistake; for a GPU
+ELSEWHERE = ("elaborate/problems", "inference/cuda_graph", "inference/widen")  # for a text with a mistake; for a GPU
 WORDED = ("elaborate/", "analysis/", "core/")  # what finds mistakes, and has words for them
 
 

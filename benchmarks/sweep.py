@@ -78,7 +78,7 @@ def ours() -> dict:
     """Return what is timed here: each call takes a seed and returns seconds per configuration."""
     from archdsl import Range
     from archdsl.analysis.forms import closed
-    from archdsl.compiler import compiled
+    from archdsl.compiler import Request, compiled
     from archdsl.explore.sweep import Evaluation, Space, sweep
 
     def grid(seed: int) -> float:
@@ -97,7 +97,7 @@ def ours() -> dict:
 
     def cold(seed: int) -> float:
         width = random.Random(seed).uniform(0.25, 2.0)
-        return once(lambda: closed(compiled("mobilenet_v2", params={"width": width}).network).macs.at({}))
+        return once(lambda: closed(compiled("mobilenet_v2", Request(params={"width": width})).network).macs.at({}))
 
     return {"archdsl, grid": grid, "archdsl, widths": widths, "archdsl, cold": cold}
 
@@ -150,7 +150,7 @@ def search(points: int) -> dict:
     command = [
         sys.executable,
         "-m",
-        "archdsl.cli.main",
+        "archdsl",
         "search",
         "mobilenet_v2",
         "--set",

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from archdsl.codegen import module
-from archdsl.elaborate.nets import Elaborator
+from archdsl.elaborate import nets
 from archdsl.ir.verify import verify
 
 torch.set_num_threads(2 if "PYTEST_XDIST_WORKER" not in os.environ else 1)
@@ -40,13 +40,8 @@ def torchvision_models():
 def every_pass_is_verified():
     """What elaboration, selection and lowering return is a network of which everything holds that `verify` states."""
     patch = pytest.MonkeyPatch()
-    elaborated, lowered = Elaborator.network, module.lower
-
-    def network(self, file, name):
-        found = elaborated(self, file, name)
-        return verify(found) if type(self) is Elaborator else found  # others go on behind mistakes
-
-    patch.setattr(Elaborator, "network", network)
+    elaborated, lowered = nets.network, module.lower
+    patch.setattr(nets, "network", lambda ctx, file, name: verify(elaborated(ctx, file, name)))
     patch.setattr(module, "lower", lambda given, kernels="none": verify(lowered(given, kernels)))
     yield
     patch.undo()

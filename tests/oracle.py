@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
 from laws import law, told
 from programs import Arithmetic, distinct, used
@@ -40,7 +41,7 @@ from archdsl.codegen import replay
 from archdsl.codegen.lower import lower
 from archdsl.codegen.module import emit
 from archdsl.codegen.replay import faithful
-from archdsl.compiler import Compiled, compile_text, value_of
+from archdsl.compiler import Compiled, Request, compile_text, value_of
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate.nets import Settings, elaborate
@@ -85,7 +86,7 @@ def differences(text: str, seed: int = 0, thorough: bool = True, found: Compiled
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
-            case = Case(text, found or compile_text(text, net="n"), seed, folder)
+            case = Case(text, found or compile_text(text, Request("n")), seed, folder)
         except Exception as mistake:
             return [f"load: {_said(mistake)}"]
         wrong = []
@@ -269,7 +270,8 @@ class Case:
         self.module.train()
         try:
             torch.manual_seed(7)
-            wanted = interpret(self.network, state, *other, training=True)
+            with rows_first():
+                wanted = interpret(self.network, state, *other, training=True)
         except ValueError as refused:  # batch statistics of one value in a channel
             if "Expected more than 1 value per channel" in str(refused):
                 self.module.eval()
@@ -277,7 +279,8 @@ class Case:
             raise
         try:
             torch.manual_seed(7)
-            made = results(self.network, self.module(*given))
+            with rows_first():
+                made = results(self.network, self.module(*given))
             yield from compare(made, wanted, EXACT)
             for name, value in self.module.named_buffers():
                 if "running" in name:
@@ -314,7 +317,8 @@ class Case:
         state = {name: nudged(value).requires_grad_(value.requires_grad) for name, value in state.items()}
         moved = [nudged(x).requires_grad_() for x in self.inputs]
         torch.manual_seed(7)
-        made = interpret(self.network, state, *moved, training=True)
+        with rows_first():
+            made = interpret(self.network, state, *moved, training=True)
         found = gradients(made, {**{n: v for n, v in state.items() if v.requires_grad}, **named(moved)})
         return max(float((value - ours[name]).abs().max()) / max(largest, 1e-30) for name, value in found.items())
 
@@ -477,7 +481,7 @@ class Case:
     def spelled(self) -> Iterator[str]:
         """Compare two spellings of one network, which follow a law of the language."""
         one, other = law(self.seed)
-        if told(compile_text(one, net="n").network) != told(compile_text(other, net="n").network):
+        if told(compile_text(one, Request("n")).network) != told(compile_text(other, Request("n")).network):
             yield f"{one!r} is not {other!r}"
 
 
@@ -489,6 +493,25 @@ def built(emitted: Emitted) -> nn.Module:
     made = space[emitted.class_name]()
     assert isinstance(made, nn.Module)
     return made
+
+
+@contextlib.contextmanager
+def rows_first() -> Iterator[None]:
+    """Draw what dropout leaves in the order of the rows; PyTorch draws in that of memory, and layouts may differ."""
+
+    def dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+        if not training or p == 0:
+            return x
+        kept = (torch.rand(x.shape, dtype=x.dtype) >= p).to(x.dtype)
+        return x * kept if p == 1 else x * kept / (1 - p)
+
+    def dropout2d(x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+        return x * dropout(torch.ones(*x.shape[:2], 1, 1, dtype=x.dtype), p, training)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "dropout", dropout)
+        patch.setattr(torch.nn.functional, "dropout2d", dropout2d)
+        yield
 
 
 def named(inputs: list[torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -17,12 +17,14 @@ from math import ceil, floor, prod
 from operator import add, floordiv, mod, mul, sub, truediv
 
 from archdsl.analysis.costs import Costs, cost
-from archdsl.compiler import compile_text
+from archdsl.compiler import Request, compile_text
 from archdsl.core.source import Source
 from archdsl.diagnostics import CompileError
+from archdsl.elaborate import nets
 from archdsl.elaborate.builder import Builder
+from archdsl.elaborate.context import Context
 from archdsl.elaborate.environment import File
-from archdsl.elaborate.nets import Elaborator, Settings, elaborate
+from archdsl.elaborate.nets import elaborate
 from archdsl.ir.network import Network, Scope
 from archdsl.ops import OPS
 from archdsl.ops.base import REQUIRED, Arg
@@ -1108,7 +1110,7 @@ class Writer:
                 + f"net n = whole({', '.join(part.split('=')[1] for part in params_of(opening[0]))})\n"
             )
         try:
-            if body and small(compile_text(text, net="n").network):
+            if body and small(compile_text(text, Request("n")).network):
                 return text
         except CompileError as mistake:
             RUNS[mistake.diagnostic.code] += 1
@@ -1229,11 +1231,11 @@ class Growth:
         inputs = item.body[:-1]
         ended = False
         while not ended:
-            elaborator = Elaborator(Settings())
-            self.file.definitions["n"] = item.replace(body=self.body(inputs, elaborator))
+            ctx = Context()
+            self.file.definitions["n"] = item.replace(body=self.body(inputs, ctx))
             self.trial = None
             try:
-                elaborator.network(self.file, "n")
+                nets.network(ctx, self.file, "n")
                 ended = True
             except TooLarge:
                 RUNS["too large"] += 1
@@ -1242,12 +1244,12 @@ class Growth:
                 ended = self.trial is None
         return [line for lines, _ in self.kept for line in lines]
 
-    def body(self, inputs: tuple[object, ...], elaborator: Elaborator) -> Iterator[object]:
+    def body(self, inputs: tuple[object, ...], ctx: Context) -> Iterator[object]:
         """Yield the statements that are kept, then new ones, each of which is kept where the next is asked for."""
         yield from inputs
         for _, nodes in self.kept:
             yield from nodes
-        extent = Extent(elaborator.builder)
+        extent = Extent(ctx.builder)
         extent.grow()
         for lines, names in self.proposals:
             RUNS["tried"] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from archdsl.compiler import compile_text
+from archdsl.compiler import Request, compile_text
 from archdsl.diagnostics import CompileError
 from archdsl.diagnostics.elsewhere import parts_of
 
@@ -39,7 +39,7 @@ def shrunk(text: str, differs: Callable[[str], bool]) -> str:
 
 def _checks(text: str) -> bool:
     try:
-        compile_text(text, net="n")
+        compile_text(text, Request("n"))
     except CompileError:
         return False
     return True

@@ -8,7 +8,7 @@ import pytest
 
 from archdsl import project
 from archdsl.cli.main import main
-from archdsl.compiler import compiled, nets_of
+from archdsl.compiler import Request, compiled, nets_of
 from archdsl.diagnose.advice import MOST, advise
 from archdsl.project import Project
 
@@ -18,14 +18,14 @@ HEAD = "net n:\n    input image: [N, 8, H=64, W=64]\n"
 def advice(text: str) -> list[tuple[int, str]]:
     """Return the line and the code of each warning of a text, whose nets are all checked."""
     file = Project().text(text)
-    networks = [compiled("", net=net, file=file).network for net in nets_of(file)]
+    networks = [compiled("", Request(net), file=file).network for net in nets_of(file)]
     return [(found.primary.span.line, found.code) for found in advise(file, networks, whole=True)]
 
 
 @pytest.mark.parametrize("stem", project.bundled())
 def test_the_gallery_has_none(stem):
     file = Project().open(project.path_of(stem))
-    networks = [compiled(stem, net=net, file=file).network for net in nets_of(file)]
+    networks = [compiled(stem, Request(net), file=file).network for net in nets_of(file)]
     assert [d.title for d in advise(file, networks, whole=True)] == []
 
 
@@ -113,7 +113,7 @@ def test_an_output_that_nothing_takes():
 def test_one_net_of_several_says_nothing_of_what_another_may_use():
     text = "block b:\n    output main = x -> relu\n    output extra = x -> conv(8, 3)\n\n" + HEAD + "    b\n"
     file = Project().text(text)
-    assert advise(file, [compiled("", net="n", file=file).network], whole=False) == []
+    assert advise(file, [compiled("", Request("n"), file=file).network], whole=False) == []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_the_edit_for_a_bias_mends_it():
     for call in ("conv(8, 3)", "conv(8, 3, bias=true)", "conv_transpose(8, 3)"):
         text = HEAD + f"    {call} -> bn\n"
         file = Project().text(text)
-        (found,) = advise(file, [compiled("", net="n", file=file).network], whole=True)
+        (found,) = advise(file, [compiled("", Request("n"), file=file).network], whole=True)
         (edit,) = found.help
         assert edit.span is not None
         assert advice(text[: edit.span.start] + edit.replacement + text[edit.span.end :]) == []

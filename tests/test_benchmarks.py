@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch._dynamo.utils import counters
 
+from archdsl.codegen import measured
 from archdsl.codegen.measured import Measurement, wins
 from benchmarks import engines, faults, gpu, gpu_results, measure, networks
 from benchmarks.layers import Case, Layer
@@ -244,8 +245,10 @@ RESULTS = [
 def test_measurements_become_rows_of_the_table_that_decides():
     rows = [Measurement(*row) for row in gpu_results.rows_of(RESULTS)]
     assert [(row.operation, row.times) for row in rows] == [("depthwise", 2.0), ("separable", 0.9)]
-    assert wins("depthwise", 3, 1, 144, 144, 28, 256, 16, "9.0", tuple(rows))
-    assert not wins("separable", 3, 1, 144, 144, 28, 256, 16, "9.0", tuple(rows)), "two kernels are faster"
+    assert wins(measured.Layer("depthwise", 3, 1, 144, 144, 28, 256, 16, "9.0"), table=tuple(rows))
+    assert not wins(measured.Layer("separable", 3, 1, 144, 144, 28, 256, 16, "9.0"), table=tuple(rows)), (
+        "two kernels are faster"
+    )
 
 
 def test_the_table_that_decides_is_what_the_last_run_says(tmp_path, monkeypatch):

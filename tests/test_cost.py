@@ -21,7 +21,7 @@ from archdsl.analysis.costs import cost
 from archdsl.analysis.forms import closed
 from archdsl.analysis.table import Figures, table, total
 from archdsl.cli.main import main
-from archdsl.compiler import bundled_nets, compile_text, compiled
+from archdsl.compiler import Request, bundled_nets, compile_text, compiled
 from archdsl.ops import OPS
 from archdsl.run.load import instantiate
 
@@ -49,7 +49,7 @@ def small(name: str) -> Any:
     """Check a network on a small image where it takes one: every count is a sum over steps, at any size."""
     (_, (_, channels, *_)), *others = archdsl.check(name).inputs
     try:
-        return compiled(name, sizes=((1, int(channels), 64, 64),)) if not others else compiled(name)
+        return compiled(name, Request(sizes=((1, int(channels), 64, 64),))) if not others else compiled(name)
     except archdsl.CompileError:
         return compiled(name)
 
@@ -122,7 +122,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "torchvision_models")  # ptfl
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.filterwarnings("ignore")
 def test_conventions_and_bytes_are_those_of_the_tools(name):
-    checked = small(name) if name not in ADAPTIVE else compiled(name, params={"solver": '"rk4"'})
+    checked = small(name) if name not in ADAPTIVE else compiled(name, Request(params={"solver": '"rk4"'}))
     model, xs = built(checked), images(checked)
     if name in ADAPTIVE:  # the solver's own arithmetic, a library's, is not counted
         assert total(checked.network, "torch") == by_torch(model, xs)
@@ -185,7 +185,7 @@ def check_bytes(checked: Any, model: torch.nn.Module, xs: list[torch.Tensor], ba
 
 @pytest.mark.parametrize("shuffled", [1, 2, 8])
 def test_bytes_of_operators_that_no_network_has(shuffled):
-    checked = compile_text(OTHERS, params={"shuffled": shuffled})
+    checked = compile_text(OTHERS, Request(params={"shuffled": shuffled}))
     xs = [torch.zeros(3, *x.shape[1:], dtype=torch.float64) for x in images(checked)]
     check_bytes(checked, built(checked).double(), xs, 3, "float64")
 

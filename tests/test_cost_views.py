@@ -13,7 +13,7 @@ from archdsl.analysis.diff import compare
 from archdsl.analysis.roofline import DEVICES, Device, fusions, lines, time_of, total
 from archdsl.analysis.table import table
 from archdsl.cli.main import main
-from archdsl.compiler import compile_text, compiled
+from archdsl.compiler import Request, compile_text, compiled
 from archdsl.report.check import report
 
 
@@ -42,7 +42,7 @@ def value(formula: str, **names: float) -> float:
 def test_formulas_in_the_input_size_are_the_costs(name, capsys):
     found = formulas(run(capsys, "cost", name, "--symbolic", "N,H,W"))
     for h, w, batch in ((224, 224, 1), (97, 131, 3), (256, 320, 8)):
-        got = table(compiled(name, sizes=((1, 3, h, w),)).network, batch=batch)
+        got = table(compiled(name, Request(sizes=((1, 3, h, w),))).network, batch=batch)
         moved = got.bytes_read(got.total) + got.bytes_written(got.total)
         assert value(found["MACs"][0], N=batch, H=h, W=w) == got.total.macs * batch
         assert value(found["bytes"][0], N=batch, H=h, W=w) == moved
@@ -63,7 +63,7 @@ def test_formulas_in_the_input_size_are_the_costs(name, capsys):
 def test_formulas_in_a_parameter_are_the_costs(name, parameter, values, capsys):
     found = formulas(run(capsys, "cost", name, "--symbolic", parameter))
     for number in values:
-        got = table(compiled(name, params={parameter: number}, sizes=((1, 3, 256, 224),)).network).total
+        got = table(compiled(name, Request(params={parameter: number}, sizes=((1, 3, 256, 224),))).network).total
         names = {parameter: number, "H": 256, "W": 224}
         assert value(found["MACs"][0], **names) == got.macs
         assert value(found["parameters"][0], **names) == got.params
@@ -167,6 +167,14 @@ def test_a_layer_by_hand():
     (time,) = [time for _, _, time in lines(costs, device)]
     assert time.compute == pytest.approx(4 * (2 * 1000 * 10 + 10) / 1e9)
     assert time.memory == pytest.approx(2 * (4 * 1000 + 1000 * 10 + 10 + 4 * 10) / 1e6)
+
+
+def test_csv_of_a_network_without_steps_is_its_header(tmp_path, capsys):
+    path = tmp_path / "same.arch"
+    path.write_text("net same:\n    input image: [N, 8, H=2, W=2]\n", encoding="utf-8")
+    assert main(["cost", str(path), "--csv"]) == 0
+    found = capsys.readouterr().out.split("\n")
+    assert found[0].startswith("depth,name,operation,kind,count,shape,at_default,parameters,") and found[1:] == [""]
 
 
 # -------------------------------------------------------------------------------------------------- rows

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+import archdsl
 from archdsl.cli.main import main
 from archdsl.core.source import Source
 from archdsl.diagnose.fix import diagnose, mends, proven
-from archdsl.diagnostics import errors
 from archdsl.diagnostics.errors import CATALOGUE
 from archdsl.project import GALLERY
 
@@ -92,7 +92,7 @@ def test_every_code_has_an_explanation_and_an_example_of_it_alone(code, capsys, 
 
 
 def test_every_code_is_raised_somewhere():
-    package = Path(errors.__file__).parent.parent
+    package = Path(archdsl.__file__).parent
     source = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py") if path.name != "errors.py")
     missing = [code for code, build in CATALOGUE.items() if not re.search(rf"\b{build.__name__}\(", source)]
     # `steps` chooses one of these two and calls it by another name.

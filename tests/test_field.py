@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 import archdsl
 from archdsl.analysis.field import Axis, Field, fields
-from archdsl.compiler import bundled_nets, compile_text, compiled
+from archdsl.compiler import Request, bundled_nets, compile_text, compiled
 from archdsl.core.windows import Reach
 from archdsl.ops import OPS, conv, pool
 from archdsl.ops.base import extent
@@ -196,7 +196,7 @@ def check_network(name: str, height: int, taps: int) -> None:
     (_, (_, channels, *least)), *_ = archdsl.check(name).inputs
     size = (int(channels), height, max(32, min(int(least[1]), 64)))
     try:
-        checked = compiled(name, sizes=((1, *size),))
+        checked = compiled(name, Request(sizes=((1, *size),)))
     except archdsl.CompileError:  # a network that is fixed to its size
         size = (int(channels), *map(int, least))
         checked = compiled(name)

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import archdsl
 from archdsl import project
 from archdsl.compiler import bundled_nets
+from archdsl.report import gallery
 from archdsl.run.weights import carry_over, renamed, rules
 
 pytestmark = pytest.mark.usefixtures("torchvision_models")
@@ -30,6 +31,11 @@ QUICK = [net for net in TRAINED.values() if REFERENCES[net].library == "torchvis
 def meta(name: str, **options) -> torch.nn.Module:
     with torch.device("meta"):
         return archdsl.load(name, **options)
+
+
+def test_the_table_of_networks_is_current():
+    assert gallery.entries() == gallery.computed(), "run `make gallery`"
+    assert [entry.name for entry in gallery.entries()] == NETS
 
 
 @pytest.mark.parametrize("name", REFERENCES)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
+
+from archdsl.cli.main import COMMANDS
 
 HEAVY = ("torch", "triton", "numpy", "lark", "jinja2", "rich", "dataclasses", "inspect")
 
 
-def imported(code: str) -> set[str]:
-    """Return which of the heavy modules a piece of code leaves imported in a fresh interpreter."""
-    probe = (
-        f"import sys; before = set(sys.modules)\n{code}\nprint(*[m for m in {HEAVY} if m in set(sys.modules) - before])"
-    )
+def imported(code: str, modules: Sequence[str] = HEAVY) -> set[str]:
+    """Return which of some modules a piece of code leaves imported in a fresh interpreter."""
+    probe = f"import sys; before = set(sys.modules)\n{code}\n"
+    probe += f"print(*[m for m in {modules} if m in set(sys.modules) - before])"
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     return set(result.stdout.split("\n")[-2].split())
 
@@ -31,6 +33,21 @@ def imported(code: str) -> set[str]:
 )
 def test_checking_imports_nothing_heavy(code):
     assert imported(code) == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_only_the_command_that_is_asked_for_is_imported(name):
+    parse = f"from archdsl.cli.main import _parser; _parser({name!r})"
+    assert imported(parse, [f"archdsl.cli.{command}" for command in COMMANDS]) == {f"archdsl.cli.{name}"}
+
+
+@pytest.mark.parametrize("arguments", [["check", "densenet121"], ["list"], ["explain", "E0301"]])
+def test_a_command_imports_what_it_needs(arguments):
+    """Nothing that only other commands or other options need; `list` and `explain` do without the compiler."""
+    checks = {"archdsl.compiler", "archdsl.syntax.parser", "archdsl.report.check"}
+    others = {"json", "archdsl.diagnostics.render", "archdsl.diagnose.fix", "archdsl.explore.sweep", "archdsl.codegen"}
+    code = f"from archdsl.cli.main import main; main({arguments})"
+    assert imported(code, [*checks, *others]) == (checks if arguments[0] == "check" else set())
 
 
 def test_emitting_needs_no_torch():

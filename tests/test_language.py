@@ -12,6 +12,7 @@ from textwrap import dedent, indent
 import pytest
 
 from archdsl.analysis.costs import cost, weights
+from archdsl.compiler import compile_text
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate.nets import Settings, elaborate
 from archdsl.ir.network import Network, Node, Scope
@@ -762,3 +763,26 @@ def test_an_input_size_of_another_rank() -> None:
     with pytest.raises(CompileError) as caught:
         build("relu", sizes=((1, 3, 32),))
     assert caught.value.diagnostic.code == "E0226"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s = l: bn(affine=false)\n    s -> slice(0, 2) -> s",
+        "s = l: ln(affine=false)\n    s -> slice(0, 2) -> s",
+        "s = l: bn\n    s -> global_avgpool -> flatten -> s",
+        "s = l: ln\n    s -> global_avgpool -> flatten -> s",
+    ],
+)
+def test_uses_of_one_module_need_one_module(text):
+    """Statistics, normalised shapes and ranks are what a module is built for, as weights are."""
+    with pytest.raises(CompileError, match="cannot share its weights here"):
+        compile_text(f"net n:\n    input image: [N, 4, H=8, W=8]\n    {text}\n")
+
+
+def test_a_proposal_never_goes_beyond_what_sizes_can_say():
+    """A projection with a stride of 2 or more is looked for; here its size has a longer period than any may have."""
+    text = "net n:\n    input image: [N, 3, H=20000, W=20000]\n    add(maxpool(1, stride=9216), conv(3, 1))\n"
+    with pytest.raises(CompileError, match="do not fit|differ") as caught:
+        compile_text(text)
+    assert "would bring" not in str(caught.value)

@@ -15,7 +15,7 @@ import archdsl
 from archdsl.analysis.legal import Legal, _compact, legal_sizes
 from archdsl.analysis.legal import runs as ranges_of
 from archdsl.cli.main import main
-from archdsl.compiler import bundled_nets, compile_text, compiled
+from archdsl.compiler import Request, bundled_nets, compile_text, compiled
 from archdsl.diagnostics import CompileError
 from archdsl.run.load import instantiate
 
@@ -44,9 +44,9 @@ def runs(model: torch.nn.Module, shape: list[int]) -> bool:
 def compare(name: str, heights: list[int], widths: list[int]) -> int:
     """Compare the answer with torch on each height, at the default width, and on each width; count the cases."""
     options = {"solver": '"euler"'} if name == "odenet" else {}
-    network = compiled(name, params=options).network
+    network = compiled(name, Request(params=options)).network
     with torch.device("cpu" if name == "odenet" else "meta"):  # torchdiffeq reads its times
-        model = instantiate(compiled(name, params=options)).eval()
+        model = instantiate(compiled(name, Request(params=options))).eval()
     legal = legal_sizes(network)
     default = [int(d) for d in network.scope.shapes[network.scope.inputs[0]]]
     for axis, sizes, one in ((2, heights, legal[0]), (3, widths, legal[1])):
@@ -264,8 +264,8 @@ def test_a_requirement_names_its_line_and_is_met_by_the_sizes_that_are_given():
     assert 63 in height and 62 not in height and 66 not in height and 207 in height
     assert height.because() == ", because of `require` on line 4"
     with pytest.raises(CompileError, match="four levels"):
-        compile_text(text, sizes=((1, 3, 65, 64),))
-    compile_text(text, sizes=((1, 3, 71, 64),))
+        compile_text(text, Request(sizes=((1, 3, 65, 64),)))
+    compile_text(text, Request(sizes=((1, 3, 71, 64),)))
     with pytest.raises(CompileError, match="comparisons"):
         compile_text(text.replace("x.height > 100", " or ".join(f"x.height > {n} and x.width > {n}" for n in range(9))))
 

@@ -15,7 +15,7 @@ from archdsl.compiler import compile_text
 from archdsl.core import sizes
 from archdsl.diagnose import survey
 from archdsl.diagnostics import CompileError
-from archdsl.elaborate import builtins, expressions, nets, operators, requirements
+from archdsl.elaborate import arithmetic, builtins, context, nets, operators, requirements, weight
 from archdsl.ops import base
 from archdsl.report.check import report
 from archdsl.report.manual import LIMITS
@@ -36,17 +36,17 @@ CASES = {
         lambda n: f"{HEAD}    v = [{'1,' * (n // 2)}]\n    relu\n", parser.MAX_TOKENS - 30, "E0212", 3, "1"),
     ("archdsl.syntax.parser", "MAX_DIGITS"): (
         lambda n: f"{HEAD}    v = {'0' * n}\n    relu\n", parser.MAX_DIGITS, "E0211", 3, "000"),
-    ("archdsl.elaborate.expressions", "MAX_STEPS"): (
-        lambda n: f"{HEAD}    for i in range({n * 16 // 49}):\n        v = i + 1\n    relu\n", expressions.MAX_STEPS - 60, "E0212", 4, ""),
-    ("archdsl.elaborate.expressions", "MAX_PARTS"): (
-        lambda n: f"{HEAD}    a = [0] * {n // 4}\n    v = [a, a, a, a]\n    relu\n", expressions.MAX_PARTS - 12, "E0212", 4, "[a, a,"),
-    ("archdsl.elaborate.expressions", "MAX_NESTED"): (
+    ("archdsl.elaborate.context", "MAX_WORK"): (
+        lambda n: f"{HEAD}    for i in range({n * 16 // 49}):\n        v = i + 1\n    relu\n", context.MAX_WORK - 60, "E0212", 4, ""),
+    ("archdsl.elaborate.weight", "MAX_PARTS"): (
+        lambda n: f"{HEAD}    a = [0] * {n // 4}\n    v = [a, a, a, a]\n    relu\n", weight.MAX_PARTS - 12, "E0212", 4, "[a, a,"),
+    ("archdsl.elaborate.weight", "MAX_NESTED"): (
         lambda n: f"{HEAD}    v0 = [1]\n" + "".join(f"    v{i + 1} = [v{i}]\n" for i in range(n)) + "    relu\n",
-        expressions.MAX_NESTED, "E0106", expressions.MAX_NESTED + 4, "[v100]"),
-    ("archdsl.elaborate.expressions", "MAX_CALLS"): (
-        lambda n: f"block b(n):\n    if n > 1:\n        b(n - 1)\n    relu\n{HEAD}    b({n})\n", expressions.MAX_CALLS, "E0218", 3, "b(n - 1)"),
-    ("archdsl.elaborate.expressions", "MAX_BITS"): (
-        lambda n: f"{HEAD}    v = 2**{n - 1} - 1 + 2**{n - 1}\n    relu\n", expressions.MAX_BITS, "E0211", 3, "2**63"),
+        weight.MAX_NESTED, "E0106", weight.MAX_NESTED + 4, "[v100]"),
+    ("archdsl.elaborate.context", "MAX_CALLS"): (
+        lambda n: f"block b(n):\n    if n > 1:\n        b(n - 1)\n    relu\n{HEAD}    b({n})\n", context.MAX_CALLS, "E0218", 3, "b(n - 1)"),
+    ("archdsl.elaborate.arithmetic", "MAX_BITS"): (
+        lambda n: f"{HEAD}    v = 2**{n - 1} - 1 + 2**{n - 1}\n    relu\n", arithmetic.MAX_BITS, "E0211", 3, "2**63"),
     ("archdsl.elaborate.builtins", "MAX_ITEMS"): (
         lambda n: f"{HEAD}    v = [0] * {n}\n    relu\n", builtins.MAX_ITEMS, "E0212", 3, "[0] *"),
     ("archdsl.elaborate.operators", "MAX_NODES"): (
@@ -76,7 +76,7 @@ def test_every_limit_has_a_test():
 def test_at_the_limit_and_one_over(limit):
     text, most, code, line, word = CASES[limit]
     report(compile_text(text(most)).network)
-    over = most + {"MAX_TOKENS": 60, "MAX_STEPS": 200, "MAX_PARTS": 16}.get(limit[1], 1)  # several at a time
+    over = most + {"MAX_TOKENS": 60, "MAX_WORK": 200, "MAX_PARTS": 16}.get(limit[1], 1)  # several at a time
     over = 2 * most if isinstance(most, float) else over
     with pytest.raises(CompileError) as caught:
         compile_text(text(over))
@@ -100,9 +100,9 @@ def test_files_that_import_one_another(tmp_path, capsys):
 
 
 def test_networks_of_a_file_together(tmp_path, capsys):
-    nets = survey.MAX_NODES // (1000 + expressions.NET)
+    nets = survey.MAX_NODES // (1000 + context.NET)
     block = "block b:\n" + "    relu\n" * 999
-    one = "net n{}:\n    input i: [N, 3, H=8, W=8]\n    b\n"
+    one = "net n{0}:\n    input i: [N, 1{0}, H=8, W=8]\n    b\n"  # one shape is checked once for all nets
     path = tmp_path / "n.arch"
     path.write_text(block + "".join(map(one.format, range(nets + 1))))
     assert main(["check", str(path)]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import pickle
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 import archdsl
+from archdsl.cli.main import main
 
 SMALL = """
 net small(classes=10, p=0.0):
@@ -306,3 +308,24 @@ class TestOde:
             self.net("ode(conv(3, 3))")
         with pytest.raises(archdsl.CompileError, match="expects a pipeline|must be a pipeline"):
             self.net("ode(3)")
+
+
+def test_all_that_is_asked_for_reaches_every_function(tmp_path, capsys):
+    """One net of two, with a parameter, other channels and a result by name: 5*6*9 weights and 6 biases."""
+    text = "\n".join(f"net {n}(c=4):\n    input i: [N, 3, H=8, W=8]\n    a: conv(c, 3)\n    b: relu\n" for n in "mn")
+    (tmp_path / "two.arch").write_text(text)
+    path = str(tmp_path / "two.arch")
+    asked = {"net": "n", "in_channels": 5, "outputs": ["a"], "c": 6}
+    report = archdsl.check(path, **asked, sizes=((1, 5, 16, 12),))
+    assert (report.name, report.params, report.macs) == ("n", 276, 270 * 16 * 12)
+    assert [name for name, _, _ in report.outputs] == ["a"]
+    code = archdsl.compile(path, **asked)
+    assert "class N(" in code and "c: int = 6" in code and "Conv2d(5, c" in code and "self.b" not in code
+    for model in (archdsl.load(path, **asked), archdsl.loads(text, **asked)):
+        assert type(model).__name__ == "N" and sum(p.numel() for p in model.parameters()) == 276
+    options = ["--net", "n", "--set", "c=6", "--input", "1x5x16x12", "--outputs", "a"]
+    for command in (["check", "--format", "json"], ["compile", "--emit", "json", "-o", "-"]):
+        assert main([*command, path, *options]) == 0
+        found = json.loads(capsys.readouterr().out)
+        (found,) = found.get("networks", [found])
+        assert found == json.loads(json.dumps(report.as_json()))

@@ -11,7 +11,7 @@ import archdsl
 from archdsl import loads
 from archdsl.cli.main import main
 from archdsl.codegen import lower, measured
-from archdsl.codegen.measured import Measurement, wins
+from archdsl.codegen.measured import Layer, Measurement, wins
 from archdsl.compiler import compile_text
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small images
@@ -104,20 +104,20 @@ ROW = Measurement("training", 3, 1, 192, 192, 28, 128, 16, 2.0, "9.0")
 
 def test_without_a_measurement_no_kernel_is_taken():
     layer = ("training", 3, 1, 192, 192, 28)
-    assert not wins(*layer, table=())
-    assert wins(*layer, table=(ROW,))
-    assert wins("training", 3, 1, 96, 96, 56, 64, 16, "9.0", table=(ROW,))
-    assert not wins(*layer, bits=32, table=(ROW,))
-    assert not wins(*layer, capability="8.0", table=(ROW,))
-    assert not wins(*layer, batch=8, table=(ROW,))
-    assert not wins("training", 3, 1, 576, 576, 28, table=(ROW,))
-    assert not wins("training", 3, 1, 192, 576, 28, table=(ROW,))
-    assert not wins("training", 5, 1, 192, 192, 28, table=(ROW,))
-    assert not wins(*layer, table=(ROW, ROW.replace(bits=32, times=0.9)))
-    assert not wins(*layer, table=(ROW, ROW.replace(batch=1, times=0.9)))
-    assert wins(*layer, batch=64, table=(ROW, ROW.replace(batch=1, times=0.9)))
+    assert not wins(Layer(*layer), table=())
+    assert wins(Layer(*layer), table=(ROW,))
+    assert wins(Layer("training", 3, 1, 96, 96, 56, 64, 16, "9.0"), table=(ROW,))
+    assert not wins(Layer(*layer, bits=32), table=(ROW,))
+    assert not wins(Layer(*layer, capability="8.0"), table=(ROW,))
+    assert not wins(Layer(*layer, batch=8), table=(ROW,))
+    assert not wins(Layer("training", 3, 1, 576, 576, 28), table=(ROW,))
+    assert not wins(Layer("training", 3, 1, 192, 576, 28), table=(ROW,))
+    assert not wins(Layer("training", 5, 1, 192, 192, 28), table=(ROW,))
+    assert not wins(Layer(*layer), table=(ROW, ROW.replace(bits=32, times=0.9)))
+    assert not wins(Layer(*layer), table=(ROW, ROW.replace(batch=1, times=0.9)))
+    assert wins(Layer(*layer, batch=64), table=(ROW, ROW.replace(batch=1, times=0.9)))
     near = ROW.replace(depth=144, channels=144, times=0.8)
-    assert not wins("training", 3, 1, 140, 140, 28, table=(ROW, near))
+    assert not wins(Layer("training", 3, 1, 140, 140, 28), table=(ROW, near))
 
 
 def test_auto_takes_what_was_measured_to_win(monkeypatch):
@@ -161,7 +161,7 @@ def test_plain_text_needs_only_torch():
 def test_a_layer_is_looked_up_by_both_its_widths(monkeypatch):
     """A measurement is of a window and a stride, of the channels of the input and of the result, and of a height."""
     asked = []
-    monkeypatch.setattr("archdsl.codegen.lower.wins", lambda *what: asked.append(what))
+    monkeypatch.setattr("archdsl.codegen.lower.wins", lambda layer: asked.append(layer))
     text = "net n:\n    input i: [N, 8, H=12, W=10]\n    depthwise(5, stride=2, multiplier=3) -> shuffle(4)\n"
     lower.lower(compile_text(text).network, "auto")
-    assert asked == [("training", 5, 2, 8, 24, 12), ("shuffle", 1, 1, 24, 24, 6)]
+    assert asked == [Layer("training", 5, 2, 8, 24, 12), Layer("shuffle", 1, 1, 24, 24, 6)]

@@ -17,7 +17,7 @@ import archdsl
 from archdsl.analysis import memory
 from archdsl.analysis.memory import inference, training
 from archdsl.cli.main import main
-from archdsl.compiler import bundled_nets, compile_text, compiled
+from archdsl.compiler import Request, bundled_nets, compile_text, compiled
 from archdsl.run.load import instantiate
 
 # What the solver of a differential equation keeps beside its slopes is a library's own.
@@ -127,7 +127,7 @@ def step(model: torch.nn.Module, xs: list[torch.Tensor]) -> None:
 def on(name: str, size: int) -> Any:
     (_, (_, channels, *_)), *others = archdsl.check(name).inputs
     try:
-        return compiled(name, sizes=((1, int(channels), size, size),)) if not others else compiled(name)
+        return compiled(name, Request(sizes=((1, int(channels), size, size),))) if not others else compiled(name)
     except archdsl.CompileError:
         return compiled(name)
 
@@ -145,7 +145,7 @@ def test_peaks_of_every_network_at_its_own_size(name):
 
 @pytest.mark.parametrize("p", [0.0, 0.5])
 def test_peaks_of_other_operators(p):
-    compare(compile_text(BLOCKS, params={"p": p}), 0.05)
+    compare(compile_text(BLOCKS, Request(params={"p": p})), 0.05)
 
 
 def test_the_measurement_sees_an_allocation():

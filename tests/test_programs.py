@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from oracle import differences, distance
@@ -259,6 +261,34 @@ def test_a_fused_convolution_reads_any_layout(kernel, stride, pad):
                     full = wanted if rest is None else wanted + rest
                     full = {"none": full, "relu": full.relu(), "silu": torch.nn.functional.silu(full)}[act]
                     assert distance({"y": layer(x, rest)}, {"y": full}) < 1e-5, (size, x.stride(), act)
+
+
+def fused_error(shape, out, groups=1, **where):
+    """Return how far a fused convolution is from float64, for random values."""
+    conv = torch.nn.Conv2d(shape[1], out, groups=groups, **where)
+    x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+    return float((Conv2d(conv)(x) - conv.double()(x.double())).abs().max())
+
+
+@torch.inference_mode()
+def test_a_fused_convolution_steps_aside_where_onednn_is_wrong():
+    """On AVX-512 it returns garbage for some of these, and F.conv2d does, too."""
+    torch.manual_seed(0)
+    pairs = list(itertools.product((1, 3, 4), (1, 3, 4)))
+    for channels, h, w, kernel, stride in itertools.product((1, 2), (1, 5), (1, 2, 5), pairs, [(1, 2), (1, 3), (2, 1)]):
+        for pad in itertools.product((0, 1, 2), (0, 1, 2)):
+            if h + 2 * pad[0] >= kernel[0] and w + 2 * pad[1] >= kernel[1]:
+                where = {"kernel_size": kernel, "stride": stride, "padding": pad}
+                assert fused_error((2, channels, h, w), 3, **where) < 1e-5, (channels, h, w, where)
+
+
+@torch.inference_mode()
+def test_a_window_that_lies_in_the_margin_is_not_given_to_onednn():
+    """It reads outside of the map for these, and crashes now and then."""
+    torch.manual_seed(0)
+    window = {"kernel_size": (3, 2), "stride": (1, 2), "padding": (3, 3), "dilation": (1, 2)}
+    assert fused_error((3, 9, 2, 1), 72, groups=3, **window) < 1e-5
+    assert fused_error((2, 1, 8, 1), 2, kernel_size=(2, 1), stride=2, padding=(0, 3), dilation=(3, 2)) < 1e-5
 
 
 def test_a_map_is_handed_on_in_one_layout():

@@ -18,11 +18,11 @@ import archdsl
 from archdsl.analysis.forms import closed, polynomial_text
 from archdsl.analysis.table import table
 from archdsl.cli.main import main
-from archdsl.compiler import bundled_nets, compiled, find
-from archdsl.elaborate.nets import Settings
+from archdsl.compiler import Request, bundled_nets, compiled, find
+from archdsl.elaborate.context import Memo, Settings
+from archdsl.elaborate.nets import elaborate
 from archdsl.explore import search as searching
 from archdsl.explore.search import Search
-from archdsl.explore.session import Repeater
 from archdsl.explore.sweep import Range, Space, outcomes
 
 # Howard et al., 2017, arXiv:1704.04861, tables 6 and 7: million multiply-adds and million parameters.
@@ -69,7 +69,7 @@ def test_rows_are_those_of_one_check_each(name):
     assert found.skipped == fast.skipped
     for row in found.rows:
         shape = tuple(int(d) for d in row["input"].split("x"))
-        total = table(compiled(name, params={key: row[key]}, sizes=(shape,)).network).total
+        total = table(compiled(name, Request(params={key: row[key]}, sizes=(shape,))).network).total
         assert row["params"] == total.params and row["macs"] * 2 == row["flops"] == total.macs * 2
         assert (row["bytes"], row["operations"]) == (total.traffic.moved(), total.operations)
     assert len(found.rows) + len(found.skipped) == len(values) * len(sizes)
@@ -78,29 +78,29 @@ def test_rows_are_those_of_one_check_each(name):
 def test_repeated_elaboration_is_elaboration():
     """What is kept between settings changes nothing: the same nets, in any order, forwards and backwards."""
     file, _ = find("mobilenet_v2")
-    repeater = Repeater(file, "mobilenet_v2")
+    memo = Memo(file)
     rng = random.Random(0)
     for _ in range(25):
         width, size = rng.choice([0.35, 0.5, 1.0, rng.uniform(0.2, 2)]), rng.choice([64, 96, 224])
         settings = Settings((("width", width),), ((1, 3, size, size),))
-        network = repeater.network(settings)
-        one = compiled("mobilenet_v2", params={"width": width}, sizes=((1, 3, size, size),)).network
+        network = elaborate(file, "mobilenet_v2", settings, memo=memo)
+        one = compiled("mobilenet_v2", Request(params={"width": width}, sizes=((1, 3, size, size),))).network
         assert table(network).as_json() == table(one).as_json()
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_repeated_elaboration_of_every_family(name):
     file, _ = find(name)
-    repeater = Repeater(file, name)
+    memo = Memo(file)
     for classes in (10, 1000, 10):
         params = {"classes": classes} if "classes" in dict(compiled(name).network.scope.args) else {}
-        network = repeater.network(Settings(tuple(params.items())))
-        one = compiled(name, params=params).network
+        network = elaborate(file, name, Settings(tuple(params.items())), memo=memo)
+        one = compiled(name, Request(params=params)).network
         assert table(network).as_json() == table(one).as_json()
 
 
 def test_tables_are_emptied_when_they_are_full(monkeypatch):
-    monkeypatch.setattr("archdsl.explore.session.MOST", 40)
+    monkeypatch.setattr("archdsl.elaborate.context.MOST", 40)
     found = archdsl.sweep("mobilenet_v2", width=Range(0.2, 2.0), sample=30)
     assert [row["macs"] for row in found.rows] == [
         archdsl.check("mobilenet_v2", width=row["width"]).macs for row in found.rows
@@ -119,7 +119,7 @@ def test_closed_forms_hold_at_every_size(name):
         return
     for h, w in ((97, 64), (130, 255), (224, 321)):
         try:
-            other = table(compiled(name, sizes=((1, channels, h, w),)).network).total
+            other = table(compiled(name, Request(sizes=((1, channels, h, w),))).network).total
         except archdsl.CompileError:
             continue
         values = {"H": h, "W": w}
@@ -229,7 +229,7 @@ def test_a_search_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 def test_memory_of_a_search_stays_flat(monkeypatch):
     """What is held after 160 points is what was held after 40: tables that are full, and the best."""
-    monkeypatch.setattr("archdsl.explore.session.MOST", 60)
+    monkeypatch.setattr("archdsl.elaborate.context.MOST", 60)
     monkeypatch.setattr("archdsl.ir.walk.MOST", 30)
     space = Space((("classes", Range(2, 10**6)),), sample=161)
     one, held = Search("mobilenet_v1", None, space, "", "params"), {}
@@ -362,7 +362,7 @@ def test_a_sweep_of_sizes_is_a_check_of_each(name, tmp_path):
     rows, expected = {row["input"]: [row[f] for f in figures] for row in found.rows}, {}
     for (shape,) in sizes:
         try:
-            one = table(compiled(str(path), sizes=((1, *shape[1:]),)).network).total
+            one = table(compiled(str(path), Request(sizes=((1, *shape[1:]),))).network).total
         except archdsl.CompileError:
             continue
         key = "x".join(map(str, shape))

@@ -6,7 +6,7 @@ same names, so that weights move between the two forms as they are.
 
 from __future__ import annotations
 
-from archdsl.codegen.measured import wins
+from archdsl.codegen.measured import Layer, wins
 from archdsl.ir.walk import rewritten
 from archdsl.ops.base import Call, Op, X, as_int, call
 from archdsl.ops.conv import Conv, Depthwise
@@ -63,13 +63,13 @@ def _layer(what: Op, x: Shape, every: bool) -> Op | None:
     """Return the operator as a layer of the kernels, or None where it stays."""
     fields = what.__dict__
     if isinstance(what, Shuffle):
-        chosen = every or wins("shuffle", 1, 1, as_int(x[1]), as_int(x[1]), as_int(x[2]))
+        chosen = every or wins(Layer("shuffle", 1, 1, as_int(x[1]), as_int(x[1]), as_int(x[2])))
         return KernelShuffle(**fields) if chosen else None
     depthwise = isinstance(what, Depthwise)
     if not depthwise and not (isinstance(what, Conv) and what.groups == as_int(x[1]) > 1):
         return None
     (kernel, width), stride = fields["kernel"], fields["stride"][0]
     out = what.weights(x)["weight"][0]
-    if not every and not (kernel == width and wins("training", kernel, stride, as_int(x[1]), out, as_int(x[2]))):
+    if not every and not (kernel == width and wins(Layer("training", kernel, stride, as_int(x[1]), out, as_int(x[2])))):
         return None
     return KernelDepthwise(**fields) if depthwise else KernelConv(**fields)

@@ -50,31 +50,34 @@ def known(operation: str) -> bool:
     return any(row.operation == operation and row.times >= LEAST for row in rows())
 
 
-def wins(
-    operation: str,
-    kernel: int,
-    stride: int,
-    depth: int,
-    channels: int,
-    size: int,
-    batch: int | None = None,
-    bits: int | None = None,
-    capability: str | None = None,
-    table: tuple[Measurement, ...] | None = None,
-) -> bool:
-    """Say whether a kernel was measured to be faster for a layer; what is None, for all of it that was measured.
+class Layer(Record):
+    """What is asked for: the fields of a `Measurement`, and None for all of what was measured."""
+
+    operation: str
+    kernel: int
+    stride: int
+    depth: int
+    channels: int
+    size: int
+    batch: int | None = None
+    bits: int | None = None
+    capability: str | None = None
+
+
+def wins(layer: Layer, table: tuple[Measurement, ...] | None = None) -> bool:
+    """Say whether a kernel was measured to be faster for a layer.
 
     The nearest measured layer of the same operation, window and stride decides, and it must be near enough in channels,
     height and batch: farther away nothing is known.
     """
     near = []
     for row in rows() if table is None else table:
-        if (row.operation, row.kernel, row.stride) != (operation, kernel, stride):
+        if (row.operation, row.kernel, row.stride) != (layer.operation, layer.kernel, layer.stride):
             continue
-        if bits not in (None, row.bits) or capability not in (None, row.capability):
+        if layer.bits not in (None, row.bits) or layer.capability not in (None, row.capability):
             continue
-        apart = [_ratio(row.depth, depth), _ratio(row.channels, channels), _ratio(row.size, size)]
-        images = 1.0 if batch is None else _ratio(row.batch, batch)
+        apart = [_ratio(row.depth, layer.depth), _ratio(row.channels, layer.channels), _ratio(row.size, layer.size)]
+        images = 1.0 if layer.batch is None else _ratio(row.batch, layer.batch)
         if max(apart) <= NEAR and images <= BATCHES:
             near.append((apart[0] * apart[1] * apart[2] * images, row.times))
     nearest = min((distance for distance, _ in near), default=0.0)

@@ -7,6 +7,8 @@ each, 9 ms more for the import), and defining 90 `Record`s takes 1 ms.
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 TYPE_CHECKING = False  # spelled so that `typing` (5 ms) is not imported at run time
 if TYPE_CHECKING:
     from typing import Any, ClassVar, TypeVar
@@ -28,6 +30,10 @@ else:
         return lambda cls: cls
 
 
+def _nothing(state: object) -> tuple[()]:
+    return ()
+
+
 @dataclass_transform(frozen_default=True)
 class Record:
     """An immutable value whose fields are the annotations of its class, in order; a class attribute is a default.
@@ -43,10 +49,15 @@ class Record:
 
     fields: ClassVar[tuple[str, ...]] = ()
     unequal: ClassVar[tuple[str, ...]] = ()  # fields that equality and hashing leave out, such as positions
+    _compared: ClassVar[Any]
 
     def __init_subclass__(cls) -> None:
         own = [n for n, kind in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(kind)]
         cls.fields = tuple(n for n in cls.fields if n not in own) + tuple(own)  # declared again: in its new place
+        compared = [name for name in cls.fields if name not in cls.unequal]
+        cls._compared = (
+            itemgetter(*compared) if compared else staticmethod(_nothing)
+        )  # in C: a third of a comprehension's time
 
     def __init__(self, *values: Any, **named: Any) -> None:
         fields, state = self.fields, self.__dict__
@@ -68,10 +79,9 @@ class Record:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: cannot set `{name}`")
 
-    def key(self) -> tuple[Any, ...]:
+    def key(self) -> Any:
         """Return what equality compares."""
-        state = self.__dict__
-        return tuple([state[f] for f in self.fields if f not in self.unequal])
+        return type(self)._compared(self.__dict__)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(self) is type(other) and self.key() == other.key())

@@ -10,7 +10,8 @@ from collections import Counter
 from math import gcd, lcm
 
 from archdsl.diagnostics import CompileError, Note, errors
-from archdsl.elaborate.expressions import COMBINATORS, Evaluator
+from archdsl.elaborate.context import Context
+from archdsl.elaborate.expressions import COMBINATORS, names_in, truth
 from archdsl.ir.liveness import needed
 from archdsl.ir.network import Scope
 from archdsl.syntax import tree
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
 
     Axis = tuple[frozenset[int], int]  # positions that are read, modulo a period
 
-UNUSED, UNUSED_RESULT = "W0501", "W0505"  # a name without a use explains a result without one
 MOST = 10  # of one code in one file
-ONCE = ("W0507",)  # what published networks do throughout is told once
 ALLOW = re.compile(r"#\s*allow\b([^#:]*)")
 VECTOR = 8  # 16-bit values in a load of 16 bytes, the widest one
 WINDOWS = ("conv", "depthwise", "maxpool", "avgpool")
@@ -49,8 +48,8 @@ def advise(file: File, networks: Sequence[Network], whole: bool) -> list[Diagnos
     found = [*_text(file), *Networks(file, networks, whole).advice()]
     everywhere = {code for line in file.source.text.split("\n") if line.startswith("#") for code in _codes(line)}
     found = [d for d in found if d.primary.span.source is file.source and not _allowed(d, everywhere)]
-    named = {d.primary.span.line for d in found if d.code == UNUSED}
-    once = [d for d in found if not (d.code == UNUSED_RESULT and d.primary.span.line in named)]
+    named = {d.primary.span.line for d in found if "unused" in d.traits}
+    once = [d for d in found if not ("unused result" in d.traits and d.primary.span.line in named)]
     return list(_few(sorted(once, key=lambda d: (d.primary.span.start, d.code))))
 
 
@@ -61,7 +60,7 @@ def _few(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
     for diagnostic in found:
         code = diagnostic.code
         seen[code] += 1
-        most = 1 if code in ONCE else MOST
+        most = 1 if "once" in diagnostic.traits else MOST
         if seen[code] == most < count[code]:
             diagnostic = diagnostic.noting(Note(f"and {count[code] - most:,} more {code} in this file"))
         if seen[code] <= most:
@@ -175,11 +174,11 @@ def _choice(file: File, choice: tree.OnlyIf | tree.Either | tree.If) -> Iterator
 
 
 def _decided(file: File, test: tree.Expr) -> Iterator[Diagnostic]:
-    evaluator = Evaluator()
-    if evaluator.names_in(test):
+    ctx = Context()
+    if names_in(ctx, test):
         return
     try:
-        value = evaluator.truth(test, file.env, None)
+        value = truth(ctx, test, file.env, None)
     except CompileError:
         return
     yield errors.constant_condition(test.span, value)

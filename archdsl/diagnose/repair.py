@@ -29,8 +29,6 @@ MOST = 20  # repairs of one text
 MOST_TEXT = 100_000  # characters of it
 AHEAD = 12  # tokens that tell one repair from another
 SETTLED = 3  # tokens behind a repair before an error is another one
-UNEXPECTED = "E0107"
-CHARACTERS = ("E0101", "E0103")  # mistakes of the lexer that one character makes
 BRACKETS = ("LPAR", "RPAR", "LSQB", "RSQB", "LBRACE", "RBRACE")
 PUT_IN = ("COMMA", "NAME", "COLON", "RPAR", "RSQB", "EQUAL", "LPAR", "LSQB", "__ANON_0")
 
@@ -70,9 +68,9 @@ def _tokens(source: Source, mistakes: list[Diagnostic]) -> list[Token] | None:
         except CompileError as mistake:
             diagnostic = mistake.diagnostic
             place = diagnostic.primary.span
-            if diagnostic.code == "E0102":
+            if "unclosed" in diagnostic.traits:
                 place = place.replace(end=place.start + 1)
-            elif diagnostic.code not in CHARACTERS or '"' in place.text:
+            elif "character" not in diagnostic.traits or '"' in place.text:
                 return None
             mistakes.append(diagnostic)
             text = text[: place.start] + " " + text[place.start + 1 :]
@@ -93,7 +91,7 @@ def impossible(source: Source, gone: Collection[tuple[int, int]]) -> Iterator[Di
         rows = [parser().row(state) for state in states]
         if not any(kind in row for kind in _kinds(token) for row in rows):
             mistake = unexpected(source, token, {}).diagnostic
-            if mistake.code == UNEXPECTED:
+            if "token" in mistake.traits:
                 yield mistake
 
 

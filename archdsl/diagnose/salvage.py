@@ -16,10 +16,9 @@ from archdsl.compiler import nets_of
 from archdsl.diagnose.holes import defined, hole_at, item_around, without
 from archdsl.diagnose.repair import impossible, repaired
 from archdsl.diagnose.survey import enough, in_order, survey, together
-from archdsl.diagnostics import CompileError, errors
-from archdsl.elaborate.expressions import Spent
-from archdsl.elaborate.nets import Settings
-from archdsl.elaborate.recovery import mistakes
+from archdsl.diagnostics import CompileError
+from archdsl.elaborate.context import Spent
+from archdsl.elaborate.nets import attempt
 from archdsl.project import Project
 from archdsl.syntax import tree
 from archdsl.syntax.parser import parse
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
 
 MOST = 20  # pieces taken out
 MOST_TEXT = 100_000  # characters that are parsed again for them, 0.5 s
-SYNTAX = ("E0101", "E0102", "E0103", "E0104", "E0105", "E0107", "E0112")  # mistakes that only parsing finds
-BRACKETS = ("E0102", "E0103")  # behind one of them, what else seems wrong with the brackets follows from it
-TOO_LARGE = "E0212"  # whatever comes behind such a mistake takes its time
 DEFAULT = "default"
 
 
@@ -58,7 +54,7 @@ class Salvage(Project):
     def parse(self, source: Source) -> tree.Module:
         if source is not self.source:
             return parse(source)
-        known = self.first.code in SYNTAX and self.first.primary.span.source == source
+        known = "syntax" in self.first.traits and self.first.primary.span.source == source
         rest = self._behind(source, self.first) if known else source
         for _ in range(min(MOST, 1 + MOST_TEXT // (len(rest.text) + 1))):
             try:
@@ -115,12 +111,12 @@ class Salvage(Project):
         place = diagnostic.primary.span
         if any(hole.start <= place.start < hole.end for hole in self.holes):
             return True
-        if diagnostic.code.startswith("E03"):
+        if "shape" in diagnostic.traits:
             return DEFAULT in self.lost
         name = re.split(r"\W", place.text)[0]
         stem = name.rstrip("0123456789") or name
         forms = tuple(lost[:-1] for lost in self.lost if lost.endswith("{"))
-        missing = diagnostic.code == errors.UNKNOWN_NAME
+        missing = "unknown" in diagnostic.traits
         return missing and (name.startswith(forms) or any(lost.startswith(stem) for lost in self.lost))
 
 
@@ -142,7 +138,7 @@ def _inside(project: Salvage, known: Iterable[Diagnostic]) -> Iterator[Diagnosti
     lines = {diagnostic.primary.span.line for diagnostic in known}
     wrong = set(re.findall(r"\w+", " ".join(source.line(line) for line in lines)))
     names = _names(project, text, wrong) if text is not None else []
-    balanced = text is not None and text.balanced and not any(diagnostic.code in BRACKETS for diagnostic in known)
+    balanced = text is not None and text.balanced and not any("bracket" in diagnostic.traits for diagnostic in known)
     sure = impossible(source, project.gone)
     further = text.mistakes if text is not None and balanced else ()
     for diagnostic in (*further, *sure, *names):
@@ -171,7 +167,7 @@ def _names(project: Salvage, text: Repaired, wrong: set[str]) -> list[Diagnostic
 
 def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> list[Diagnostic]:
     """Return the independent mistakes of a file that cannot be linked, or of one net of it; the first is known."""
-    if first.code == TOO_LARGE:
+    if "long" in first.traits:
         return [first]
     project = Salvage(source, first)
     try:
@@ -183,7 +179,7 @@ def mistakes_in(source: Source, first: Diagnostic, net: str | None = None) -> li
     spent = Spent()
     for name in [net] if net in file.definitions else nets_of(file):
         if not enough(spent, found):
-            found += [(name, diagnostic) for diagnostic in mistakes(file, name, Settings(), spent=spent)]
+            found += [(name, diagnostic) for diagnostic in attempt(file, name, spent=spent).mistakes]
     every = {diagnostic.primary.span: diagnostic for diagnostic in project.mistakes or [first]}
     for diagnostic in together(found, file):
         if not project.follows(diagnostic):

@@ -1,6 +1,6 @@
 """What else is wrong in a file that has a mistake: names and arguments that do not exist, wherever they stand.
 
-Of each net, `archdsl.elaborate.recovery` finds the mistakes that are no consequence of another. Behind a mistake, in
+Of each net, elaboration finds the mistakes that are no consequence of another. Behind a mistake, in
 blocks that no net uses and in arms that no condition takes, whether a name exists can still be told: the whole file is
 looked through for those. A file that is right is never looked through.
 """
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from itertools import islice
 
-from archdsl.compiler import compiled, mistakes_of
+from archdsl.compiler import AS_WRITTEN, Compiled, attempted
 from archdsl.diagnostics import CompileError, Note, errors
-from archdsl.elaborate.expressions import MAX_STEPS, WORDS, Evaluator, Spent, signature
+from archdsl.elaborate.calls import signature
+from archdsl.elaborate.context import MAX_WORK, Context, Memo, Spent
+from archdsl.elaborate.expressions import WORDS, global_name
 from archdsl.elaborate.values import Builtin, Callee, Combinator, Function, Located, describe
 from archdsl.syntax import tree
 from archdsl.syntax.names import Bound, parts
@@ -24,16 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
-    from archdsl.compiler import Compiled
+    from archdsl.compiler import Request
     from archdsl.core.source import Span
     from archdsl.diagnostics import Diagnostic
     from archdsl.elaborate.environment import File
 
 
-def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Iterator[Compiled | Diagnostic]:
-    """Yield the checked nets of a file that is meant by a name, and behind them its mistakes."""
+def each(
+    name: str, file: File, nets: Sequence[str | None], request: Request = AS_WRITTEN
+) -> Iterator[Compiled | Diagnostic]:
+    """Yield the checked nets of a file that is meant by a name, each as requested, and behind them its mistakes."""
     mistakes: list[tuple[str, Diagnostic]] = []
-    spent = Spent()
+    spent, memo = Spent(), Memo(file)
     for net in nets:
         if enough(spent, mistakes):
             if not mistakes:
@@ -41,17 +45,18 @@ def each(name: str, file: File, nets: Sequence[str | None], **given: Any) -> Ite
                 reason = "the nets of this file take too long together", f"{spent.nodes:,} steps before this one"
                 mistakes.append((net or name, errors.limit_exceeded(place, *reason, MAX_NODES).diagnostic))
             break
-        try:
-            yield compiled(name, net=net, file=file, spent=spent, **given)
-        except CompileError as mistake:
-            mistakes += [(net or name, found) for found in mistakes_of(mistake, name, net=net, file=file, **given)]
+        found = attempted(name, file, request.replace(net=net), memo, spent)
+        if isinstance(found, Compiled):
+            yield found
+        else:
+            mistakes += [(net or name, mistake) for mistake in found]
     if mistakes:
         yield from together(mistakes, file)
 
 
 def enough(spent: Spent, mistakes: Sequence[object]) -> bool:
     """Say whether so much was looked at, or found, that the other nets of a file would take too long."""
-    return spent.steps > MAX_STEPS or spent.nodes > MAX_NODES or len(mistakes) > MOST
+    return spent.work > MAX_WORK or spent.nodes > MAX_NODES or len(mistakes) > MOST
 
 
 def together(mistakes: list[tuple[str, Diagnostic]], file: File) -> list[Diagnostic]:
@@ -81,7 +86,7 @@ def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
     lines: dict[object, list[int]] = {}
     for diagnostic in sorted(found, key=lambda d: (d.primary.span.source.name, d.primary.span.start)):
         place = diagnostic.primary.span
-        same = diagnostic.code in errors.OF_USES
+        same = "use" in diagnostic.traits
         key: object = (place.source.name, diagnostic.title) if same else id(diagnostic)
         kept.setdefault(key, diagnostic)
         lines.setdefault(key, []).append(place.line)
@@ -127,7 +132,7 @@ def _unknown(name: tree.Name, bound: Bound, file: File) -> Iterator[CompileError
     try:
         _meaning(name, file)
     except CompileError as mistake:
-        if mistake.diagnostic.code == errors.UNKNOWN_NAME:
+        if "unknown" in mistake.diagnostic.traits:
             words = [*bound.names, *file.definitions, *file.imports, *WORDS]
             yield errors.unknown_name(name.span, name.plain or "", words, places=bound.places)
 
@@ -194,5 +199,5 @@ def _word(node: Any, bound: Bound, file: File) -> Any:
 
 
 def _meaning(name: tree.Name, file: File) -> Any:
-    value = Evaluator().global_name(name.plain or "", file, name.span)
+    value = global_name(Context(), name.plain or "", file, name.span)
     return value.item if isinstance(value, Located) else value

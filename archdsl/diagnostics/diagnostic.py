@@ -6,6 +6,8 @@ from archdsl.core.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from archdsl.core.source import Span
 
 
@@ -50,6 +52,7 @@ class Diagnostic(Record):
     secondary: tuple[Label, ...] = ()
     notes: tuple[Note, ...] = ()
     help: tuple[Help, ...] = ()
+    traits: tuple[str, ...] = ()  # of its code: what other stages have to know of it
 
     @property
     def level(self) -> str:
@@ -71,6 +74,8 @@ class CompileError(Exception):
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic)
         self.diagnostic = diagnostic
+        self.frame: Any = None  # the innermost instantiation that it came through, once it has left that
+        self.doubtful = False  # whether it is of a tensor that is a guess, and so may follow from another
 
     def __str__(self) -> str:
         from archdsl.diagnostics.render import text

@@ -20,43 +20,59 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-UNKNOWN_NAME = "E0201"  # which other mistakes explain
-OF_USES = (UNKNOWN_NAME, "E0202", "E0203")  # a name, an argument that is not there or left out: told once for all uses
+# What other stages have to know of a diagnostic, beside its words.
+TRAITS = {
+    "syntax": "only parsing finds it",
+    "token": "a token does not fit the one before it",
+    "character": "of the lexer, and one character makes it",
+    "bracket": "behind it, what else seems wrong with the brackets follows from it",
+    "unclosed": "its bracket is left out where reading goes on",
+    "limit": "nothing is gained behind it, and time is lost",
+    "long": "whatever comes behind it takes its time",
+    "unknown": "a name means nothing, which other mistakes explain",
+    "use": "told once for all uses of a name",
+    "question": "of what was asked, not of one setting among many",
+    "size": "another size of an input may mend it",
+    "shape": "of what tensors are, not of what names mean",
+    "unused": "of a name, and explains a result that nobody uses",
+    "unused result": "follows from a name without a use",
+    "once": "published networks do it throughout, and it is told once",
+}
 LONGEST_NAME, MOST_NAMES = 40, 200  # that a suggestion is looked for with: comparing two takes 15 to 40 µs
 CATALOGUE: dict[str, Callable[..., CompileError | Diagnostic]] = {}
 
 
-def error(code: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, CompileError]]:
+def error(code: str, *traits: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, CompileError]]:
     """Register a diagnostic under its code; calling the result gives the exception to raise."""
 
     def register(describe: Callable[P, Diagnostic]) -> Callable[P, CompileError]:
         def build(*args: P.args, **kwargs: P.kwargs) -> CompileError:
-            return CompileError(describe(*args, **kwargs).replace(code=code))
+            return CompileError(describe(*args, **kwargs).replace(code=code, traits=traits))
 
         build.__doc__, build.__name__ = describe.__doc__, describe.__name__
-        _enter(code, build)
+        _enter(code, traits, build)
         return build
 
     return register
 
 
-def advice(code: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, Diagnostic]]:
+def advice(code: str, *traits: str) -> Callable[[Callable[P, Diagnostic]], Callable[P, Diagnostic]]:
     """Register a warning under its code; calling the result gives the diagnostic, which stops nothing."""
 
     def register(describe: Callable[P, Diagnostic]) -> Callable[P, Diagnostic]:
         def build(*args: P.args, **kwargs: P.kwargs) -> Diagnostic:
-            return describe(*args, **kwargs).replace(code=code)
+            return describe(*args, **kwargs).replace(code=code, traits=traits)
 
         build.__doc__, build.__name__ = describe.__doc__, describe.__name__
-        _enter(code, build)
+        _enter(code, traits, build)
         return build
 
     return register
 
 
-def _enter(code: str, build: Callable[..., CompileError | Diagnostic]) -> None:
-    if code in CATALOGUE:
-        raise ValueError(f"two diagnostics have the code {code}")
+def _enter(code: str, traits: tuple[str, ...], build: Callable[..., CompileError | Diagnostic]) -> None:
+    if code in CATALOGUE or not all(trait in TRAITS for trait in traits):
+        raise ValueError(f"two diagnostics have the code {code}, or one of {traits} is not in the table")
     CATALOGUE[code] = build
 
 
@@ -91,7 +107,7 @@ def _did_you_mean(span: Span, name: str, candidates: Iterable[str]) -> list[Help
 
 
 # -------------------------------------------------------------------------------------------------- E01: the text
-@error("E0101")
+@error("E0101", "syntax", "character")
 def strange_character(span: Span) -> Diagnostic:
     """A character stands where a word, a number or a sign was expected, and no word of the language starts with it.
 
@@ -132,7 +148,7 @@ def _instead(span: Span, character: str) -> list[Help]:
     return [Help(elsewhere.CHARACTERS[character])] if character in elsewhere.CHARACTERS else []
 
 
-@error("E0102")
+@error("E0102", "syntax", "bracket", "unclosed")
 def unclosed(span: Span, closing: str, further: Span | None = None) -> Diagnostic:
     """A bracket is opened and the text ends before it is closed.
 
@@ -148,7 +164,7 @@ def unclosed(span: Span, closing: str, further: Span | None = None) -> Diagnosti
     )
 
 
-@error("E0103")
+@error("E0103", "syntax", "bracket", "character")
 def unbalanced(span: Span, opened: Sequence[tuple[str, int]]) -> Diagnostic:
     """A closing bracket has no opening one, or closes a bracket of another kind.
 
@@ -163,7 +179,7 @@ def unbalanced(span: Span, opened: Sequence[tuple[str, int]]) -> Diagnostic:
     return _simple(f"`{span.text}` closes nothing", span, "no bracket of this kind is open", *more)
 
 
-@error("E0104")
+@error("E0104", "syntax")
 def mixed_tabs(span: Span) -> Diagnostic:
     r"""Tabs and spaces are mixed in indentation, so that what a reader sees is not what the line structure is.
 
@@ -177,7 +193,7 @@ def mixed_tabs(span: Span) -> Diagnostic:
     return _simple("tabs and spaces are mixed in indentation", span, "", Help("indent every line with spaces"))
 
 
-@error("E0105")
+@error("E0105", "syntax")
 def odd_dedent(span: Span, columns: list[int]) -> Diagnostic:
     """A line is indented less than the line before it, but does not line up with any line that opened a body.
 
@@ -191,7 +207,7 @@ def odd_dedent(span: Span, columns: list[int]) -> Diagnostic:
     return _simple("indentation matches no body", span, f"a line here starts at column {at}")
 
 
-@error("E0106")
+@error("E0106", "limit")
 def too_deep(span: Span, what: str, limit: int) -> Diagnostic:
     """Brackets, bodies or expressions are nested deeper than the language allows.
 
@@ -204,7 +220,7 @@ def too_deep(span: Span, what: str, limit: int) -> Diagnostic:
     return _simple(f"too many {what} inside one another", span, f"the limit is {limit}")
 
 
-@error("E0107")
+@error("E0107", "syntax", "token")
 def unexpected(
     span: Span, found: str, expected: list[str], hint: Help | None = None, labels: Sequence[Label] = ()
 ) -> Diagnostic:
@@ -231,7 +247,7 @@ def unreadable(span: Span, reason: str, hint: str = "") -> Diagnostic:
     return _simple(reason, span, "", *([Help(hint)] if hint else []))
 
 
-@error("E0109")
+@error("E0109", "question")
 def no_network(span: Span, name: str, candidates: Sequence[str]) -> Diagnostic:
     """A name is neither a bundled network nor the path of a file.
 
@@ -268,7 +284,7 @@ def bad_option(option: str, text: str, expected: str) -> Diagnostic:
     return _simple(f"`{option} {text}` cannot be read", Span(Source(option, text), 0, len(text)), expected)
 
 
-@error("E0112")
+@error("E0112", "syntax")
 def open_choice(span: Span, chain: Span) -> Diagnostic:
     """A choice in a chain has no parentheses, so that a reader cannot tell what it decides.
 
@@ -289,7 +305,7 @@ def open_choice(span: Span, chain: Span) -> Diagnostic:
 
 
 # -------------------------------------------------------------------------------------------------- E02: names, values
-@error(UNKNOWN_NAME)
+@error("E0201", "unknown", "use")
 def unknown_name(
     span: Span,
     name: str,
@@ -328,7 +344,7 @@ def _alike(span: Span, name: str, helps: Sequence[Help], places: Mapping[str, Sp
             yield Label(places[other], f"`{other}` is bound here")
 
 
-@error("E0202")
+@error("E0202", "use", "question")
 def unknown_argument(
     span: Span, callee: str, name: str, signature: str, candidates: Iterable[str], declared: Span | None = None
 ) -> Diagnostic:
@@ -349,7 +365,7 @@ def unknown_argument(
     )
 
 
-@error("E0203")
+@error("E0203", "use")
 def missing_argument(span: Span, callee: str, name: str, signature: str, declared: Span | None = None) -> Diagnostic:
     """A call that leaves a required parameter open is a partial application: a value to be completed by a later call.
 
@@ -494,7 +510,7 @@ def not_whole(span: Span, value: str) -> Diagnostic:
     return _simple(f"{value} is not a whole number", span, "", Help("`//` rounds down, `ceil(a / b)` up"))
 
 
-@error("E0211")
+@error("E0211", "limit")
 def number_too_large(span: Span) -> Diagnostic:
     """A number leaves the range of 64-bit integers, far beyond any size, count or cost of a network.
 
@@ -505,7 +521,7 @@ def number_too_large(span: Span) -> Diagnostic:
     return _simple("number too large", span, "beyond 64 bits")
 
 
-@error("E0212")
+@error("E0212", "limit", "long")
 def limit_exceeded(span: Span, what: str, count: str, limit: int, hint: str = "") -> Diagnostic:
     """A loop, list or network is larger than the compiler expands.
 
@@ -587,7 +603,7 @@ def import_circle(span: Span, chain: list[str]) -> Diagnostic:
     return _simple("files import one another in a circle", span, "", Note(" -> ".join(chain)))
 
 
-@error("E0218")
+@error("E0218", "limit")
 def endless(span: Span, name: str, limit: int) -> Diagnostic:
     """A block, function or net calls itself without an end. Recursion must be ended by a condition, within a depth.
 
@@ -617,7 +633,7 @@ def symbolic_condition(span: Span, text: str) -> Diagnostic:
     return _simple("this condition depends on the input size", span, label, ways)
 
 
-@error("E0220")
+@error("E0220", "question")
 def which_net(span: Span, asked: str, candidates: Sequence[str]) -> Diagnostic:
     """A file has no net, or not the net that was asked for.
 
@@ -728,7 +744,7 @@ def bad_input(span: Span, reason: str, hint: str = "") -> Diagnostic:
     return _simple(reason, span, "", *([Help(hint)] if hint else []))
 
 
-@error("E0227")
+@error("E0227", "question")
 def unknown_parameter(span: Span, net: str, name: str, signature: str, candidates: Iterable[str]) -> Diagnostic:
     """A net is given a parameter that it does not declare.
 
@@ -845,7 +861,7 @@ def starts_with_input(channels: Span, window: Span, step: Span, operator: str) -
 
 
 # -------------------------------------------------------------------------------------------------- E03: shapes
-@error("E0301")
+@error("E0301", "size", "shape")
 def shape_fault(
     span: Span, title: str, label: str, labels: Sequence[Label], notes: Sequence[Note], help: Sequence[Help]
 ) -> Diagnostic:
@@ -860,7 +876,7 @@ def shape_fault(
     return _simple(title, span, label, *labels, *notes, *help)
 
 
-@error("E0302")
+@error("E0302", "size", "shape")
 def shapes_differ(
     span: Span, title: str, label: str, labels: Sequence[Label], notes: Sequence[Note], help: Sequence[Help]
 ) -> Diagnostic:
@@ -873,7 +889,7 @@ def shapes_differ(
     return _simple(title, span, label, *labels, *notes, *help)
 
 
-@error("E0303")
+@error("E0303", "shape")
 def signature_broken(span: Span, block: str, expected: str, got: str, axes: str, notes: Sequence[Note]) -> Diagnostic:
     """A block declares the shape of its result, and its body gives another.
 
@@ -897,7 +913,7 @@ def signature_broken(span: Span, block: str, expected: str, got: str, axes: str,
     )
 
 
-@error("E0304")
+@error("E0304", "shape")
 def size_limits(span: Span, reason: str, notes: Sequence[Note]) -> Diagnostic:
     """A size cannot be expressed exactly as a function of one input size.
 
@@ -908,9 +924,9 @@ def size_limits(span: Span, reason: str, notes: Sequence[Note]) -> Diagnostic:
     return _simple(reason, span, "", *notes)
 
 
-@error("E0305")
+@error("E0305", "shape")
 def shared_weights(span: Span, name: str, first: Span) -> Diagnostic:
-    """One labelled step is used on two inputs, so its weights are shared, but the inputs need different weights.
+    """One labelled step is used on two inputs, so it is one module, but the inputs need different ones.
 
     Wrong:
 
@@ -920,13 +936,13 @@ def shared_weights(span: Span, name: str, first: Span) -> Diagnostic:
     return _simple(
         f"`{name}` cannot share its weights here",
         span,
-        "this input needs weights of another shape",
+        "this input needs a module of another shape",
         Label(first, "first used here"),
         Help("use an unlabelled step to get a copy with its own weights"),
     )
 
 
-@error("E0306")
+@error("E0306", "shape")
 def shared_steps(span: Span, name: str, first: Span) -> Diagnostic:
     """One labelled step is used twice, so it is one module, but its text asks what `x` is and means two things.
 
@@ -1027,7 +1043,7 @@ def missing_extra(package: str, extra: str) -> Diagnostic:
 
 
 # -------------------------------------------------------------------------------------------------- W05: advice
-@advice("W0501")
+@advice("W0501", "unused")
 def unused(span: Span, title: str) -> Diagnostic:
     """An import, a parameter, a name that is bound, or an input of a net is mentioned nowhere.
 
@@ -1097,7 +1113,7 @@ def skipped_pixels(span: Span, read: int, of: int, others: Sequence[Span]) -> Di
     return _simple(title, span, "the stride is larger than the window", *more, Help("let the window cover its stride"))
 
 
-@advice("W0505")
+@advice("W0505", "unused result")
 def unused_result(span: Span) -> Diagnostic:
     """A step computes what no result of the network depends on. Its weights are never trained.
 
@@ -1126,7 +1142,7 @@ def untaken_output(span: Span, block: str, name: str) -> Diagnostic:
     return _simple(f"nothing takes the output `{name}` of `{block}`", span, f"no `.{name}` reads it")
 
 
-@advice("W0507")
+@advice("W0507", "once")
 def odd_groups(span: Span, channels: int, depthwise: bool, vector: int) -> Diagnostic:
     """The channels of a group, or of a depthwise convolution, are no whole vectors of 16 bytes, so that 16-bit values
     are loaded in smaller pieces: up to 8 times as many loads, for the same bytes.

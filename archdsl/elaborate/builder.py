@@ -104,8 +104,8 @@ def tap(scope: Scope, name: str) -> tuple[Scope, int] | None:
     return None
 
 
-def shared_weights(what: Op | Scope, x: Shape, numbers: dict[Any, Any]) -> int:
-    """Return a number for the shapes of all weights by name: what two uses of one module must agree on.
+def shared_modules(what: Op | Scope, x: Shape, numbers: dict[Any, Any]) -> int:
+    """Return a number for the modules that PyTorch builds, by name: what two uses of one module must agree on.
 
     `numbers` keeps what is known, so that blocks of blocks of blocks are each looked into once.
     """
@@ -131,7 +131,9 @@ def _numbered(what: Op | Scope, x: Shape, numbers: dict[Any, Any], *, weights: b
 
 def _key(what: Op | Scope, x: Shape, numbers: dict[Any, Any], weights: bool) -> Any:
     if isinstance(what, Op):
-        return ("weights", *what.weights(x).items()) if weights else (what.name, what.arguments)
+        if weights:
+            return ("module", what.module(x) if what.stateful else None)
+        return what.name, what.arguments
     if weights:
         steps = [(n.name, n.what, what.shapes[n.inputs[0]]) for n in what.nodes if not n.reuses]
         return tuple([(name, _numbered(part, shape, numbers, weights=True)) for name, part, shape in steps])

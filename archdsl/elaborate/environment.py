@@ -22,6 +22,7 @@ class File:
         self.imports: dict[str, tuple[File, tree.Import]] = {}
         self.definitions: dict[str, tree.Block | tree.Net | tree.Fn | tree.Alias] = {}
         self.aliases: dict[str, Any] = {}  # values of `net name = value`, once they are known
+        self.words: dict[str, Any] = {}  # operators by name, with the defaults above, once they are known
         self.env = Env(None, self)
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import keyword
 
+from archdsl.core.record import Record
 from archdsl.core.sizes import Size, SizeFault, symbols, window
-from archdsl.diagnostics import Help, Label, Note, errors
-from archdsl.elaborate.builder import Builder, shared_steps, shared_weights, tap
-from archdsl.elaborate.expressions import Evaluator, signature
+from archdsl.diagnostics import Help, Label, Note, elsewhere, errors
+from archdsl.elaborate.builder import shared_modules, shared_steps, tap
+from archdsl.elaborate.calls import signature
+from archdsl.elaborate.expressions import EVALUATE, evaluate
 from archdsl.elaborate.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
 from archdsl.ir.network import Node, Scope
 from archdsl.ops import initializers
@@ -24,15 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.core.sizes import Shape
+    from archdsl.core.sizes import Dim, Shape
     from archdsl.core.source import Span
     from archdsl.diagnostics import CompileError
-    from archdsl.elaborate.builder import Tag
-    from archdsl.elaborate.values import BlockValue, Callee, OpValue
+    from archdsl.elaborate.builder import Builder, Tag
+    from archdsl.elaborate.context import Context
+    from archdsl.elaborate.environment import Env
+    from archdsl.elaborate.values import Callee, OpValue
     from archdsl.ops.base import Kind, Op, Relation
     from archdsl.ops.initializers import Initializer
 
-
+AXES = {"batch": 0, "channels": 1, "features": 1, "height": 2, "width": 3}
 MAX_NODES = 10_000  # steps in one distinct instance after another, 1.0 to 1.5 s; published networks have under 1,300
 # What `nn.Module` already uses, so that no label may; a test compares it with torch.
 MODULE_NAMES = frozenset(
@@ -47,291 +51,318 @@ MODULE_NAMES = frozenset(
 )
 
 
-class Steps(Evaluator):
-    """Adds steps to the scope under construction."""
+def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+    """Apply an operator to a tensor."""
+    key = (value, current.shape)
+    rule, operands = ctx.memo.rules.get(key), [current]
+    if rule is None:
+        op, further = build(value, span, dict(value.bound.places))
+        operands += further
+        rule = _rule(ctx, value, op, operands, span)
+        if not further:
+            ctx.memo.rules[key] = rule
+    if rule.op.name == "identity" and tag is None:
+        return current
+    result = node(ctx, rule.op, operands, rule.shapes, span, tag, init=rule.init, value=value)
+    if rule.relations:
+        relate(ctx, rule.relations)
+    return result
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.builder = Builder(None, None)
-        self.rules: dict[tuple[OpValue, tuple[Shape, ...]], tuple[Op, tuple[Shape, ...], list[Relation]]] = {}
-        self.count = 0
-        self.weight_numbers: dict[Any, Any] = {}
 
-    def instance(self, value: BlockValue, x: Tensor, span: Span) -> tuple[Scope, tuple[Tensor, ...]]:
-        """Return the scope of a block on an input; see `archdsl.elaborate.nets`."""
-        raise NotImplementedError
+class Rule(Record):
+    """What an operator with its arguments does to operands of some shapes."""
 
-    # ------------------------------------------------------------ operators and blocks
-    def operator(self, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
-        key = (value, (current.shape,))
-        places = dict(value.bound.places)
-        known = self.rules.get(key)
-        operands = [current]
-        if known is None:
-            op, further = self._build(value, span, places)
-            operands += further
-            if isinstance(op, MaxUnpool):
-                op = op.replace(pooled=_pooled(further[0]))
-            if op.name == "identity" and tag is None:
-                return current
-            if len(value.bound.positional) > 2 and op.starts_with_input(current.shape):
-                channels, window, step, *_ = [places[name] for name in value.bound.positional]
-                raise errors.starts_with_input(channels, window, step, value.label)
-            shapes, relations = self.infer(
-                op, operands, span, dict(enumerate([span, *[places.get("like", span)]])), places
-            )
-            if not further:
-                self.rules[key] = op, shapes, relations
-        else:
-            op, shapes, relations = known
-        init = self._init(value, span)
-        if init:
-            _check_init(init, op, current.shape, value, span)
-        result = self.node(op, operands, shapes, span, tag, init=init, value=value)
-        self.relate(relations)
-        return result
+    op: Op
+    shapes: tuple[Shape, ...]
+    relations: list[Relation]
+    init: tuple[tuple[str, Initializer], ...]
 
-    def _build(self, value: OpValue, span: Span, places: dict[str, Span]) -> tuple[Op, list[Tensor]]:
-        """Return the operator with its arguments checked, and the tensors among them."""
-        given = dict(value.defaults) | dict(value.bound.values)
-        tensors = []
+
+def _rule(ctx: Context, value: OpValue, op: Op, operands: list[Tensor], span: Span) -> Rule:
+    places = dict(value.bound.places)
+    if isinstance(op, MaxUnpool):
+        op = op.replace(pooled=_pooled(operands[1]))
+    shape = operands[0].shape
+    if len(value.bound.positional) > 2 and op.starts_with_input(shape):
+        channels, window, step, *_ = [places[name] for name in value.bound.positional]
+        raise errors.starts_with_input(channels, window, step, value.label)
+    shapes, relations = infer(ctx, op, operands, span, {0: span, 1: places.get("like", span)}, places)
+    init = _init(value, span)
+    if init:
+        _check_init(init, op, shape, value, span)
+    return Rule(op, shapes, relations, init)
+
+
+def build(value: OpValue, span: Span, places: dict[str, Span]) -> tuple[Op, list[Tensor]]:
+    """Return the operator with its arguments checked, and the tensors among them."""
+    given = dict(value.defaults) | dict(value.bound.values)
+    tensors = []
+    for name, spec in value.op.args.items():
+        if name not in given:
+            if spec.default is REQUIRED:
+                raise errors.missing_argument(value.span or span, value.label, name, signature(value))
+            continue
+        argument = given[name]
+        if isinstance(argument, Results):
+            argument = argument.main
+        if isinstance(argument, Tensor):
+            tensors.append(argument)
+        elif isinstance(argument, tuple):
+            given[name] = tuple(v.item if isinstance(v, Located) else v for v in argument)
+    for name in UNIVERSAL:
+        given.pop(name, None)
+    try:
         for name, spec in value.op.args.items():
-            if name not in given:
-                if spec.default is REQUIRED:
-                    raise errors.missing_argument(value.span or span, value.label, name, signature(value))
-                continue
-            argument = given[name]
-            if isinstance(argument, Results):
-                argument = argument.main
-            if isinstance(argument, Tensor):
-                tensors.append(argument)
-            elif isinstance(argument, tuple):
-                given[name] = tuple(v.item if isinstance(v, Located) else v for v in argument)
-        for name in UNIVERSAL:
-            given.pop(name, None)
-        try:
-            for name, spec in value.op.args.items():
-                if name in given and not self._accepts(spec.kind, given[name]):
-                    raise ArgFault(name, f"expects {spec.kind.text}")
-            return value.op.build(given), tensors
-        except ArgFault as fault:
-            place = places.get(fault.name, span)
-            got = _described(given[fault.name]) if fault.name in given else "left open"
-            large = type(given.get(fault.name)) is int and given[fault.name] > MAX_INT
-            reason = f"{fault.reason}, at most {MAX_INT:,}" if large else fault.reason
-            raise errors.bad_argument(place, value.label, fault.name, reason, got) from None
+            if name in given and not _accepts(spec.kind, given[name]):
+                raise ArgFault(name, f"expects {spec.kind.text}")
+        return value.op.build(given), tensors
+    except ArgFault as fault:
+        place = places.get(fault.name, span)
+        got = _described(given[fault.name]) if fault.name in given else "left open"
+        large = type(given.get(fault.name)) is int and given[fault.name] > MAX_INT
+        reason = f"{fault.reason}, at most {MAX_INT:,}" if large else fault.reason
+        raise errors.bad_argument(place, value.label, fault.name, reason, got) from None
 
-    def _accepts(self, kind: Kind, given: Any) -> bool:
-        """Say whether an argument is a tensor where one is needed, the right result of the right operator."""
-        if not isinstance(given, (Tensor, Results)):
-            return not kind.tensor
-        if kind.tensor in ("", "any"):
-            return bool(kind.tensor)
-        tensor = given.main if isinstance(given, Results) else given
-        return tensor.node >= 0 and _result_of(tensor.builder.nodes[tensor.node], tensor.id) == kind.tensor
 
-    def _init(self, value: OpValue, span: Span) -> tuple[tuple[str, Any], ...]:
-        if not value.op.stateful:
-            return ()
-        own = dict(value.bound.values)
-        made = dict(value.inits)
-        for argument, parameter in (("init", "weight"), ("bias_init", "bias")):
-            if argument in own:
-                made[parameter] = self._initializer_value(own[argument], argument, value, span)
-        return tuple(made.items())
+def _accepts(kind: Kind, given: Any) -> bool:
+    """Say whether an argument is a tensor where one is needed, the right result of the right operator."""
+    if not isinstance(given, (Tensor, Results)):
+        return not kind.tensor
+    if kind.tensor in ("", "any"):
+        return bool(kind.tensor)
+    tensor = given.main if isinstance(given, Results) else given
+    return tensor.node >= 0 and _result_of(tensor.builder.nodes[tensor.node], tensor.id) == kind.tensor
 
-    def _initializer_value(self, given: Any, argument: str, value: OpValue, span: Span) -> Any:
-        made = as_initializer(given)
-        if made is None:
-            place = dict(value.bound.places).get(argument, span)
-            raise errors.bad_argument(
-                place, value.label, argument, "expects an initializer, such as zeros", describe(given)
-            )
-        return made
 
-    def block(self, value: BlockValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
-        scope, captured = self.instance(value, current, span)
-        return self.node(scope, [current, *captured], scope.output_shapes, span, tag, value=value)
+def _init(value: OpValue, span: Span) -> tuple[tuple[str, Any], ...]:
+    if not value.op.stateful:
+        return ()
+    own = dict(value.bound.values)
+    made = dict(value.inits)
+    for argument, parameter in (("init", "weight"), ("bias_init", "bias")):
+        if argument in own:
+            made[parameter] = _initializer_value(own[argument], argument, value, span)
+    return tuple(made.items())
 
-    def infer(
-        self, op: Op, operands: list[Tensor], span: Span, spans: dict[int, Span], places: dict[str, Span] | None = None
-    ) -> tuple[tuple[Shape, ...], list[Relation]]:
-        """Return the shapes of the results and the equalities that hold for some input sizes only."""
-        shapes = tuple(t.shape for t in operands)
-        try:
-            results = op.shapes(*shapes)
-            relations = []
-            for relation in op.relations(*shapes):
-                if not relation.holds:
-                    raise ShapeFault(
-                        f"the {axis_name(relation.axis)} does not fit",
-                        label=f"{int(relation.left)} against {int(relation.right)}",
-                        at=relation.operands[-1],
-                    )
-                if relation.left != relation.right and not (type(relation.left) is int and type(relation.right) is int):
-                    relations.append(relation)
-            for result in results:
-                if any(int(dim) < 1 for dim in result):
-                    raise ShapeFault("nothing is left of the input", label=f"the result would be {_sizes(result)}")
-            return results, relations
-        except ShapeFault as fault:
-            raise self._shape_error(op, fault, shapes, span, spans, places or {}) from None
-        except SizeFault as fault:
-            raise errors.size_limits(span, str(fault), self.trail()) from None
 
-    def _shape_error(
-        self,
-        op: Op,
-        fault: ShapeFault,
-        shapes: tuple[Shape, ...],
-        span: Span,
-        spans: dict[int, Span],
-        places: dict[str, Span],
-    ) -> CompileError:
-        labels, notes = [], []
-        place = span
-        if isinstance(fault.at, str) and fault.at in places:
-            place = places[fault.at]
-        elif isinstance(fault.at, int) and fault.at in spans:
-            place = spans[fault.at]
-        if len(shapes) > 1:
-            labels = [Label(s, f"{show_shape(shapes[i])}") for i, s in spans.items() if i < len(shapes) and s != place]
-            notes.append(Note(_stacked(shapes, 1 if op.name == "cat" else None, repeats=op.name == "mul")))
-            label = f"{fault.label or show_shape(shapes[fault.at if isinstance(fault.at, int) else 0])}"
-            make = errors.shapes_differ
-        else:
-            label = fault.label
-            name = "split" if op.name == "chunk" and span.text.startswith("split") else op.name
-            notes.append(Note(f"the input of `{name}` is {show_shape(shapes[0])}{_default_sizes(shapes[0])}"))
-            make = errors.shape_fault
-        helps = [Help(fault.help)] if fault.help else []
-        if "->" in place.text and "x.channels" in place.text and isinstance(fault.at, int):
-            helps.append(Help("inside a chain `x` is what reaches each step: bind `channels = x.channels` before it"))
-        elif op.name in ("add", "mul") and isinstance(fault.at, int):
-            helps += [Help(text) for text in _projection(shapes[0], shapes[fault.at])]
-        return make(place, fault.title, label, labels[:3], [*notes, *self.trail()], helps)
+def _initializer_value(given: Any, argument: str, value: OpValue, span: Span) -> Any:
+    made = as_initializer(given)
+    if made is None:
+        place = dict(value.bound.places).get(argument, span)
+        raise errors.bad_argument(
+            place, value.label, argument, "expects an initializer, such as zeros", describe(given)
+        )
+    return made
 
-    def fault(self, span: Span, title: str, label: str) -> CompileError:
-        """Return a shape error that no operator is to blame for."""
-        return errors.shape_fault(span, title, label, (), self.trail(), ())
 
-    def trail(self) -> list[Note]:
-        """Return the chain of instantiations that led here, innermost first; a long one is cut in the middle."""
-        notes = []
-        frame = self.builder.frame
-        while frame is not None:
-            notes.append(
-                Note(f"in `{frame.title}`", frame.span.replace(end=min(frame.span.end, _first_line(frame.span))))
-            )
-            frame = frame.outer
-        if len(notes) > 4:
-            notes = [*notes[:2], notes[-1].replace(text=f"... {len(notes) - 3} more, the first {notes[-1].text}")]
-        return notes
+def infer(
+    ctx: Context,
+    op: Op,
+    operands: list[Tensor],
+    span: Span,
+    spans: dict[int, Span],
+    places: dict[str, Span] | None = None,
+) -> tuple[tuple[Shape, ...], list[Relation]]:
+    """Return the shapes of the results and the equalities that hold for some input sizes only."""
+    shapes = tuple(t.shape for t in operands)
+    try:
+        results = op.shapes(*shapes)
+        relations = []
+        for relation in op.relations(*shapes):
+            if not relation.holds:
+                raise ShapeFault(
+                    f"the {axis_name(relation.axis)} does not fit",
+                    label=f"{int(relation.left)} against {int(relation.right)}",
+                    at=relation.operands[-1],
+                )
+            if relation.left != relation.right and not (type(relation.left) is int and type(relation.right) is int):
+                relations.append(relation)
+        for result in results:
+            if any(int(dim) < 1 for dim in result):
+                raise ShapeFault("nothing is left of the input", label=f"the result would be {_sizes(result)}")
+        return results, relations
+    except ShapeFault as fault:
+        mistake = _shape_error(ctx, op, fault, shapes, span, spans, places or {})
+    except SizeFault as fault:
+        mistake = errors.size_limits(span, str(fault), ctx.trail())
+    mistake.doubtful = any(tensor.guess for tensor in operands)
+    raise mistake
 
-    # ------------------------------------------------------------ nodes
-    def node(
-        self,
-        what: Op | Scope,
-        operands: list[Tensor],
-        shapes: tuple[Shape, ...],
-        span: Span,
-        tag: Tag | None,
-        *,
-        numbered: bool = True,
-        init: tuple[tuple[str, Any], ...] = (),
-        value: Callee | None = None,
-    ) -> Tensor | Results:
-        """Add a step to the current scope and return what it returns."""
-        self.count += 1 + sum([dim.period for dim in shapes[0] if isinstance(dim, Size)]) // 64
-        if self.count > MAX_NODES:
-            raise errors.limit_exceeded(span, "this network is too large", f"{self.count} distinct steps", MAX_NODES)
-        builder = self.builder
-        inputs = tuple(builder.local(t).id for t in operands)
-        name, reuses = self._name(what, operands, tag, numbered)
-        tensors = builder.results(shapes)
-        written = self._written(value)
-        node = Node(name, what, inputs, tuple(t.id for t in tensors), span, tag is not None, reuses, init, written)
-        builder.nodes.append(node)
-        if len(tensors) == 1:
-            return tensors[0]
-        names = [o.name for o in what.outputs] if isinstance(what, Scope) else what.results
-        if len(names) != len(tensors):
-            names = [str(i) for i in range(len(tensors))]
-        return Results(tuple(zip(names, tensors)))
 
-    def _name(self, what: Op | Scope, operands: list[Tensor], tag: Tag | None, numbered: bool) -> tuple[str, bool]:
-        """Return the name of a step in its scope, and whether it is a further use of a module."""
-        builder = self.builder
-        if not numbered:
-            return "", False
-        if tag is None:
-            builder.counter += 1
-            return str(builder.counter - 1), False
-        earlier = builder.tags.get(tag.name)
-        if earlier is not None:
-            first, number = earlier
-            if tag.value is None or first.value is not tag.value:
-                raise errors.label_twice(tag.span, tag.name, first.span)
-            owner = builder.nodes[number]
-            old, new = (owner.what, builder.shapes[owner.inputs[0]]), (what, operands[0].shape)
-            if shared_weights(*old, self.weight_numbers) != shared_weights(*new, self.weight_numbers):
-                raise errors.shared_weights(tag.use or tag.span, tag.name, first.use or owner.span)
-            if shared_steps(owner.what, self.weight_numbers) != shared_steps(what, self.weight_numbers):
-                raise errors.shared_steps(tag.use or tag.span, tag.name, first.use or owner.span)
-            return tag.name, True
-        if keyword.iskeyword(tag.name):
-            raise errors.bad_label(tag.span, tag.name, "it is a Python keyword")
-        if tag.name in MODULE_NAMES or tag.name.startswith("_"):
-            raise errors.bad_label(tag.span, tag.name, "every `nn.Module` already has an attribute of this name")
+def _shape_error(
+    ctx: Context,
+    op: Op,
+    fault: ShapeFault,
+    shapes: tuple[Shape, ...],
+    span: Span,
+    spans: dict[int, Span],
+    places: dict[str, Span],
+) -> CompileError:
+    labels, notes = [], []
+    place = span
+    if isinstance(fault.at, str) and fault.at in places:
+        place = places[fault.at]
+    elif isinstance(fault.at, int) and fault.at in spans:
+        place = spans[fault.at]
+    if len(shapes) > 1:
+        labels = [Label(s, f"{show_shape(shapes[i])}") for i, s in spans.items() if i < len(shapes) and s != place]
+        notes.append(Note(_stacked(shapes, 1 if op.name == "cat" else None, repeats=op.name == "mul")))
+        label = f"{fault.label or show_shape(shapes[fault.at if isinstance(fault.at, int) else 0])}"
+        make = errors.shapes_differ
+    else:
+        label = fault.label
+        name = "split" if op.name == "chunk" and span.text.startswith("split") else op.name
+        notes.append(Note(f"the input of `{name}` is {show_shape(shapes[0])}{_default_sizes(shapes[0])}"))
+        make = errors.shape_fault
+    helps = [Help(fault.help)] if fault.help else []
+    if "->" in place.text and "x.channels" in place.text and isinstance(fault.at, int):
+        helps.append(Help("inside a chain `x` is what reaches each step: bind `channels = x.channels` before it"))
+    elif op.name in ("add", "mul") and isinstance(fault.at, int):
+        helps += [Help(text) for text in _projection(shapes[0], shapes[fault.at])]
+    return make(place, fault.title, label, labels[:3], [*notes, *ctx.trail()], helps)
+
+
+def fault(ctx: Context, span: Span, title: str, label: str) -> CompileError:
+    """Return a shape error that no operator is to blame for."""
+    return errors.shape_fault(span, title, label, (), ctx.trail(), ())
+
+
+# -------------------------------------------------------------------------------------------------- nodes
+def node(
+    ctx: Context,
+    what: Op | Scope,
+    operands: list[Tensor],
+    shapes: tuple[Shape, ...],
+    span: Span,
+    tag: Tag | None,
+    *,
+    init: tuple[tuple[str, Any], ...] = (),
+    value: Callee | None = None,
+) -> Tensor | Results:
+    """Add a step to the current scope and return what it returns."""
+    ctx.nodes += 1 + sum([dim.period for dim in shapes[0] if isinstance(dim, Size)]) // 64
+    if ctx.nodes > MAX_NODES:
+        raise errors.limit_exceeded(span, "this network is too large", f"{ctx.nodes} distinct steps", MAX_NODES)
+    builder = ctx.builder
+    inputs = tuple(builder.local(t).id for t in operands)
+    name, reuses = _name(ctx, what, operands, tag)
+    tensors = builder.results(shapes)
+    outputs = tuple([tensor.id for tensor in tensors])
+    made = Node(name, what, inputs, outputs, span, tag is not None, reuses, init, _written(value))
+    builder.nodes.append(made)
+    result = _named(what, tensors)
+    if ctx.problems is not None and any(tensor.guess for tensor in operands):
+        ctx.problems.marked(result)
+    return result
+
+
+def _named(what: Op | Scope, tensors: list[Tensor]) -> Tensor | Results:
+    """Return the results of a step: one tensor, or several by name."""
+    if len(tensors) == 1:
+        return tensors[0]
+    names = [o.name for o in what.outputs] if isinstance(what, Scope) else what.results
+    if len(names) != len(tensors):
+        names = [str(i) for i in range(len(tensors))]
+    return Results(tuple(zip(names, tensors)))
+
+
+def _name(ctx: Context, what: Op | Scope, operands: list[Tensor], tag: Tag | None) -> tuple[str, bool]:
+    """Return the name of a step in its scope, and whether it is a further use of a module."""
+    builder = ctx.builder
+    if not isinstance(what, Scope) and what.nameless:
+        return "", False
+    if tag is None:
         builder.counter += 1
-        builder.tags[tag.name] = tag, len(builder.nodes)
-        return tag.name, False
+        return str(builder.counter - 1), False
+    earlier = builder.tags.get(tag.name)
+    if earlier is not None:
+        first, number = earlier
+        if tag.value is None or first.value is not tag.value:
+            raise errors.label_twice(tag.span, tag.name, first.span)
+        owner = builder.nodes[number]
+        old, new = (owner.what, builder.shapes[owner.inputs[0]]), (what, operands[0].shape)
+        if shared_modules(*old, ctx.numbers) != shared_modules(*new, ctx.numbers):
+            raise errors.shared_weights(tag.use or tag.span, tag.name, first.use or owner.span)
+        if shared_steps(owner.what, ctx.numbers) != shared_steps(what, ctx.numbers):
+            raise errors.shared_steps(tag.use or tag.span, tag.name, first.use or owner.span)
+        return tag.name, True
+    if keyword.iskeyword(tag.name):
+        raise errors.bad_label(tag.span, tag.name, "it is a Python keyword")
+    if tag.name in MODULE_NAMES or tag.name.startswith("_"):
+        raise errors.bad_label(tag.span, tag.name, "every `nn.Module` already has an attribute of this name")
+    builder.counter += 1
+    builder.tags[tag.name] = tag, len(builder.nodes)
+    return tag.name, False
 
-    def _written(self, value: Callee | None) -> tuple[tuple[str, tree.Expr], ...]:
-        """Return the arguments of a call as the text wrote them: for the emitter."""
-        if value is None or value.bound.env is None or value.bound.env.outer is None:
-            return ()
-        return value.bound.written
 
-    def tensors(self, result: Tensor | Results) -> list[Tensor]:
-        return [result] if isinstance(result, Tensor) else [t for _, t in result.tensors]
+def _written(value: Callee | None) -> tuple[tuple[str, tree.Expr], ...]:
+    """Return the arguments of a call as the text wrote them: for the emitter."""
+    if value is None or value.bound.env is None or value.bound.env.outer is None:
+        return ()
+    return value.bound.written
 
-    def relate(self, relations: list[Relation]) -> None:
-        self.builder.relations += [(relation, self.builder.nodes[-1]) for relation in relations]
 
-    def labelled_at(self, name: str) -> Span | None:
-        tag = self.builder.tags.get(name)
-        return tag[0].span if tag else None
+def tensors_of(result: Tensor | Results) -> list[Tensor]:
+    """Return the tensors that a step returns."""
+    return [result] if isinstance(result, Tensor) else [t for _, t in result.tensors]
 
-    # ------------------------------------------------------------ attributes of tensors
-    def attribute_of(self, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:
-        """Return a size of a tensor, or a labelled step inside the block or net that made it.
 
-        `outputs` are its results by name, which an error lists.
-        """
-        what = "this result" if outputs else describe(tensor)
-        axis = {"batch": 0, "channels": 1, "features": 1, "height": 2, "width": 3}.get(name)
-        if axis is not None:
-            if axis >= len(tensor.shape):
-                raise errors.unknown_attribute(span, what, name, ("batch", "features"))
-            return tensor.shape[axis]
-        if tensor.node >= 0:
-            builder = tensor.builder
-            node = builder.nodes[tensor.node]
-            if isinstance(node.what, Scope):
-                self.spend(len(node.what.nodes) // 16, span)
-            found = tap(node.what, name) if isinstance(node.what, Scope) else None
-            if found is not None:
-                scope, position = found
-                if position < len(node.outputs):
-                    return Tensor(builder, node.outputs[position], scope.output_shapes[position])
-                builder.shapes.append(scope.output_shapes[position])
-                id = len(builder.shapes) - 1
-                builder.nodes[tensor.node] = node.replace(what=scope, outputs=(*node.outputs, id))
-                return Tensor(builder, id, builder.shapes[id])
-            labels = [n.name for n in node.what.nodes if n.labelled] if isinstance(node.what, Scope) else []
-            raise errors.unknown_attribute(span, what, name, [*outputs, "channels", "height", "width", *labels])
+def relate(ctx: Context, relations: list[Relation]) -> None:
+    """Keep what the latest step needs of the sizes of its operands."""
+    ctx.builder.relations += [(relation, ctx.builder.nodes[-1]) for relation in relations]
+
+
+# ---------------------------------------------------------------------------------------------- attributes of tensors
+def _attribute(ctx: Context, expr: tree.Attribute, env: Env, x: Tensor | None) -> Any:
+    value = evaluate(ctx, expr.value, env, x)
+    outputs: tuple[str, ...] = ()
+    if isinstance(value, Results):
+        found = dict(value.tensors).get(expr.name)
+        if found is not None:
+            return found
+        outputs, value = tuple(name for name, _ in value.tensors), value.main
+    if isinstance(value, Tensor):
+        return attribute_of(ctx, value, expr.name, expr.place, outputs)
+    raise errors.unknown_attribute(expr.place, describe(value), expr.name, ())
+
+
+def attribute_of(ctx: Context, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:
+    """Return a size of a tensor, or a labelled step inside the block or net that made it.
+
+    `outputs` are its results by name, which an error lists.
+    """
+    if tensor.guess and ctx.problems is not None and name not in elsewhere.ATTRIBUTES:  # which no tensor has
+        ctx.problems.doubt = True
+    what = "this result" if outputs else describe(tensor)
+    axis = AXES.get(name)
+    if axis is not None:
+        if axis >= len(tensor.shape):
+            raise errors.unknown_attribute(span, what, name, ("batch", "features"))
+        return tensor.shape[axis]
+    made = tensor.builder.nodes[tensor.node].what if tensor.node >= 0 else None
+    if not isinstance(made, Scope):
         raise errors.unknown_attribute(span, what, name, [*outputs, "channels", "height", "width"])
+    ctx.spend(len(made.nodes) // 16, span)
+    found = _tapped(tensor, made, name)
+    if found is None:
+        labels = [n.name for n in made.nodes if n.labelled]
+        raise errors.unknown_attribute(span, what, name, [*outputs, "channels", "height", "width", *labels])
+    return found
+
+
+def _tapped(tensor: Tensor, made: Scope, name: str) -> Tensor | None:
+    """Return a labelled step of the scope that made a tensor, as a further output of it where it is none yet."""
+    tapped = tap(made, name)
+    if tapped is None:
+        return None
+    builder, (scope, position) = tensor.builder, tapped
+    step = builder.nodes[tensor.node]
+    if position < len(step.outputs):
+        return Tensor(builder, step.outputs[position], scope.output_shapes[position], guess=tensor.guess)
+    builder.shapes.append(scope.output_shapes[position])
+    id = len(builder.shapes) - 1
+    builder.nodes[tensor.node] = step.replace(what=scope, outputs=(*step.outputs, id))
+    return Tensor(builder, id, builder.shapes[id], guess=tensor.guess)
 
 
 def _described(given: Any) -> str:
@@ -419,12 +450,17 @@ def _projection(first: Shape, other: Shape) -> Iterator[str]:
     ways = (other, first, "this to the shape of the first operand"), (first, other, "the first operand to this shape")
     for source, target, what in ways:
         for stride in (1, 2, 4, 8):
-            if all(window(source[axis], 1, stride) == target[axis] for axis in (2, 3)):
+            if all(_strided(source[axis], stride) == target[axis] for axis in (2, 3)):
                 step = f", stride={stride}" if stride > 1 else ""
                 yield f"`conv({target[1]}, 1{step})` would bring {what}"
                 return
 
 
-def _first_line(span: Span) -> int:
-    end = span.source.text.find("\n", span.start)
-    return len(span.source.text) if end < 0 else end
+def _strided(size: Dim, stride: int) -> Dim | None:
+    try:
+        return window(size, 1, stride)
+    except SizeFault:  # it would be beyond what sizes can say
+        return None
+
+
+EVALUATE[tree.Attribute] = _attribute

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from archdsl.diagnostics import errors
+from archdsl.diagnostics import CompileError, errors
 from archdsl.elaborate.builder import Builder, Tag, main
-from archdsl.elaborate.expressions import MAX_STEPS, NO_PART
-from archdsl.elaborate.operators import Steps
+from archdsl.elaborate.calls import CALL, partial
+from archdsl.elaborate.context import MAX_WORK
+from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of, truth
+from archdsl.elaborate.operators import build, fault, infer, node, operator, relate, tensors_of
+from archdsl.elaborate.problems import Consequence
 from archdsl.elaborate.values import (
     OMITTED,
     BlockValue,
@@ -32,169 +35,238 @@ from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from archdsl.core.sizes import Shape
     from archdsl.core.source import Span
+    from archdsl.elaborate.context import Context
     from archdsl.elaborate.environment import Env
     from archdsl.ops.base import Op
 
-
-class Watched:
-    """A name for a pipeline with a tensor in it, and how often that was applied with weights of its own."""
-
-    def __init__(self, name: str, span: Span, value: Any) -> None:
-        self.name, self.span, self.value, self.uses = name, span, value, 0
+NO_PART = "a branch of `split` cannot be left out by a condition", "add an `else`"
 
 
-class Applier(Steps):
-    """Applies pipelines."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.watched: dict[int, Watched] = {}  # by the identity of the value
-        self.learning: dict[int, tuple[Scope, bool]] = {}  # whether a scope has weights, by its identity
-        # By identity, as the body of a repetition is one value; the value is kept so that its identity stays its own.
-        self.sequences: dict[tuple[int, Shape], tuple[tuple[Any, ...], Scope]] = {}
-
-    # ------------------------------------------------------------ pipelines, from their syntax
-    def apply(
-        self, expr: tree.Expr, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None = None
-    ) -> Tensor | Results:
-        """Apply what an expression says to `current`; `x` is what the name `x` means in it."""
-        special = _APPLY.get(type(expr))
-        if special is not None:
-            applied: Tensor | Results = special(self, expr, env, current, x, tag)
-            return applied
-        return self.apply_value(self.eval(expr, env, x), current, expr.span, tag)
-
-    def apply_chain(self, expr: tree.Chain, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None) -> Any:
-        if tag is not None:
-            return self.enclosed(lambda inner: self.apply_chain(expr, env, inner, inner, None), current, tag, expr.span)
-        start = self.constant(expr.links[0], env, x)
-        if start is not None:
-            return self.follow(start, expr.links[1:], env, x)
-        return self.flow(current, expr.links, env)
-
-    def flow(self, start: Tensor | None, links: Sequence[tree.Expr], env: Env) -> Any:
-        """Apply the links of a chain, in each of which `x` is what reaches it."""
-        flowing: Any = start
-        for link in links:
-            flowing = self.apply(link, env, main(flowing), main(flowing))
-        return flowing
-
-    def joined(self, value: CombineValue, span: Span) -> Tensor:
-        """Combine tensors."""
-        parts = [(main(branch.item), branch.span) for branch in value.branches]
-        return self._join(value.kind, parts, span)
-
-    def follow(self, start: Tensor, links: tuple[tree.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
-        """Apply the rest of a chain that starts at a named tensor, in which `x` keeps its meaning."""
-        value: Tensor | Results = start
-        for link in links:
-            value = self.apply(link, env, main(value), x)
-        return value
-
-    def apply_labelled(
-        self, expr: tree.Labelled, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
-    ) -> Any:
-        own = Tag(self.text_of(expr.name, env, x), expr.name.span)
-        if tag is not None:
-            return self.enclosed(lambda inner: self.apply(expr.value, env, inner, inner, own), current, tag, expr.span)
-        return self.apply(expr.value, env, current, x, own)
-
-    def apply_only_if(
-        self, expr: tree.OnlyIf, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
-    ) -> Any:
-        if self.truth(expr.test, env, x):
-            return self.apply(expr.value, env, current, x, tag)
-        if current is None:
-            raise errors.no_tensor(expr.span, "nothing is left of this step")
-        return current
-
-    def apply_either(
-        self, expr: tree.Either, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
-    ) -> Any:
-        return self.apply(expr.value if self.truth(expr.test, env, x) else expr.other, env, current, x, tag)
-
-    def apply_items(self, expr: tree.Items, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None) -> Any:
-        if expr.tuple:
-            raise errors.not_a_pipeline(expr.span, "a list of values in parentheses; a sequence is written `[a, b]`")
-
-        def body(inner: Tensor) -> Tensor:
-            for item in expr.items:
-                if isinstance(item, (tree.Name, tree.Attribute, tree.Index)):
-                    value = self.eval(item, env, inner)
-                    _no_tensor_in((value,), item.span)
-                    inner = main(self.apply_value(value, inner, item.span))
-                else:
-                    inner = main(self.apply(item, env, inner, inner))
-            return inner
-
-        return self.enclosed(body, current, tag, expr.span)
-
-    def apply_call(self, expr: tree.Call, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None) -> Any:
-        target = self.eval(expr.target, env, x)
-        target = target.item if isinstance(target, Located) else target
-        if isinstance(target, Callee):
-            return self.apply_value(self.partial(target, expr, env, x), current, expr.span, tag)
-        several = len(expr.arguments) > 1 or any(isinstance(a, tree.Spread) for a in expr.arguments)
-        if isinstance(target, Combinator) and several and current is not None:
-            if tag is not None:
-                return self.enclosed(
-                    lambda inner: self.apply_call(expr, env, inner, inner, None), current, tag, expr.span
-                )
-
-            def branch(item: Any, part: Tensor) -> Tensor | None:
-                if isinstance(item, tree.Keyword):
-                    raise errors.unknown_argument(item.place, target.kind, item.name, "branch, ...", ())
-                if isinstance(item, Located):
-                    return self._branch_value(item, part, expr.span)
-                if self.left_out(item, env, part):
-                    return None
-                return main(self.apply(item, env, part, part))
-
-            known = current if target.kind != "split" else None  # of `x` in a list that `*` takes the items of
-            branches: list[Any] = []
-            for argument in expr.arguments:
-                if isinstance(argument, tree.Spread):
-                    branches += self.spread(argument, env, known)
-                else:
-                    branches.append(argument)
-            return self.combine(target.kind, branches, branch, current, expr.span)
-        return self.apply_value(self.eval(expr, env, x), current, expr.span, tag)
-
-    # ------------------------------------------------------------ pipelines, as values
-    def apply_value(self, value: Any, current: Tensor | None, span: Span, tag: Tag | None = None) -> Tensor | Results:
-        """Apply a pipeline value to a tensor, under a label where it has one."""
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            self.spend(0, span)
-        if isinstance(value, Located):
-            return self.apply_value(value.item, current, value.span, tag)
-        watched = self.watched.get(id(value))
-        if watched is None:
-            return self._applied(value, current, span, tag)
-        nodes = self.builder.nodes
-        before = len(nodes)
-        result = self._applied(value, current, span, tag)
-        watched.uses += any(self._learns(node.what) for node in nodes[before:])
+# --------------------------------------------------------------------------------------- pipelines, from their syntax
+def apply(
+    ctx: Context, expr: tree.Expr, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None = None
+) -> Tensor | Results:
+    """Apply what an expression says to `current`; `x` is what the name `x` means in it."""
+    rule = APPLY.get(type(expr))
+    if rule is not None:
+        result: Tensor | Results = rule(ctx, expr, env, current, x, tag)
         return result
+    return apply_value(ctx, evaluate(ctx, expr, env, x), current, expr.span, tag)
 
-    def _learns(self, what: Op | Scope) -> bool:
-        """Say whether a step has weights."""
-        if not isinstance(what, Scope):
-            return what.stateful
-        if id(what) not in self.learning:
-            self.learning[id(what)] = what, any(self._learns(node.what) for node in what.nodes)
-        return self.learning[id(what)][1]
 
-    def _applied(self, value: Any, current: Tensor | None, span: Span, tag: Tag | None) -> Tensor | Results:
-        if isinstance(value, (Tensor, Results)):
-            if tag is not None:
-                raise errors.bad_value(span, "a label names a step, and this is a tensor")
-            return value
+def _apply_chain(
+    ctx: Context, expr: tree.Chain, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+) -> Any:
+    if tag is not None:
+        return enclosed(ctx, lambda inner: _apply_chain(ctx, expr, env, inner, inner, None), current, tag, expr.span)
+    start = constant(ctx, expr.links[0], env, x)
+    if start is not None:
+        return _follow(ctx, start, expr.links[1:], env, x)
+    return _flow(ctx, current, expr.links, env)
+
+
+def _flow(ctx: Context, start: Tensor | None, links: Sequence[tree.Expr], env: Env) -> Any:
+    """Apply the links of a chain, in each of which `x` is what reaches it."""
+    flowing: Any = start
+    for link in links:
+        flowing = apply(ctx, link, env, main(flowing), main(flowing))
+    return flowing
+
+
+def _follow(ctx: Context, start: Tensor, links: tuple[tree.Expr, ...], env: Env, x: Tensor | None) -> Tensor | Results:
+    """Apply the rest of a chain that starts at a named tensor, in which `x` keeps its meaning."""
+    value: Tensor | Results = start
+    for link in links:
+        value = apply(ctx, link, env, main(value), x)
+    return value
+
+
+def _apply_labelled(
+    ctx: Context, expr: tree.Labelled, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+) -> Any:
+    own = Tag(text_of(ctx, expr.name, env, x), expr.name.span)
+    if tag is not None:
+        return enclosed(ctx, lambda inner: apply(ctx, expr.value, env, inner, inner, own), current, tag, expr.span)
+    return apply(ctx, expr.value, env, current, x, own)
+
+
+def _apply_only_if(
+    ctx: Context, expr: tree.OnlyIf, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+) -> Any:
+    if truth(ctx, expr.test, env, x):
+        return apply(ctx, expr.value, env, current, x, tag)
+    if current is None:
+        raise errors.no_tensor(expr.span, "nothing is left of this step")
+    return current
+
+
+def _apply_either(
+    ctx: Context, expr: tree.Either, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+) -> Any:
+    return apply(ctx, expr.value if truth(ctx, expr.test, env, x) else expr.other, env, current, x, tag)
+
+
+def _apply_items(
+    ctx: Context, expr: tree.Items, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+) -> Any:
+    if expr.tuple:
+        raise errors.not_a_pipeline(expr.span, "a list of values in parentheses; a sequence is written `[a, b]`")
+
+    def body(inner: Tensor) -> Tensor:
+        for item in expr.items:
+            if isinstance(item, (tree.Name, tree.Attribute, tree.Index)):
+                value = evaluate(ctx, item, env, inner)
+                _no_tensor_in((value,), item.span)
+                inner = main(apply_value(ctx, value, inner, item.span))
+            else:
+                inner = main(apply(ctx, item, env, inner, inner))
+        return inner
+
+    return enclosed(ctx, body, current, tag, expr.span)
+
+
+def _apply_call(
+    ctx: Context, expr: tree.Call, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
+) -> Any:
+    target = evaluate(ctx, expr.target, env, x)
+    target = target.item if isinstance(target, Located) else target
+    if isinstance(target, Callee):
+        return apply_value(ctx, partial(ctx, target, expr, env, x), current, expr.span, tag)
+    several = len(expr.arguments) > 1 or any(isinstance(a, tree.Spread) for a in expr.arguments)
+    if isinstance(target, Combinator) and several and current is not None:
+        if tag is not None:
+            return enclosed(ctx, lambda inner: _apply_call(ctx, expr, env, inner, inner, None), current, tag, expr.span)
+
+        def branch(item: Any, part: Tensor) -> Tensor | None:
+            if isinstance(item, tree.Keyword):
+                raise errors.unknown_argument(item.place, target.kind, item.name, "branch, ...", ())
+            if isinstance(item, Located):
+                return _branch_value(ctx, item, part, expr.span)
+            if left_out(ctx, item, env, part):
+                return None
+            return main(apply(ctx, item, env, part, part))
+
+        known = current if target.kind != "split" else None  # of `x` in a list that `*` takes the items of
+        branches: list[Any] = []
+        for argument in expr.arguments:
+            if isinstance(argument, tree.Spread):
+                branches += _items(ctx, argument, env, known)
+            else:
+                branches.append(argument)
+        return combine(ctx, target.kind, branches, branch, current, expr.span)
+    return apply_value(ctx, evaluate(ctx, expr, env, x), current, expr.span, tag)
+
+
+# ----------------------------------------------------------------------------------------------- pipelines, evaluated
+def _chain(ctx: Context, expr: tree.Chain, env: Env, x: Tensor | None) -> Any:
+    first, *links = expr.links
+    start = constant(ctx, first, env, x)
+    if start is not None:
+        return _follow(ctx, start, tuple(links), env, x)
+    value = evaluate(ctx, first, env, x)
+    if isinstance(value, Tensor):
+        return _flow(ctx, value, links, env)
+    return ChainValue((Located(value, first.span), *[Located(evaluate(ctx, e, env, x), e.span) for e in links]))
+
+
+def constant(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None) -> Tensor | None:
+    """Return the tensor that a chain starts at, or None where it starts with a pipeline."""
+    if isinstance(expr, (tree.Name, tree.Attribute, tree.Index)):
+        value = evaluate(ctx, expr, env, x)
+    elif isinstance(expr, tree.Chain):
+        start = constant(ctx, expr.links[0], env, x)
+        value = None if start is None else _follow(ctx, start, expr.links[1:], env, x)
+    else:
+        return None
+    value = value.main if isinstance(value, Results) else value
+    return value if isinstance(value, Tensor) else None
+
+
+def _combinator(ctx: Context, target: Combinator, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
+    branches = tuple([b for argument in expr.arguments for b in _given(ctx, argument, target, env, x)])
+    if target.kind == "split" and OMITTED in branches:
+        raise errors.bad_value(expr.span, *NO_PART)
+    if len(expr.arguments) == 1:
+        _no_list(expr.arguments[0], branches, target.kind)
+    value = CombineValue(target.kind, tuple(b for b in branches if b is not OMITTED))
+    if not _is_constant(value):
+        return value
+    return _join(ctx, value.kind, [(main(branch.item), branch.span) for branch in value.branches], expr.span)
+
+
+def _given(ctx: Context, argument: tree.Argument, target: Combinator, env: Env, x: Tensor | None) -> Iterator[Any]:
+    """Yield the branches that an argument is: itself, or with a star the items of a list."""
+    if isinstance(argument, tree.Keyword):
+        raise errors.unknown_argument(argument.place, target.kind, argument.name, "branch, ...", ())
+    if isinstance(argument, tree.Spread):
+        yield from _items(ctx, argument, env, x)
+        return
+    value = evaluate(ctx, argument, env, x)
+    yield value if value is OMITTED else Located(value, argument.span)
+
+
+def _items(ctx: Context, argument: tree.Spread, env: Env, x: Tensor | None) -> tuple[Any, ...]:
+    """Return the items of a list that stand for branches, each with a place."""
+    items = evaluate(ctx, argument.value, env, x)
+    if not isinstance(items, tuple):
+        raise errors.bad_value(argument.value.span, "`*` takes the items of a list", f"this is {describe(items)}")
+    return tuple([item if isinstance(item, Located) else Located(item, argument.span) for item in items])
+
+
+def _is_constant(value: CombineValue) -> bool:
+    """Say whether every branch is a tensor, so that the result is one, too, and is computed once."""
+    if value.kind == "split" or not value.branches:
+        return False
+    return all(isinstance(b, Located) and isinstance(b.item, (Tensor, Results)) for b in value.branches)
+
+
+def _no_list(argument: tree.Argument, branches: tuple[Any, ...], combinator: str) -> None:
+    """Raise an error where the one branch of a combinator is a list, whose items were meant to be its branches."""
+    branch = branches[0].item if branches and isinstance(branches[0], Located) else None
+    if isinstance(branch, tuple) and not isinstance(argument, tree.Spread):
+        raise errors.list_of_branches(argument.span, combinator, isinstance(argument, tree.Items))
+
+
+# ----------------------------------------------------------------------------------------------- pipelines, as values
+def apply_value(
+    ctx: Context, value: Any, current: Tensor | None, span: Span, tag: Tag | None = None
+) -> Tensor | Results:
+    """Apply a pipeline value to a tensor, under a label where it has one."""
+    ctx.work += 1
+    if ctx.work > MAX_WORK:
+        ctx.spend(0, span)
+    if isinstance(value, Located):
+        return apply_value(ctx, value.item, current, value.span, tag)
+    watched = ctx.watched.get(id(value)) if ctx.watched else None
+    if watched is None:
+        return _applied(ctx, value, current, span, tag)
+    nodes = ctx.builder.nodes
+    before = len(nodes)
+    result = _applied(ctx, value, current, span, tag)
+    watched.uses += any(_learns(ctx, node.what) for node in nodes[before:])
+    return result
+
+
+def _learns(ctx: Context, what: Op | Scope) -> bool:
+    """Say whether a step has weights."""
+    if not isinstance(what, Scope):
+        return what.stateful
+    if id(what) not in ctx.learning:
+        ctx.learning[id(what)] = what, any(_learns(ctx, node.what) for node in what.nodes)
+    return ctx.learning[id(what)][1]
+
+
+def _applied(ctx: Context, value: Any, current: Tensor | None, span: Span, tag: Tag | None) -> Tensor | Results:
+    if isinstance(value, (Tensor, Results)):
+        if tag is not None:
+            raise errors.bad_value(span, "a label names a step, and this is a tensor")
+        return value
+    rule = APPLY_VALUE.get(type(value))
+    if rule is None or current is None or rule is _sequence:
         if not is_pipeline(value):
             if isinstance(value, Combinator):
                 raise errors.missing_argument(span, value.kind, "a branch", "branch, ...")
@@ -203,162 +275,189 @@ class Applier(Steps):
             raise errors.no_tensor(span, "a step needs a tensor")
         if value is OMITTED:
             return current
-        if isinstance(value, tuple):
-            _no_tensor_in(value, span)
-        if isinstance(value, OpValue):
-            if value.label in WRAPPERS:
-                return self.wrapper(value, current, span, tag)
-            return self.operator(value, current, span, tag)
-        if isinstance(value, BlockValue):
-            return self.block(value, current, span, tag)
-        if isinstance(value, LabelValue):
-            return self._labelled_value(value, current, span, tag)
-        if isinstance(value, Deferred):
-            return self.apply(value.expr, value.env, current, current, tag)
-        if tag is None and isinstance(value, tuple):
-            return self._sequence(value, current, span)
-        if tag is not None:
-            return self.enclosed(lambda inner: main(self._spread(value, inner, span)), current, tag, span)
-        return self._spread(value, current, span)
-
-    def _spread(self, value: Any, current: Tensor, span: Span) -> Tensor | Results:
-        """Apply the parts of a pipeline that has no module of its own, in the current scope."""
-        result: Tensor | Results = current
-        if isinstance(value, ChainValue):
-            for link in value.links:
-                result = self.apply_value(link, main(result), span)
-        elif isinstance(value, tuple):
-            for item in value:
-                result = self.apply_value(item, main(result), span)
-        elif isinstance(value, RepeatValue):
-            for _ in range(value.count):
-                result = self.apply_value(value.item, main(result), span)
-        else:
-            assert isinstance(value, CombineValue)
-
-            def branch(item: Any, part: Tensor) -> Tensor | None:
-                return self._branch_value(item, part, span)
-
-            result = self.combine(value.kind, list(value.branches), branch, current, span)
+    if rule is not None:
+        result: Tensor | Results = rule(ctx, value, current, span, tag)
         return result
+    if tag is not None:
+        return enclosed(ctx, lambda inner: main(_unrolled(ctx, value, inner, span)), current, tag, span)
+    return _unrolled(ctx, value, current, span)
 
-    def _branch_value(self, item: Any, part: Tensor, span: Span) -> Tensor | None:
-        return None if self.value_left_out(item, part) else main(self.apply_value(item, part, span))
 
-    def _sequence(self, value: tuple[Any, ...], current: Tensor, span: Span) -> Tensor | Results:
-        """Apply a sequence; one that is repeated on the same shape is elaborated once."""
-        key = (id(value), current.shape)
-        known = self.sequences.get(key)
-        if known is not None:
-            scope = known[1]
-            return self.node(scope, [current], scope.output_shapes, span, None)
-        result = self.enclosed(lambda inner: main(self._spread(value, inner, span)), current, None, span)
-        made = self.builder.nodes[-1]
-        if isinstance(made.what, Scope) and len(made.inputs) == 1:
-            self.sequences[key] = value, made.what
-        return result
+def _operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+    wraps = value.label in WRAPPERS
+    return _wrapper(ctx, value, current, span, tag) if wraps else operator(ctx, value, current, span, tag)
 
-    def wrapper(self, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
-        """Apply an operator that takes a pipeline: a scope of its own, with the pipeline as its step `f`."""
-        op, _ = self._build(value, span, dict(value.bound.places))
-        assert isinstance(op, Wrapper), "only wrappers come here"
-        outer = self.builder
-        inner = self.builder = Builder(outer, outer.frame)
-        x = self.entered(current)
-        f = self._timed(dict(value.bound.values)["f"], inner, x)
-        y = main(self.apply_value(f, x, span, Tag("f", span)))
+
+def _deferred(ctx: Context, value: Deferred, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+    return apply(ctx, value.expr, value.env, current, current, tag)
+
+
+def _unrolled(ctx: Context, value: Any, current: Tensor, span: Span) -> Tensor | Results:
+    """Apply the parts of a pipeline that has no module of its own, in the current scope."""
+    result: Tensor | Results = current
+    if isinstance(value, ChainValue):
+        for link in value.links:
+            result = apply_value(ctx, link, main(result), span)
+    elif isinstance(value, tuple):
+        for item in value:
+            result = apply_value(ctx, item, main(result), span)
+    elif isinstance(value, RepeatValue):
+        for _ in range(value.count):
+            result = apply_value(ctx, value.item, main(result), span)
+    else:
+        assert isinstance(value, CombineValue)
+
+        def branch(item: Any, part: Tensor) -> Tensor | None:
+            return _branch_value(ctx, item, part, span)
+
+        result = combine(ctx, value.kind, list(value.branches), branch, current, span)
+    return result
+
+
+def _branch_value(ctx: Context, item: Any, part: Tensor, span: Span) -> Tensor | None:
+    return None if _value_left_out(ctx, item, part) else main(apply_value(ctx, item, part, span))
+
+
+def _sequence(ctx: Context, value: tuple[Any, ...], current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+    """Apply a sequence; one that is repeated on the same shape is elaborated once."""
+    _no_tensor_in(value, span)
+    known = ctx.sequences.get((id(value), current.shape)) if tag is None else None
+    if known is not None:
+        scope = known[1]
+        return node(ctx, scope, [current], scope.output_shapes, span, None)
+    result = enclosed(ctx, lambda inner: main(_unrolled(ctx, value, inner, span)), current, tag, span)
+    made = ctx.builder.nodes[-1]
+    if tag is None and isinstance(made.what, Scope) and len(made.inputs) == 1:
+        ctx.sequences[id(value), current.shape] = value, made.what
+    return result
+
+
+def _wrapper(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+    """Apply an operator that takes a pipeline: a scope of its own, with the pipeline as its step `f`."""
+    op, _ = build(value, span, dict(value.bound.places))
+    assert isinstance(op, Wrapper), "only wrappers come here"
+    place = dict(value.bound.places).get("f", span)
+    before = ctx.guesses
+    with ctx.inside(Builder(ctx.builder, ctx.builder.frame)) as inner:
+        x = entered(ctx, current)
+        f = _timed(dict(value.bound.values)["f"], inner, x)
+        y = main(apply_value(ctx, f, x, span, Tag("f", span)))
+        mistake = None
         if inner.captured:
-            place = dict(value.bound.places).get("f", span)
-            raise self.fault(place, f"the function of `{op.name}` may use its own input only", "it uses another tensor")
-        if y.shape != x.shape:
-            place = dict(value.bound.places).get("f", span)
-            given, got = show_shape(x.shape), show_shape(y.shape)
-            raise self.fault(place, f"the function of `{op.name}` must keep the shape", f"{given} becomes {got}")
+            title = f"the function of `{op.name}` may use its own input only"
+            mistake = fault(ctx, place, title, "it uses another tensor")
+        elif y.shape != x.shape:
+            changes = f"{show_shape(x.shape)} becomes {show_shape(y.shape)}"
+            mistake = fault(ctx, place, f"the function of `{op.name}` must keep the shape", changes)
+        if mistake is not None:
+            mistake.doubtful = ctx.guesses > before
+            raise mistake
         scope = inner.scope("wrapper", op.name, (), y, span).replace(wrapper=op)
-        self.builder = outer
-        return self.node(scope, [current], scope.output_shapes, span, tag)
+    return ctx.since(before, node(ctx, scope, [current], scope.output_shapes, span, tag))
 
-    def _timed(self, f: Any, inner: Builder, x: Tensor) -> Any:
-        """Return a function of time with its open argument given: a map of one channel that holds the time."""
-        while isinstance(f, Located):
-            f = f.item
-        if not isinstance(f, BlockValue):
-            return f
-        given = dict(f.bound.values)
-        missing = [name for name, default in f.params.items() if default is REQUIRED and name not in given]
-        if len(missing) != 1:
-            return f
-        time = inner.input((x.shape[0], 1, *x.shape[2:]), "t")
-        return f.replace(bound=f.bound.replace(values=tuple(sorted([*given.items(), (missing[0], time)], key=_name))))
 
-    def _labelled_value(self, value: LabelValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
-        own = Tag(value.name, value.span, value, span)
-        if tag is not None:
-            return self.enclosed(lambda inner: main(self.apply_value(value.item, inner, span, own)), current, tag, span)
-        return self.apply_value(value.item, current, span, own)
+def _timed(f: Any, inner: Builder, x: Tensor) -> Any:
+    """Return a function of time with its open argument given: a map of one channel that holds the time."""
+    while isinstance(f, Located):
+        f = f.item
+    if not isinstance(f, BlockValue):
+        return f
+    given = dict(f.bound.values)
+    missing = [name for name, default in f.params.items() if default is REQUIRED and name not in given]
+    if len(missing) != 1:
+        return f
+    time = inner.input((x.shape[0], 1, *x.shape[2:]), "t")
+    return f.replace(bound=f.bound.replace(values=tuple(sorted([*given.items(), (missing[0], time)], key=_name))))
 
-    def entered(self, current: Tensor) -> Tensor:
-        """Return what a tensor is inside of the scope under construction: its input."""
-        return self.builder.input(current.shape)
 
-    def enclosed(
-        self, body: Callable[[Tensor], Tensor | Results], current: Tensor | None, tag: Tag | None, span: Span
-    ) -> Tensor:
-        """Apply a body in a scope of its own: a sequence or a labelled body."""
-        if current is None:
-            raise errors.no_tensor(span, "a step needs a tensor")
-        outer = self.builder
-        inner = self.builder = Builder(outer, outer.frame)
-        last = main(body(self.entered(current)))
+def _labelled_value(ctx: Context, value: LabelValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
+    own = Tag(value.name, value.span, value, span)
+    if tag is not None:
+        return enclosed(ctx, lambda inner: main(apply_value(ctx, value.item, inner, span, own)), current, tag, span)
+    return apply_value(ctx, value.item, current, span, own)
+
+
+def entered(ctx: Context, current: Tensor) -> Tensor:
+    """Return what a tensor is inside of the scope under construction: its input."""
+    inner = ctx.builder.input(current.shape)
+    if current.guess and ctx.problems is not None:
+        ctx.problems.marked(inner)
+    return inner
+
+
+def enclosed(
+    ctx: Context, body: Callable[[Tensor], Tensor | Results], current: Tensor | None, tag: Tag | None, span: Span
+) -> Tensor:
+    """Apply a body in a scope of its own: a sequence or a labelled body."""
+    if current is None:
+        raise errors.no_tensor(span, "a step needs a tensor")
+    before = ctx.guesses
+    with ctx.inside(Builder(ctx.builder, ctx.builder.frame)) as inner:
+        last = main(body(entered(ctx, current)))
         if inner.outputs:
             raise errors.misplaced(span, "an `output` in this body", "outputs belong to a net or a block")
         scope = inner.scope("scope", tag.name if tag else "", (), last, span)
-        self.builder = outer
-        return main(self.node(scope, [current, *inner.captured], scope.output_shapes, span, tag))
+    made = node(ctx, scope, [current, *inner.captured], scope.output_shapes, span, tag)
+    return ctx.since(before, main(made))
 
-    def left_out(self, expr: tree.Expr, env: Env, x: Tensor) -> bool:
-        """Say whether a branch is `item if test`, with a label or without, and the test is false."""
-        while isinstance(expr, tree.Labelled):
-            expr = expr.value
-        return isinstance(expr, tree.OnlyIf) and not self.truth(expr.test, env, x)
 
-    def value_left_out(self, value: Any, x: Tensor) -> bool:
-        """Say the same of a branch that is a value."""
-        while isinstance(value, (Located, LabelValue)):
-            value = value.item
-        return value is OMITTED or (isinstance(value, Deferred) and self.left_out(value.expr, value.env, x))
+def left_out(ctx: Context, expr: tree.Expr, env: Env, x: Tensor) -> bool:
+    """Say whether a branch is `item if test`, with a label or without, and the test is false."""
+    while isinstance(expr, tree.Labelled):
+        expr = expr.value
+    return isinstance(expr, tree.OnlyIf) and not truth(ctx, expr.test, env, x)
 
-    def combine(
-        self, kind: str, branches: list[Any], apply: Callable[[Any, Tensor], Tensor | None], current: Tensor, span: Span
-    ) -> Tensor:
-        """Apply branches and combine what they return."""
-        parts = [current] * len(branches)
-        if kind == "split" and len(branches) > 1:
-            chunk = OPS["chunk"].build({"parts": len(branches)})
-            shapes, relations = self.infer(chunk, [current], span, {})
-            parts = self.tensors(self.node(chunk, [current], shapes, span, None, numbered=False))
-            self.relate(relations)
-        tensors = []
-        for branch, part in zip(branches, parts):
+
+def _value_left_out(ctx: Context, value: Any, x: Tensor) -> bool:
+    """Say the same of a branch that is a value."""
+    while isinstance(value, (Located, LabelValue)):
+        value = value.item
+    return value is OMITTED or (isinstance(value, Deferred) and left_out(ctx, value.expr, value.env, x))
+
+
+def combine(
+    ctx: Context,
+    kind: str,
+    branches: list[Any],
+    apply: Callable[[Any, Tensor], Tensor | None],
+    current: Tensor,
+    span: Span,
+) -> Tensor:
+    """Apply branches and combine what they return."""
+    parts = [current] * len(branches)
+    if kind == "split" and len(branches) > 1:
+        chunk = OPS["chunk"].build({"parts": len(branches)})
+        shapes, relations = infer(ctx, chunk, [current], span, {})
+        parts = tensors_of(node(ctx, chunk, [current], shapes, span, None))
+        relate(ctx, relations)
+    tensors = []
+    for branch, part in zip(branches, parts):
+        try:
             result = apply(branch, part)
-            if result is None and kind == "split":
-                raise errors.bad_value(span, *NO_PART)
-            if result is not None:
-                tensors.append((result, _place(branch) or span))
-        if not tensors:
-            return current
-        return self._join("cat" if kind == "split" else kind, tensors, span)
+        except (CompileError, Consequence) as stop:
+            if ctx.problems is None:
+                raise
+            ctx.problems.meet(ctx, stop)
+            result = ctx.problems.guess(ctx, part)
+        if result is None and kind == "split":
+            raise errors.bad_value(span, *NO_PART)
+        if result is not None:
+            tensors.append((result, _place(branch) or span))
+    if not tensors:
+        return current
+    return _join(ctx, "cat" if kind == "split" else kind, tensors, span)
 
-    def _join(self, kind: str, tensors: list[tuple[Tensor, Span]], span: Span) -> Tensor:
-        """Combine tensors, each with the place of its branch."""
-        if len(tensors) == 1:
-            return tensors[0][0]
-        joined = OPS[kind].build({})
-        operands = [tensor for tensor, _ in tensors]
-        shapes, relations = self.infer(joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})
-        result = main(self.node(joined, operands, shapes, span, None, numbered=False))
-        self.relate(relations)
-        return result
+
+def _join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Span) -> Tensor:
+    """Combine tensors, each with the place of its branch."""
+    if len(tensors) == 1:
+        return tensors[0][0]
+    joined = OPS[kind].build({})
+    operands = [tensor for tensor, _ in tensors]
+    shapes, relations = infer(ctx, joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})
+    result = main(node(ctx, joined, operands, shapes, span, None))
+    relate(ctx, relations)
+    return result
 
 
 def _no_tensor_in(sequence: tuple[Any, ...], span: Span) -> None:
@@ -379,11 +478,20 @@ def _place(branch: Any) -> Span | None:
     return place
 
 
-_APPLY: dict[type, Any] = {
-    tree.Chain: Applier.apply_chain,
-    tree.Labelled: Applier.apply_labelled,
-    tree.OnlyIf: Applier.apply_only_if,
-    tree.Either: Applier.apply_either,
-    tree.Items: Applier.apply_items,
-    tree.Call: Applier.apply_call,
+# What each form of a pipeline does to a tensor, and each kind of a pipeline value; blocks are added where they are.
+APPLY: dict[type, Callable[..., Any]] = {
+    tree.Chain: _apply_chain,
+    tree.Labelled: _apply_labelled,
+    tree.OnlyIf: _apply_only_if,
+    tree.Either: _apply_either,
+    tree.Items: _apply_items,
+    tree.Call: _apply_call,
 }
+APPLY_VALUE: dict[type, Callable[..., Any]] = {
+    OpValue: _operator,
+    LabelValue: _labelled_value,
+    Deferred: _deferred,
+    tuple: _sequence,
+}
+EVALUATE[tree.Chain] = _chain
+CALL[Combinator] = _combinator

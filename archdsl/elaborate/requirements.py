@@ -13,6 +13,7 @@ from itertools import chain
 
 from archdsl.core.sizes import Area, Size, SizeFault
 from archdsl.diagnostics import errors
+from archdsl.elaborate.expressions import evaluate, truth
 from archdsl.elaborate.values import Located, Quotient
 from archdsl.ops.base import Relation
 from archdsl.syntax import tree
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.core.sizes import Dim
+    from archdsl.elaborate.context import Context
     from archdsl.elaborate.environment import Env
-    from archdsl.elaborate.expressions import Evaluator
     from archdsl.elaborate.values import Tensor
 
     Clauses = list[tuple[Relation, ...]]  # each needs one of its relations
@@ -34,24 +35,24 @@ TRUE: Clauses = []
 FALSE: Clauses = [()]
 
 
-def demanded(evaluator: Evaluator, test: tree.Expr, env: Env, x: Tensor | None, wanted: bool = True) -> Clauses:
+def demanded(ctx: Context, test: tree.Expr, env: Env, x: Tensor | None, wanted: bool = True) -> Clauses:
     """Return what makes a test true, or false where that is wanted: no clause where it always is."""
     if isinstance(test, tree.Not):
-        return demanded(evaluator, test.value, env, x, not wanted)
+        return demanded(ctx, test.value, env, x, not wanted)
     if isinstance(test, tree.Logic):
-        return _joined(evaluator, test, env, x, wanted)
+        return _joined(ctx, test, env, x, wanted)
     if isinstance(test, tree.Compare):
-        found = _compared(evaluator, test, env, x, wanted)
+        found = _compared(ctx, test, env, x, wanted)
         if found is not None:
             return found
-    return TRUE if evaluator.truth(test, env, x) is wanted else FALSE
+    return TRUE if truth(ctx, test, env, x) is wanted else FALSE
 
 
-def _joined(evaluator: Evaluator, test: tree.Logic, env: Env, x: Tensor | None, wanted: bool) -> Clauses:
+def _joined(ctx: Context, test: tree.Logic, env: Env, x: Tensor | None, wanted: bool) -> Clauses:
     every = (test.word == "and") is wanted
     found = TRUE if every else FALSE
     for item in test.items:
-        further = demanded(evaluator, item, env, x, wanted)
+        further = demanded(ctx, item, env, x, wanted)
         if further in (TRUE, FALSE) and (further == FALSE) is every:  # the items behind it are not looked at
             return further
         found = found + further if every else [one + other for one in found for other in further]
@@ -66,9 +67,9 @@ def _bounded(clauses: Clauses, test: tree.Expr) -> Clauses:
     return clauses
 
 
-def _compared(evaluator: Evaluator, test: tree.Compare, env: Env, x: Tensor | None, wanted: bool) -> Clauses | None:
+def _compared(ctx: Context, test: tree.Compare, env: Env, x: Tensor | None, wanted: bool) -> Clauses | None:
     """Return what a comparison of sizes demands; None where it compares no sizes."""
-    left, right = evaluator.eval(test.left, env, x), evaluator.eval(test.right, env, x)
+    left, right = evaluate(ctx, test.left, env, x), evaluate(ctx, test.right, env, x)
     if test.sign == "in" and isinstance(right, tuple):
         items = [item.item if isinstance(item, Located) else item for item in right]
         signs, pairs = ("==" if wanted else "!="), [(left, item) for item in items]

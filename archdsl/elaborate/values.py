@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from archdsl.core.record import Record
 from archdsl.core.sizes import Area, Size
 from archdsl.ops.base import REQUIRED, Op
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
 
 
 class Tensor:
-    """A tensor of the network: value `id` of the scope that `builder` is building. Compared by identity."""
+    """A tensor of the network: value `id` of the scope that `builder` is building. Compared by identity.
 
-    __slots__ = ("builder", "id", "node", "shape")
+    It is a guess where the statement that should have made it has failed.
+    """
 
-    def __init__(self, builder: Builder, id: int, shape: Shape, node: int = -1) -> None:
-        self.builder, self.id, self.shape, self.node = builder, id, shape, node
+    __slots__ = ("builder", "guess", "id", "node", "shape")
+
+    def __init__(self, builder: Builder, id: int, shape: Shape, node: int = -1, guess: bool = False) -> None:
+        self.builder, self.id, self.shape, self.node, self.guess = builder, id, shape, node, guess
 
 
 class Results(Record):
@@ -86,7 +91,7 @@ class Callee(Pipeline):
         """The name of what is called."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def params(self) -> dict[str, Any]:
         """Parameters with their defaults, `REQUIRED` where there is none; defaults of blocks are expressions."""
         raise NotImplementedError
@@ -111,7 +116,7 @@ class OpValue(Callee):
     def label(self) -> str:
         return self.op.name
 
-    @property
+    @cached_property
     def params(self) -> dict[str, Any]:
         own = {name: spec.default for name, spec in self.op.args.items()} | dict(self.defaults)
         return own | dict.fromkeys(UNIVERSAL) if self.op.stateful else own
@@ -130,7 +135,7 @@ class BlockValue(Callee):
     def label(self) -> str:
         return self.block.name
 
-    @property
+    @cached_property
     def params(self) -> dict[str, Any]:
         return {p.name: REQUIRED if p.default is None else p.default for p in self.block.params}
 

@@ -20,8 +20,9 @@ from archdsl.compiler import find
 from archdsl.core.record import Record
 from archdsl.core.source import Source
 from archdsl.diagnostics import CompileError, errors
+from archdsl.elaborate.context import Context
 from archdsl.elaborate.environment import Env
-from archdsl.elaborate.expressions import Evaluator
+from archdsl.elaborate.expressions import evaluate
 from archdsl.elaborate.values import Quotient
 from archdsl.explore.sweep import FIGURES, INPUT, Range, Space, in_words, outcomes, plain
 from archdsl.syntax.parser import parse_value
@@ -60,7 +61,7 @@ class Formula:
         env = Env(None, self.file)
         env.names |= {name: _as_number(value) for name, value in values.items()}
         try:
-            found = Evaluator().eval(self.tree, env, None)
+            found = evaluate(Context(), self.tree, env, None)
         except CompileError as mistake:
             raise errors.bad_expression(self.option, self.text, mistake.diagnostic.title, self.names) from None
         if isinstance(found, Quotient) and isinstance(found.top, int):

@@ -20,8 +20,8 @@ from archdsl.compiler import choose, find, value_of
 from archdsl.core.record import Record
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError, errors
-from archdsl.elaborate.nets import Settings
-from archdsl.explore.session import Repeater
+from archdsl.elaborate.context import Memo, Settings
+from archdsl.elaborate.nets import elaborate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 INPUT = "input"
 CHUNK = 64  # settings that one task of an executor evaluates
-FATAL = ("E0109", "E0202", "E0220", "E0227")  # mistakes of the question, not of one setting
 
 
 class Range(Record):
@@ -134,7 +133,7 @@ class Evaluation:
     def __init__(self, name: str, net: str | None, given: Collection[str] = (), file: File | None = None) -> None:
         self.file, chosen = (file, None) if file is not None else find(name)
         self.net = choose(self.file, net or chosen, name.rsplit("/", 1)[-1], given)
-        self.repeater = Repeater(self.file, self.net)
+        self.memo = Memo(self.file)
         self.forms = Forms()
         self.values: dict[tuple[str, Any], Any] = {}
         self.latest: tuple[Settings, Network] | None = None
@@ -143,7 +142,7 @@ class Evaluation:
         """Return the checked net of a setting; raises `CompileError`."""
         settings = Settings(params, sizes)
         if self.latest is None or self.latest[0] != settings:
-            self.latest = settings, self.repeater.network(settings)
+            self.latest = settings, elaborate(self.file, self.net, settings, memo=self.memo)
         return self.latest[1]
 
     def value(self, name: str, value: Any) -> Any:
@@ -166,7 +165,7 @@ class Evaluation:
                     return found
             network = self.network(params, sizes)
         except CompileError as mistake:
-            if mistake.diagnostic.code in FATAL:
+            if "question" in mistake.diagnostic.traits:
                 raise
             return _reason(mistake)
         return tuple(

@@ -205,16 +205,22 @@ def fuse_epilogues(graph: fx.GraphModule, notes: Notes) -> None:
                 replace(node, source)
                 _note(notes, "activations fused into a convolution")
         elif pair is not None:
-            source, other = sorted(pair, key=lambda n: order.get(n, 0), reverse=True)
-            for found, residual in ((source, other), (other, source)):
-                if _takes_residual(graph, found, residual):
-                    with graph.graph.inserting_before(node):
-                        made = graph.graph.call_module(str(found.target), (found.args[0], residual))
-                    order[made] = order[node]
-                    replace(node, made)
-                    graph.graph.erase_node(found)
-                    _note(notes, "additions fused into a convolution")
-                    break
+            _fuse_addition(graph, node, sorted(pair, key=lambda n: order.get(n, 0), reverse=True), order, notes)
+
+
+def _fuse_addition(
+    graph: fx.GraphModule, node: fx.Node, pair: list[fx.Node], order: dict[fx.Node, int], notes: Notes
+) -> None:
+    """Put an addition into the pass of the convolution that makes an operand, of two the later one."""
+    for found, residual in (pair, pair[::-1]):
+        if _takes_residual(graph, found, residual):
+            with graph.graph.inserting_before(node):
+                made = graph.graph.call_module(str(found.target), (found.args[0], residual))
+            order[made] = order[node]
+            replace(node, made)
+            graph.graph.erase_node(found)
+            _note(notes, "additions fused into a convolution")
+            return
 
 
 def _takes_residual(graph: fx.GraphModule, node: fx.Node, residual: fx.Node) -> bool:

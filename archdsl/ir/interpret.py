@@ -206,10 +206,20 @@ def _drop_path(u: Use) -> torch.Tensor:
 def _maxpool(u: Use) -> Any:
     op = u.op
     stride = op.kernel if op.stride is None else op.stride
+    for axis in (0, 1):
+        _check_cells(u.xs[0].shape[2 + axis], op.kernel[axis], stride[axis], op.pad[axis], op.dilation[axis])
     made = F.max_pool2d(u.xs[0], op.kernel, stride, op.pad, op.dilation, op.ceil, return_indices=op.indices)
     if op.indices:
         made[1].pooled = u.xs[0].shape[2:]  # positions count along the rows of this size
     return made
+
+
+def _check_cells(size: int, cells: int, stride: int, pad: int, dilation: int) -> None:
+    """Raise `Mismatch` where a window has no cell on the map, so that PyTorch reads what is not there."""
+    last = size + 2 * pad - dilation * (cells - 1) - 1
+    for start in range(-pad, last - pad + 1, stride):
+        if not any(0 <= start + dilation * cell < size for cell in range(cells)):
+            raise Mismatch(f"a window that starts at {start} has no cell on a map of {size}")
 
 
 def _avgpool(u: Use) -> torch.Tensor:

@@ -274,6 +274,8 @@ class Op(Record):
     saves: ClassVar[tuple[str, ...]] = ("operands",)
     scratch: ClassVar[int] = 0  # maps like the operand that its gradient needs on the way
     gradient: ClassVar[str] = "new"  # or "same"
+    nameless: ClassVar[bool] = False  # stands behind a combinator of the language, and has no module and no label
+    joins: ClassVar[bool] = False  # makes one tensor of several
     inplace: ClassVar[bool] = False  # PyTorch offers `inplace=True`, and its gradient needs the result only
 
     def __init_subclass__(cls) -> None:

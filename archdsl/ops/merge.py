@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 class Add(Op):
     """Sum of tensors of one shape (`a + b`): all [N, C, H, W], or all [N, F], and so is the result."""
 
+    nameless = True
+    joins = True
     saves = ()
     gradient = "same"
 
@@ -67,6 +69,9 @@ class Mul(Op):
     An operand of size 1 along the channels, the height or the width is repeated there: a gate [N, C, 1, 1] weighs
     channels (squeeze-and-excite), a gate [N, 1, H, W] positions.
     """
+
+    nameless = True
+    joins = True
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         for index, y in enumerate(more, 1):
@@ -113,6 +118,8 @@ class Cat(Op):
     Flat features [N, F1], [N, F2], … are concatenated too.
     """
 
+    nameless = True
+    joins = True
     saves = ()
     gradient = "same"
 
@@ -156,6 +163,7 @@ class Chunk(Op):
     It stands behind the language's `split`.
     """
 
+    nameless = True
     saves = ()
 
     parts: int = arg(integer(2, examples=(2, 3, 4)), doc="number of results; it must divide the channels")

@@ -106,11 +106,14 @@ def roofline(network: Network, table: Table, device: Device, most: int = 12) -> 
     return printed(head, ("step", "operation", "µs", "bound", "ops/byte"), rows, 2, [*notes, *merged])
 
 
+LINE = ("depth", "name", "operation", "kind", "count", "shape", "at_default")
+
+
 def as_csv(table: Table) -> str:
     """Return one row a layer, with a header; every figure is a plain number."""
     out = io.StringIO()
     rows = table.as_json()["layers"]
-    names = [key for key in rows[0] if key != "field"]
+    names = [*LINE, *table.figures_json(table.total)]  # of a network without steps, too
     writer = csv.DictWriter(out, [*names, "field_height", "field_width"], extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:

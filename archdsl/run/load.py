@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from archdsl.codegen.replay import faithful
-from archdsl.compiler import Compiled, compile_text, compiled
+from archdsl.compiler import Compiled, Request, compile_text, compiled
 from archdsl.run.weights import carry_over, read, rules
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def load(
     Raises `archdsl.CompileError` for every mistake in the file or the arguments, and `archdsl.WeightsError` where the
     weights do not fit.
     """
-    found = compiled(name, net=net, params=params, in_channels=in_channels, outputs=outputs)
+    found = compiled(name, Request(net, params, in_channels=in_channels, outputs=outputs))
     model = instantiate(found, kernels)
     if weights is not None:
         libraries = rules(found.file.source.name)
@@ -83,7 +83,7 @@ def loads(
       (1): ReLU(inplace=True)
     )
     """
-    return instantiate(compile_text(text, net=net, params=params, in_channels=in_channels, outputs=outputs), kernels)
+    return instantiate(compile_text(text, Request(net, params, in_channels=in_channels, outputs=outputs)), kernels)
 
 
 def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:

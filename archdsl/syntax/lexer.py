@@ -69,14 +69,8 @@ class Lexer:
                 kind = literals.get(word, "NAME")
             elif kind == "_":
                 kind = literals[word]
-                if word in OPENING:
-                    brackets.append((word, start))
-                    if len(brackets) > MAX_BRACKETS:
-                        raise errors.too_deep(Span(source, start, at), "brackets", MAX_BRACKETS)
-                elif word in CLOSING and brackets and brackets[-1][0] == CLOSING[word]:
-                    brackets.pop()
-                elif word in CLOSING:
-                    raise errors.unbalanced(Span(source, start, at), brackets)
+                if word in OPENING or word in CLOSING:
+                    _balance(brackets, word, Span(source, start, at))
             yield kind or "", word, start, at
         if brackets:
             word, start = brackets[-1]
@@ -118,3 +112,15 @@ class Lexer:
             yield "_DEDENT", "", span.end, span.end
         if indent != indents[-1]:
             raise errors.odd_dedent(span, [len(i) for i in indents])
+
+
+def _balance(brackets: list[tuple[str, int]], word: str, span: Span) -> None:
+    """Open a bracket, or close the one that was opened last."""
+    if word in OPENING:
+        brackets.append((word, span.start))
+        if len(brackets) > MAX_BRACKETS:
+            raise errors.too_deep(span, "brackets", MAX_BRACKETS)
+    elif brackets and brackets[-1][0] == CLOSING[word]:
+        brackets.pop()
+    else:
+        raise errors.unbalanced(span, brackets)

@@ -85,13 +85,12 @@ class Parser:
         values: list[Any] = []
         spans: list[tuple[int, int]] = []
         depths: list[int] = []
-        rules, row_of = self.rules, self.row
+        rules, row_of, end = self.rules, self.row, self.tables.ends[start]
         for number, token in enumerate(tokens or self._tokens(source)):
-            kind, word, begin, end = token
+            kind, word, *place = token
             if number > MAX_TOKENS:
-                raise errors.limit_exceeded(
-                    Span(source, begin, end), "this text is too long", "too many words", MAX_TOKENS
-                )
+                title = "this text is too long"
+                raise errors.limit_exceeded(Span(source, *place), title, "too many words", MAX_TOKENS)
             while True:
                 row = row_of(states[-1])
                 action = row.get(kind)
@@ -103,37 +102,18 @@ class Parser:
                 if action >= 0:
                     states.append(action)
                     values.append(word)
-                    spans.append((begin, end))
+                    spans.append((place[0], place[1]))
                     depths.append(0)
                     break
                 rule, build, unit = rules[~action]
                 if unit:
                     states[-1] = row_of(states[-2])[rule.origin]
                     continue
-                length = rule.length
-                if length:
-                    place = (spans[-length][0], spans[-1][1])
-                    children = values[-length:]
-                    depth = max(depths[-length:])
-                    del states[-length:], values[-length:], spans[-length:], depths[-length:]
-                else:
-                    place = (spans[-1][1], spans[-1][1]) if spans else (0, 0)
-                    children, depth = [], 0
-                children = _children(rule, children)
-                if build is None:
-                    value: Any = children if isinstance(children, _Splice) else _Splice(children)
-                elif rule.inline and len(children) == 1:
-                    value = children[0]
-                else:
-                    depth += 1
-                    if depth > MAX_DEPTH and rule.name not in OUTERMOST:
-                        raise errors.too_deep(Span(source, *place), "expressions", MAX_DEPTH)
-                    value = build(Span(source, *place), *children)
+                _reduce(source, rule, build, values, spans, depths)
+                if rule.length:
+                    del states[-rule.length :]
                 states.append(row_of(states[-1])[rule.origin])
-                values.append(value)
-                spans.append(place)
-                depths.append(depth)
-                if kind == "$END" and states[-1] == self.tables.ends[start]:
+                if kind == "$END" and states[-1] == end:
                     return values[-1]
         raise AssertionError("the end marker always ends the loop")
 
@@ -141,6 +121,33 @@ class Parser:
         yield from self.lexer.tokens(source)
         end = len(source.text)
         yield "$END", "", end, end
+
+
+def _reduce(
+    source: Source, rule: grammar.Rule, build: Any, values: list[Any], spans: list[tuple[int, int]], depths: list[int]
+) -> None:
+    """Put what a rule makes in the place of its children: its value, its place, and how deep it is."""
+    length = rule.length
+    if length:
+        place = (spans[-length][0], spans[-1][1])
+        children, depth = values[-length:], max(depths[-length:])
+        del values[-length:], spans[-length:], depths[-length:]
+    else:
+        place = (spans[-1][1], spans[-1][1]) if spans else (0, 0)
+        children, depth = [], 0
+    children = _children(rule, children)
+    if build is None:
+        value: Any = children if isinstance(children, _Splice) else _Splice(children)
+    elif rule.inline and len(children) == 1:
+        value = children[0]
+    else:
+        depth += 1
+        if depth > MAX_DEPTH and rule.name not in OUTERMOST:
+            raise errors.too_deep(Span(source, *place), "expressions", MAX_DEPTH)
+        value = build(Span(source, *place), *children)
+    values.append(value)
+    spans.append(place)
+    depths.append(depth)
 
 
 def otherwise(kind: str, word: str, row: dict[str, int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 
 from archdsl.core.record import Record
 
@@ -34,7 +35,7 @@ class Name(Expr):
 
     parts: tuple[str | Expr, ...]
 
-    @property
+    @cached_property
     def plain(self) -> str | None:
         """The name as text, None where it is interpolated."""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], str) else None

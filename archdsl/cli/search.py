@@ -1,0 +1,42 @@
+"""`archdsl search`: the best setting of a network under budgets."""
+
+from __future__ import annotations
+
+import sys
+
+from archdsl.cli.show import print_json
+from archdsl.cli.space import Processes, add_space, show_progress, space_of
+from archdsl.explore.search import Search
+from archdsl.explore.sweep import in_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_space(parser)
+    parser.add_argument("--budget", default="", metavar="LIMITS", help='such as "macs <= 400M, memory <= 60MB"')
+    parser.add_argument("--maximize", default="params", metavar="EXPR", help="of figures and parameters")
+    parser.add_argument("--state", metavar="FILE", help="where an interrupted search goes on from")
+    parser.add_argument("--json", action="store_true", help="print plain data")
+
+
+def run(options: Namespace) -> int:
+    """Print the best setting; status 1 where the search was interrupted."""
+    search = Search(options.name, options.net, space_of(options), options.budget, options.maximize, options.state)
+    with Processes(options.jobs) as executor:
+        try:
+            found = search.run(executor, show_progress)
+        except KeyboardInterrupt:
+            saved = f"; the same command goes on from {options.state}" if options.state else ""
+            tried = f"{search.state.next:,} of {len(search.space):,} settings tried"
+            print(f"interrupted: {tried}{saved}", file=sys.stderr)
+            return 1
+    if options.json:
+        print_json(found.as_json())
+        return 0
+    print(f"{found.network}: {options.maximize} = {found.goal:,.6g} at {in_words(found.best)}")
+    print(f"{found.tried:,} settings tried, {found.tried - found.legal:,} illegal, {found.met:,} within the budget")
+    return 0

@@ -1,0 +1,51 @@
+"""`archdsl sweep`: what a network costs over a grid of parameters and input sizes, or a sample of it."""
+
+from __future__ import annotations
+
+from archdsl.cli.options import names_of
+from archdsl.cli.show import print_json
+from archdsl.cli.space import Processes, add_space, shown, space_of
+from archdsl.diagnostics import errors
+from archdsl.explore.sweep import FIGURES, collected, outcomes
+from archdsl.report import cost
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_space(parser)
+    parser.add_argument("--figures", default="params,macs", metavar="F,F", help=f"of {', '.join(FIGURES)}")
+    parser.add_argument("--plot", metavar="FILE", help="draw the settings and their Pareto front: .svg, .png or .pdf")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print plain data")
+    form.add_argument("--csv", action="store_true", help="print one line a setting")
+
+
+def run(options: Namespace) -> int:
+    """Print what each setting costs."""
+    figures = _figures(options)
+    space = space_of(options).checked()
+    with Processes(options.jobs) as executor:
+        points = outcomes(options.name, options.net, space, figures, executor=executor)
+        found = collected(options.name, options.net, space, figures, shown(points, len(space)))
+    if options.plot:
+        from archdsl.explore.plot import pareto
+
+        pareto(found, options.plot)
+    if options.json:
+        print_json(found.as_json())
+        return 0
+    print(cost.sweep_csv(found) if options.csv else cost.sweep(found), end="" if options.csv else "\n")
+    return 0
+
+
+def _figures(options: Namespace) -> tuple[str, ...]:
+    figures = names_of(options.figures)
+    if not figures or not set(figures) <= set(FIGURES):
+        raise errors.bad_expression("--figures", options.figures, "a figure is unknown", FIGURES)
+    if options.plot and len(figures) < 2:
+        raise errors.bad_expression("--figures", options.figures, "a plot needs two", FIGURES)
+    return figures

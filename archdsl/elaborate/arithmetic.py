@@ -1,0 +1,207 @@
+"""Numbers and sizes: exact where they are whole, quotients where they are not yet, bounded everywhere."""
+
+from __future__ import annotations
+
+from archdsl.core.sizes import Area, Size, SizeFault
+from archdsl.diagnostics import errors
+from archdsl.elaborate.builtins import MAX_ITEMS, LimitFault, ValueFault, bounded
+from archdsl.elaborate.values import Located, Quotient, RepeatValue, Tensor, describe, is_pipeline, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from archdsl.core.source import Span
+
+MAX_BITS = 63
+
+
+def calculated(sign: str, left: Any, right: Any, span: Span) -> Any:
+    """Return what `left sign right` is, of numbers, sizes, lists, texts and pipelines."""
+    try:
+        if sign == "*" and type(right) is int and is_pipeline(left) and not isinstance(left, Tensor):
+            return _repeated(left, right, span)
+        if isinstance(left, tuple) and sign == "*" and type(right) is int:
+            bounded(len(left) * max(right, 0), "a list is too long")
+            return left * right
+        if isinstance(left, tuple) and isinstance(right, tuple) and sign == "+":
+            bounded(len(left) + len(right), "a list is too long")
+            return left + right
+        if isinstance(left, str) and isinstance(right, str) and sign == "+":
+            bounded(len(left) + len(right), "a text is too long")
+            return left + right
+        if not _is_number(left) or not _is_number(right):
+            tensors = any(isinstance(side, Tensor) or is_pipeline(side) for side in (left, right))
+            raise errors.bad_operands(span, sign, describe(left), describe(right), tensors)
+        return checked(_ARITHMETIC[sign](left, right), span)
+    except ZeroDivisionError:
+        raise errors.bad_value(span, "division by zero") from None
+    except OverflowError:
+        raise errors.number_too_large(span) from None
+    except LimitFault as fault:
+        raise errors.limit_exceeded(span, fault.what, f"{fault.count} items", MAX_ITEMS) from None
+    except (SizeFault, ValueFault) as fault:
+        raise errors.size_limits(span, str(fault), ()) from None
+    except TypeError:
+        raise errors.bad_operands(span, sign, describe(left), describe(right)) from None
+
+
+def _repeated(item: Any, count: int, span: Span) -> RepeatValue:
+    if count < 0:
+        raise errors.bad_value(span, f"cannot repeat {count} times")
+    bounded(count, "too many repetitions")
+    return RepeatValue(Located(item, span), count)
+
+
+def power(base: Any, exponent: Any, span: Span) -> Any:
+    """Return a number to the power of another."""
+    if type(base) not in (int, float) or type(exponent) not in (int, float):
+        raise errors.bad_operands(span, "**", describe(base), describe(exponent))
+    if type(base) is int and type(exponent) is int and exponent >= 0 and abs(base) > 1:
+        if base.bit_length() * exponent > 2 * MAX_BITS:
+            raise errors.number_too_large(span)
+    try:
+        value = base**exponent
+    except (OverflowError, ZeroDivisionError):
+        raise errors.number_too_large(span) from None
+    if isinstance(value, complex):
+        raise errors.bad_value(span, "a root of a negative number")
+    return checked(value, span)
+
+
+def negative(value: Any, span: Span) -> Any:
+    """Return `-value`."""
+    if isinstance(value, Quotient):
+        return Quotient(-value.top, value.bottom)
+    if not _is_number(value):
+        raise errors.bad_operands(span, "-", "", describe(value))
+    return -value
+
+
+def compared(sign: str, left: Any, right: Any, span: Span) -> bool:
+    """Say whether `left sign right`; of sizes only where that has the same answer for all inputs."""
+    if sign == "in":
+        if not isinstance(right, tuple):
+            raise errors.bad_operands(span, "in", describe(left), describe(right))
+        return any(_same(left, item.item if isinstance(item, Located) else item) for item in right)
+    if isinstance(left, (Size, Area)) or isinstance(right, (Size, Area)):
+        if left == right:
+            return sign in ("==", "<=", ">=")
+        raise errors.symbolic_condition(span, f"{show(left)} {sign} {show(right)}")
+    if sign in ("==", "!="):
+        return _same(left, right) is (sign == "==")
+    return _ordered(sign, plain(left), plain(right), span)
+
+
+def _ordered(sign: str, left: Any, right: Any, span: Span) -> bool:
+    numbers = type(left) in (int, float) and type(right) in (int, float)
+    if not numbers and not (isinstance(left, str) and isinstance(right, str)):
+        raise errors.bad_operands(span, sign, describe(left), describe(right))
+    return bool({"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign])
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) or isinstance(value, (Size, Area, Quotient))
+
+
+def plain(value: Any) -> Any:
+    """Return a quotient of integers as a real number, and anything else as it is."""
+    return value.top / value.bottom if isinstance(value, Quotient) and isinstance(value.top, int) else value
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, bool) is not isinstance(right, bool):
+        return False
+    return bool(plain(left) == plain(right))
+
+
+def checked(value: Any, span: Span) -> Any:
+    """Return a number that has not grown beyond 64 bits."""
+    if isinstance(value, Quotient):
+        checked(value.bottom, span)
+        checked(value.top, span)
+    elif isinstance(value, Area):
+        checked(value.factor, span)
+    elif isinstance(value, Size):
+        checked(value.slope, span)
+        checked(max(value.values, key=abs), span)
+    if type(value) is int and value.bit_length() > MAX_BITS:
+        raise errors.number_too_large(span)
+    if type(value) is float and value in (float("inf"), float("-inf")):
+        raise errors.number_too_large(span)
+    return value
+
+
+def _divide(left: Any, right: Any) -> Any:
+    """Divide exactly: an integer or size where it divides, else a quotient, which `floor`, `ceil`, `round` take."""
+    if isinstance(left, float) or isinstance(right, float):
+        return _real(left) / _real(right)
+    if isinstance(right, Quotient):
+        top, bottom = (left.top, left.bottom) if isinstance(left, Quotient) else (left, 1)
+        return _divide(top * right.bottom, bottom * right.top)
+    if isinstance(left, Quotient):
+        return _divide(left.top, left.bottom * right)
+    if type(right) is not int:
+        raise ValueFault(f"`{right}` is a size, and cannot divide")
+    if right == 0:
+        raise ZeroDivisionError
+    if right < 0:
+        left, right = -left, -right
+    if isinstance(left, int):
+        return left // right if left % right == 0 else Quotient(left, right)
+    if isinstance(left, Size) and left.is_multiple_of(right):
+        return left // right
+    return Quotient(left, right)
+
+
+def _combine(sign: str) -> Any:
+    def calculate(left: Any, right: Any) -> Any:
+        if isinstance(left, float) or isinstance(right, float):
+            left, right = _real(left), _real(right)
+        elif isinstance(left, Quotient) or isinstance(right, Quotient):
+            return _fractions(sign, left, right)
+        return left + right if sign == "+" else left - right if sign == "-" else left * right
+
+    return calculate
+
+
+def _fractions(sign: str, left: Any, right: Any) -> Any:
+    a, b = (left.top, left.bottom) if isinstance(left, Quotient) else (left, 1)
+    c, d = (right.top, right.bottom) if isinstance(right, Quotient) else (right, 1)
+    if sign == "*":
+        return _divide(a * c, b * d)
+    return _divide(a * d + c * b if sign == "+" else a * d - c * b, b * d)
+
+
+def _floor_divide(left: Any, right: Any) -> Any:
+    if isinstance(left, float) or isinstance(right, float):
+        return _real(left) // _real(right)
+    if type(right) is not int:
+        raise TypeError
+    return left // right if not isinstance(left, Quotient) else left.top // (left.bottom * right)
+
+
+def _remainder(left: Any, right: Any) -> Any:
+    if isinstance(left, float) or isinstance(right, float):
+        return _real(left) % _real(right)
+    if type(right) is not int or isinstance(left, Quotient):
+        raise TypeError
+    return left % right
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, Quotient) and isinstance(value.top, int):
+        return value.top / value.bottom
+    if isinstance(value, (Size, Area, Quotient)):
+        raise ValueFault(f"`{show(value)}` is a size; it cannot meet a decimal number")
+    return float(value)
+
+
+_ARITHMETIC = {
+    "+": _combine("+"),
+    "-": _combine("-"),
+    "*": _combine("*"),
+    "/": _divide,
+    "//": _floor_divide,
+    "%": _remainder,
+}
