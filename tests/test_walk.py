@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 
@@ -110,36 +111,75 @@ def test_modules_are_those_of_the_module_in_its_order(name):
     }
 
 
-def test_a_function_is_worked_out_once_for_each_scope_and_whatever_else_it_is_given(scope):
-    asked: Counter[tuple[int, int]] = Counter()
+class Counts:
+    """Counts steps, and how often it was asked for those of each scope."""
 
-    def count(scope: Scope, more: int = 0) -> int:
-        asked[id(scope), more] += 1
-        return more + sum(counted(n.what, more) if isinstance(n.what, Scope) else 1 for n in scope.nodes)
+    def __init__(self) -> None:
+        self.asked: Counter[tuple[int, int]] = Counter()
 
-    counted = walk.once(count)
+    @walk.once
+    def of(self, scope: Scope, more: int = 0) -> int:
+        self.asked[id(scope), more] += 1
+        return more + sum(self.of(n.what, more) if isinstance(n.what, Scope) else 1 for n in scope.nodes)
+
+
+class More(Counts):
+    """Has a memory of its own for a method of the same name."""
+
+    @walk.once
+    def of(self, scope: Scope, more: int = 0) -> int:
+        return 1000 + super().of(scope, more)
+
+
+class Titles:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    @walk.once
+    def of(self, scope: Scope) -> str:
+        self.asked.append(scope.title)
+        return scope.title
+
+
+def test_a_method_is_worked_out_once_for_each_scope_and_whatever_else_it_is_given(scope):
+    counts = Counts()
     steps = sum(not isinstance(n.what, Scope) for s, *_ in places(scope) for n in s.nodes)
-    assert counted(scope) == counted(scope) == steps
-    assert counted(scope, 1) == steps + sum(1 for _ in places(scope))
-    assert set(asked.values()) == {1} and len(asked) == 2 * len(walk.distinct(scope))
+    assert counts.of(scope) == counts.of(scope) == steps
+    assert counts.of(scope, 1) == steps + sum(1 for _ in places(scope))
+    assert set(counts.asked.values()) == {1} and len(counts.asked) == 2 * len(walk.distinct(scope))
+    assert Counts().of(scope) == steps
+
+
+def test_a_method_that_overrides_another_has_a_memory_of_its_own():
+    scope = compiled("lenet5").network.scope
+    more, plain = More(), Counts().of(scope)
+    assert [more.of(scope) % 1000, more.of(scope) % 1000] == [plain, plain] and more.of(scope) >= 1000
 
 
 def test_what_is_remembered_belongs_to_a_scope_that_is_still_there():
     """The identity of a scope that is gone may be that of another."""
-    root = compiled("lenet5").network.scope
-    name = walk.once(lambda scope: scope.title)
+    root, titles = compiled("lenet5").network.scope, Titles()
     for number in range(200):
-        assert name(root.replace(title=str(number))) == str(number)
+        assert titles.of(root.replace(title=str(number))) == str(number)
         gc.collect(0)
+
+
+def test_what_is_remembered_goes_with_the_object_that_has_it():
+    titles = Titles()
+    scope = compiled("lenet5").network.scope.replace(title="gone")
+    titles.of(scope)
+    there = weakref.ref(scope)
+    gc.disable()
+    del scope, titles
+    assert there() is None
 
 
 def test_a_memory_has_an_end(monkeypatch):
     monkeypatch.setattr(walk, "MOST", 3)
-    asked = []
-    name = walk.once(lambda scope: asked.append(scope.title) or scope.title)
+    titles = Titles()
     scopes = [compiled("lenet5").network.scope.replace(title=title) for title in "abcd"]
-    assert [name(s) for s in (*scopes, scopes[0], scopes[3])] == list("abcdad")
-    assert asked == list("abcda")
+    assert [titles.of(s) for s in (*scopes, scopes[0], scopes[3])] == list("abcdad")
+    assert titles.asked == list("abcda")
 
 
 def test_what_a_rewriting_leaves_stays_the_same_object(scope):

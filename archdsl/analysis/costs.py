@@ -45,9 +45,6 @@ class Cost(Record):
 class Counting(Generic[C]):
     """Adds the costs of steps up: base of what counts parameters and MACs, and of what counts by a convention."""
 
-    def __init__(self) -> None:
-        self.scope, self.steps = once(self._scope), once(self._steps)
-
     def operator(self, node: Node, scope: Scope) -> C:
         """Return what one run of an operator costs."""
         raise NotImplementedError
@@ -61,11 +58,13 @@ class Counting(Generic[C]):
         cost = self.scope(node.what) if isinstance(node.what, Scope) else self.operator(node, scope)
         return cost.replace(params=0) if node.reuses else cost
 
-    def _scope(self, scope: Scope) -> C:
+    @once
+    def scope(self, scope: Scope) -> C:
         """Return what one run of a scope costs; steps that only training needs have parameters and no runs."""
         return self.total([cost.run(times) for cost, (_, times) in zip(self.steps(scope), runs(scope))])
 
-    def _steps(self, scope: Scope) -> list[C]:
+    @once
+    def steps(self, scope: Scope) -> list[C]:
         """Return the cost of each step of a scope."""
         return [self.node(node, scope) for node in scope.nodes]
 

@@ -106,9 +106,9 @@ class Fields:
             tuple(_itself(scope.shapes[v]) if i == j else None for j in range(len(scope.inputs)))
             for i, v in enumerate(scope.inputs)
         )
-        self.values = once(self._values)
 
-    def _values(self, scope: Scope, inputs: tuple[Seen, ...]) -> tuple[Seen, ...]:
+    @once
+    def values(self, scope: Scope, inputs: tuple[Seen, ...]) -> tuple[Seen, ...]:
         """Return the fields of all values of a scope, given those of its inputs."""
         return self._wrapped(scope, inputs) if scope.wrapper else self._scope(scope, inputs)
 

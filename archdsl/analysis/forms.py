@@ -146,10 +146,8 @@ class Closed(Record):
 class Forms:
     """Adds up the forms of scopes; a scope is looked into once, as long as it is remembered."""
 
-    def __init__(self) -> None:
-        self.scope, self.bytes, self.sizes = once(self._scope), once(self._bytes), once(self._sizes)
-
-    def _scope(self, scope: Scope) -> tuple[int, Form, bool]:
+    @once
+    def scope(self, scope: Scope) -> tuple[int, Form, bool]:
         """Return the parameters and MACs of one run of a scope, and whether it is the same net at every size."""
         params, macs, free = 0, Form(), not scope.relations and not scope.requirements
         for node, times in runs(scope):
@@ -165,7 +163,8 @@ class Forms:
                 macs.add(counted, times)
         return params, macs, free
 
-    def _bytes(self, scope: Scope) -> Form:
+    @once
+    def bytes(self, scope: Scope) -> Form:
         """Return the bytes that one run of a scope reads and writes: eager, float32, one image."""
         found = Form()
         for node, times in runs(scope):
@@ -175,7 +174,8 @@ class Forms:
                 _add_kernels(found, node.what, *_shapes(node, scope), times)
         return found
 
-    def _sizes(self, scope: Scope) -> frozenset[Size]:
+    @once
+    def sizes(self, scope: Scope) -> frozenset[Size]:
         """Return all sizes of maps in a scope: an input is legal where each is at least 1."""
         sizes = {dim for shape in scope.shapes for dim in shape if isinstance(dim, Size)}
         inner = [self.sizes(node.what) for node in scope.nodes if isinstance(node.what, Scope)]

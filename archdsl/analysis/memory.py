@@ -83,8 +83,6 @@ class Inference:
         self.size, self.batch, self.names = size, batch, names
         self.live = self.peak = 0
         self.at = ""
-        self.lives = once(self._lives)
-        self.overwriting = once(in_place)  # the steps of a scope that overwrite their operand
 
     # ------------------------------------------------------------ storages
     def new(self, count: int, size: int = 0) -> Storage:
@@ -134,7 +132,9 @@ class Inference:
             self.release(values[value].storage)
         return [values[value] for value in lives.returned]
 
-    def _lives(self, scope: Scope) -> Lives:
+    @once
+    def lives(self, scope: Scope) -> Lives:
+        """Return how long the values of a scope live."""
         return lives(scope, self.names.get(id(scope), {}), self.alive(scope))
 
     def wrapped(self, scope: Scope, inputs: list[Value], path: str) -> list[Value]:
@@ -171,6 +171,11 @@ class Inference:
         if not kernels or number in self.overwriting(scope):
             return self.shared(node.what, operands, len(ys), bool(kernels))
         return self.kernels(node.what, kernels, operands, len(ys), name or node.what.name)
+
+    @once
+    def overwriting(self, scope: Scope) -> frozenset[int]:
+        """Return the steps of a scope that overwrite their operand."""
+        return in_place(scope)
 
     def run(self, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         """Return the kernels of an operator in this mode."""

@@ -79,7 +79,11 @@ class Rows(Generic[C]):
 
     def __init__(self, costs: Counting[C], follow: Fields | None = None) -> None:
         self.costs, self.follow = costs, follow
-        self.folded = once(folded)
+
+    @once
+    def folded(self, scope: Scope) -> list[Fold]:
+        """Return the steps of a scope, equal ones in a row as one."""
+        return folded(scope)
 
     def of(
         self, scope: Scope, inputs: tuple[Seen, ...] = (), depth: int = 0, runs: bool = True, owned: bool = True

@@ -115,9 +115,12 @@ class Counter(Counting[Figures]):
     """Counts scopes and steps by one convention."""
 
     def __init__(self, convention: Convention) -> None:
-        super().__init__()
         self.convention = convention
-        self.is_sequence = once(is_sequence)
+
+    @once
+    def is_sequence(self, scope: Scope) -> bool:
+        """Say whether a scope runs every step as a module."""
+        return is_sequence(scope)
 
     def operator(self, node: Node, scope: Scope) -> Figures:
         assert not isinstance(node.what, Scope), "only called for operators"

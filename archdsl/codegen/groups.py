@@ -23,7 +23,6 @@ class Groups:
     def __init__(self, root: Scope) -> None:
         self.scopes = distinct(root)
         self.empty_titles = {s.title for s in self.scopes if s.kind == "block" and is_empty(s)}
-        self.key = once(self._key)
         self.numbers: dict[Hashable, int] = {}
         members: dict[int, list[Scope]] = {}
         for scope in self.scopes:
@@ -43,7 +42,8 @@ class Groups:
                     self._place(self.key(inner), members)
         self.classes[key] = members[key]
 
-    def _key(self, scope: Scope) -> int:
+    @once
+    def key(self, scope: Scope) -> int:
         """Return a number for what scopes of one class have in common."""
         nodes = tuple([self._node(node, scope) for node in scope.nodes])
         outputs = tuple([(o.name, o.value, o.training) for o in scope.outputs])

@@ -328,7 +328,6 @@ class Wanted:
         self.modules: dict[str, tuple[str, tuple[Any, ...]]] = {}
         self.inits: dict[tuple[str, str], Any] = {}
         self.texts: dict[str, str] = {}  # calls of functions: the text, and its name
-        self.is_sequence = once(is_sequence)
         for scope in distinct(network.scope):
             for node in scope.nodes:
                 if isinstance(node.what, Op):
@@ -354,6 +353,11 @@ class Wanted:
             return
         text = _text(calls[-1], len(node.inputs))
         self.texts.setdefault(text, f"call{len(self.texts)}")
+
+    @once
+    def is_sequence(self, scope: Scope) -> bool:
+        """Say whether a scope runs every step as a module."""
+        return is_sequence(scope)
 
     def is_module(self, node: Node, scope: Scope) -> bool:
         """Say whether a step is a module, in a scope that may be a sequence."""

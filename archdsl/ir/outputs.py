@@ -60,9 +60,6 @@ def _returning(scope: Scope, value: int, name: str) -> tuple[Scope, int]:
 class Pruner:
     """Leaves out steps; each distinct scope is looked at once for each choice of its results."""
 
-    def __init__(self) -> None:
-        self.inner = once(self._inner)
-
     def only(self, scope: Scope, numbers: tuple[int, ...]) -> Scope:
         """Return a scope with some of its results and the steps that they need."""
         outputs = tuple([scope.outputs[number] for number in numbers])
@@ -97,7 +94,9 @@ class Pruner:
             nodes.append(node)
         return with_nodes(scope, nodes)
 
-    def _inner(self, scope: Scope, numbers: tuple[int, ...]) -> Scope:
+    @once
+    def inner(self, scope: Scope, numbers: tuple[int, ...]) -> Scope:
+        """Return a scope with some of its results."""
         return self.inside(scope) if len(numbers) == len(scope.outputs) else self.only(scope, numbers)
 
 

@@ -85,7 +85,6 @@ class Weights:
 
     def __init__(self) -> None:
         self.numbers: dict[object, int] = {}
-        self.scope = once(self._scope)
 
     def of(self, node: Node, scope: Scope) -> int:
         """Return the number of what a step learns, as the module of its name holds it."""
@@ -95,7 +94,9 @@ class Weights:
             return self._number((f"{what.name}{what.arguments}", *learned))
         return self.scope(what)
 
-    def _scope(self, scope: Scope) -> int:
+    @once
+    def scope(self, scope: Scope) -> int:
+        """Return the number of what a scope learns."""
         return self._number(tuple([(node.name, self.of(node, scope)) for node in scope.nodes if not node.reuses]))
 
     def _number(self, learned: object) -> int:

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 from archdsl.core.record import Record
 from archdsl.ir.liveness import needed
 from archdsl.ir.network import Scope
@@ -37,23 +39,33 @@ def distinct(root: Scope) -> list[Scope]:
     return list(found.values())
 
 
-def once(function: F) -> F:
-    """Return a function of a scope, and perhaps more, that is worked out once for each scope object.
+def once(method: F) -> F:
+    """Let a method of a scope, and perhaps more, be worked out once for each scope object.
+
+    What is known stands in the object that has the method, without a circle back to it, so that it goes when that goes.
 
     >>> from archdsl.compiler import compiled
-    >>> size = once(lambda scope: print(scope.title) or len(scope.nodes))
-    >>> net = compiled("lenet5").network.scope
-    >>> size(net) == size(net)
+    >>> class Sizes:
+    ...     @once
+    ...     def of(self, scope):
+    ...         print(scope.title)
+    ...         return len(scope.nodes)
+    >>> sizes, net = Sizes(), compiled("lenet5").network.scope
+    >>> sizes.of(net) == sizes.of(net)
     lenet5
     True
     """
-    known: dict[tuple[object, ...], tuple[Scope, Any]] = {}  # holds the scopes, so that identities stay their own
+    table = method.__qualname__
 
-    def found(scope: Scope, *more: object) -> Any:
+    @wraps(method)
+    def found(self: Any, scope: Scope, *more: object) -> Any:
+        known = self.__dict__.get(table)
+        if known is None:
+            known = self.__dict__[table] = {}
         key = (id(scope), *more)
         entry = known.get(key)
         if entry is None:
-            entry = scope, function(scope, *more)
+            entry = scope, method(self, scope, *more)  # holds the scope, so that its identity stays its own
             if len(known) >= MOST:
                 known.clear()
             known[key] = entry
