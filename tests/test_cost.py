@@ -337,3 +337,15 @@ def test_bad_options_are_refused(capsys):
             main(["cost", "resnet18", *arguments])
     assert main(["cost", "resnet18", "--set", "depht=3"]) == 1
     assert "has no parameter `depht`" in capsys.readouterr().err
+
+
+def test_a_solver_that_only_training_runs_costs_nothing_by_kind():
+    text = """net n:
+    input image: [N, 3, H=12, W=10]
+    conv(4, 3) -> relu
+    output aux = x -> ode(conv(4, 3), solver="rk4", steps=2) -> global_avgpool when training
+    conv(4, 1)
+"""
+    found = table(compile_text(text).network)
+    assert sum([figures for _, _, figures in found.kinds], Figures()) == found.total
+    assert {kind: count for kind, count, _ in found.kinds}["ode"] == 1

@@ -14,6 +14,7 @@ from archdsl.analysis.roofline import DEVICES, Device, fusions, lines, time_of, 
 from archdsl.analysis.table import table
 from archdsl.cli.main import main
 from archdsl.compiler import Request, compile_text, compiled
+from archdsl.report.check import report
 
 
 def run(capsys: Any, *arguments: str, status: int = 0) -> str:
@@ -174,3 +175,44 @@ def test_csv_of_a_network_without_steps_is_its_header(tmp_path, capsys):
     assert main(["cost", str(path), "--csv"]) == 0
     found = capsys.readouterr().out.split("\n")
     assert found[0].startswith("depth,name,operation,kind,count,shape,at_default,parameters,") and found[1:] == [""]
+
+
+# -------------------------------------------------------------------------------------------------- rows
+SHARED = """block pair(c):
+    conv(c, 3) -> bn
+block tower(c):
+    pair(c) -> relu
+net n:
+    input image: [N, 4, H=12, W=10]
+    shared = same: tower(4)
+    cat(shared -> shared, tower(4) -> tower(4), identity) -> conv(4, 1)
+    output aux = x -> head: [conv(5, 3), relu] -> global_avgpool when training
+    skip = x
+    upsample(2) -> crop(like=skip)
+"""
+
+
+@pytest.mark.parametrize("name", ["googlenet", "densenet121", "odenet", "shared"])
+def test_check_and_cost_have_the_same_rows(name):
+    network = compile_text(SHARED).network if name == "shared" else compiled(name).network
+    found, costs = report(network), table(network)
+
+    def plain(row: Any) -> tuple[Any, ...]:
+        return row.depth, row.name, row.what, row.kind, row.shape, row.params, row.macs, row.count
+
+    assert [plain(row) for row in found.rows] == [plain(row) for row in costs.lines]
+    assert sum(row.params for row in found.rows if not row.depth) == found.params
+    assert sum(row.macs for row in found.rows if not row.depth) == found.macs
+
+
+def test_rows_say_what_is_shared_and_what_only_training_needs():
+    rows = report(compile_text(SHARED).network).rows
+    again = [row for row in rows if row.name == "same" and "shared" in row.what]
+    assert [(row.params, row.macs) for row in again] == [(0, 4 * 4 * 9 * 120)]
+    inside = rows[rows.index(again[0]) + 1]
+    assert inside.depth == 1 and not inside.params and inside.macs, "the parameters are those of the first use"
+    assert [row.what for row in rows if row.name == "head"] == ["in training only"]
+    assert [(row.params, row.macs) for row in rows if row.what == "conv(5, 3), in training only"] == [
+        (4 * 5 * 9 + 5, 0)
+    ]
+    assert any(row.what == "crop(like=skip)" for row in rows)

@@ -9,7 +9,7 @@ from archdsl import project
 from archdsl.analysis import legal
 from archdsl.analysis.memory import inference
 from archdsl.cli.main import main
-from archdsl.codegen import module
+from archdsl.codegen import module, plans
 from archdsl.codegen.module import emit
 from archdsl.compiler import compile_text
 from archdsl.core import sizes
@@ -63,7 +63,7 @@ CASES = {
         lambda n: f"{HEAD}    scale({'1e38' if n == base.MAX_REAL else '1.1e38'})\n", base.MAX_REAL, "E0205", 3, "1.1e38"),
 }  # fmt: skip
 OTHERS = {  # each with a test of its own
-    ("archdsl.project", "MAX_IMPORTS"), ("archdsl.diagnose.survey", "MAX_NODES"), ("archdsl.codegen.module", "MAX_STEPS"),
+    ("archdsl.project", "MAX_IMPORTS"), ("archdsl.diagnose.survey", "MAX_NODES"), ("archdsl.codegen.plans", "MAX_STEPS"),
     ("archdsl.codegen.module", "MAX_LAYERS"), ("archdsl.analysis.legal", "MAX_PIECES"), ("archdsl.report.check", "MAX_ROWS"),
 }  # fmt: skip
 
@@ -112,7 +112,7 @@ def test_networks_of_a_file_together(tmp_path, capsys):
 
 
 def test_steps_of_a_network_that_is_compiled():
-    text = HEAD + "    relu\n" * module.MAX_STEPS
+    text = HEAD + "    relu\n" * plans.MAX_STEPS
     emit(compile_text(text).network)
     network = compile_text(text + "    relu\n").network
     for what in (emit, inference):

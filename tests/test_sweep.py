@@ -230,7 +230,7 @@ def test_a_search_goes_on_where_it_stopped(tmp_path, monkeypatch):
 def test_memory_of_a_search_stays_flat(monkeypatch):
     """What is held after 160 points is what was held after 40: tables that are full, and the best."""
     monkeypatch.setattr("archdsl.elaborate.context.MOST", 60)
-    monkeypatch.setattr("archdsl.analysis.forms.MOST", 30)
+    monkeypatch.setattr("archdsl.ir.walk.MOST", 30)
     space = Space((("classes", Range(2, 10**6)),), sample=161)
     one, held = Search("mobilenet_v1", None, space, "", "params"), {}
 

@@ -9,7 +9,7 @@ line; steps are aligned by their names, and numbered ones by what they are (a lo
 from __future__ import annotations
 
 from archdsl.analysis.costs import Costs
-from archdsl.analysis.rows import human, operation, repeats, title
+from archdsl.analysis.rows import folded, human, operation, title
 from archdsl.core.record import Record
 from archdsl.ir.network import Scope
 from archdsl.ops.base import show
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from archdsl.analysis.costs import Cost
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network, Node
 
@@ -156,17 +155,11 @@ def _outputs(scope: Scope) -> dict[str, str]:
 
 def _sides(scope: Scope, costs: Costs) -> list[Side]:
     """Return the steps of a scope, equal ones in a row as one."""
-    found, at = [], 0
-    while at < len(scope.nodes):
-        node = scope.nodes[at]
-        count = repeats(scope, at)
-        cost: Cost = costs.node(node, scope)
-        name = node.name if count == 1 else f"{node.name}-{scope.nodes[at + count - 1].name}"
+    found = []
+    for fold in folded(scope):
+        node, cost = fold.first, costs.steps(scope)[fold.at].times(fold.count)
         what = title(node.what) if isinstance(node.what, Scope) else operation(node.what)
-        if not isinstance(node.what, Scope) or node.what.nodes:
-            shape = scope.shapes[node.outputs[0]]
-            found.append(Side(name, what, count, shape, cost.params * count, cost.macs * count, node))
-        at += count
+        found.append(Side(fold.name, what, fold.count, scope.shapes[node.outputs[0]], cost.params, cost.macs, node))
     return found
 
 

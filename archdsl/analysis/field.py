@@ -11,6 +11,7 @@ from __future__ import annotations
 from archdsl.core.record import Record
 from archdsl.core.windows import Reach
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import once
 from archdsl.ops.base import extent
 
 TYPE_CHECKING = False
@@ -105,15 +106,16 @@ class Fields:
             tuple(_itself(scope.shapes[v]) if i == j else None for j in range(len(scope.inputs)))
             for i, v in enumerate(scope.inputs)
         )
-        self.known: dict[tuple[int, tuple[Seen, ...]], tuple[Seen, ...]] = {}
 
+    @once
     def values(self, scope: Scope, inputs: tuple[Seen, ...]) -> tuple[Seen, ...]:
         """Return the fields of all values of a scope, given those of its inputs."""
-        key = (id(scope), inputs)
-        found = self.known.get(key)
-        if found is None:
-            found = self.known[key] = self._wrapped(scope, inputs) if scope.wrapper else self._scope(scope, inputs)
-        return found
+        return self._wrapped(scope, inputs) if scope.wrapper else self._scope(scope, inputs)
+
+    @staticmethod
+    def main(seen: Seen) -> Field | None:
+        """Return what a value sees of the first input that it sees anything of."""
+        return next((field for field in seen if field is not None), None)
 
     def _scope(self, scope: Scope, inputs: tuple[Seen, ...]) -> tuple[Seen, ...]:
         nothing: Seen = (None,) * len(self.inputs)
@@ -175,18 +177,13 @@ def _named(
     seen = follow.values(scope, follow.inputs if inputs is None else inputs)
     for node in scope.nodes:
         if node.name and not node.reuses:
-            yield prefix + node.name, main(seen[node.outputs[0]])
+            yield prefix + node.name, follow.main(seen[node.outputs[0]])
             if isinstance(node.what, Scope):
                 operands = tuple([seen[v] for v in node.inputs])
                 yield from _named(follow, node.what, operands, f"{prefix}{node.name}.")
     if inputs is None:
         for output in scope.outputs:
-            yield output.name, main(seen[output.value])
-
-
-def main(seen: Seen) -> Field | None:
-    """Return what a value sees of the first input that it sees anything of."""
-    return next((field for field in seen if field is not None), None)
+            yield output.name, follow.main(seen[output.value])
 
 
 def cut(span: Span, limits: tuple[int, int]) -> Span:

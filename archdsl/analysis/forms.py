@@ -12,14 +12,14 @@ from fractions import Fraction
 from archdsl.analysis.costs import parameters
 from archdsl.core.record import Record
 from archdsl.core.sizes import Area, Size
-from archdsl.ir.liveness import LONG, needed
+from archdsl.ir.liveness import LONG
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import once, runs
 from archdsl.ops.base import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from archdsl.core.sizes import Dim, Shape
     from archdsl.ir.network import Network, Node
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     Polynomial = dict[tuple[int, ...], Fraction]  # exponents of the symbols, in order
 
 ELEMENT = 4  # bytes of float32
-MOST = 4096  # scopes that are remembered, of many nets perhaps
 
 
 class Form:
@@ -147,81 +146,48 @@ class Closed(Record):
 class Forms:
     """Adds up the forms of scopes; a scope is looked into once, as long as it is remembered."""
 
-    def __init__(self) -> None:
-        # By identity; each holds the scope, so that the identity stays its own.
-        self.counted: dict[int, tuple[Scope, tuple[int, Form, bool]]] = {}
-        self.moved: dict[int, tuple[Scope, Form]] = {}
-        self.found: dict[int, tuple[Scope, frozenset[Size]]] = {}
-
+    @once
     def scope(self, scope: Scope) -> tuple[int, Form, bool]:
         """Return the parameters and MACs of one run of a scope, and whether it is the same net at every size."""
-        known = self.counted.get(id(scope))
-        if known is not None:
-            return known[1]
         params, macs, free = 0, Form(), not scope.relations and not scope.requirements
-        for node, runs in _runs(scope):
+        for node, times in runs(scope):
             if isinstance(node.what, Scope):
                 inner, form, always = self.scope(node.what)
                 params += 0 if node.reuses else inner
-                macs.extend(form, runs)
+                macs.extend(form, times)
                 free = free and always
                 continue
             params += 0 if node.reuses else parameters(node, scope)
-            counted = node.what.macs(*_shapes(node, scope)) if runs else 0
+            counted = node.what.macs(*_shapes(node, scope)) if times else 0
             if type(counted) is not int or counted:
-                macs.add(counted, runs)
-        _make_room(self.counted)
-        self.counted[id(scope)] = scope, (params, macs, free)
+                macs.add(counted, times)
         return params, macs, free
 
+    @once
     def bytes(self, scope: Scope) -> Form:
         """Return the bytes that one run of a scope reads and writes: eager, float32, one image."""
-        known = self.moved.get(id(scope))
-        if known is not None:
-            return known[1]
         found = Form()
-        for node, runs in _runs(scope):
+        for node, times in runs(scope):
             if isinstance(node.what, Scope):
-                found.extend(self.bytes(node.what), runs)
-            elif runs:
-                _add_kernels(found, node.what, *_shapes(node, scope), runs)
-        if scope.wrapper is not None:
-            shapes = (scope.shapes[scope.inputs[0]],)
-            _add_kernels(found, scope.wrapper, shapes, shapes, 1)
-        _make_room(self.moved)
-        self.moved[id(scope)] = scope, found
+                found.extend(self.bytes(node.what), times)
+            elif times:
+                _add_kernels(found, node.what, *_shapes(node, scope), times)
         return found
 
+    @once
     def sizes(self, scope: Scope) -> frozenset[Size]:
         """Return all sizes of maps in a scope: an input is legal where each is at least 1."""
-        known = self.found.get(id(scope))
-        if known is not None:
-            return known[1]
         sizes = {dim for shape in scope.shapes for dim in shape if isinstance(dim, Size)}
         inner = [self.sizes(node.what) for node in scope.nodes if isinstance(node.what, Scope)]
-        _make_room(self.found)
-        self.found[id(scope)] = scope, frozenset(sizes.union(*inner))
-        return self.found[id(scope)][1]
+        return frozenset(sizes.union(*inner))
 
     def legal(self, scope: Scope, values: dict[str, int]) -> bool:
         """Say whether a net that is `free` can be built at an input size."""
         return all(s.at(values.get(s.symbol.name, s.symbol.default)) >= 1 for s in self.sizes(scope))
 
 
-def _runs(scope: Scope) -> Iterator[tuple[Node, int]]:
-    """Yield the steps of a scope with how often each runs; 0 for what only training needs."""
-    alive, times = needed(scope), scope.wrapper.evaluations if scope.wrapper else 1
-    for node in scope.nodes:
-        yield node, times if alive.intersection(node.outputs) else 0
-
-
 def _shapes(node: Node, scope: Scope) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
     return tuple([scope.shapes[i] for i in node.inputs]), tuple([scope.shapes[o] for o in node.outputs])
-
-
-def _make_room(table: dict[int, Any]) -> None:
-    if len(table) >= MOST:
-        table.clear()
 
 
 def _add_kernels(form: Form, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...], runs: int) -> None:

@@ -8,18 +8,19 @@ back inside itself (workspaces of convolution libraries), nor what an allocator 
 
 from __future__ import annotations
 
+from collections import Counter
+
 from archdsl.analysis.costs import weights
-from archdsl.codegen.module import lifetimes
+from archdsl.codegen.plans import lifetimes
 from archdsl.core.record import Record
 from archdsl.ir.liveness import LONG, in_place, needed
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import once, uses
 from archdsl.ops.base import Kernel, elements
 from archdsl.ops.merge import Add
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network, Node
     from archdsl.ops.base import Op
@@ -82,7 +83,6 @@ class Inference:
         self.size, self.batch, self.names = size, batch, names
         self.live = self.peak = 0
         self.at = ""
-        self.in_place: dict[int, frozenset[int]] = {}  # by the identity of a scope
 
     # ------------------------------------------------------------ storages
     def new(self, count: int, size: int = 0) -> Storage:
@@ -116,21 +116,26 @@ class Inference:
         """Run a scope on inputs that the caller holds; each result has a holder more."""
         if scope.wrapper is not None:
             return self.wrapped(scope, inputs, path)
-        frame = Frame(scope, inputs, self.names.get(id(scope), {}), self.alive(scope))
-        for number, node in frame.nodes:
-            operands = [frame.held[v] for v in node.inputs]
-            results = self.node(scope, number, node, operands, f"{path}{node.name}")
-            frame.held |= dict(zip(node.outputs, results))
-            for value in frame.named(node):
-                self.hold(value.storage)
-            for value in (*frame.overwritten(node), *frame.read(node)):
-                self.release(value.storage)
-        returned = [frame.held[o.value] for o in scope.outputs if o.value in frame.held]
-        for value in returned:
-            self.hold(value.storage)
-        for value in frame.left_over():
-            self.release(value.storage)
-        return returned
+        lives = self.lives(scope)
+        values = dict(zip(scope.inputs, inputs))
+        for turn in lives.turns:
+            node = turn.node
+            made = self.node(scope, turn.number, node, [values[v] for v in node.inputs], f"{path}{node.name}")
+            values.update(zip(node.outputs, made))
+            for value in turn.named:
+                self.hold(values[value].storage)
+            for value in turn.released:
+                self.release(values[value].storage)
+        for value in lives.returned:
+            self.hold(values[value].storage)
+        for value in lives.held:
+            self.release(values[value].storage)
+        return [values[value] for value in lives.returned]
+
+    @once
+    def lives(self, scope: Scope) -> Lives:
+        """Return how long the values of a scope live."""
+        return lives(scope, self.names.get(id(scope), {}), self.alive(scope))
 
     def wrapped(self, scope: Scope, inputs: list[Value], path: str) -> list[Value]:
         """Run the function of a wrapper; the slopes of a step are kept to its end, where they are summed.
@@ -167,11 +172,10 @@ class Inference:
             return self.shared(node.what, operands, len(ys), bool(kernels))
         return self.kernels(node.what, kernels, operands, len(ys), name or node.what.name)
 
+    @once
     def overwriting(self, scope: Scope) -> frozenset[int]:
         """Return the steps of a scope that overwrite their operand."""
-        if id(scope) not in self.in_place:
-            self.in_place[id(scope)] = in_place(scope)
-        return self.in_place[id(scope)]
+        return in_place(scope)
 
     def run(self, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         """Return the kernels of an operator in this mode."""
@@ -203,45 +207,44 @@ class Inference:
         return xs, ys
 
 
-class Frame:
-    """One run of a scope: what its values are, how often each is still read, and which local variables hold them."""
+class Turn(Record):
+    """One step of a scope: its number, the results that a variable takes, and the values that lose a holder then."""
 
-    def __init__(self, scope: Scope, inputs: list[Value], names: dict[int, int | None], alive: set[int]) -> None:
-        self.scope, self.names = scope, names
-        self.held: dict[int, Value] = dict(zip(scope.inputs, inputs))
-        self.ends: dict[int, list[int]] = {}  # what was held by the variables that a value overwrites
-        for value, until in names.items():
-            if until is not None:
-                self.ends.setdefault(until, []).append(value)
-        self.nodes = [(i, node) for i, node in enumerate(scope.nodes) if alive.intersection(node.outputs)]
-        self.left = dict.fromkeys(range(len(scope.shapes)), 0)
-        for _, node in self.nodes:
-            for value in node.inputs:
-                self.left[value] += 1
-        for output in scope.outputs:
-            self.left[output.value] += 1
+    number: int
+    node: Node
+    named: list[int]
+    released: list[int]
 
-    def named(self, node: Node) -> Iterator[Value]:
-        """Yield the results of a step that a variable takes."""
-        return (self.held[v] for v in node.outputs if v in self.names)
 
-    def overwritten(self, node: Node) -> list[Value]:
-        """Return what the variables that a step assigns held before."""
-        old = [v for value in node.outputs for v in self.ends.get(value, ())]
-        return [self.held[v] for v in old if v in self.held]
+class Lives(Record):
+    """How long values live in a run of a scope: its steps, what it returns, and what it holds to its end."""
 
-    def read(self, node: Node) -> list[Value]:
-        """Count a step's reads; return the values that nothing reads any more."""
-        for value in node.inputs:
-            self.left[value] -= 1
-        inputs = self.scope.inputs
-        return [self.held[v] for v in {*node.inputs, *node.outputs} if not self.left[v] and v not in inputs]
+    turns: list[Turn]
+    returned: list[int]
+    held: list[int]
 
-    def left_over(self) -> list[Value]:
-        """Return what the frame holds when it returns: its outputs, and its variables."""
-        outputs = {o.value for o in self.scope.outputs if o.value in self.held}.difference(self.scope.inputs)
-        ends = [v for v, until in self.names.items() if v in self.held and (until is None or until not in self.held)]
-        return [self.held[v] for v in (*outputs, *ends)]
+
+def lives(scope: Scope, names: dict[int, int | None], alive: set[int]) -> Lives:
+    """Return how long values live where the steps of what is `alive` run, and variables have these lifetimes.
+
+    A value is held until its last reader has run, and by a variable until that is assigned again.
+    """
+    nodes = [(number, node) for number, node in enumerate(scope.nodes) if alive.intersection(node.outputs)]
+    there = {*scope.inputs, *[value for _, node in nodes for value in node.outputs]}
+    overwritten: dict[int, list[int]] = {}  # by the value that overwrites them
+    for value, until in names.items():
+        if until is not None and value in there:
+            overwritten.setdefault(until, []).append(value)
+    left = Counter([v for _, node in nodes for v in node.inputs] + [o.value for o in scope.outputs])
+    turns = []
+    for number, node in nodes:
+        left.subtract(node.inputs)
+        released = [v for value in node.outputs for v in overwritten.get(value, ())]
+        released += [v for v in {*node.inputs, *node.outputs}.difference(scope.inputs) if not left[v]]
+        turns.append(Turn(number, node, [v for v in node.outputs if v in names], released))
+    returned = [o.value for o in scope.outputs if o.value in there]
+    variables = [v for v, until in names.items() if v in there and (until is None or until not in there)]
+    return Lives(turns, returned, [*{*returned}.difference(scope.inputs), *variables])
 
 
 class Entry:
@@ -446,21 +449,20 @@ def _parameters(scope: Scope, size: int) -> list[int]:
 
 def _weights(scope: Scope, size: int) -> int:
     """Return the bytes of weights and running statistics."""
-    return sum(_parameters(scope, size)) + _buffers(scope, {}) * size
+    return sum(_parameters(scope, size)) + _buffers(scope) * size
 
 
-def _buffers(scope: Scope, known: dict[int, int]) -> int:
-    if id(scope) not in known:
-        total = 0
+def _buffers(root: Scope) -> int:
+    """Count the elements of running statistics: what kernels read once a batch, and is no weight."""
+    total = 0
+    for use in uses(root):
+        scope = use.scope
         for node in scope.nodes:
-            if isinstance(node.what, Scope):
-                total += 0 if node.reuses else _buffers(node.what, known)
-            elif node.what.stateful and not node.reuses:
+            if not isinstance(node.what, Scope) and node.what.stateful and not node.reuses:
                 xs, ys = [tuple([_ints(scope.shapes[v]) for v in values]) for values in (node.inputs, node.outputs)]
                 fixed = sum([kernel.fixed for kernel in node.what.kernels(xs, ys)])
-                total += fixed - elements(node.what.weights(xs[0]))
-        known[id(scope)] = total
-    return known[id(scope)]
+                total += use.owns * (fixed - elements(node.what.weights(xs[0])))
+    return total
 
 
 def _volume(shape: Shape) -> int:

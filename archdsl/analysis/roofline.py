@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from archdsl.analysis.table import SIZES, Counter
 from archdsl.core.record import Record
-from archdsl.ir.liveness import needed
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import runs, uses
 from archdsl.ops.base import Op, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.analysis.table import Figures, Line, Table
+    from archdsl.analysis.rows import Row
+    from archdsl.analysis.table import Figures, Table
     from archdsl.ir.network import Network, Node
 
 
@@ -100,7 +101,7 @@ def time_of(table: Table, figures: Figures, device: Device) -> Time:
     return Time(figures.operations * table.batch / device.operations[table.dtype], moved / device.bandwidth)
 
 
-def lines(table: Table, device: Device) -> Iterator[tuple[str, Line, Time]]:
+def lines(table: Table, device: Device) -> Iterator[tuple[str, Row[Figures], Time]]:
     """Yield the steps of a table with their names in the net and their least times; heads of blocks are left out."""
     path: list[str] = []
     for line in table.lines:
@@ -111,32 +112,14 @@ def lines(table: Table, device: Device) -> Iterator[tuple[str, Line, Time]]:
 
 def total(network: Network, table: Table, device: Device) -> tuple[float, float]:
     """Return the least seconds of a network, and those of them that memory limits."""
-    found = [_sum(scope, table, device, times) for scope, times in _runs(network.scope, 1)]
-    return sum(seconds for seconds, _ in found), sum(memory for _, memory in found)
-
-
-def _sum(scope: Scope, table: Table, device: Device, times: int) -> tuple[float, float]:
     counter, seconds, memory = Counter(table.convention), 0.0, 0.0
-    for node in _alive(scope):
-        if not isinstance(node.what, Scope):
-            found = time_of(table, counter.node(node, scope), device)
-            seconds += found.seconds * times
-            memory += found.seconds * times if found.bound == "memory" else 0.0
+    for use in uses(network.scope):
+        for (node, times), figures in zip(runs(use.scope), counter.steps(use.scope)):
+            if times and not isinstance(node.what, Scope):
+                found = time_of(table, figures, device)
+                seconds += found.seconds * times * use.runs
+                memory += found.seconds * times * use.runs if found.bound == "memory" else 0.0
     return seconds, memory
-
-
-def _runs(scope: Scope, times: int) -> Iterator[tuple[Scope, int]]:
-    """Yield every scope with how often it runs, once for each place."""
-    times *= scope.wrapper.evaluations if scope.wrapper else 1
-    yield scope, times
-    for node in _alive(scope):
-        if isinstance(node.what, Scope):
-            yield from _runs(node.what, times)
-
-
-def _alive(scope: Scope) -> list[Node]:
-    wanted = needed(scope)
-    return [node for node in scope.nodes if wanted.intersection(node.outputs)]
 
 
 # -------------------------------------------------------------------------------------------------- fusions
@@ -154,8 +137,9 @@ def fusions(network: Network, dtype: str = "float32", batch: int = 1) -> list[Fu
     of the map between. Within one scope; largest savings first.
     """
     found: dict[tuple[str, ...], list[int]] = {}
-    for scope, times in _runs(network.scope, 1):
-        for chain, elements in _chains(scope):
+    for use in uses(network.scope):
+        times = use.runs * use.scope.evaluations
+        for chain, elements in _chains(use.scope) if times else ():
             entry = found.setdefault(chain, [0, 0])
             entry[0] += 2 * elements * SIZES[dtype] * batch * times
             entry[1] += times
@@ -166,12 +150,13 @@ def fusions(network: Network, dtype: str = "float32", batch: int = 1) -> list[Fu
 def _chains(scope: Scope) -> Iterator[tuple[tuple[str, ...], int]]:
     """Yield the longest chains of a scope: the operators, and the elements of the maps between them for one image."""
     readers: dict[int, list[Node]] = {}
-    for node in _alive(scope):
+    alive = [node for node, times in runs(scope) if times]
+    for node in alive:
         for value in node.inputs:
             readers.setdefault(value, []).append(node)
     kept = {output.value for output in scope.outputs}
     taken: set[int] = set()
-    for node in _alive(scope):
+    for node in alive:
         if isinstance(node.what, Scope) or id(node) in taken or len(node.outputs) > 1:
             continue
         chain, elements, last = [node.what.name], 0, node

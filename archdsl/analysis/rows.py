@@ -2,22 +2,137 @@
 
 from __future__ import annotations
 
+from archdsl.core.record import Generic, Record
 from archdsl.core.source import visible
 from archdsl.elaborate.values import show as show_value
+from archdsl.ir.liveness import needed
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import once
 from archdsl.ops.base import REQUIRED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
+    from collections.abc import Iterator, Sequence
+    from typing import Any, TypeVar
 
+    from archdsl.analysis.costs import Cost, Counting
+    from archdsl.analysis.field import Field, Fields, Seen
+    from archdsl.core.sizes import Shape
     from archdsl.ir.network import Node
     from archdsl.ops.base import Op
     from archdsl.syntax import tree
 
+    C = TypeVar("C", bound=Cost)
+else:
+    C = None
 
-def repeats(scope: Scope, at: int, alive: set[int] | None = None) -> int:
+
+class Fold(Record):
+    """Equal steps in a row: where they start, the first, the last, how many, and what they apply.
+
+    `runs` is false of what only training needs.
+    """
+
+    at: int
+    first: Node
+    last: Node
+    count: int
+    runs: bool
+    text: str
+
+    @property
+    def name(self) -> str:
+        """The name of the step, or those of the first and the last."""
+        return self.first.name if self.count == 1 else f"{self.first.name}-{self.last.name}"
+
+
+class Row(Record, Generic[C]):
+    """One layer, or the head of a block: `count` equal steps in a row, with the cost of all of them."""
+
+    depth: int
+    name: str
+    what: str
+    kind: str  # the operator; "" for a block
+    shape: Shape
+    figures: C
+    count: int = 1
+    field: Field | None = None  # of the last step
+
+    @property
+    def block(self) -> bool:
+        """The row is the head of a block."""
+        return not self.kind
+
+    @property
+    def params(self) -> int:
+        """Learned parameters."""
+        return self.figures.params
+
+    @property
+    def macs(self) -> int:
+        """MACs for one image."""
+        return self.figures.macs
+
+
+class Rows(Generic[C]):
+    """Makes the rows of a table; with `follow` they have receptive fields too."""
+
+    def __init__(self, costs: Counting[C], follow: Fields | None = None) -> None:
+        self.costs, self.follow = costs, follow
+
+    @once
+    def folded(self, scope: Scope) -> list[Fold]:
+        """Return the steps of a scope, equal ones in a row as one."""
+        return folded(scope)
+
+    def of(
+        self, scope: Scope, inputs: tuple[Seen, ...] = (), depth: int = 0, runs: bool = True, owned: bool = True
+    ) -> Iterator[Row[C]]:
+        """Yield the rows of a scope in one place, blocks with all that is in them; `inputs` are the fields of its own.
+
+        What only training needs has parameters and no runs, and what uses a module again runs and no parameters, so
+        that the outermost rows add up to the total.
+        """
+        seen = self.follow.values(scope, inputs) if self.follow else ()
+        costs = self.costs.steps(scope)
+        for fold in self.folded(scope):
+            node, running = fold.first, runs and fold.runs
+            figures = costs[fold.at].times(fold.count).run(int(running))
+            yield Row(
+                depth,
+                fold.name,
+                _marked(fold.text, "shared" if node.reuses else "" if running else "in training only"),
+                "" if isinstance(node.what, Scope) else node.what.name,
+                scope.shapes[node.outputs[0]],
+                figures if owned else figures.replace(params=0),  # they belong to the first use of the block around
+                fold.count,
+                self.follow.main(seen[fold.last.outputs[0]]) if self.follow else None,
+            )
+            if isinstance(node.what, Scope):
+                given = tuple([seen[v] for v in fold.last.inputs]) if self.follow else ()
+                yield from self.of(node.what, given, depth + 1, running, owned and not node.reuses)
+
+
+def folded(scope: Scope) -> list[Fold]:
+    """Return the steps of a scope, equal ones in a row as one; a block that does nothing here is left out."""
+    alive = needed(scope)
+    found = []
+    at = 0
+    while at < len(scope.nodes):
+        first = scope.nodes[at]
+        count = _repeats(scope, at, alive)
+        if not isinstance(first.what, Scope) or first.what.nodes:
+            last, runs = scope.nodes[at + count - 1], not alive.isdisjoint(first.outputs)
+            found.append(Fold(at, first, last, count, runs, describe(first)))
+        at += count
+    return found
+
+
+def _marked(text: str, mark: str) -> str:
+    return ", ".join([part for part in (text, mark) if part])
+
+
+def _repeats(scope: Scope, at: int, alive: set[int]) -> int:
     """Count how often a numbered step follows itself, on the same shapes.
 
     `alive` are the values that the results need: a step that makes one is no repetition of one that makes none.
@@ -34,7 +149,7 @@ def repeats(scope: Scope, at: int, alive: set[int] | None = None) -> int:
             or node.labelled
             or not _alike(scope, node, first)
             or node.inputs[0] not in scope.nodes[at + count - 1].outputs
-            or (alive is not None and alive.isdisjoint(node.outputs) is not alive.isdisjoint(first.outputs))
+            or alive.isdisjoint(node.outputs) is not alive.isdisjoint(first.outputs)
         ):
             break
         count += 1
@@ -43,6 +158,11 @@ def repeats(scope: Scope, at: int, alive: set[int] | None = None) -> int:
 
 def _alike(scope: Scope, left: Node, right: Node) -> bool:
     return all(scope.shapes[a] == scope.shapes[b] for a, b in zip(left.inputs, right.inputs))
+
+
+def describe(node: Node) -> str:
+    """Print what a step applies, as its text wrote it."""
+    return title(node.what) if isinstance(node.what, Scope) else operation(node.what, node.written)
 
 
 def title(scope: Scope) -> str:

@@ -7,60 +7,34 @@ and writes for a batch of that size. A scope is counted once, however often it i
 from __future__ import annotations
 
 from archdsl.analysis.conventions import CONVENTIONS, Use, operations
-from archdsl.analysis.costs import parameters
-from archdsl.analysis.field import Field, Fields, main
-from archdsl.analysis.rows import operation, repeats, title
+from archdsl.analysis.costs import Cost, Counting, parameters
+from archdsl.analysis.field import Fields
+from archdsl.analysis.rows import Rows
 from archdsl.core.record import Record
-from archdsl.ir.liveness import Traffic, is_module, is_sequence, needed, traffic
+from archdsl.ir.liveness import Traffic, is_module, is_sequence, traffic
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import once, runs, uses
 from archdsl.ops.base import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from archdsl.analysis.conventions import Convention
-    from archdsl.analysis.field import Seen
+    from archdsl.analysis.field import Field
+    from archdsl.analysis.rows import Row
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network, Node
 
-MOST = 4096  # scopes that a counter remembers, of many nets perhaps
 SIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}  # bytes of an element
 
 
-class Figures(Record):
+class Figures(Cost):
     """What a step costs: `counted` is by the convention that was asked for, `operations` are all arithmetic ones."""
 
-    params: int = 0
     counted: int = 0
-    macs: int = 0
     operations: int = 0
     traffic: Traffic = Traffic()
-
-    def __add__(self, other: Figures) -> Figures:
-        return Figures(*[a + b for a, b in zip(self.key(), other.key())])
-
-    def times(self, count: int) -> Figures:
-        """Return what `count` equal steps cost."""
-        return Figures(*[a * count for a in self.key()])
-
-    def run(self) -> Figures:
-        """Return what a further use costs: all but the parameters."""
-        return self.replace(params=0)
-
-
-class Line(Record):
-    """One layer, or the head of a block: `count` equal steps in a row; the field is that of the last."""
-
-    depth: int
-    name: str
-    what: str
-    kind: str  # the operator; "" for a block
-    shape: Shape
-    field: Field | None
-    figures: Figures
-    count: int = 1
 
 
 class Table(Record):
@@ -71,7 +45,7 @@ class Table(Record):
     inputs: tuple[tuple[str, Shape], ...]
     outputs: tuple[tuple[str, Shape, Field | None], ...]
     total: Figures
-    lines: tuple[Line, ...]
+    lines: tuple[Row[Figures], ...]
     kinds: tuple[tuple[str, int, Figures], ...]  # operator, how many, what they cost together
     dtype: str = "float32"
     batch: int = 1
@@ -137,57 +111,27 @@ class Table(Record):
         }
 
 
-class Counter:
+class Counter(Counting[Figures]):
     """Counts scopes and steps by one convention."""
 
     def __init__(self, convention: Convention) -> None:
         self.convention = convention
-        self.known: dict[int, tuple[Scope, Figures]] = {}  # by identity; holds the scope, so that it stays its own
-        self.sequences: dict[int, tuple[Scope, bool]] = {}
 
-    def scope(self, scope: Scope) -> Figures:
-        """Return what one run of a scope costs; steps that only training needs have parameters and no runs."""
-        known = self.known.get(id(scope))
-        if known is not None:
-            return known[1]
-        found = Figures()
-        wanted = needed(scope)
-        for node in scope.nodes:
-            figures = self.node(node, scope)
-            found += figures if wanted.intersection(node.outputs) else Figures(figures.params)
-        if scope.wrapper is not None:
-            runs = found.times(scope.wrapper.evaluations).replace(params=found.params)
-            shapes = (scope.shapes[scope.inputs[0]],)
-            found = runs + self.use(Use(scope.wrapper, shapes, shapes, False), 0)
-        if len(self.known) >= MOST:
-            self.known.clear()
-        self.known[id(scope)] = scope, found
-        return found
+    @once
+    def is_sequence(self, scope: Scope) -> bool:
+        """Say whether a scope runs every step as a module."""
+        return is_sequence(scope)
 
-    def node(self, node: Node, scope: Scope) -> Figures:
-        """Return what one step costs."""
-        if isinstance(node.what, Scope):
-            figures = self.scope(node.what)
-        else:
-            xs = tuple([_ints(scope.shapes[i]) for i in node.inputs])
-            ys = tuple([_ints(scope.shapes[o]) for o in node.outputs])
-            figures = self.use(Use(node.what, xs, ys, self.as_module(node, scope)), parameters(node, scope))
-        return figures.run() if node.reuses else figures
+    def operator(self, node: Node, scope: Scope) -> Figures:
+        assert not isinstance(node.what, Scope), "only called for operators"
+        xs = tuple([_ints(scope.shapes[i]) for i in node.inputs])
+        ys = tuple([_ints(scope.shapes[o]) for o in node.outputs])
+        use = Use(node.what, xs, ys, self.is_sequence(scope) or is_module(node, scope))
+        counted, moved = self.convention.count(use), traffic(node.what.kernels(xs, ys))
+        return Figures(parameters(node, scope), int(node.what.macs(xs, ys)), counted, operations(use), moved)
 
-    def as_module(self, node: Node, scope: Scope) -> bool:
-        """Say whether a step runs as a module; whether its scope is a sequence is found out once."""
-        known = self.sequences.get(id(scope))
-        if known is None:
-            if len(self.sequences) >= MOST:
-                self.sequences.clear()
-            known = self.sequences[id(scope)] = scope, is_sequence(scope)
-        return known[1] or is_module(node, scope)
-
-    def use(self, use: Use, params: int) -> Figures:
-        """Return what an operator costs."""
-        kernels = use.op.kernels(use.xs, use.ys)
-        counted, macs = self.convention.count(use), int(use.op.macs(use.xs, use.ys))
-        return Figures(params, counted, macs, operations(use), traffic(kernels))
+    def total(self, costs: list[Figures]) -> Figures:
+        return sum(costs, Figures())
 
 
 def total(network: Network, convention: str = "macs") -> int:
@@ -206,85 +150,37 @@ def table(network: Network, convention: str = "macs", dtype: str = "float32", ba
     counter = Counter(CONVENTIONS[convention])
     follow = Fields(network)
     seen = follow.values(scope, follow.inputs)
-    kinds: dict[str, tuple[int, Figures]] = {}
-    lines = tuple(_lines(scope, counter, follow, follow.inputs, 0))
-    _add_kinds(scope, counter, 1, kinds)
     return Table(
         network.name,
         CONVENTIONS[convention],
         tuple((name, scope.shapes[v]) for name, v in zip(scope.input_names, scope.inputs)),
-        tuple((o.name, scope.shapes[o.value], main(seen[o.value])) for o in scope.outputs),
+        tuple((o.name, scope.shapes[o.value], follow.main(seen[o.value])) for o in scope.outputs),
         counter.scope(scope),
-        lines,
-        tuple(sorted(((k, n, f) for k, (n, f) in kinds.items()), key=lambda row: (-row[2].operations, row[0]))),
+        tuple(Rows(counter, follow).of(scope, follow.inputs)),
+        _kinds(scope, counter),
         dtype,
         batch,
     )
 
 
-def _lines(
-    scope: Scope,
-    counter: Counter,
-    follow: Fields,
-    inputs: tuple[Seen, ...],
-    depth: int,
-    wanted: bool = True,
-    owned: bool = True,
-) -> Iterator[Line]:
-    seen, alive = follow.values(scope, inputs), needed(scope)
-    at = 0
-    while at < len(scope.nodes):
-        node = scope.nodes[at]
-        what = node.what
-        if isinstance(what, Scope) and not what.nodes:  # a block that does nothing here
-            at += 1
-            continue
-        count = repeats(scope, at, alive)
-        last = scope.nodes[at + count - 1]
-        runs = wanted and bool(alive.intersection(node.outputs))
-        figures = counter.node(node, scope).times(count)
-        figures = figures if owned else figures.run()  # parameters are those of the first use of the block around it
-        name = node.name if count == 1 else f"{node.name}-{last.name}"
-        text = title(what) if isinstance(what, Scope) else operation(what)
-        text += ", shared" if node.reuses else "" if runs else ", in training only"
-        kind = "" if isinstance(what, Scope) else what.name
-        field = main(seen[last.outputs[0]])
-        shape = scope.shapes[node.outputs[0]]
-        yield Line(depth, name, text, kind, shape, field, figures if runs else Figures(figures.params), count)
-        if isinstance(what, Scope):
-            given = tuple([seen[v] for v in last.inputs])
-            yield from _lines(what, counter, follow, given, depth + 1, runs, owned and not node.reuses)
-        at += count
+def _kinds(scope: Scope, counter: Counter) -> tuple[tuple[str, int, Figures], ...]:
+    """Add the steps of a network up by kind of operator, those with the most operations first."""
+    kinds: dict[str, tuple[int, Figures]] = {}
 
+    def add(kind: str, count: int, figures: Figures) -> None:
+        number, sum_ = kinds.get(kind, (0, Figures()))
+        kinds[kind] = number + count, sum_ + figures
 
-def _add_kinds(
-    scope: Scope,
-    counter: Counter,
-    times: int,
-    kinds: dict[str, tuple[int, Figures]],
-    wanted: bool = True,
-    owned: bool = True,
-) -> None:
-    """Add the steps of a scope that runs so many times to the sums by kind; only its first use has parameters."""
-    alive = needed(scope)
-    if scope.wrapper is not None:
-        shapes = (scope.shapes[scope.inputs[0]],)
-        _add(kinds, scope.wrapper.name, times, counter.use(Use(scope.wrapper, shapes, shapes, False), 0).times(times))
-        times *= scope.wrapper.evaluations
-    for node in scope.nodes:
-        runs = wanted and bool(alive.intersection(node.outputs))
-        if isinstance(node.what, Scope):
-            _add_kinds(node.what, counter, times, kinds, runs, owned and not node.reuses)
-        else:
-            figures = counter.node(node, scope)
-            params = figures.params if owned else 0
-            ran = figures.times(times).replace(params=params) if runs else Figures(params)
-            _add(kinds, node.what.name, times, ran)
-
-
-def _add(kinds: dict[str, tuple[int, Figures]], kind: str, count: int, figures: Figures) -> None:
-    number, sum_ = kinds.get(kind, (0, Figures()))
-    kinds[kind] = number + count, sum_ + figures
+    for use in uses(scope):
+        inside = use.scope
+        if inside.wrapper is not None:
+            add(inside.wrapper.name, use.stands, Figures())
+        for (node, times), figures in zip(runs(inside), counter.steps(inside)):
+            if not isinstance(node.what, Scope):
+                ran = figures.times(use.runs * times).replace(params=figures.params * use.owns)
+                add(node.what.name, use.stands * inside.evaluations, ran)
+    found = [(kind, count, figures) for kind, (count, figures) in kinds.items()]
+    return tuple(sorted(found, key=lambda row: (-row[2].operations, row[0])))
 
 
 def _ints(shape: Shape) -> Shape:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from archdsl.ir.liveness import is_empty, is_sequential
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import distinct, once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable
 
     from archdsl.ir.network import Node
 
@@ -20,9 +21,8 @@ class Groups:
     """The scopes of a network by class: `classes` lists the members of each, inner classes first."""
 
     def __init__(self, root: Scope) -> None:
-        self.scopes = list(_distinct(root, set()))
+        self.scopes = distinct(root)
         self.empty_titles = {s.title for s in self.scopes if s.kind == "block" and is_empty(s)}
-        self.keys: dict[int, int] = {}
         self.numbers: dict[Hashable, int] = {}
         members: dict[int, list[Scope]] = {}
         for scope in self.scopes:
@@ -37,23 +37,20 @@ class Groups:
         if key in self.classes:
             return
         for scope in members[key]:
-            for inner in _distinct(scope, set()):
-                if inner is not scope and has_class(inner):
+            for inner in distinct(scope)[:-1]:
+                if has_class(inner):
                     self._place(self.key(inner), members)
         self.classes[key] = members[key]
 
+    @once
     def key(self, scope: Scope) -> int:
         """Return a number for what scopes of one class have in common."""
-        found = self.keys.get(id(scope))
-        if found is None:
-            nodes = tuple([self._node(node, scope) for node in scope.nodes])
-            outputs = tuple([(o.name, o.value, o.training) for o in scope.outputs])
-            title = scope.title if scope.kind != "scope" or not is_sequential(scope) else ""
-            # Numbered, since tuples inside tuples would be hashed through, once for each use of a scope.
-            key = (scope.kind, title, scope.wrapper, scope.inputs, nodes, outputs)
-            found = self.numbers.setdefault(key, len(self.numbers))
-            self.keys[id(scope)] = found
-        return found
+        nodes = tuple([self._node(node, scope) for node in scope.nodes])
+        outputs = tuple([(o.name, o.value, o.training) for o in scope.outputs])
+        title = scope.title if scope.kind != "scope" or not is_sequential(scope) else ""
+        # Numbered, since tuples inside tuples would be hashed through, once for each use of a scope.
+        key = (scope.kind, title, scope.wrapper, scope.inputs, nodes, outputs)
+        return self.numbers.setdefault(key, len(self.numbers))
 
     def _node(self, node: Node, scope: Scope) -> Hashable:
         what = node.what
@@ -71,17 +68,6 @@ class Groups:
 
     def _nonempty(self, title: str) -> set[int]:
         return {self.key(s) for s in self.scopes if s.kind == "block" and s.title == title and not is_empty(s)}
-
-
-def _distinct(scope: Scope, seen: set[int]) -> Iterator[Scope]:
-    """Yield each distinct scope once, inner ones first."""
-    if id(scope) in seen:
-        return
-    seen.add(id(scope))
-    for node in scope.nodes:
-        if isinstance(node.what, Scope):
-            yield from _distinct(node.what, seen)
-    yield scope
 
 
 def has_class(scope: Scope) -> bool:

@@ -196,3 +196,43 @@ def looped(piece: Piece, step: tuple[int, ...], index: str = "i") -> str:
             argument = argument.replace(value=grown)
         arguments.append(argument)
     return piece.replace(arguments=tuple(arguments)).flat()
+
+
+# -------------------------------------------------------------------------------------------------- lines of code
+def depths(code: str) -> list[int]:
+    """Return how many brackets are open after each character."""
+    found, depth = [], 0
+    for character in code:
+        depth += (character in "([") - (character in ")]")
+        found.append(depth)
+    return found
+
+
+def is_call(code: str) -> bool:
+    """Say whether an expression is a name or a call, which binds tightly."""
+    return not any(depth == 0 and character == " " for character, depth in zip(code, depths(code)))
+
+
+def wrapped(line: str, indent: int, pad: str) -> list[str]:
+    """Break a statement that is too wide inside its outermost brackets."""
+    if indent + len(line) <= WIDTH:
+        return [pad + line]
+    opening = line.find("(")
+    if opening < 0 or not line.endswith(")") or depths(line[opening:])[:-1].count(0):
+        return [pad + line]
+    inside = line[opening + 1 : -1]
+    if inside.startswith("[") and indent + 4 + len(inside) > WIDTH:
+        items = _split(inside[1 : inside.rindex("]")])
+        rest = inside[inside.rindex("]") + 1 :]
+        return [pad + line[: opening + 1] + "[", *[f"{pad}    {item}," for item in items], f"{pad}]{rest})"]
+    return [pad + line[: opening + 1], f"{pad}    {inside}", f"{pad})"]
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas outside brackets."""
+    parts, start = [], 0
+    for at, depth in enumerate(depths(text)):
+        if text[at] == "," and depth == 0:
+            parts.append(text[start:at].strip())
+            start = at + 1
+    return [*parts, text[start:].strip()]

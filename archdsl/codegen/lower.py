@@ -7,7 +7,7 @@ same names, so that weights move between the two forms as they are.
 from __future__ import annotations
 
 from archdsl.codegen.measured import Layer, wins
-from archdsl.ir.network import Scope
+from archdsl.ir.walk import rewritten
 from archdsl.ops.base import Call, Op, X, as_int, call
 from archdsl.ops.conv import Conv, Depthwise
 from archdsl.ops.reshape import Shuffle
@@ -15,7 +15,7 @@ from archdsl.ops.reshape import Shuffle
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archdsl.core.sizes import Shape
-    from archdsl.ir.network import Network, Node
+    from archdsl.ir.network import Network, Node, Scope
 
 CHOICES = ("auto", "none", "all")
 BASES = {"DepthwiseConv2d": "nn.Conv2d"}  # a layer of the kernels is also one of PyTorch's: weights start as its do
@@ -51,23 +51,11 @@ def lower(network: Network, kernels: str = "none") -> Network:
         raise ValueError(f'kernels must be "auto", "none" or "all", not {kernels!r}')
     if kernels == "none":
         return network
-    return network.replace(scope=_scope(network.scope, kernels == "all", {}))
+    return network.replace(scope=rewritten(network.scope, lambda node, scope: _node(node, scope, kernels == "all")))
 
 
-def _scope(scope: Scope, every: bool, known: dict[int, Scope]) -> Scope:
-    """Lower a scope once, however often it is used."""
-    if id(scope) not in known:
-        nodes = tuple([_node(node, scope, every, known) for node in scope.nodes])
-        changed = any(new is not old for new, old in zip(nodes, scope.nodes))
-        known[id(scope)] = scope.replace(nodes=nodes) if changed else scope
-    return known[id(scope)]
-
-
-def _node(node: Node, scope: Scope, every: bool, known: dict[int, Scope]) -> Node:
-    if isinstance(node.what, Scope):
-        inner = _scope(node.what, every, known)
-        return node if inner is node.what else node.replace(what=inner)
-    made = _layer(node.what, scope.shapes[node.inputs[0]], every)
+def _node(node: Node, scope: Scope, every: bool) -> Node:
+    made = _layer(node.what, scope.shapes[node.inputs[0]], every) if isinstance(node.what, Op) else None
     return node if made is None else node.replace(what=made)
 
 

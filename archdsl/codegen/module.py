@@ -1,42 +1,33 @@
-"""The whole generated file: a plan of plain texts, printed by a template that only loops."""
+"""The whole generated file: plans of classes as plain texts, printed by a template that only loops."""
 
 from __future__ import annotations
 
-import keyword
 import re
 from functools import cache
-from itertools import pairwise
 from textwrap import wrap
 
 from archdsl.codegen import initialization
-from archdsl.codegen.classes import ClassPlan, file_name
-from archdsl.codegen.forward import WORDS, Forward
-from archdsl.codegen.groups import Groups
-from archdsl.codegen.layout import WIDTH, Child, Piece, label, labelled_runs, looped, sequence
+from archdsl.codegen.classes import file_name
+from archdsl.codegen.forward import printed
+from archdsl.codegen.layout import WIDTH, Piece, label, looped, sequence
 from archdsl.codegen.lower import lower
+from archdsl.codegen.plans import Plans
+from archdsl.codegen.plans import lifetimes as lifetimes
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
 from archdsl.ir import network
-from archdsl.ir.liveness import is_module, is_plain_sequence
 from archdsl.ir.network import Scope
-from archdsl.ops import OPS
-from archdsl.ops.wrap import WRAPPERS
+from archdsl.ir.walk import distinct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from jinja2 import Template
 
+    from archdsl.codegen.classes import ClassPlan
+    from archdsl.codegen.layout import Child
+    from archdsl.codegen.plans import Planned, Run
+
 MAX_LAYERS = 1_000_000
-MAX_STEPS = 5_000  # in distinct instances of blocks, 1.2 s; published networks have under 1,300
-# Names that generated code uses otherwise, those of the classes that operators bring along among them.
-SUPPORT = "".join(str(op.support) for op in (*OPS.values(), *WRAPPERS.values()))
-RESERVED = {
-    "F",
-    "OrderedDict",
-    "NamedTuple",
-    "DepthwiseConv2d",
-    *re.findall(r"^(?:class|def) (\w+)", SUPPORT, re.MULTILINE),
-}
 
 
 class Emitted(Record):
@@ -76,75 +67,34 @@ def emit(network: network.Network, *, kernels: str = "none", inference: bool = F
     if count > MAX_LAYERS:
         raise errors.limit_exceeded(network.scope.span, "this network has too many modules", f"{count:,}", MAX_LAYERS)
     writer = Writer(lower(network, kernels))
-    return Emitted(writer.text(inference), writer.plans[-1].name)
-
-
-def lifetimes(network: network.Network) -> dict[int, dict[int, int | None]]:
-    """Return, by the identity of a scope, the values that its `forward` names, each with the value that overwrites it.
-
-    A local variable holds its tensor until the name is assigned again, or to the end (None): memory depends on it.
-    """
-    found: dict[int, dict[int, int | None]] = {}
-    for scope, variables in Writer(network).variables.items():
-        ends: dict[int, int | None] = {}
-        last: dict[str, int] = {}
-        for name, value in variables:
-            if name in last:
-                ends[last[name]] = value
-            last[name] = value
-            ends[value] = None
-        found[scope] = ends
-    return found
+    return Emitted(writer.text(inference), writer.plans.classes[-1].plan.name)
 
 
 def layers(scope: Scope) -> int:
-    """Count the layers of a network."""
-    return _layers(scope, {})
-
-
-def _layers(scope: Scope, known: dict[int, int]) -> int:
-    """Count the steps of a scope, those of inner scopes as often as they are used."""
-    if id(scope) not in known:
-        inner = (node.what for node in scope.nodes)
-        known[id(scope)] = sum(_layers(w, known) if isinstance(w, Scope) else 1 for w in inner)
-    return known[id(scope)]
+    """Count the layers of a network: the steps of a scope, those of inner scopes as often as they are used."""
+    found: dict[int, int] = {}
+    for inner in distinct(scope):
+        found[id(inner)] = sum([found.get(id(node.what), 1) for node in inner.nodes])
+    return found[id(scope)]
 
 
 class Writer:
-    """Plans the classes of a network and prints them."""
+    """Prints the classes of a network."""
 
     def __init__(self, network: network.Network) -> None:
-        self.network = network
-        groups = Groups(network.scope)
-        steps = sum(len(scope.nodes) for scope in groups.scopes)
-        if steps > MAX_STEPS:
-            what = "this network has too many distinct steps for its code to be written"
-            raise errors.limit_exceeded(network.scope.span, what, f"{steps:,}", MAX_STEPS)
-        self.plans: list[ClassPlan] = []
-        self.by_scope: dict[int, ClassPlan] = {}
-        self.variables: dict[int, list[tuple[str, int]]] = {}
-        names = _class_names(groups, network)
-        taken = WORDS | RESERVED | frozenset(names.values())
-        self.texts: list[ClassText] = []
-        self.result: ResultText | None = _result(network.scope, names[groups.key(network.scope)])
-        for key, scopes in groups.classes.items():
-            plan = ClassPlan(names[key], scopes, self.by_scope, taken)
-            text = self._class(plan)
-            if plan.unsafe():
-                plan = ClassPlan(names[key], scopes, self.by_scope, taken | plan.unsafe())
-                text = self._class(plan)
-            self.plans.append(plan)
-            self.texts.append(text)
-            self.by_scope.update({id(scope): plan for scope in scopes})
+        self.network, self.plans = network, Plans(network)
+        self.result = _result(network.scope, self.plans.result)
 
     def text(self, inference: bool = False) -> str:
         """Print the file."""
-        starts = initialization.statements(self.plans)
+        texts = [self._class(planned) for planned in self.plans.classes]
+        plans = [planned.plan for planned in self.plans.classes]
+        starts = initialization.statements(plans)
         if starts:
-            self.texts[-1] = self.texts[-1].replace(init=[*self.texts[-1].init, "", *starts])
-        support = sorted(set().union(*(plan.support for plan in self.plans)))
+            texts[-1] = texts[-1].replace(init=[*texts[-1].init, "", *starts])
+        support = sorted(set().union(*(plan.support for plan in plans)))
         body = _template().render(
-            classes=self.texts,
+            classes=texts,
             support=[s.rstrip() for s in support],
             result=self.result,
             doc=_module_doc(self.network),
@@ -153,47 +103,18 @@ class Writer:
         return body.replace("@imports@\n", "\n".join(_imports(body)) + "\n")
 
     # ------------------------------------------------------------ one class
-    def _class(self, plan: ClassPlan) -> ClassText:
-        first = plan.first
-        doc = docstring(first.doc or _title(first), 4)
-        if is_plain_sequence(first):
-            piece = Piece("super().__init__", tuple(sequence(plan.children(plan.context))))
-            return self._text(plan, "nn.Sequential", doc, [*_bound(plan), *_body(piece, "")], [])
-        children = self._children(plan)
-        loops = _loops(first, children)
-        lines = ["super().__init__()"]
-        for run in loops:
-            number, child = children[run.first]
-            if run.count > 1:
-                lines += [f"for i in range({run.count}):{plan.comment(first.nodes[number])}"]
-                lines += [f"    self.add_module({label(child.name)}, {looped(child.piece, run.step)})"]
-            elif child.name.isidentifier():
-                lines += _body(child.piece, f"self.{child.name} = ", plan.comment(first.nodes[number]))
-            else:
-                lines.append(
-                    f'self.add_module("{child.name}", {child.piece.flat()}){plan.comment(first.nodes[number])}'
-                )
-        result = self.result.name if self.result is not None and first is self.network.scope else ""
-        flow = Forward(plan, plan.context, result, {children[r.first][0]: r.count for r in loops if r.count > 1})
-        arguments = list(first.input_names) if len(first.inputs) > 1 else ["x"]
-        arguments = [f"x{i}" if keyword.iskeyword(a) or a in flow.taken else a for i, a in enumerate(arguments)]
-        forward = flow.body(arguments)
-        self.variables |= {id(scope): flow.variables for scope in plan.context.scopes}
-        stored = [f"self.{name} = {plan.use(term).text}" for name, term in sorted(plan.stored.items())]
-        lines[1:1] = _bound(plan) + stored
-        return self._text(plan, "nn.Module", doc, lines, forward, arguments)
-
-    def _children(self, plan: ClassPlan) -> list[tuple[int, Child]]:
-        """Return the modules that a class holds, each with the number of its node."""
-        found = []
-        for number, node in enumerate(plan.first.nodes):
-            if node.reuses or not is_module(node, plan.first):
-                plan.follow(plan.context, node)
-                continue
-            piece = plan.child(plan.context, number)
-            if piece is not None:
-                found.append((number, Child(node.name, piece)))
-        return found
+    def _class(self, planned: Planned) -> ClassText:
+        plan, schedule = planned.plan, planned.schedule
+        doc = docstring(plan.first.doc or _title(plan.first), 4)
+        if schedule is None:
+            piece = Piece("super().__init__", tuple(sequence([child for _, child in planned.children])))
+            return self._text(plan, "nn.Sequential", doc, [*_bound(plan), *_body(piece, "")], [], ["x"])
+        stored = [f"self.{name} = {term.text}" for name, term in sorted(plan.stored.items())]
+        lines = ["super().__init__()", *_bound(plan), *stored]
+        for run in planned.loops:
+            lines += _built(plan, run, *planned.children[run.first])
+        forward = printed(schedule, plan.first, planned.result)
+        return self._text(plan, "nn.Module", doc, lines, forward, planned.arguments)
 
     def _text(
         self,
@@ -202,10 +123,10 @@ class Writer:
         doc: list[str],
         init: list[str],
         forward: list[str],
-        inputs: list[str] | None = None,
+        inputs: list[str],
     ) -> ClassText:
         parameters = _signature(["self", *map(str, plan.parameters())])
-        arguments = ", ".join(["self", *[f"{name}: torch.Tensor" for name in inputs or ["x"]]])
+        arguments = ", ".join(["self", *[f"{name}: torch.Tensor" for name in inputs]])
         outputs = plan.first.outputs
         returns = "torch.Tensor"
         if self.result is not None and plan.first is self.network.scope:
@@ -225,40 +146,15 @@ def _bound(plan: ClassPlan) -> list[str]:
     return [f"{name} = {term.text}" for name, term in plan.locals.items() if name in plan.used]
 
 
-class Run(Record):
-    """Modules in a row that one loop builds and runs: the first, how many, and what grows from one to the next."""
-
-    first: int
-    count: int
-    step: tuple[int, ...]
-
-
-def _loops(scope: Scope, children: list[tuple[int, Child]]) -> list[Run]:
-    """Split the modules of a class into runs; one of several modules is a chain without branches."""
-    found = []
-    at = 0
-    for first, count, step in labelled_runs([child for _, child in children]):
-        numbers = [number for number, _ in children[first : first + count]]
-        if count > 1 and not _is_chain(scope, numbers):
-            found += [Run(at + i, 1, ()) for i in range(count)]
-        else:
-            found.append(Run(first, count, step))
-        at += count
-    return found
-
-
-def _is_chain(scope: Scope, numbers: list[int]) -> bool:
-    """Say whether steps follow each other directly, each the only reader of the one before."""
-    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-        return False
-    results = [o.value for o in scope.outputs]
-    for left, right in pairwise(numbers):
-        value = scope.nodes[left].outputs
-        readers = [n for n in scope.nodes[left + 1 : right + 2] if value[0] in n.inputs] if len(value) == 1 else []
-        later = any(value[0] in n.inputs for n in scope.nodes[right + 1 :])
-        if len(readers) != 1 or later or scope.nodes[right].inputs != value or value[0] in results:
-            return False
-    return True
+def _built(plan: ClassPlan, run: Run, number: int, child: Child) -> list[str]:
+    """Return the statements that build a module, or those of a run that start with it."""
+    comment = plan.comment(plan.first.nodes[number])
+    if run.count > 1:
+        added = f"self.add_module({label(child.name)}, {looped(child.piece, run.step)})"
+        return [f"for i in range({run.count}):{comment}", f"    {added}"]
+    if child.name.isidentifier():
+        return _body(child.piece, f"self.{child.name} = ", comment)
+    return [f'self.add_module("{child.name}", {child.piece.flat()}){comment}']
 
 
 def _body(piece: Piece, before: str, after: str = "") -> list[str]:
@@ -283,74 +179,6 @@ def _template() -> Template:
 
 
 # -------------------------------------------------------------------------------------------------- names and texts
-def _class_names(groups: Groups, network: network.Network) -> dict[int, str]:
-    """Name the classes: the block's name, and where one block gives several, what tells them apart."""
-    by_title: dict[str, list[int]] = {}
-    for key, scopes in groups.classes.items():
-        title = _net_name(network) if scopes[0] is network.scope else camel(scopes[0].title or "part")
-        by_title.setdefault(title, []).append(key)
-    names: dict[int, str] = {}
-    taken = RESERVED | {f"{_net_name(network)}Output"}
-    for title, keys in by_title.items():
-        suffixes = _suffixes([groups.classes[key] for key in keys])
-        for key, suffix in zip(keys, suffixes):
-            name = f"{title}{suffix}"
-            while name in taken or keyword.iskeyword(name):
-                name += "_"
-            taken.add(name)
-            names[key] = name
-    return names
-
-
-def _suffixes(members: list[list[Scope]]) -> list[str]:
-    """Return a suffix for each class of one block: an argument that only its instances have, else a number."""
-    if len(members) == 1:
-        return [""]
-    columns = [
-        {name: {_plain(s.args[i][1]) for s in scopes} for i, (name, _) in enumerate(scopes[0].args)}
-        for scopes in members
-    ]
-    suffixes = []
-    for number, own in enumerate(columns):
-        others = [c for i, c in enumerate(columns) if i != number]
-        telling = [
-            f"{n}_{_word(next(iter(v)))}"
-            for n, v in own.items()
-            if len(v) == 1 and None not in v and not any(v & o.get(n, set()) for o in others)
-        ]
-        suffixes.append(camel(min(telling, key=len)) if telling else "")
-    plain = [i for i, suffix in enumerate(suffixes) if not suffix]
-    for count, i in enumerate(plain[1:], 2):
-        suffixes[i] = str(count)
-    return suffixes
-
-
-def _plain(value: object) -> object:
-    return value if isinstance(value, (int, bool, str)) and len(str(value)) < 12 else None
-
-
-def _word(value: object) -> str:
-    return re.sub(r"\W", "_", str(value)).lower()
-
-
-def camel(name: str) -> str:
-    """Return `dense_layer` as `DenseLayer`."""
-    text = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-    return text if text[:1].isalpha() else f"Part{text}"
-
-
-def _net_name(network: network.Network) -> str:
-    """Return the class name of the net: as its docstring writes the family, where it names it, else in camel case."""
-    title = network.scope.title
-    words = re.findall(r"[A-Za-z0-9-]+", network.doc.split("\n")[0])
-    for count in (1, 2):
-        for i in range(len(words) - count + 1):
-            name = "".join(words[i : i + count]).replace("-", "")
-            if name.lower() == title.replace("_", "").lower() and name[:1].isupper():
-                return name
-    return camel(title)
-
-
 def _signature(parameters: list[str]) -> str:
     """Return the parameters of `__init__`, one on each line where they do not fit on one."""
     line = ", ".join(parameters)
@@ -366,11 +194,11 @@ def _title(scope: Scope) -> str:
 
 
 def _result(scope: Scope, name: str) -> ResultText | None:
-    if len(scope.outputs) == 1:
+    if not name:
         return None
     several = sum(not o.training for o in scope.outputs) > 1  # then it is returned in evaluation too
     types = ["torch.Tensor | None" if o.training and several else "torch.Tensor" for o in scope.outputs]
-    return ResultText(f"{name}Output", [f"{o.name}: {kind}" for o, kind in zip(scope.outputs, types)])
+    return ResultText(name, [f"{o.name}: {kind}" for o, kind in zip(scope.outputs, types)])
 
 
 def _module_doc(network: network.Network) -> list[str]:

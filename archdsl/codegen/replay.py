@@ -16,10 +16,12 @@ import re
 from collections import OrderedDict
 
 from archdsl.codegen.lower import BASES, lower
-from archdsl.codegen.module import RESERVED, emit, layers
+from archdsl.codegen.module import emit, layers
+from archdsl.codegen.plans import RESERVED
 from archdsl.codegen.terms import collapsed, python
 from archdsl.ir.liveness import is_module, is_sequence, needed
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import distinct, modules, once
 from archdsl.ops.base import REQUIRED, Leaf, Op
 from archdsl.ops.pool import Pool
 
@@ -326,12 +328,12 @@ class Wanted:
         self.modules: dict[str, tuple[str, tuple[Any, ...]]] = {}
         self.inits: dict[tuple[str, str], Any] = {}
         self.texts: dict[str, str] = {}  # calls of functions: the text, and its name
-        self.sequences: dict[int, bool] = {}
-        for scope in _distinct(network.scope, set()):
+        for scope in distinct(network.scope):
             for node in scope.nodes:
                 if isinstance(node.what, Op):
                     self._learn(node, scope)
-        self._enter(network.scope, "")
+        for path, node, scope in modules(network.scope):
+            self._enter(path, node, scope)
         lines = [f"def {name}(self, *xs):\n    return {text}" for text, name in self.texts.items()]
         self.functions = stage.run("import torch\nimport torch.nn.functional as F\n" + "\n".join(_imported(lines)))
 
@@ -352,31 +354,31 @@ class Wanted:
         text = _text(calls[-1], len(node.inputs))
         self.texts.setdefault(text, f"call{len(self.texts)}")
 
+    @once
+    def is_sequence(self, scope: Scope) -> bool:
+        """Say whether a scope runs every step as a module."""
+        return is_sequence(scope)
+
     def is_module(self, node: Node, scope: Scope) -> bool:
         """Say whether a step is a module, in a scope that may be a sequence."""
-        if id(scope) not in self.sequences:
-            self.sequences[id(scope)] = is_sequence(scope)
-        return self.sequences[id(scope)] or is_module(node, scope)
+        return self.is_sequence(scope) or is_module(node, scope)
 
-    def _enter(self, scope: Scope, path: str) -> None:
-        """Note the modules of a scope by their paths."""
-        for node in scope.nodes:
-            place = f"{path}{node.name}"
-            if node.reuses or (isinstance(node.what, Op) and not self.is_module(node, scope)):
-                continue
-            if isinstance(node.what, Scope):
-                if node.what.wrapper is not None:
-                    self.modules[place] = "Ode", ((), self.settings(node.what))
-                self._enter(node.what, f"{place}.")
-                continue
-            call = node.what.module(scope.shapes[node.inputs[0]])
-            assert call is not None, "a module has a constructor"
-            args = tuple([part.value for part in call.args if isinstance(part, Leaf)])
-            kwargs = {name: part.value for name, part in call.kwargs if isinstance(part, Leaf)}
-            self.modules[place] = call.target, self.stage.known(call.target, args, kwargs)
-            for parameter in node.what.weights(scope.shapes[node.inputs[0]]):
-                if parameter in dict(node.init):
-                    self.inits[place, parameter] = dict(node.init)[parameter]
+    def _enter(self, path: str, node: Node, scope: Scope) -> None:
+        """Note the module of a step by its path."""
+        if isinstance(node.what, Scope):
+            if node.what.wrapper is not None:
+                self.modules[path] = "Ode", ((), self.settings(node.what))
+            return
+        if not self.is_module(node, scope):
+            return
+        call = node.what.module(scope.shapes[node.inputs[0]])
+        assert call is not None, "a module has a constructor"
+        args = tuple([part.value for part in call.args if isinstance(part, Leaf)])
+        kwargs = {name: part.value for name, part in call.kwargs if isinstance(part, Leaf)}
+        self.modules[path] = call.target, self.stage.known(call.target, args, kwargs)
+        for parameter in node.what.weights(scope.shapes[node.inputs[0]]):
+            if parameter in dict(node.init):
+                self.inits[path, parameter] = dict(node.init)[parameter]
 
     def settings(self, scope: Scope) -> Any:
         """Return the arguments of a solver."""
@@ -444,16 +446,6 @@ def _imported(lines: list[str]) -> list[str]:
     """Return functions with the import of those that archdsl brings along."""
     names = [name for name in ("crop", "channel_shuffle") if any(f"{name}(" in line for line in lines)]
     return [*[f"from archdsl.kernels import {name}" for name in names], *lines]
-
-
-def _distinct(scope: Scope, seen: set[int]) -> Iterator[Scope]:
-    if id(scope) in seen:
-        return
-    seen.add(id(scope))
-    yield scope
-    for node in scope.nodes:
-        if isinstance(node.what, Scope):
-            yield from _distinct(node.what, seen)
 
 
 # -------------------------------------------------------------------------------------------------- comparing

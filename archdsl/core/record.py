@@ -12,11 +12,18 @@ from operator import itemgetter
 TYPE_CHECKING = False  # spelled so that `typing` (5 ms) is not imported at run time
 if TYPE_CHECKING:
     from typing import Any, ClassVar, TypeVar
+    from typing import Generic as Generic
 
     from typing_extensions import dataclass_transform
 
     R = TypeVar("R", bound="Record")
 else:
+
+    class Generic:
+        """Stand in for the base class that type checkers read, which does nothing at run time."""
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
 
     def dataclass_transform(**_: object):
         """Stand in for the type checkers' decorator, which does nothing at run time."""

@@ -59,7 +59,7 @@ def needed(scope: Scope, training: bool = False) -> set[int]:
     """Return the values that the results depend on; those of training alone do not count outside of it."""
     found = {o.value for o in scope.outputs if training or not o.training}
     for node in reversed(scope.nodes):
-        if found.intersection(node.outputs):
+        if not found.isdisjoint(node.outputs):
             found.update(node.inputs)
     return found
 

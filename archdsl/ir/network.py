@@ -2,7 +2,7 @@
 
 A scope is one module: a net, an instance of a block, a sequence, a labelled body. Its nodes apply operators or inner
 scopes to values. Instances of a block with the same arguments on the same input shape are one `Scope` object, so work
-on the IR grows with distinct instances, not with layers: memoise by identity (`id(scope)`).
+on the IR grows with distinct instances, not with layers (`archdsl.ir.walk`).
 """
 
 from __future__ import annotations
@@ -80,6 +80,11 @@ class Scope(Record):
     def optional(self) -> tuple[str, ...]:
         """The parameters that have a default."""
         return tuple(p.name for p in self.definition.params if p.default is not None) if self.definition else ()
+
+    @property
+    def evaluations(self) -> int:
+        """How often its steps run in one run of it: those of a solver's function several times."""
+        return self.wrapper.evaluations if self.wrapper is not None else 1
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from archdsl.diagnostics import errors
 from archdsl.ir.network import Output, Scope
+from archdsl.ir.walk import once, with_nodes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,10 +60,6 @@ def _returning(scope: Scope, value: int, name: str) -> tuple[Scope, int]:
 class Pruner:
     """Leaves out steps; each distinct scope is looked at once for each choice of its results."""
 
-    def __init__(self) -> None:
-        self.known: dict[tuple[int, tuple[int, ...]], Scope] = {}
-        self.kept: list[Scope] = []  # so that identities stay their own
-
     def only(self, scope: Scope, numbers: tuple[int, ...]) -> Scope:
         """Return a scope with some of its results and the steps that they need."""
         outputs = tuple([scope.outputs[number] for number in numbers])
@@ -91,21 +88,16 @@ class Pruner:
                 numbers = tuple([i for i in every if node.outputs[i] in used])
                 if node.what.kind != "net" or node.name in shared or not numbers:
                     numbers = every
-                what = self._inner(node.what, numbers)
+                what = self.inner(node.what, numbers)
                 if what is not node.what:
                     node = node.replace(what=what, outputs=tuple([node.outputs[i] for i in numbers]))
             nodes.append(node)
-        if all(new is old for new, old in zip(nodes, scope.nodes)):
-            return scope
-        return scope.replace(nodes=tuple(nodes))
+        return with_nodes(scope, nodes)
 
-    def _inner(self, scope: Scope, numbers: tuple[int, ...]) -> Scope:
-        key = (id(scope), numbers)
-        if key not in self.known:
-            self.kept.append(scope)
-            whole = len(numbers) == len(scope.outputs)
-            self.known[key] = self.inside(scope) if whole else self.only(scope, numbers)
-        return self.known[key]
+    @once
+    def inner(self, scope: Scope, numbers: tuple[int, ...]) -> Scope:
+        """Return a scope with some of its results."""
+        return self.inside(scope) if len(numbers) == len(scope.outputs) else self.only(scope, numbers)
 
 
 def _owning(node: Node, owners: set[str]) -> Node:

@@ -6,6 +6,7 @@ A pass that breaks one of these makes wrong code in some later file; here it is 
 from __future__ import annotations
 
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ class Weights:
 
     def __init__(self) -> None:
         self.numbers: dict[object, int] = {}
-        self.scopes: dict[int, int] = {}
 
     def of(self, node: Node, scope: Scope) -> int:
         """Return the number of what a step learns, as the module of its name holds it."""
@@ -92,10 +92,12 @@ class Weights:
         if not isinstance(what, Scope):
             learned = sorted(what.weights(scope.shapes[node.inputs[0]]).items())
             return self._number((f"{what.name}{what.arguments}", *learned))
-        if id(what) not in self.scopes:
-            parts = [(inner.name, self.of(inner, what)) for inner in what.nodes if not inner.reuses]
-            self.scopes[id(what)] = self._number(tuple(parts))
-        return self.scopes[id(what)]
+        return self.scope(what)
+
+    @once
+    def scope(self, scope: Scope) -> int:
+        """Return the number of what a scope learns."""
+        return self._number(tuple([(node.name, self.of(node, scope)) for node in scope.nodes if not node.reuses]))
 
     def _number(self, learned: object) -> int:
         return self.numbers.setdefault(learned, len(self.numbers))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from archdsl.ops.base import Kernel, Kind, Op, arg, boolean, choice, integer, number
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from archdsl.core.sizes import Shape
+from archdsl.ops.base import Kind, Op, arg, boolean, choice, integer, number
 
 # Evaluations of the function in each step; for dopri5, two that choose the first step and six that take it.
 EVALUATIONS = {"dopri5": 8, "euler": 1, "midpoint": 2, "rk4": 4}
@@ -18,7 +14,10 @@ def pipeline() -> Kind:
 
 
 class Wrapper(Op):
-    """Base of the operators that take a pipeline `f`; their module holds it as its attribute `f`."""
+    """Base of the operators that take a pipeline `f`; their module holds it as its attribute `f`.
+
+    They cost what `f` does, as often as it runs: a solver's own sums are a library's, and change with its version.
+    """
 
     f: bool = arg(pipeline(), doc="applied in a module of its own, `f`")
 
@@ -31,9 +30,6 @@ class Wrapper(Op):
     def repeats(self) -> int:
         """How many equal steps the evaluations are divided into."""
         return 1
-
-    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        return ()  # the solver's own sums are not counted: they are a library's, and change with its version
 
 
 class Ode(Wrapper):

@@ -1,7 +1,6 @@
 """What `archdsl check` prints: a table with one row a layer, and the same as plain data.
 
-Blocks are indented under their name, and a step that follows itself is one row with its count. Plain text without a
-table library: `rich` would add 60 ms to a check that takes 80.
+Blocks are indented under their name, and a step that follows itself is one row with its count.
 """
 
 from __future__ import annotations
@@ -10,38 +9,28 @@ from itertools import islice
 
 from archdsl.analysis.costs import Costs
 from archdsl.analysis.legal import accepted, legal_sizes
+from archdsl.analysis.rows import Rows
 from archdsl.analysis.rows import human as human
 from archdsl.analysis.rows import operation as operation
-from archdsl.analysis.rows import repeats, title
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
 from archdsl.ir.network import Scope
 from archdsl.ops.base import show
+from archdsl.report.columns import at_default, counts, named, printed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from archdsl.analysis.costs import Cost
     from archdsl.analysis.legal import Legal
+    from archdsl.analysis.rows import Row
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network
 
 MAX_ROWS = 20_000  # 1 s; published networks have under 1,300
 CONVENTION = "MACs of convolutions and linear layers for one image; FLOPs are twice that"
-
-
-class Row(Record):
-    """One layer, or the head of a block: `count` equal steps in a row, with the cost of all of them."""
-
-    depth: int
-    name: str
-    what: str
-    shape: Shape
-    params: int
-    macs: int
-    count: int = 1
-    block: bool = False
 
 
 class Feature(Record):
@@ -87,9 +76,9 @@ class Report(Record):
     unequal = ("scope",)
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[Row[Cost], ...]:
         """The rows of the table, blocks with all that is in them: there may be far more than distinct steps."""
-        found = tuple(islice(_rows(self.scope, Costs(), 0), MAX_ROWS + 1))
+        found = tuple(islice(Rows(Costs()).of(self.scope), MAX_ROWS + 1))
         if len(found) > MAX_ROWS:
             what = "this network has too many layers for a table"
             raise errors.limit_exceeded(self.scope.span, what, f"more than {MAX_ROWS:,}", MAX_ROWS)
@@ -98,19 +87,16 @@ class Report(Record):
     def text(self) -> str:
         """Return the table."""
         head = ("layer", "operation", "output", "at default", "parameters", "MACs")
-        body = [_cells(row) for row in self.rows]
-        widths = [max(len(cells[i]) for cells in (head, *body)) for i in range(len(head))]
-        lines = [self.summary(), "", _line(head, widths), "  ".join("-" * w for w in widths)]
-        lines += [_line(cells, widths) for cells in body]
-        lines += ["", f"{self.params:,} parameters, {self.macs:,} MACs ({CONVENTION})"]
-        lines += [f"{legal}{legal.because()}" for legal in self.legal]
-        return "\n".join(lines)
+        notes = [f"{self.params:,} parameters, {self.macs:,} MACs ({CONVENTION})"]
+        notes += [f"{legal}{legal.because()}" for legal in self.legal]
+        return printed(self.summary(), head, map(_cells, self.rows), 4, notes)
 
     def summary(self) -> str:
         """Return one line: `resnet50: [N, 3, H, W] -> [N, 1000], 25.6 M parameters, 4.09 G MACs at 224x224`."""
         inputs = ", ".join(show(shape) for _, shape in self.inputs)
         outputs = ", ".join(f"{name}: {show(s)}" if len(self.outputs) > 1 else show(s) for name, s, _ in self.outputs)
-        size = _size(self.inputs[0][1])
+        shape = self.inputs[0][1]
+        size = at_default(shape, 1 if len(shape) < 4 else 2)
         figures = f"{human(self.params)} parameters, {human(self.macs)} MACs at {size}"
         first = f"{self.name}: {inputs} -> {outputs}, {figures}{accepted(self.legal)}"
         return "\n".join([first, *(f"  {f.text()}" for f in self.features)])
@@ -159,45 +145,8 @@ def _features(network: Network) -> Iterator[Feature]:
             yield Feature(output.name, channels, field.stride, field.size, field.whole)
 
 
-def _rows(scope: Scope, costs: Costs, depth: int) -> Iterator[Row]:
-    nodes = scope.nodes
-    at = 0
-    while at < len(nodes):
-        node = nodes[at]
-        if isinstance(node.what, Scope) and not node.what.nodes:  # a block that does nothing here
-            at += 1
-            continue
-        count = repeats(scope, at)
-        cost = costs.node(node, scope)
-        shape = scope.shapes[node.outputs[0]]
-        name = node.name if count == 1 else f"{node.name}-{nodes[at + count - 1].name}"
-        block = isinstance(node.what, Scope)
-        what = title(node.what) if isinstance(node.what, Scope) else operation(node.what, node.written)
-        if node.reuses:
-            what += ", shared"
-        yield Row(depth, name, what, shape, cost.params * count, cost.macs * count, count, block)
-        if isinstance(node.what, Scope):
-            yield from _rows(node.what, costs, depth + 1)
-        at += count
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    times = f" ×{row.count}" if row.count > 1 else ""
-    what = row.what if len(row.what) <= 44 else row.what[:41] + "..."
-    params = f"{row.params:,}" if row.params else ""
-    macs = f"{row.macs:,}" if row.macs else ""
-    return ("  " * row.depth + row.name + times, what, show(row.shape), _size(row.shape, all=True), params, macs)
-
-
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    left = [cell.ljust(width) for cell, width in zip(cells[:4], widths[:4])]
-    right = [cell.rjust(width) for cell, width in zip(cells[4:], widths[4:])]
-    return "  ".join(left + right).rstrip()
-
-
-def _size(shape: Shape, all: bool = False) -> str:
-    dims = shape[1:] if all or len(shape) < 4 else shape[2:]
-    return "x".join(str(int(d)) for d in dims)
+def _cells(row: Row[Cost]) -> tuple[str, ...]:
+    return (*named(row), show(row.shape), at_default(row.shape), *counts((row.params, row.macs)))
 
 
 def _shape_json(shape: Shape) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""Prints costs: tables, CSV, and the difference between two conventions.
-
-Tables are drawn here: `rich` takes 60 ms to import and 1.5 ms a row, and a network may have 10,000 rows.
-"""
+"""Prints costs: tables, CSV, and the difference between two conventions."""
 
 from __future__ import annotations
 
@@ -12,36 +9,19 @@ from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.rows import human
 from archdsl.explore.sweep import in_words
 from archdsl.ops.base import show
+from archdsl.report.columns import at_default, counts, named, printed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from archdsl.analysis.field import Field
     from archdsl.analysis.memory import Peak
     from archdsl.analysis.roofline import Device
-    from archdsl.analysis.table import Figures, Line, Table
+    from archdsl.analysis.table import Figures, Table
     from archdsl.explore.sweep import Sweep
     from archdsl.ir.network import Network
 
 MOST_SKIPPED = 10  # that are listed
 FIGURES = ("parameters", "counted", "MACs", "FLOPs", "element-wise", "read", "written", "ops/byte", "share")
-
-
-def printed(
-    title: str, head: Sequence[str], rows: Iterable[Sequence[str]], left: int, notes: Sequence[str] = ()
-) -> str:
-    """Return a table as text, as wide as it needs; the first `left` columns are names, the others figures."""
-    lines = [tuple(head), *map(tuple, rows)]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    body = [" " + "   ".join(map(_aligned, line, widths, [True] * left + [False] * len(line))) for line in lines]
-    rule = " " + "─" * (sum(widths) + 3 * (len(widths) - 1))
-    drawn = [line.rstrip() for line in (body[0], rule, *body[1:])]
-    return "\n".join([title, "", *drawn, *(["", *notes] if notes else [])])
-
-
-def _aligned(cell: str, width: int, left: bool) -> str:
-    return cell.ljust(width) if left else cell.rjust(width)
 
 
 def text(table: Table, by: str) -> str:
@@ -51,18 +31,12 @@ def text(table: Table, by: str) -> str:
         lines = [(kind, f"{count:,}", *figures(table, each)) for kind, count, each in table.kinds]
         lines.append(("total", f"{sum(n for _, n, _ in table.kinds):,}", *figures(table, table.total)))
         return printed(table.header(), ("operator", "steps", *FIGURES), lines, 1, notes(table))
-    wanted = [line for line in table.lines if by == "layer" or not line.kind or line.depth == 0]
-    lines = [(*names(line), *figures(table, line.figures)) for line in wanted]
+    wanted = [row for row in table.lines if by == "layer" or row.block or row.depth == 0]
+    lines = [
+        (*named(row), at_default(row.shape), field_text(row.field), *figures(table, row.figures)) for row in wanted
+    ]
     lines.append(("total", "", "", "", *figures(table, table.total)))
     return printed(table.header(), ("layer", "operation", "output", "field", *FIGURES), lines, 4, notes(table))
-
-
-def names(line: Line) -> tuple[str, str, str, str]:
-    """Return the columns of a line that are no figures."""
-    times = f" ×{line.count}" if line.count > 1 else ""
-    what = line.what if len(line.what) <= 40 else line.what[:37] + "..."
-    size = "x".join(str(int(d)) for d in line.shape[1:])
-    return "  " * line.depth + (line.name or "·") + times, what, size, field_text(line.field)
 
 
 def field_text(field: Field | None) -> str:
@@ -80,10 +54,9 @@ def both(pair: tuple[float, float]) -> str:
 
 def figures(table: Table, each: Figures) -> tuple[str, ...]:
     """Return the columns of figures; nothing for a zero."""
-    counts = (each.params, each.counted, each.macs, 2 * each.macs, each.operations - 2 * each.macs)
-    traffic = (table.bytes_read(each), table.bytes_written(each))
+    counted = (each.params, each.counted, each.macs, 2 * each.macs, each.operations - 2 * each.macs)
     intensity, share = table.intensity(each), table.share(each)
-    plain = [f"{n:,}" if n else "" for n in (*counts, *traffic)]
+    plain = counts((*counted, table.bytes_read(each), table.bytes_written(each)))
     return (*plain, f"{intensity:.2f}" if intensity else "", f"{share:.1%}" if share else "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from archdsl.core.record import Record
 from archdsl.elaborate.values import show as show_value
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import distinct
 from archdsl.ops.base import show
 from archdsl.report.check import operation
 from archdsl.syntax import tree
@@ -44,27 +45,23 @@ def _lines(node: object, indent: int, name: str) -> Iterator[str]:
 
 def graph(network: Network) -> str:
     """Print the IR: each distinct scope once, inner ones first, its nodes with their inputs and exact shapes."""
-    names: dict[int, str] = {}
-    lines: list[str] = []
-    _scope(network.scope, names, lines)
+    scopes = distinct(network.scope)
+    names = {id(scope): f"@{number}" for number, scope in enumerate(scopes)}
+    lines = [line for scope in scopes for line in _scope(scope, names)]
     symbols = ", ".join(f"{s.name}={s.default}" for s in network.symbols)
     return "\n".join([f"network {network.name}  {symbols}", "", *lines]).rstrip()
 
 
-def _scope(scope: Scope, names: dict[int, str], lines: list[str]) -> None:
-    for node in scope.nodes:
-        if isinstance(node.what, Scope) and id(node.what) not in names:
-            _scope(node.what, names, lines)
-    names[id(scope)] = f"@{len(names)}"
+def _scope(scope: Scope, names: dict[int, str]) -> Iterator[str]:
     args = ", ".join(f"{k}={show_value(v)}" for k, v in scope.args)
     inputs = ", ".join(f"%{v}: {show(scope.shapes[v])}" for v in scope.inputs)
-    lines.append(f"{names[id(scope)]} {scope.kind} {scope.title}({args})  {inputs}".rstrip())
+    yield f"{names[id(scope)]} {scope.kind} {scope.title}({args})  {inputs}".rstrip()
     for node in scope.nodes:
         what = names[id(node.what)] if isinstance(node.what, Scope) else operation(node.what)
         outputs = ", ".join(f"%{o}: {show(scope.shapes[o])}" for o in node.outputs)
         operands = ", ".join(f"%{i}" for i in node.inputs)
         label = f"{node.name}: " if node.name else ""
-        lines.append(f"  {outputs} = {label}{what} {operands}{'  shared' if node.reuses else ''}")
+        yield f"  {outputs} = {label}{what} {operands}{'  shared' if node.reuses else ''}"
     for output in scope.outputs:
-        lines.append(f"  return {output.name} = %{output.value}{' when training' if output.training else ''}")
-    lines.append("")
+        yield f"  return {output.name} = %{output.value}{' when training' if output.training else ''}"
+    yield ""

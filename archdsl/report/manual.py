@@ -50,7 +50,7 @@ LIMITS = (
         "MAX_NODES",
         "steps of all networks of a file that are checked together, each network 20 more",
     ),
-    ("archdsl.codegen.module", "MAX_STEPS", "steps in distinct instances of blocks, where it is compiled or loaded"),
+    ("archdsl.codegen.plans", "MAX_STEPS", "steps in distinct instances of blocks, where it is compiled or loaded"),
     ("archdsl.codegen.module", "MAX_LAYERS", "layers of a network that is compiled or loaded"),
     ("archdsl.report.check", "MAX_ROWS", "rows of a table of layers"),
     ("archdsl.elaborate.nets", "MAX_SIZE", "height or width of an input"),
