@@ -70,15 +70,16 @@ class Report(Record):
     params: int
     macs: int
     scope: Scope
+    costs: Costs
     legal: tuple[Legal, ...] = ()
     features: tuple[Feature, ...] = ()
 
-    unequal = ("scope",)
+    unequal = ("scope", "costs")
 
     @property
     def rows(self) -> tuple[Row[Cost], ...]:
         """The rows of the table, blocks with all that is in them: there may be far more than distinct steps."""
-        found = tuple(islice(Rows(Costs()).of(self.scope), MAX_ROWS + 1))
+        found = tuple(islice(Rows(self.costs).of(self.scope), MAX_ROWS + 1))
         if len(found) > MAX_ROWS:
             what = "this network has too many layers for a table"
             raise errors.limit_exceeded(self.scope.span, what, f"more than {MAX_ROWS:,}", MAX_ROWS)
@@ -124,11 +125,12 @@ class Report(Record):
 def report(network: Network) -> Report:
     """Return the figures of a checked network."""
     scope = network.scope
-    total = Costs().scope(scope)
+    costs = Costs()
+    total = costs.scope(scope)
     inputs = tuple((name, scope.shapes[v]) for name, v in zip(scope.input_names, scope.inputs))
     outputs = tuple((o.name, scope.shapes[o.value], o.training) for o in scope.outputs)
     features = tuple(_features(network)) if network.chosen else ()
-    return Report(network.name, inputs, outputs, total.params, total.macs, scope, legal_sizes(network), features)
+    return Report(network.name, inputs, outputs, total.params, total.macs, scope, costs, legal_sizes(network), features)
 
 
 def _features(network: Network) -> Iterator[Feature]:
