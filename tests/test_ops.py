@@ -7,6 +7,7 @@ it exists. PyTorch runs on the CPU: on the meta device it accepts shapes that it
 from __future__ import annotations
 
 import inspect
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import archdsl
 from archdsl.core.sizes import Area, Size, Symbol, product, window
 from archdsl.ir.interpret import OPERATORS, Use
 from archdsl.ops import OPS, act, conv, merge, norm, pool, regular, reshape
@@ -705,3 +707,65 @@ def test_the_offending_operand_is_blamed() -> None:
         OPS["add"].build({}).shapes((N, 64, H, W), (N, 64, H, W), (N, 32, H, W))
     assert (fault.value.at, fault.value.title) == (2, "operands of `add` differ in shape")
     assert fault.value.label == "[N, 32, H, W], unlike the first operand"
+
+
+# -------------------------------------------------------------------------------------------------- traits
+ALONE = {  # one use of each operator that keeps the shape of a map with 4 channels
+    "relu": "relu", "relu6": "relu6", "silu": "silu", "mish": "mish", "sigmoid": "sigmoid", "tanh": "tanh", "hardswish": "hardswish",
+    "hardsigmoid": "hardsigmoid", "leaky_relu": "leaky_relu(0.2)", "elu": "elu", "gelu": "gelu", "prelu": "prelu", "softmax": "softmax",
+    "scale": "scale(0.5)", "bn": "bn", "gn": "gn(2)", "ln": "ln", "lrn": "lrn(3)", "shuffle": "shuffle(2)", "conv": "conv(4, 1)",
+    "depthwise": "depthwise(3)", "maxpool": "maxpool(3, stride=1, pad=1)", "avgpool": "avgpool(3, stride=1, pad=1)", "add": "add(identity, tanh)",
+    "identity": "l: identity", "dropout": "dropout(0.5)", "dropout2d": "dropout2d(0.5)", "drop_path": "drop_path(0.5)", "mul": "mul(identity, tanh)",
+    "conv_transpose": "conv_transpose(4, 1)", "pad_channels": "slice(0, 3) -> pad_channels(1)", "upsample": "upsample(1)",
+}  # fmt: skip
+NOTHING_TO_FUSE = {
+    "identity",
+    "dropout",
+    "dropout2d",
+    "drop_path",
+    "upsample",
+    "pad_channels",
+    "mul",
+}  # that are pointwise here
+
+
+@pytest.mark.parametrize("name", ALONE)
+@torch.enable_grad()
+def test_an_operator_is_pointwise_where_a_place_depends_on_itself_alone(name):
+    model = archdsl.loads(f"net n:\n    input image: [N, 4, H=5, W=5]\n    {ALONE[name]}\n").eval().double()
+    torch.manual_seed(0)
+    x = torch.randn(1, 4, 5, 5, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(0.5, 1.5)
+    y = model(x)
+    assert y.shape == x.shape
+    moved = {
+        place
+        for place in itertools.product(range(4), range(5), range(5))
+        for grad in [torch.autograd.grad(y[0][place], x, retain_graph=True)[0][0]]
+        if {tuple(i) for i in grad.nonzero().tolist()} - {place}
+    }
+    assert ("pointwise" in OPS[name].traits) is (not moved and name not in NOTHING_TO_FUSE)
+
+
+def test_every_operator_has_answered_which_traits_it_has():
+    """Those that take a shape apart are none of what is asked for here; the others are looked at one by one above."""
+    shaping = {
+        "flatten",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "pad",
+        "crop",
+        "slice",
+        "reshape",
+        "chunk",
+        "cat",
+        "linear",
+    }
+    shaping |= {name for name in OPS if name.startswith(("global_", "adaptive_"))} | {"maxunpool"}
+    assert set(ALONE) | shaping == set(OPS)
+    assert {name for name in OPS if "joins" in OPS[name].traits} == {"add", "mul", "cat"}
+    for name, op in OPS.items():
+        assert {"kernel", "stride"} <= set(op.args) or "window" not in op.traits, name
+        assert "pointwise" not in op.traits or "fuses" in op.traits, name

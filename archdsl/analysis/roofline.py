@@ -123,12 +123,6 @@ def total(network: Network, table: Table, device: Device) -> tuple[float, float]
 
 
 # -------------------------------------------------------------------------------------------------- fusions
-POINTWISE = frozenset(
-    "relu relu6 silu mish sigmoid tanh hardswish hardsigmoid leaky_relu elu gelu prelu scale add bn".split()
-)
-LAYERS = frozenset("conv depthwise conv_transpose linear".split())
-
-
 def fusions(network: Network, dtype: str = "float32", batch: int = 1) -> list[Fusion]:
     """Return the chains that end in pointwise steps, with the bytes that running each as one kernel saves.
 
@@ -176,5 +170,5 @@ def _follower(node: Node, readers: dict[int, list[Node]], kept: set[int]) -> Nod
     reading = readers.get(value, [])
     if value in kept or len(reading) != 1 or isinstance(reading[0].what, Scope):
         return None
-    starts = isinstance(node.what, Op) and node.what.name in POINTWISE | LAYERS | {"gn", "ln", "shuffle"}
-    return reading[0] if starts and reading[0].what.name in POINTWISE else None
+    starts = isinstance(node.what, Op) and "fuses" in node.what.traits
+    return reading[0] if starts and "pointwise" in reading[0].what.traits else None

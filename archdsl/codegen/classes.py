@@ -165,9 +165,9 @@ class ClassPlan:
         guesses = [out]
         if isinstance(what, Op):
             inputs = [context.channels.get(i) for i in node.inputs]
-            if what.name == "cat" and all(inputs):
+            if "side by side" in what.traits and all(inputs):
                 guesses.append(added([t for t in inputs if t is not None]))
-            elif what.name == "flatten":
+            elif "flattens" in what.traits:
                 guesses.append(self._flattened(context, node))
             elif inputs:
                 guesses.append(inputs[0])

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 LETTERS = ("y", "z", "u", "v", "w")
 DEEPEST = 4  # calls inside one another in one expression
 WIDEST, WIDEST_CAT = 66, 32  # characters of an expression inside another, and of a concatenation
-JOINS = ("add", "mul", "cat")
 
 
 class Assignment(Record):
@@ -113,7 +112,7 @@ class Scheduler:
         """Leave out a step that does nothing in any instance; its result is its input."""
         whats = [scope.nodes[number].what for scope in self.scopes]
         empty = all(isinstance(w, Scope) and is_empty(w) for w in whats)
-        if empty or (isinstance(node.what, Op) and node.what.name == "identity"):
+        if empty or (isinstance(node.what, Op) and "identity" in node.what.traits):
             self.alias[node.outputs[0]] = self._real(node.inputs[0])
             return True
         return False
@@ -179,7 +178,7 @@ class Scheduler:
             return False
         if following is None:
             return len(code) <= WIDTH - 8 - len("return ")
-        if isinstance(node.what, Op) and node.what.name == "cat" and len(code) > WIDEST_CAT:
+        if isinstance(node.what, Op) and "side by side" in node.what.traits and len(code) > WIDEST_CAT:
             return False
         if code.count("(") > DEEPEST + 2 or len(code) > WIDEST:
             return False
@@ -187,7 +186,7 @@ class Scheduler:
             return False
         if isinstance(following.what, Scope):
             return not isinstance(node.what, Scope) and node.span.line == following.span.line
-        if following.what.name in JOINS:
+        if "joins" in following.what.traits:
             return " + " not in code and " * " not in code
         deep = max(depths(code), default=0)
         return deep < DEEPEST and (node.span.line == following.span.line or not following.what.stateful)
@@ -221,7 +220,7 @@ class Scheduler:
     def _joined_later(self, value: int) -> bool:
         """Say whether a value is a branch: the next step that reads it joins it with others."""
         reader = self.readers.get(value)
-        return reader is not None and isinstance(reader.what, Op) and reader.what.name in JOINS
+        return reader is not None and isinstance(reader.what, Op) and "joins" in reader.what.traits
 
     def _free(self, name: str) -> bool:
         return name not in self.owner or not self.left.get(self.owner[name])

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 MOST = 10  # of one code in one file
 ALLOW = re.compile(r"#\s*allow\b([^#:]*)")
 VECTOR = 8  # 16-bit values in a load of 16 bytes, the widest one
-WINDOWS = ("conv", "depthwise", "maxpool", "avgpool")
 LARGEST = 31  # window of a published network (RepLKNet)
 MAX_PERIOD = 64  # of the strides on one tensor
 EVERY: Axis = frozenset([0]), 1
@@ -330,7 +329,7 @@ def _places(node: Node, value: int) -> list[int]:
 
 def _strides(node: Node) -> tuple[Axis, Axis] | None:
     """Return which rows and columns a window reads that steps over some, or None."""
-    if isinstance(node.what, Scope) or node.what.name not in WINDOWS:
+    if isinstance(node.what, Scope) or "window" not in node.what.traits:
         return None
     kernel, stride, dilation = [getattr(node.what, name, (1, 1)) for name in ("kernel", "stride", "dilation")]
     if not stride or stride == (1, 1):
@@ -366,15 +365,13 @@ def _biases(scope: Scope, users: dict[int, list[Node]], returned: set[int]) -> I
 
 def _subtracts_mean(what: Op | Scope, shape: Shape) -> bool:
     """Say whether an operator subtracts the mean of each channel."""
-    if isinstance(what, Scope):
-        return False
-    return what.name == "bn" or (what.name == "gn" and what.groups == shape[1])  # type: ignore[attr-defined]
+    return not isinstance(what, Scope) and what.subtracts_mean(shape)
 
 
 def _groups(scope: Scope) -> Iterator[Diagnostic]:
     """Yield the convolutions in groups whose groups are no whole vectors."""
     for node in scope.nodes:
-        if isinstance(node.what, Scope) or node.what.name not in ("conv", "depthwise"):
+        if isinstance(node.what, Scope) or "convolves" not in node.what.traits:
             continue
         channels, out = [int(scope.shapes[value][1]) for value in (node.inputs[0], node.outputs[0])]
         groups = getattr(node.what, "groups", channels)
@@ -389,7 +386,7 @@ def _groups(scope: Scope) -> Iterator[Diagnostic]:
 def _huge(scope: Scope) -> Iterator[Diagnostic]:
     """Yield the convolutions whose windows are larger than any that is published."""
     for node in scope.nodes:
-        if not isinstance(node.what, Scope) and node.what.name in ("conv", "depthwise"):
+        if not isinstance(node.what, Scope) and "convolves" in node.what.traits:
             height, width = getattr(node.what, "kernel", (1, 1))
             if min(height, width) > LARGEST:
                 yield errors.huge_window(node.span, height, width)

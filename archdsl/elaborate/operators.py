@@ -61,7 +61,7 @@ def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
         rule = _rule(ctx, value, op, operands, span)
         if not further:
             ctx.memo.rules[key] = rule
-    if rule.op.name == "identity" and tag is None:
+    if "identity" in rule.op.traits and tag is None:
         return current
     result = node(ctx, rule.op, operands, rule.shapes, span, tag, init=rule.init, value=value)
     if rule.relations:
@@ -206,7 +206,7 @@ def _shape_error(
         place = spans[fault.at]
     if len(shapes) > 1:
         labels = [Label(s, f"{show_shape(shapes[i])}") for i, s in spans.items() if i < len(shapes) and s != place]
-        notes.append(Note(_stacked(shapes, 1 if op.name == "cat" else None, repeats=op.name == "mul")))
+        notes.append(Note(_stacked(shapes, 1 if "side by side" in op.traits else None, repeats="repeats" in op.traits)))
         label = f"{fault.label or show_shape(shapes[fault.at if isinstance(fault.at, int) else 0])}"
         make = errors.shapes_differ
     else:
@@ -217,7 +217,7 @@ def _shape_error(
     helps = [Help(fault.help)] if fault.help else []
     if "->" in place.text and "x.channels" in place.text and isinstance(fault.at, int):
         helps.append(Help("inside a chain `x` is what reaches each step: bind `channels = x.channels` before it"))
-    elif op.name in ("add", "mul") and isinstance(fault.at, int):
+    elif "joins" in op.traits and "side by side" not in op.traits and isinstance(fault.at, int):
         helps += [Help(text) for text in _projection(shapes[0], shapes[fault.at])]
     return make(place, fault.title, label, labels[:3], [*notes, *ctx.trail()], helps)
 
@@ -269,7 +269,7 @@ def _named(what: Op | Scope, tensors: list[Tensor]) -> Tensor | Results:
 def _name(ctx: Context, what: Op | Scope, operands: list[Tensor], tag: Tag | None) -> tuple[str, bool]:
     """Return the name of a step in its scope, and whether it is a further use of a module."""
     builder = ctx.builder
-    if not isinstance(what, Scope) and what.nameless:
+    if not isinstance(what, Scope) and "inner" in what.traits:
         return "", False
     if tag is None:
         builder.counter += 1

@@ -54,10 +54,10 @@ for _name, _module, _function, _inplace, _operations, _doc in PLAIN:
     _body: dict[str, object] = {"__doc__": _doc, "__module__": __name__, "torch": (_module, _function)}
     _body |= {"inplace": _inplace, "operations": _operations}
     _body |= {"saves": ("result",)} if _name in ("relu", "sigmoid", "tanh") else {}
-    op(_name)(type(_module.removeprefix("nn."), (Activation,), _body))
+    op(_name, "pointwise", "fuses")(type(_module.removeprefix("nn."), (Activation,), _body))
 
 
-@op("leaky_relu")
+@op("leaky_relu", "pointwise", "fuses")
 class LeakyReLU(Activation):
     """Leaky rectified linear unit (`nn.LeakyReLU`): x where x > 0, else slope * x."""
 
@@ -71,7 +71,7 @@ class LeakyReLU(Activation):
         return {"negative_slope": self.leaf("slope", omit=0.01)}
 
 
-@op("elu")
+@op("elu", "pointwise", "fuses")
 class ELU(Activation):
     """Exponential linear unit (`nn.ELU`): x where x > 0, else alpha * (exp(x) - 1)."""
 
@@ -85,7 +85,7 @@ class ELU(Activation):
         return {"alpha": self.leaf("alpha", omit=1.0)}
 
 
-@op("gelu")
+@op("gelu", "pointwise", "fuses")
 class GELU(Activation):
     """Gaussian error linear unit (`nn.GELU`): x * P(a standard normal is below x)."""
 
@@ -114,7 +114,7 @@ class Softmax(Activation):
         return {"dim": Leaf(1)}
 
 
-@op("prelu")
+@op("prelu", "pointwise", "fuses")
 class PReLU(Op):
     """Rectified linear unit with a learned slope below zero (`nn.PReLU`; He et al., 2015): keeps the shape."""
 

@@ -274,8 +274,7 @@ class Op(Record):
     saves: ClassVar[tuple[str, ...]] = ("operands",)
     scratch: ClassVar[int] = 0  # maps like the operand that its gradient needs on the way
     gradient: ClassVar[str] = "new"  # or "same"
-    nameless: ClassVar[bool] = False  # stands behind a combinator of the language, and has no module and no label
-    joins: ClassVar[bool] = False  # makes one tensor of several
+    traits: ClassVar[frozenset[str]] = frozenset()  # what other stages have to know of it, of `TRAITS`
     inplace: ClassVar[bool] = False  # PyTorch offers `inplace=True`, and its gradient needs the result only
 
     def __init_subclass__(cls) -> None:
@@ -324,6 +323,10 @@ class Op(Record):
         """Return the learned parameters by name, with PyTorch's shapes."""
         return {}
 
+    def subtracts_mean(self, x: Shape) -> bool:
+        """Say whether the mean of each channel is subtracted, so that a bias before it has no effect."""
+        return False
+
     def starts_with_input(self, x: Shape) -> bool:
         """Say whether the arguments read as PyTorch's would, which start with the channels of the input."""
         return False
@@ -369,13 +372,28 @@ class Op(Record):
 OPS: dict[str, type[Op]] = {}
 
 
-def op(name: str) -> Callable[[type[Op]], type[Op]]:
-    """Register an operator under its name in the language."""
+# What other stages have to know of an operator, beside its rules.
+TRAITS = {
+    "identity": "returns its operand, and is no step where it has no label",
+    "inner": "what a combinator of the language is made of: it has neither module nor label",
+    "joins": "makes one tensor of several",
+    "side by side": "joins them along the channels",
+    "repeats": "repeats operands along axes of size 1",
+    "flattens": "makes features of channels and places",
+    "convolves": "weighs the cells of a window",
+    "window": "has the kernel and the stride of a window that slides over a map",
+    "pointwise": "what it gives at a place depends on that place and channel alone, in evaluation",
+    "fuses": "pointwise steps can go into the pass that writes its result",
+}
+
+
+def op(name: str, *traits: str) -> Callable[[type[Op]], type[Op]]:
+    """Register an operator under its name in the language, with its traits."""
 
     def register(cls: type[Op]) -> type[Op]:
-        if name in OPS:
-            raise ValueError(f"two operators are called `{name}`")
-        cls.name = name
+        if name in OPS or not TRAITS.keys() >= set(traits):
+            raise ValueError(f"two operators are called `{name}`, or one of {traits} is not in the table")
+        cls.name, cls.traits = name, frozenset(traits)
         OPS[name] = cls
         return cls
 

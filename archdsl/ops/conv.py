@@ -44,7 +44,7 @@ def _starts_with_input(x: Shape, out: int, kernel: tuple[int, int], stride: tupl
     return out == as_int(x[1]) and square and side >= 6 and side % 2 == 0 and side not in (step, 2 * step)
 
 
-@op("conv")
+@op("conv", "convolves", "window", "fuses")
 class Conv(Op):
     """2-D convolution (`nn.Conv2d`): [N, C, H, W] -> [N, out, H', W'].
 
@@ -104,7 +104,7 @@ class Conv(Op):
         )
 
 
-@op("depthwise")
+@op("depthwise", "convolves", "window", "fuses")
 class Depthwise(Op):
     """Depthwise convolution (`nn.Conv2d` with a group for each channel): [N, C, H, W] -> [N, multiplier * C, H', W'].
 
@@ -155,7 +155,7 @@ class Depthwise(Op):
         )
 
 
-@op("conv_transpose")
+@op("conv_transpose", "fuses")
 class ConvTranspose(Op):
     """Transposed convolution (`nn.ConvTranspose2d`): [N, C, H, W] -> [N, out, H', W'].
 
@@ -221,7 +221,7 @@ class ConvTranspose(Op):
         )
 
 
-@op("linear")
+@op("linear", "fuses")
 class Linear(Op):
     """Fully connected layer (`nn.Linear`) on flat features: [N, F] -> [N, out].
 

@@ -33,12 +33,10 @@ if TYPE_CHECKING:
     from archdsl.core.sizes import Dim, Shape
 
 
-@op("add")
+@op("add", "inner", "joins", "pointwise", "fuses")
 class Add(Op):
     """Sum of tensors of one shape (`a + b`): all [N, C, H, W], or all [N, F], and so is the result."""
 
-    nameless = True
-    joins = True
     saves = ()
     gradient = "same"
 
@@ -62,16 +60,13 @@ class Add(Op):
         return (Kernel("add", (one, one), (one,)),) * (len(xs) - 1)
 
 
-@op("mul")
+@op("mul", "inner", "joins", "repeats")
 class Mul(Op):
     """Product of tensors, element by element (`a * b`): [N, C, H, W] or [N, F].
 
     An operand of size 1 along the channels, the height or the width is repeated there: a gate [N, C, 1, 1] weighs
     channels (squeeze-and-excite), a gate [N, 1, H, W] positions.
     """
-
-    nameless = True
-    joins = True
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         for index, y in enumerate(more, 1):
@@ -111,15 +106,13 @@ class Mul(Op):
         return tuple([Kernel("mul", (partial[i - 1], volume(xs[i])), (partial[i],)) for i in range(1, len(xs))])
 
 
-@op("cat")
+@op("cat", "inner", "joins", "side by side")
 class Cat(Op):
     """Concatenation of channels (`torch.cat(…, 1)`): [N, C1, H, W], [N, C2, H, W], … -> [N, C1 + C2 + …, H, W].
 
     Flat features [N, F1], [N, F2], … are concatenated too.
     """
 
-    nameless = True
-    joins = True
     saves = ()
     gradient = "same"
 
@@ -156,14 +149,13 @@ class Cat(Op):
         return (Kernel("cat", (volume(ys[0]),), (volume(ys[0]),)),)
 
 
-@op("chunk")
+@op("chunk", "inner")
 class Chunk(Op):
     """Even division of the channels (`x.chunk(parts, 1)`): [N, C, H, W] -> `parts` times [N, C / parts, H, W].
 
     It stands behind the language's `split`.
     """
 
-    nameless = True
     saves = ()
 
     parts: int = arg(integer(2, examples=(2, 3, 4)), doc="number of results; it must divide the channels")

@@ -64,7 +64,7 @@ class Affine(Op):
 EPSILON = number(0, 0.5)  # so that `bn(64)`, a habit from PyTorch, is no epsilon of 64
 
 
-@op("bn")
+@op("bn", "pointwise", "fuses")
 class BatchNorm(Affine):
     """Batch normalisation (Ioffe and Szegedy, 2015): keeps the shape, [N, C, H, W] or [N, F].
 
@@ -80,6 +80,9 @@ class BatchNorm(Affine):
     def holds_channels(self) -> bool:
         """Whether the module has something for each channel, so that their number is fixed."""
         return self.affine or self.track
+
+    def subtracts_mean(self, x: Shape) -> bool:
+        return True
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return volume(xs[0]) * 2  # the statistics and the weights fold into one factor and one summand
@@ -108,7 +111,7 @@ class BatchNorm(Affine):
         )
 
 
-@op("gn")
+@op("gn", "fuses")
 class GroupNorm(Affine):
     """Group normalisation (`nn.GroupNorm`; Wu and He, 2018): keeps the shape, [N, C, H, W] or [N, F].
 
@@ -118,6 +121,9 @@ class GroupNorm(Affine):
     groups: int = arg(integer(1, examples=(1, 2, 3, 4)), doc="groups of channels, each normalised by itself")
     eps: float = arg(EPSILON, 1e-5, doc="added to the variance")
     affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
+
+    def subtracts_mean(self, x: Shape) -> bool:
+        return self.groups == x[1]
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         divides(self.groups, as_int(x[1]), "input")
@@ -150,7 +156,7 @@ class GroupNorm(Affine):
         )
 
 
-@op("ln")
+@op("ln", "fuses")
 class LayerNorm(Affine):
     """Layer normalisation over the channels (Ba et al., 2016): keeps the shape, [N, C, H, W] or [N, F].
 

@@ -83,7 +83,7 @@ class Window(Pool):
         return call(self.torch[1], X, self.leaf("kernel"), **self.keywords())
 
 
-@op("maxpool")
+@op("maxpool", "window")
 class MaxPool(Window):
     """Maximum over windows (`nn.MaxPool2d`): [N, C, H, W] -> [N, C, H', W'].
 
@@ -144,7 +144,7 @@ class MaxPool(Window):
         }
 
 
-@op("avgpool")
+@op("avgpool", "window")
 class AvgPool(Window):
     """Mean over windows (`nn.AvgPool2d`): [N, C, H, W] -> [N, C, H', W']."""
 

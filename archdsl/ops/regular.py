@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from archdsl.ops.base import Call
 
 
-@op("identity")
+@op("identity", "identity")
 class Identity(Op):
     """Nothing (`nn.Identity`): the empty pipeline."""
 
@@ -132,7 +132,7 @@ class DropPath(nn.Module):
         return call("DropPath", self.leaf("p"))
 
 
-@op("scale")
+@op("scale", "pointwise", "fuses")
 class Scale(Op):
     """Multiplication by a number, constant or learned, one for all or one a channel: keeps the shape.
 

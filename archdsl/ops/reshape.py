@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from archdsl.ops.base import Call, Kernel
 
 
-@op("flatten")
+@op("flatten", "flattens")
 class Flatten(Op):
     """One row of features for each image (`nn.Flatten`): [N, C, H, W] -> [N, C*H*W]."""
 
@@ -64,7 +64,7 @@ class Flatten(Op):
         return call("{0}.flatten", Leaf(1))
 
 
-@op("shuffle")
+@op("shuffle", "fuses")
 class Shuffle(Op):
     """Channel shuffle (ShuffleNet; Zhang et al., 2017): keeps the shape, [N, C, H, W].
 
