@@ -152,7 +152,7 @@ class Project:
         return parse(source)
 
     def attempt(self, item: tree.Node, step: Callable[..., None], *arguments: Any) -> None:
-        """Take one step of linking an item; `archdsl.diagnose.salvage` goes on behind one that fails."""
+        """Take one step of linking an item; `archdsl.diagnose.salvage` goes on after one that fails."""
         step(*arguments)
 
     def _import(self, file: File, item: tree.Import, chain: list[tuple[str, str]]) -> None:

@@ -54,7 +54,7 @@ def commands() -> dict[str, list[str]]:
     return {"archdsl": ours} | {name: [sys.executable, "-c", PREAMBLE + code] for name, code in PEERS.items()}
 
 
-# In the inner block of DenseNet-121, and behind all of its layers.
+# In the inner block of DenseNet-121, and after all of its layers.
 MISTAKES = {
     "a misspelled operator": ("conv1: conv(", "conv1: conw("),
     "a missing arrow": ("global_avgpool -> flatten", "global_avgpool flatten"),

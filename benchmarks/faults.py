@@ -5,7 +5,7 @@
 
 A fault is a small change of one place of the product that a careful reader could overlook. Each is planted in a copy
 of the working tree, and tests run on the copy until one fails: first those that execute the changed lines, the quickest
-first, and with `--all-tests` all others behind them. Which tests execute which lines is recorded once, and again with
+first, and with `--all-tests` all others after them. Which tests execute which lines is recorded once, and again with
 `--record`, of some files of tests or of all. The tests of `interpreted.py`, which `test_kernels_interpreted.py` runs in
 a process of its own, are recorded and run by themselves: there Triton interprets its kernels.
 
@@ -196,7 +196,7 @@ class Record:
         return []
 
     def in_order(self, tests: Iterable[str]) -> list[str]:
-        """Return tests, the quickest first, and behind them their cases that were not recorded."""
+        """Return tests, the quickest first, and after them their cases that were not recorded."""
         first = sorted(tests, key=lambda test: self.seconds[test])
         names = dict.fromkeys(test.partition("[")[0] for test in first)
         return first + [case for name in names for case in self.cases[name] if case not in self.seconds]

@@ -75,7 +75,7 @@ def compiled(kernel, types: dict[str, str], constants: dict, warps: int, arch: i
 
 
 def disassembled(cubin: bytes, shared: int) -> Code:
-    """Read the machine code, without the padding behind its end."""
+    """Read the machine code, without the padding after its end."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()

@@ -1,7 +1,7 @@
 """The layers of networks, one by one: the tensors of each, every way to compute it, and the tiles that may be fast.
 
 A layer is what `archdsl.optimize` gives to one kernel. Beside the kernel stand PyTorch's own steps and what the
-optimized network would run in the kernel's place: cuDNN, and behind it one pass for the rest.
+optimized network would run in the kernel's place: cuDNN, and after it one pass for the rest.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Case:
 
     # ------------------------------------------------------------ ways
     def parts(self) -> list[tuple[Any, ...]]:
-        """Return the arguments of the convolutions behind the input: weight, bias, residual, where, groups and act."""
+        """Return the arguments of the convolutions after the input: weight, bias, residual, where, groups and act."""
         layer, once = self.layer, ((1, 1), (0, 0), (1, 1))
         found: list[tuple[Any, ...]] = []
         if self.taps is not None:

@@ -3,7 +3,7 @@
     y = act(convolution * scale + shift + residual)
 
 A folded batch norm is a scale and a shift, a bias is a shift. ResNet adds before its activation and MobileNet v2 has
-none behind the addition, so the residual goes in first.
+none after the addition, so the residual goes in first.
 """
 
 from __future__ import annotations

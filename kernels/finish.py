@@ -1,6 +1,6 @@
 """What follows a convolution that another library computed, in one pass, in place: `y = act(y + shift + residual)`.
 
-cuDNN adds a bias in a pass of its own behind the convolution, and so do an addition and an activation: up to three
+cuDNN adds a bias in a pass of its own after the convolution, and so do an addition and an activation: up to three
 passes over a map that has just been written. This is one.
 """
 

@@ -1,4 +1,4 @@
-"""1x1 convolution as a matrix product over pixels, with what stands before and behind it in the same pass.
+"""1x1 convolution as a matrix product over pixels, with what stands before and after it in the same pass.
 
     a = clamp(act_in(x * scale_in + shift_in), low, high) * gate
     y = act(a @ weight.T * scale + shift + residual)
@@ -443,7 +443,7 @@ def pointwise_conv2d_scatter(
 ) -> None:
     """Convolve with a 1x1 window, each output channel into a map of its own choice: the shuffle of a ShuffleNet unit.
 
-    `buffer`, flat, holds several channels_last maps [N, width, H, W] of the size of x behind each other. places, of
+    `buffer`, flat, holds several channels_last maps [N, width, H, W] of the size of x one after another. places, of
     integers [3, OUT], says for each output channel how many channels the maps before its own have, how wide its own is,
     and which channel of it this one becomes. Has no gradient: it is for inference.
 

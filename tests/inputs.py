@@ -222,7 +222,7 @@ def sized(rng: random.Random) -> str:
 
 # -------------------------------------------------------------------------------------------------- large
 def body(lines: list[str], before: str = "", size: int = 32) -> str:
-    """Return a net of these lines, behind other definitions."""
+    """Return a net of these lines, after other definitions."""
     return before + HEAD.replace("32", str(size)) + "".join(f"    {line}\n" for line in lines)
 
 

@@ -1054,7 +1054,7 @@ class Writer:
             self.blocks.append(made)
 
     def fits(self, lines: list[str]) -> bool:
-        """Say whether the compiler takes a net behind the head, and it is small."""
+        """Say whether the compiler takes a net after the head, and it is small."""
         RUNS["tried"] += 1
         try:
             return small(elaborate(self.linked(lines), "probe"))
@@ -1214,7 +1214,7 @@ class Growth:
         self.trial: tuple[list[str], tuple[object, ...], Names] | None = None
 
     def propose(self) -> Iterator[tuple[list[str], Names]]:
-        """Yield statements with the names that are known behind them."""
+        """Yield statements with the names that are known after them."""
         writer = self.writer
         wanted, tries = writer.pick([2, 4, 6, 8, 10]), 0
         while len(self.kept) < wanted and tries < 3 * wanted:

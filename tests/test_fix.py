@@ -25,7 +25,7 @@ NET = "net n:\n    input image: [N, 3, H=64, W=64]\n    "
     ],
 )  # fmt: skip
 def test_what_cannot_be_wrong_is_mended(wrong, right):
-    """Behind a mistake that stays, too."""
+    """After a mistake that stays, too."""
     text, done = fixed(Source("n.arch", NET + wrong + "\n"))
     assert text == NET + right + "\n" and done
 
@@ -114,7 +114,7 @@ def test_on_the_command_line(tmp_path, capsys):
     ],
 )
 def test_the_projection_that_is_proposed_fits(main, rest):
-    """`add` of two shapes names the 1x1 convolution that makes them equal; put behind the operand, it does."""
+    """`add` of two shapes names the 1x1 convolution that makes them equal; put after the operand, it does."""
     (mistake,) = diagnose(Source("n.arch", NET + f"add({main}, {rest})\n"))
     (proposal,) = mistake.help
     projection = proposal.text.split("`")[1]

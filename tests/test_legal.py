@@ -372,7 +372,7 @@ def test_numbers_of_flat_features(step, expected):
 
 
 def test_a_pattern_starts_where_it_holds():
-    """Any sizes up to some, and a pattern behind them: the answer has all of them and no other."""
+    """Any sizes up to some, and a pattern after them: the answer has all of them and no other."""
     rng = random.Random(0)
     for _ in range(500):
         settled, period = rng.randint(1, 14), rng.randint(1, 6)

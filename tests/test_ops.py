@@ -87,7 +87,7 @@ class Case:
         return values
 
     def shapes(self, variadic: bool) -> tuple[tuple[Any, ...], ...]:
-        """Choose the operands; those behind the first mostly agree with it, at least by default."""
+        """Choose the operands; those after the first mostly agree with it, at least by default."""
         flat = self.rng.random() < (0.6 if self.cls.name in ("linear", "reshape") else 0.1)
         first = self.features() if flat else self.map()
         tensors = [f for f in self.values if is_tensor(self.cls, f)]
@@ -555,7 +555,7 @@ def test_inplace_gradients(name: str, before: nn.Module) -> None:
 
 
 def gradient_of(name: str, before: nn.Module, x: torch.Tensor, inplace: bool) -> tuple[torch.Tensor, list[int]]:
-    """Return the gradient of an activation behind a layer, and the tensors that the activation keeps beside its own."""
+    """Return the gradient of an activation after a layer, and the tensors that the activation keeps beside its own."""
     cls: Any = OPS[name]
     function = eval(cls.torch[1], {"F": F})
     x, kept = x.clone().requires_grad_(), []

@@ -180,7 +180,7 @@ def test_what_cannot_run_is_refused(name):
     "kernel, stride, pad, dilation", [(2, 3, 1, 3), (3, 1, 1, 4), (4, 2, 2, 3), (5, 1, 2, 2), (2, 1, 1, 5)]
 )
 def test_every_window_of_a_legal_maxpool_has_a_cell_on_the_map(kernel, stride, pad, dilation, ceil):
-    """Against a maximum that is written out: PyTorch's own reads behind the map where there is none."""
+    """Against a maximum that is written out: PyTorch's own reads past the map where there is none."""
     for size in range(1, 12):
         try:
             text = f"net n:\n    input i: [N, 1, H={size}, W=9]\n    maxpool(({kernel}, 1), ({stride}, 1), ({pad}, 0), ({dilation}, 1), ceil={ceil})\n"

@@ -1,4 +1,4 @@
-"""A text is read on behind its syntax errors: one token is one mistake, several are several, none in a right text."""
+"""A text is read on after its syntax errors: one token is one mistake, several are several, none in a right text."""
 
 from __future__ import annotations
 

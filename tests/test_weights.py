@@ -120,7 +120,7 @@ def test_rules_rewrite_whole_components(left, right, name, expected):
 
 
 class Layers(torch.nn.Module):
-    """Two layers behind each other under names that begin and end alike."""
+    """Two layers one after another under names that begin and end alike."""
 
     def __init__(self) -> None:
         super().__init__()

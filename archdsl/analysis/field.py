@@ -128,7 +128,7 @@ class Fields:
         return tuple(seen)
 
     def _wrapped(self, scope: Scope, inputs: tuple[Seen, ...]) -> tuple[Seen, ...]:
-        """Follow `x + f(x)` as often as the wrapper evaluates `f` behind itself."""
+        """Follow `x + f(x)` as often as the wrapper evaluates `f` in a row."""
         assert scope.wrapper is not None, "only called for wrappers"
         current, found = inputs, self._scope(scope, inputs)
         for _ in range(scope.wrapper.evaluations):

@@ -95,7 +95,7 @@ def _wanted(name: str, request: Request, options: Namespace) -> Iterator[Compile
 
 
 def _behind(mistake: Diagnostic, name: str, options: Namespace) -> list[Diagnostic]:
-    """Return a mistake that keeps a file from being linked, with those behind it, of all nets or the one meant."""
+    """Return a mistake that keeps a file from being linked, with those after it, of all nets or the one meant."""
     from archdsl.diagnose.salvage import mistakes_in
 
     try:

@@ -33,7 +33,7 @@ class Groups:
             self._place(key, members)
 
     def _place(self, key: int, members: dict[int, list[Scope]]) -> None:
-        """Put a class behind the classes that it uses in any of its instances."""
+        """Put a class after the classes that it uses in any of its instances."""
         if key in self.classes:
             return
         for scope in members[key]:

@@ -35,7 +35,7 @@ class Piece(Record):
         return f"{self.target}{self.brackets[0]}{inside}{self.brackets[1]}"
 
     def lines(self, before: str, indent: int, after: str = "", close: str = "") -> list[str]:
-        """Return the code behind `before`, broken into lines where it is too wide.
+        """Return the code after `before`, broken into lines where it is too wide.
 
         `after` follows the code; a comment follows its first line. `close` are brackets that the caller opened.
         """

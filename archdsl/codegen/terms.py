@@ -150,5 +150,5 @@ def added(terms: list[Term]) -> Term:
 
 
 def _factor(term: Term) -> int:
-    """Return how tightly a term must bind behind a factor: `2 * (c // 2)` is another number than `2 * c // 2`."""
+    """Return how tightly a term must bind after a factor: `2 * (c // 2)` is another number than `2 * c // 2`."""
     return ATOM if "//" in term.text or "%" in term.text else PRODUCT

@@ -354,7 +354,7 @@ def _union(axes: Iterable[Axis]) -> Axis:
 
 # -------------------------------------------------------------------------------------------------- layers
 def _biases(scope: Scope, users: dict[int, list[Node]], returned: set[int]) -> Iterator[Diagnostic]:
-    """Yield the biases that a batch norm behind them subtracts again."""
+    """Yield the biases that a batch norm after them subtracts again."""
     for node in scope.nodes:
         if isinstance(node.what, Scope) or not getattr(node.what, "bias", False) or node.outputs[0] in returned:
             continue

@@ -53,7 +53,7 @@ def diagnose(source: Source) -> list[Diagnostic]:
 def proven(mistakes: Sequence[Diagnostic], text_of: Source | None = None) -> list[Diagnostic]:
     """Return mistakes with the edits that mend them; of the others, and of too many, only the words.
 
-    The mistakes are of one file, which is `text_of` where it is known: behind a mistake of its text, places are in a
+    The mistakes are of one file, which is `text_of` where it is known: after a mistake of its text, places are in a
     copy with that piece made blank.
     """
     found, tried = [], MOST_TRIED if len(mistakes) > MOST_MISTAKES else 0
@@ -72,7 +72,7 @@ def proven(mistakes: Sequence[Diagnostic], text_of: Source | None = None) -> lis
 
 
 def mends(mistake: Diagnostic, proposal: Help, source: Source, before: Sequence[Diagnostic]) -> bool:
-    """Say whether a mistake is gone behind its edit, and no other has come."""
+    """Say whether a mistake is gone after its edit, and no other has come."""
     return _mended(mistake, proposal, diagnose(applied(source, proposal)), before)
 
 

@@ -29,7 +29,7 @@ BUILT_ON = {"input", "output", *ON_ONE_LINE}  # what follows them in a body may 
 
 
 class Hole(Record):
-    """A statement to be taken out, and what stands there instead; `sure` if the rest is true behind its failure."""
+    """A statement to be taken out, and what stands there instead; `sure` if the rest is true after its failure."""
 
     start: int
     end: int

@@ -1,4 +1,4 @@
-"""Reads a text behind its syntax errors: a token is left out or put in where that lets the parser go on furthest.
+"""Reads on after the syntax errors of a text: a token is left out or put in where that lets the parser go on furthest.
 
 What comes of it is a guess at what was meant. It shows further mistakes of the text, in the statement that has one too,
 and names that do not exist; nothing is built from it.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST = 20  # repairs of one text
 MOST_TEXT = 100_000  # characters of it
 AHEAD = 12  # tokens that tell one repair from another
-SETTLED = 3  # tokens behind a repair before an error is another one
+SETTLED = 3  # tokens after a repair before an error is another one
 BRACKETS = ("LPAR", "RPAR", "LSQB", "RSQB", "LBRACE", "RBRACE")
 PUT_IN = ("COMMA", "NAME", "COLON", "RPAR", "RSQB", "EQUAL", "LPAR", "LSQB", "__ANON_0")
 
@@ -43,7 +43,7 @@ class Repaired(Record):
 
 
 def repaired(source: Source) -> Repaired | None:
-    """Return what a text becomes behind its syntax errors; None where they are too many, or of its lines."""
+    """Return what a text becomes after its syntax errors; None where they are too many, or of its lines."""
     mistakes: list[Diagnostic] = []
     tokens = _tokens(source, mistakes) if len(source.text) <= MOST_TEXT else None
     if tokens is None:
@@ -158,7 +158,7 @@ class Repair:
         self.mistakes.append(unexpected(self.source, self.tokens[at], self.parser.row(states[-1])).diagnostic)
 
     def _mend(self, states: list[int], at: int) -> bool:
-        """Change the tokens at a place so that the most of those behind it fit."""
+        """Change the tokens at a place so that the most of those after it fit."""
         token = self.tokens[at]
         kind, word, start, _ = token
         if kind == "$END":
@@ -191,7 +191,7 @@ class Repair:
         return next((number for number, token in enumerate(tokens) if not self._take(states, token)), len(tokens))
 
     def _take(self, states: list[int], token: Token) -> bool:
-        """Move to the state behind a token; says whether it fits."""
+        """Move to the state after a token; says whether it fits."""
         kind, word = token[:2]
         while True:
             row = self.parser.row(states[-1])

@@ -1,4 +1,4 @@
-"""What else is wrong in a file that cannot be read whole: behind a mistake of its text, of an import or of a default.
+"""What else is wrong in a file that cannot be read whole: after a mistake of its text, of an import or of a default.
 
 A statement that is no sentence of the language becomes one that fails, as if nothing were known of what it does; where
 a mistake is not a statement's own, the whole item of the file is left out. An import or a default that fails is passed
@@ -39,7 +39,7 @@ DEFAULT = "default"
 
 
 class Salvage(Project):
-    """Links one file behind its mistakes, which it collects; of a file that it imports, only the first is told."""
+    """Links one file past its mistakes, which it collects; of a file that it imports, only the first is told."""
 
     def __init__(self, source: Source, first: Diagnostic) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """What else is wrong in a file that has a mistake: names and arguments that do not exist, wherever they stand.
 
-Of each net, elaboration finds the mistakes that are no consequence of another. Behind a mistake, in
+Of each net, elaboration finds the mistakes that are no consequence of another. After a mistake, in
 blocks that no net uses and in arms that no condition takes, whether a name exists can still be told: the whole file is
 looked through for those. A file that is right is never looked through.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def each(
     name: str, file: File, nets: Sequence[str | None], request: Request = AS_WRITTEN
 ) -> Iterator[Compiled | Diagnostic]:
-    """Yield the checked nets of a file that is meant by a name, each as requested, and behind them its mistakes."""
+    """Yield the checked nets of a file that is meant by a name, each as requested, and after them its mistakes."""
     mistakes: list[tuple[str, Diagnostic]] = []
     spent, memo = Spent(), Memo(file)
     for net in nets:

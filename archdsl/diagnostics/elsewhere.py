@@ -454,7 +454,7 @@ def without(span: Span, text: str, sure: bool = False) -> Help:
 
 
 def of_syntax(place: Span) -> Help | None:
-    """Return what is written where a text is no sentence, by what stands on its line before the place and behind."""
+    """Return what is written where a text is no sentence, by what stands on its line before the place and after."""
     line, at = place.source.line(place.line), place.column - 1
     before, rest = line[max(0, at - MOST) : at], line[at : at + MOST]
     if at > MOST:

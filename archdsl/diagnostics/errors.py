@@ -25,10 +25,10 @@ TRAITS = {
     "syntax": "only parsing finds it",
     "token": "a token does not fit the one before it",
     "character": "of the lexer, and one character makes it",
-    "bracket": "behind it, what else seems wrong with the brackets follows from it",
+    "bracket": "after it, what else seems wrong with the brackets follows from it",
     "unclosed": "its bracket is left out where reading goes on",
-    "limit": "nothing is gained behind it, and time is lost",
-    "long": "whatever comes behind it takes its time",
+    "limit": "nothing is gained after it, and time is lost",
+    "long": "whatever comes after it takes its time",
     "unknown": "a name means nothing, which other mistakes explain",
     "use": "told once for all uses of a name",
     "question": "of what was asked, not of one setting among many",
@@ -315,7 +315,7 @@ def unknown_name(
 ) -> Diagnostic:
     """A name is used that nothing defines: no operator, block, parameter or binding, here or above.
 
-    A label is no such name: `stem: conv(64, 7)` names the module, `stem = x` behind it names the tensor.
+    A label is no such name: `stem: conv(64, 7)` names the module, `stem = x` after it names the tensor.
 
     Wrong:
 
@@ -323,7 +323,7 @@ def unknown_name(
     """
     if label is not None:
         first = Label(label, "this labels a step, and binds no name")
-        bind = Help(f"bind the tensor behind it: `{name} = x`")
+        bind = Help(f"bind the tensor after it: `{name} = x`")
         return _simple(f"unknown name `{name}`", span, "no tensor has this name", first, bind)
     candidates = set(candidates)
     helps = elsewhere.of_name(span, name, candidates) or _did_you_mean(span, name, candidates)

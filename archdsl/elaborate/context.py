@@ -97,7 +97,7 @@ class Watched:
 
 
 class Context:
-    """One elaboration. With `problems` it goes on behind mistakes and collects them; else the first one is raised."""
+    """One elaboration. With `problems` it goes on after mistakes and collects them; else the first one is raised."""
 
     def __init__(
         self, settings: Settings | None = None, memo: Memo | None = None, problems: Problems | None = None

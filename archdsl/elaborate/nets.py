@@ -90,7 +90,7 @@ def elaborate(
 def attempt(
     file: File, name: str, settings: Settings | None = None, *, memo: Memo | None = None, spent: Spent | None = None
 ) -> Outcome:
-    """Elaborate one net of a file, and go on behind each mistake that stops one of its statements."""
+    """Elaborate one net of a file, and go on after each mistake that stops one of its statements."""
     problems = Problems()
     ctx = Context(settings, memo, problems)
     ctx.memo.renew()

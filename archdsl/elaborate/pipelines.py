@@ -461,7 +461,7 @@ def _join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Spa
 
 
 def _no_tensor_in(sequence: tuple[Any, ...], span: Span) -> None:
-    """Raise an error where a sequence holds a tensor, behind which nothing of what comes before it is left."""
+    """Raise an error where a sequence holds a tensor, after which nothing of what comes before it is left."""
     for item in sequence:
         value = item.item if isinstance(item, Located) else item
         if isinstance(value, (Tensor, Results)):

@@ -1,4 +1,4 @@
-"""Mistakes as data: elaboration goes on behind each statement that fails, and collects those that follow from no other.
+"""Mistakes as data: elaboration goes on after each statement that fails, and collects those that follow from no other.
 
 A statement that fails leaves the tensor as it was before it, as a guess, and the names that it binds are lost. What is
 computed from a guess is a guess; a mistake there may be a consequence of an earlier one, so it is only counted where
@@ -33,7 +33,7 @@ class Consequence(Exception):
 
 
 class Enough(Exception):
-    """Nothing more is to be found: behind a limit time is lost."""
+    """Nothing more is to be found: after a limit time is lost."""
 
 
 class Problems:

@@ -53,7 +53,7 @@ def _joined(ctx: Context, test: tree.Logic, env: Env, x: Tensor | None, wanted: 
     found = TRUE if every else FALSE
     for item in test.items:
         further = demanded(ctx, item, env, x, wanted)
-        if further in (TRUE, FALSE) and (further == FALSE) is every:  # the items behind it are not looked at
+        if further in (TRUE, FALSE) and (further == FALSE) is every:  # the items after it are not looked at
             return further
         found = found + further if every else [one + other for one in found for other in further]
         _bounded(found, test)

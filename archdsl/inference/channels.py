@@ -314,7 +314,7 @@ class Rewriter:
 
 
 def _pieces(channels: tuple[Channel, ...], sources: list[fx.Node]) -> list[tuple[int, int, int]]:
-    """Return runs of neighbouring channels: which source, first channel, behind the last."""
+    """Return runs of neighbouring channels: which source, first channel, one past the last."""
     found: list[tuple[int, int, int]] = []
     for node, at in channels:
         which = sources.index(node)

@@ -140,7 +140,7 @@ def fold_norms_before(graph: fx.GraphModule, notes: Notes) -> None:
 
 
 def _clipped(graph: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, tuple[float, float] | None]:
-    """Return the ReLU behind a norm, its only reader, and its limits; or the norm itself."""
+    """Return the ReLU after a norm, its only reader, and its limits; or the norm itself."""
     user = next(iter(node.users), None)
     act = activation(graph, user)
     if user is not None and len(node.users) == 1 and act is not None and act[0] in CLIPS:
@@ -192,7 +192,7 @@ def _averages(graph: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def fuse_epilogues(graph: fx.GraphModule, notes: Notes) -> None:
-    """Put activations and additions behind a convolution into its pass."""
+    """Put activations and additions after a convolution into its pass."""
     order = {node: number for number, node in enumerate(graph.graph.nodes)}
     for node in list(graph.graph.nodes):
         act = activation(graph, node)
@@ -224,7 +224,7 @@ def _fuse_addition(
 
 
 def _takes_residual(graph: fx.GraphModule, node: fx.Node, residual: fx.Node) -> bool:
-    """Say whether an addition can go into the convolution: nothing is behind it yet, and it alone makes the value."""
+    """Say whether an addition can go into the convolution: nothing follows it yet, and it alone makes the value."""
     conv = convolution(graph, node)
     if conv is None or conv.act != "none" or len(node.args) > 1 or len(node.users) != 1 or residual is node:
         return False

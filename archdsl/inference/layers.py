@@ -70,7 +70,7 @@ class Conv2d(nn.Module):
     Weights are buffers: an optimized network is for inference. On a CPU oneDNN runs all of it in one pass, from weights
     that are reordered once for a size of input, where PyTorch's convolution reorders them in every call; the residual's
     memory becomes the result's where nobody reads it later (`overwrites`). On a GPU the kernels of this package run
-    where a measurement says so, else cuDNN, and behind it one pass for bias, addition and activation.
+    where a measurement says so, else cuDNN, and after it one pass for bias, addition and activation.
     """
 
     weight: torch.Tensor
@@ -327,7 +327,7 @@ def library(
     act: str,
     slope: float,
 ) -> torch.Tensor:
-    """Convolve on a GPU by cuDNN, which knows bias and ReLU, and behind it one pass of ours for the rest.
+    """Convolve on a GPU by cuDNN, which knows bias and ReLU, and after it one pass of ours for the rest.
 
     Inside of cuDNN they cost nothing: 147 us instead of 228 for 64 channels of 56 x 56 of 256 images, and of 375 as
     three passes, in bf16 on an H100. A convolution by groups it does not fuse. `where` the window goes is its stride,
@@ -356,7 +356,7 @@ class MaxPool2d(nn.MaxPool2d):
 
 
 def at_once(first: Conv2d, conv: Conv2d) -> bool:
-    """Say whether one kernel computes a depthwise convolution and the 1x1 one behind it, and nothing twice."""
+    """Say whether one kernel computes a depthwise convolution and the 1x1 one after it, and nothing twice."""
     from archdsl.kernels.separable import TAPS, WIDEST
 
     taps = first.weight.shape[2] * first.weight.shape[3]
@@ -368,7 +368,7 @@ def at_once(first: Conv2d, conv: Conv2d) -> bool:
 class Clamp(nn.Module):
     """max(min(x, high), low) by channel: all that is left of a norm and a ReLU before a 1x1 convolution.
 
-    relu(s*x + t) is s * max(x, -t/s) + t for s > 0, with a minimum for s < 0, and the convolution behind takes the s
+    relu(s*x + t) is s * max(x, -t/s) + t for s > 0, with a minimum for s < 0, and the convolution after it takes the s
     and the t into its weights. Here a pass for a quarter of the time of norm and ReLU, which are two.
     """
 
@@ -443,7 +443,7 @@ class Joined(nn.Module):
 
 
 class Gather(nn.Module):
-    """Channels of several maps side by side: `pieces` are (which map, first channel, behind the last)."""
+    """Channels of several maps side by side: `pieces` are (which map, first channel, one past the last)."""
 
     def __init__(self, pieces: list[tuple[int, int, int]]) -> None:
         super().__init__()
@@ -469,7 +469,7 @@ class Grow(nn.Module):
 
 
 class Append(nn.Module):
-    """One more map of a concatenation that grows: written behind the `start` channels that are there.
+    """One more map of a concatenation that grows: written after the `start` channels that are there.
 
     Returns the channels up to and with it, a view. `earlier` is what the last step returned: its writing comes first.
     """
@@ -485,7 +485,7 @@ class Append(nn.Module):
 
 
 class Maps(nn.Module):
-    """Memory for maps [N, width, H, W] behind each other, of the height and width of x."""
+    """Memory for maps [N, width, H, W] one after another, of the height and width of x."""
 
     def __init__(self, widths: list[int]) -> None:
         super().__init__()

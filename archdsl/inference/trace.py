@@ -130,7 +130,7 @@ def addends(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
 
 
 def is_call(node: object, name: str, *args: object) -> bool:
-    """Say whether a node calls this method with these arguments behind the tensor."""
+    """Say whether a node calls this method with these arguments after the tensor."""
     return isinstance(node, fx.Node) and node.op == "call_method" and node.target == name and node.args[1:] == args
 
 

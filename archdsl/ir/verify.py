@@ -117,7 +117,7 @@ def _shapes(node: Node, scope: Scope) -> Iterator[str]:
     ys = tuple(scope.shapes[o] for o in node.outputs)
     takes = tuple(what.shapes[i] for i in what.inputs) if isinstance(what, Scope) else xs
     if isinstance(what, Scope) and what.wrapper is not None:
-        takes = takes[:1]  # behind it may stand the time, which the operator gives
+        takes = takes[:1]  # after it may stand the time, which the operator gives
     gives = what.output_shapes if isinstance(what, Scope) else what.shapes(*xs)
     if takes != xs:
         yield f"it takes {takes} and is given {xs}"

@@ -173,7 +173,7 @@ class Leaf(Record):
 class Operand(Record):
     """The operand with this number in generated code; None stands for the list of all operands.
 
-    `suffix` is written behind it: `Operand(1, ".shape[2:]")` is the height and width of the second operand.
+    `suffix` is written after it: `Operand(1, ".shape[2:]")` is the height and width of the second operand.
     """
 
     index: int | None
@@ -348,7 +348,7 @@ class Op(Record):
         return (Kernel(self.name, tuple([volume(x) for x in xs]), tuple([volume(y) for y in ys]), fixed),)
 
     def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        """Return what eager PyTorch runs in training mode; the last kernel writes the result, and extras behind it."""
+        """Return what eager PyTorch runs in training mode; the last kernel writes the result, and extras after it."""
         return self.kernels(xs, ys)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:

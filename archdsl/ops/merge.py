@@ -153,7 +153,7 @@ class Cat(Op):
 class Chunk(Op):
     """Even division of the channels (`x.chunk(parts, 1)`): [N, C, H, W] -> `parts` times [N, C / parts, H, W].
 
-    It stands behind the language's `split`.
+    The language's `split` is made of it.
     """
 
     saves = ()

@@ -55,7 +55,7 @@ class Pool(Op):
         return self.kernel if self.stride is None else self.stride
 
     def keywords(self) -> dict[str, Leaf]:
-        """The arguments behind the kernel, by PyTorch's names."""
+        """The arguments after the kernel, by PyTorch's names."""
         return {"stride": Leaf(self.step, "{stride}", self.kernel), "padding": self.leaf("pad", omit=(0, 0))}
 
 
@@ -127,7 +127,7 @@ class MaxPool(Window):
     def inside(self, axis: int) -> int:
         """Return the least size along an axis at which every window has a cell on the map.
 
-        The first cell of a window that starts in the margin may lie behind the whole map where cells are far apart;
+        The first cell of a window that starts in the margin may lie past the whole map where cells are far apart;
         PyTorch then reads what is not there.
         """
         starts = range(-self.pad[axis], 0, self.step[axis])

@@ -274,7 +274,7 @@ def crop(
 
 @op("pad_channels")
 class PadChannels(Op):
-    """Channels of zeros behind the last, as in ResNet's shortcuts A: [N, C, H, W] -> [N, C + count, H, W]."""
+    """Channels of zeros after the last, as in ResNet's shortcuts A: [N, C, H, W] -> [N, C + count, H, W]."""
 
     saves = ()
 
@@ -294,7 +294,7 @@ class Slice(Op):
     saves = ()
 
     start: int = arg(integer(0, examples=(0, 1, 2)), doc="the first channel, counted from 0")
-    stop: int = arg(integer(1, examples=(1, 2, 4, 6)), doc="the channel behind the last")
+    stop: int = arg(integer(1, examples=(1, 2, 4, 6)), doc="one past the last channel")
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         if not self.start < self.stop <= as_int(image(x)[1]):
