@@ -8,6 +8,7 @@ import torch
 import archdsl
 from archdsl.analysis.costs import weights
 from archdsl.compiler import Request, compile_text
+from archdsl.ops.base import Op
 
 TAPS = {
     "resnet18": ["layer1", "layer3.0.conv2", "layer4"],
@@ -137,3 +138,25 @@ def test_a_use_whose_owner_is_left_out_owns_its_module():
     network = compile_text(text, Request(outputs=("last",))).network
     assert [(node.name, node.reuses) for node in network.scope.nodes] == [("shared", False), ("last", False)]
     assert dict(weights(network.scope)) == {"shared.weight": (4, 4, 3, 3), "shared.bias": (4,)}
+
+
+def test_a_step_that_is_called_out_is_that_step():
+    """What leaves the last step is called `out` where no text names it; a label goes before that."""
+    text = """block b:
+    out: conv(2, 1)
+    conv(4, 1)
+net n:
+    input image: [N, 4, H=8, W=8]
+    r = x -> b
+    cat(r.out, r)
+    out: relu
+    global_avgpool
+"""
+    whole, asked = compile_text(text).network, compile_text(text, Request(outputs=("out",))).network
+    assert [node.what.name for node in whole.scope.nodes if isinstance(node.what, Op)] == [
+        "cat",
+        "relu",
+        "global_avgpool",
+    ]
+    assert [str(shape) for shape in whole.scope.output_shapes] == ["(N, 6, 1, 1)"]
+    assert [str(shape) for shape in asked.scope.output_shapes] == ["(N, 6, H, W)"]

@@ -85,7 +85,7 @@ class Builder:
         """Finish the scope."""
         outputs = [Output(name, self.local(tensor).id, training) for name, tensor, training in self.outputs]
         if all(o.training for o in outputs):
-            outputs.insert(0, Output("out", self.local(last).id))
+            outputs.insert(0, Output("out", self.local(last).id, implicit=True))
         return Scope(
             kind, title, args, tuple(self.inputs), tuple(self.nodes), tuple(self.shapes), tuple(outputs), span, doc,
             tuple(self.bindings), tuple(self.relations), tuple(self.requirements), tuple(self.input_names),
@@ -95,13 +95,13 @@ class Builder:
 def tap(scope: Scope, name: str) -> tuple[Scope, int] | None:
     """Return a scope that also returns its step of this label, and the number of that output."""
     for number, output in enumerate(scope.outputs):
-        if output.name == name:
+        if output.name == name and not output.implicit:
             return scope, number
     for node in scope.nodes:
         if node.labelled and node.name == name:
-            added = Output(name, node.outputs[0])
-            return scope.replace(outputs=(*scope.outputs, added)), len(scope.outputs)
-    return None
+            kept = [output.replace(name="") if output.name == name else output for output in scope.outputs]
+            return scope.replace(outputs=(*kept, Output(name, node.outputs[0]))), len(kept)
+    return next(((scope, n) for n, output in enumerate(scope.outputs) if output.name == name), None)
 
 
 def shared_modules(what: Op | Scope, x: Shape, numbers: dict[Any, Any]) -> int:

@@ -38,11 +38,15 @@ class Node(Record):
 
 
 class Output(Record):
-    """A result of a scope; `training` ones exist only in training mode."""
+    """A result of a scope; `training` ones exist only in training mode.
+
+    It is `implicit` where no text names it: what leaves the last step, which is called `out`.
+    """
 
     name: str
     value: int
     training: bool = False
+    implicit: bool = False
 
 
 class Requirement(Record):

@@ -31,10 +31,11 @@ def selected(network: Network, names: tuple[str, ...], place: Span) -> Network:
 def exposed(scope: Scope, path: list[str], name: str, place: Span) -> tuple[Scope, int]:
     """Return a scope that also returns the step of a path, and the number of that output."""
     first, *rest = path
-    for number, output in enumerate(scope.outputs):
-        if output.name in (first, name.replace(".", "_")) and not rest:
-            return scope, number
     node = next((n for n in scope.nodes if n.name == first and n.outputs), None)
+    for number, output in enumerate(scope.outputs):
+        asked = output.name in (first, name.replace(".", "_")) and not rest
+        if asked and not (output.implicit and node is not None):
+            return scope, number
     if node is None or (rest and not isinstance(node.what, Scope)):
         known = [o.name for o in scope.outputs] + [n.name for n in scope.nodes if n.labelled]
         raise errors.bad_output(place, name, f"there is no step `{first}`", known)
