@@ -1,7 +1,7 @@
 """Does the ordinary suite see mistakes? `python -m benchmarks.faults` plants those of `faults.toml` and looks.
 
     python -m benchmarks.faults [--area A] [--only N ...] [--again] [--all-tests]
-    python -m benchmarks.faults --record [tests/test_ops.py ...]
+    python -m benchmarks.faults --record [tests/ops/test_ops.py ...]
 
 A fault is a small change of one place of the product that a careful reader could overlook. Each is planted in a copy
 of the working tree, and tests run on the copy until one fails: first those that execute the changed lines, the quickest
@@ -49,7 +49,7 @@ RESULT = ROOT / "benchmarks" / "results" / "faults.json"
 HOME = ROOT / ".faults"
 RECORD, PARTS = HOME / "record", HOME / "parts"
 AREAS = ("shapes", "legal", "cost", "emit", "optimize", "kernels", "weights", "elaborate")
-INTERPRETED = "tests/interpreted.py"
+INTERPRETED = "tests/kernels/interpreted.py"
 LIMIT = 300.0  # seconds for the tests of one fault; a copy without it has no test of more than a minute
 # What tests import that is not ours: imported once, and then there in every process that is forked for a fault.
 COMMON = "torch torch.fx torch.profiler torch.utils.flop_counter numpy lark jinja2 safetensors.torch".split()
@@ -144,7 +144,7 @@ def record(files: list[str]) -> None:
         (tree / "site").mkdir()
         (tree / "site" / "sitecustomize.py").write_text(CHILD)
     shutil.copytree(ROOT / "tests", tree / "tests", dirs_exist_ok=True)
-    every = [INTERPRETED, *sorted(f"tests/{path.name}" for path in (ROOT / "tests").glob("test_*.py"))]
+    every = [INTERPRETED, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))]
     for file in files or [f for f in every if not (_home(f) / "tests.json").exists()]:
         shutil.rmtree(_home(file), ignore_errors=True)
         _home(file).mkdir(parents=True)

@@ -5,7 +5,7 @@
 Each input goes through the commands themselves: `check` in one of its forms, which reads, parses, elaborates, reports,
 tells legal sizes and draws all mistakes or advice, and, where it checks, `compile`. An input has failed where a command
 ends with a traceback, with something that is not JSON or not Python, or takes more than the limits. The inputs come
-from `tests/inputs.py`: from Hypothesis (the grammar, syntax trees, texts, bytes) and from generators of nets.
+from `tests/properties/inputs.py`: from Hypothesis (the grammar, trees, texts, bytes) and from generators of nets.
 
 The work is cut into parts, each a process of its own under a limit of memory. A part that is done is kept in a file of
 `.fuzz/`, so that an interrupted run goes on where it stopped. Failed inputs are kept there too. Seconds are those of
@@ -36,7 +36,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))  # the generators, which the tests share
 
 import archdsl.cli.check  # noqa: E402 — before anything is measured
 import archdsl.cli.compile  # noqa: E402, F401
@@ -119,7 +118,7 @@ def _memory(field: str) -> float:
 # -------------------------------------------------------------------------------------------------- one part
 def feed(kind: str, seed: int, count: int, use: Callable[[bytes], None]) -> None:
     """Hand over so many inputs of a kind."""
-    import inputs
+    from tests.properties import inputs
 
     strategies = _strategies()
     if kind in strategies:
@@ -140,11 +139,11 @@ def feed(kind: str, seed: int, count: int, use: Callable[[bytes], None]) -> None
 
 
 def _strategies() -> dict[str, Callable[[], Any]]:
-    import inputs
     from hypothesis import strategies as st
-    from trees import modules
 
     from archdsl.syntax.printer import print_module
+    from tests.properties import inputs
+    from tests.syntax.trees import modules
 
     return {
         "grammar": lambda: inputs.sentences().map(_encoded),

@@ -283,7 +283,9 @@ def correct(session: Session) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "12", "interpreted.py"]
         command += ["-o", "addopts=", "-o", "filterwarnings=default", *(["-k", setting.tests] if setting.tests else [])]
         environment = os.environ | {"ARCHDSL_DEVICE": "cuda", "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, cwd=ROOT / "tests", env=environment, capture_output=True, text=True, timeout=150)
+        done = subprocess.run(
+            command, cwd=ROOT / "tests" / "kernels", env=environment, capture_output=True, text=True, timeout=150
+        )
         (session.out / "correct.txt").write_text(done.stdout[-200_000:] + done.stderr[-20_000:])
         failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
         last = (done.stdout.strip().splitlines() or [done.stderr[-300:]])[-1]

@@ -4,8 +4,9 @@
     python -m benchmarks.programs --coverage [--count 2000]     # the lines of the compiler that they run
     python -m benchmarks.programs --seeded [--count 300]        # how many programs find each of some planted mistakes
 
-A program is one seed (`tests/programs.py`); what is compared is in `tests/oracle.py`. The work is cut into parts of 250
-seeds, each a process of its own; a part that is done is kept in `.programs/`, so that a run goes on where it stopped.
+A program is one seed (`tests/properties/programs.py`); what is compared is in `tests/properties/oracle.py`. The work is
+cut into parts of 250 seeds, each a process of its own; a part that is done is kept in `.programs/`, so that a run goes on
+where it stopped.
 Every program is compared in its values; training, sizes and costs are compared in all, `--quick` leaves them out.
 """
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))  # the generator and the oracle, which the tests share
 
 RESULTS = ROOT / "benchmarks" / "results"
 PARTS = ROOT / ".programs"
@@ -43,10 +43,10 @@ SLOW = 2.0  # seconds that a check may take
 def part(first: int, count: int, thorough: bool) -> dict[str, Any]:
     """Run the programs of some seeds in this process."""
     import torch
-    from oracle import differences
-    from programs import RUNS, program, used
 
     from archdsl.compiler import Request, compile_text
+    from tests.properties.oracle import differences
+    from tests.properties.programs import RUNS, program, used
 
     torch.set_num_threads(1)
     operators: Counter[str] = Counter()
@@ -258,7 +258,7 @@ def seeded(count: int, first: int, processes: int) -> dict[str, Any]:
 
 
 def _texts(first: int, count: int) -> list[str]:
-    from programs import program
+    from tests.properties.programs import program
 
     return [program(seed) for seed in range(first, first + count)]
 
@@ -276,7 +276,7 @@ def _planted(task: tuple[dict[str, str], list[str], int]) -> dict[str, Any]:
             raise SystemExit(f"{fault['file']} has {text.count(fault['old'])} times {fault['old']!r}")
         path.write_text(text.replace(fault["old"], fault["new"]))
         os.chdir(copy)
-        sys.path = [str(copy), str(copy / "tests"), *[p for p in sys.path if not p.startswith(str(ROOT))]]
+        sys.path = [str(copy), *[p for p in sys.path if not p.startswith(str(ROOT))]]
         number, said = _until(texts, first, copy)
     row = {"area": fault["area"], "what": fault["what"], "programs": number, "said": said}
     print(f"{number}\t{fault['area']}\t{fault['what']}\t{said[:100]}", flush=True)
@@ -286,9 +286,8 @@ def _planted(task: tuple[dict[str, str], list[str], int]) -> dict[str, Any]:
 def _until(texts: list[str], first: int, copy: Path) -> tuple[int | None, str]:
     """Run programs until one differs; return how many, and the difference."""
     try:
-        from oracle import differences
-
         import archdsl
+        from tests.properties.oracle import differences
     except Exception as mistake:  # a mistake that shows when the package is imported
         return 1, f"{type(mistake).__name__}: {mistake}"
     assert Path(str(archdsl.__file__)).is_relative_to(copy), "the copy is what runs"

@@ -1,0 +1,771 @@
+"""Every operator against PyTorch: shapes, weights, multiply-accumulates, and what is rejected.
+
+The tests enumerate `OPS`; arguments come from the operators' own declarations, so a new operator is tested as soon as
+it exists. PyTorch runs on the CPU: on the meta device it accepts shapes that it rejects elsewhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import archdsl
+from archdsl.core.sizes import Area, Size, Symbol, product, window
+from archdsl.ir.interpret import OPERATORS, Use
+from archdsl.ops import OPS, act, conv, merge, norm, pool, regular, reshape
+from archdsl.ops.base import REQUIRED, ArgFault, Call, Leaf, Op, Operand, Relation, ShapeFault, X
+
+ROOT = Path(__file__).parents[2]
+CASES = 300  # an operator
+BUILD: Any = Op.__dict__["build"].__func__  # without the checks that operators add for arguments that exclude others
+VARIADIC = {"add", "mul", "cat"}
+
+# What we reject although PyTorch runs it: (operator, words of the fault) -> why.
+STRICTER = {
+    ("add", "differ in shape"): "PyTorch repeats operands of size 1; a sum of unequal maps is a mistake in a network",
+    ("mul", "differ in shape"): "PyTorch lines up tensors of different rank from the right",
+    ("chunk", "must divide"): "PyTorch makes the last part smaller, or makes fewer parts",
+    ("slice", "inside the channels"): "PyTorch cuts a range down to the channels that exist",
+    ("slice", "feature map"): "features have no channels to select",
+    ("shuffle", "feature map"): "features have no channels to shuffle",
+    ("pad", "feature map"): "PyTorch would pad the batch",
+    ("dropout2d", "feature map"): "PyTorch falls back to `dropout`, with a warning",
+    ("crop", "inside its input"): "slicing cuts a range down to what exists",
+    ("maxpool", "no cell inside"): "PyTorch reads memory behind the map",
+    ("crop", "exactly one of"): "two sizes",
+    ("upsample", "exactly one of"): "two sizes",
+    ("global_avgpool", "feature map"): "PyTorch takes the batch for channels",
+    ("linear", "flat features"): "PyTorch takes the last axis for the features",
+    ("conv_transpose", "leaves nothing"): "PyTorch returns a map without elements",
+    ("scale", "learned=true"): "a constant for each channel would need a list",
+    ("scale", "feature map"): "PyTorch would repeat the features along two new axes",
+    ("maxunpool", "leaves nothing"): "PyTorch returns a map without elements",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Run PyTorch on one thread: the tensors are tiny."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        yield
+    torch.set_num_threads(before)
+
+
+# -------------------------------------------------------------------------------------------------- generated cases
+class Case:
+    """An operator's arguments and its operands: shapes of sizes, and the values of the symbols by default."""
+
+    def __init__(self, name: str, rng: random.Random) -> None:
+        self.cls, self.rng = OPS[name], rng
+        self.symbols = [Symbol("N", 2), Symbol("H", rng.randint(1, 13)), Symbol("W", rng.randint(1, 13))]
+        self.values = self.arguments()
+        self.op: Any = BUILD(self.cls, self.values)
+        self.operands = self.shapes(name in VARIADIC)
+        self.xs = tuple(evaluate(x, {}) for x in self.operands)
+
+    def __repr__(self) -> str:
+        return f"{self.op!r} on {self.xs}"
+
+    def arguments(self) -> dict[str, object]:
+        """Choose arguments from the examples of their kinds; about half of those that have a default are left out."""
+        values: dict[str, object] = {}
+        for field, spec in self.cls.args.items():
+            if spec.default is REQUIRED or self.rng.random() < 0.5:
+                values[field] = self.rng.choice(spec.kind.examples or (True,))
+        return values
+
+    def shapes(self, variadic: bool) -> tuple[tuple[Any, ...], ...]:
+        """Choose the operands; those after the first mostly agree with it, at least by default."""
+        flat = self.rng.random() < (0.6 if self.cls.name in ("linear", "reshape") else 0.1)
+        first = self.features() if flat else self.map()
+        tensors = [f for f in self.values if is_tensor(self.cls, f)]
+        more = self.rng.choice((0, 1, 1, 2, 3)) if variadic else len(tensors)
+        return self.hint(first, *[self.twin(first) for _ in range(more)])
+
+    def hint(self, *xs: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
+        """Change operands that would rarely fit by chance."""
+        if self.cls.name == "reshape" and self.rng.random() < 0.7:
+            x = xs[0]
+            return ((x[0], self.op.elements),) if len(x) == 2 else ((x[0], self.op.elements // 2, 2, 1),)
+        if self.cls.name == "maxunpool" and len(xs) == 3 and len(xs[0]) == 4 and self.rng.random() < 0.8:
+            h, w = [size + self.rng.randint(-1, 1) for size in self.op.spread(xs[0])]
+            return (*xs[:2], (*xs[2][:2], h, w))
+        return xs
+
+    def map(self) -> tuple[Any, ...]:
+        n, h, w = map(Size.of, self.symbols)
+        return (n, self.rng.choice((1, 2, 3, 4, 6, 8, 12)), self.size(h), self.size(w))
+
+    def features(self) -> tuple[Any, ...]:
+        n, *channels = self.map()
+        return (n, product(channels) if self.rng.random() < 0.5 else self.rng.choice((1, 4, 6, 8, 20)))
+
+    def size(self, of: Size) -> Any:
+        """Choose a function of an input size that is positive by default."""
+        functions = (of, of, of + 1, (of + 1) // 2, of * 2, of // 2, (of - 1) // 2 + 1, (of + 3) // 4, of + of // 2)
+        return self.rng.choice([f for f in functions if int(f) > 0])
+
+    def twin(self, x: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a shape that is mostly like another: the same sizes, or equal ones by default, or any, or 1."""
+        chance = self.rng.random()
+        if chance < 0.1:
+            return self.features() if chance < 0.03 else self.map()
+        y = list(x)
+        for axis in range(1, len(y)):
+            chance = self.rng.random()
+            if axis == 1 and chance < 0.15:
+                y[axis] = self.rng.choice((1, 2, 4))
+            elif axis > 1 and chance < 0.5:
+                size = self.size(Size.of(self.symbols[axis - 1]))
+                y[axis] = size if int(size) == int(x[axis]) or chance < 0.05 else 1 if chance < 0.1 else x[axis]
+        return tuple(y)
+
+
+def is_tensor(cls: type[Op], field: str) -> bool:
+    """Say whether an argument is a tensor of the network, and so a further operand."""
+    return cls.args[field].kind.tensor != ""
+
+
+def evaluate(shape: tuple[Any, ...], ns: dict[Symbol, int]) -> tuple[int, ...]:
+    """Return a shape at given values of the symbols, or by default."""
+    return tuple([value(dim, ns) for dim in shape])
+
+
+def value(dim: Any, ns: dict[Symbol, int]) -> int:
+    if isinstance(dim, Size):
+        return dim.at(ns.get(dim.symbol, dim.symbol.default))
+    if isinstance(dim, Area):
+        total = dim.factor
+        for size in dim.sizes:
+            total *= value(size, ns)
+        return total
+    return int(dim)
+
+
+# -------------------------------------------------------------------------------------------------- PyTorch's answer
+def text_of(part: Leaf | Operand, operands: list[str]) -> str:
+    if isinstance(part, Leaf):
+        return repr(part.value)
+    return f"[{', '.join(operands)}]" if part.index is None else operands[part.index] + part.suffix
+
+
+def render(call: Call, operands: list[str]) -> str:
+    """Write a call as Python; the emitter does the same with more taste."""
+    if call.infix:
+        return call.infix.join(operands)
+    holes = {name: text_of(leaf, operands) for name, leaf in call.holes or ()}
+    target = call.target.format(*operands, **holes)
+    if call.holes is not None:
+        return target
+    args = [text_of(a, operands) for a in call.args]
+    named = [f"{k}={text_of(a, operands)}" for k, a in call.kwargs if not is_default(a)]
+    return f"{target}({', '.join([*args, *named])})"
+
+
+def is_default(part: Leaf | Operand) -> bool:
+    return isinstance(part, Leaf) and part.value == part.omit
+
+
+class Owner:
+    """Stand in for the module in whose `forward` a function is called."""
+
+    def __init__(self, training: bool) -> None:
+        self.training = training
+
+
+def python(op: Op, xs: tuple[tuple[int, ...], ...]) -> tuple[nn.Module | None, Callable[..., Any] | None]:
+    """Execute the text of an operator's module and of its function."""
+    space: dict[str, Any] = {"torch": torch, "nn": nn, "F": F}
+    if op.support:
+        exec(op.support, space)
+    names = [f"x{i}" for i in range(len(xs))]
+    module, function = op.module(xs[0]), op.function(*xs)
+    built = eval(render(module, []), space) if module else None
+    source = f"lambda self, {', '.join(names)}: {render(function, names)}" if function else "None"
+    return built, eval(source, space)
+
+
+def inputs(op: Op, xs: tuple[tuple[int, ...], ...]) -> list[torch.Tensor]:
+    tensors = [torch.randn(x) * 4 for x in xs]
+    if "indices" in type(op).args and is_tensor(type(op), "indices"):
+        tensors[1] = torch.zeros(xs[1], dtype=torch.long)
+    return tensors
+
+
+class Answer:
+    """What PyTorch makes of a case: shapes, parameters and multiply-accumulates."""
+
+    def __init__(self, op: Op, xs: tuple[tuple[int, ...], ...]) -> None:
+        module, function = python(op, xs)
+        assert (function is None) or not op.stateful, "an operator with state has no function"
+        tensors = inputs(op, xs)
+        forms = [f for f in (module, function and (lambda *ts: function(Owner(True), *ts))) if f]
+        with FlopCounterMode(display=False) as counter:
+            results = [as_tuple(form(*tensors)) for form in forms]
+        self.shapes = [tuple([tuple(y.shape) for y in result]) for result in results]
+        self.macs = counter.get_total_flops() // len(forms) // 2
+        self.weights = {n: tuple(p.shape) for n, p in module.named_parameters()} if module else {}
+        if module and function:
+            self.same(as_tuple(module.eval()(*tensors)), as_tuple(function(Owner(False), *tensors)))
+
+    @staticmethod
+    def same(a: tuple[torch.Tensor, ...], b: tuple[torch.Tensor, ...]) -> None:
+        """Check that the module and the function compute the same."""
+        if not all(torch.equal(s, t) for s, t in zip(a, b, strict=True)):
+            raise AssertionError("the module and the function differ")
+
+
+def as_tuple(result: Any) -> tuple[torch.Tensor, ...]:
+    return (result,) if isinstance(result, torch.Tensor) else tuple(result)
+
+
+# -------------------------------------------------------------------------------------------------- the comparison
+def ours(case: Case) -> tuple[tuple[Any, ...] | None, str]:
+    """Return the shapes of the results, or None and the fault."""
+    try:
+        op = case.cls.build(case.values)
+        return op.shapes(*case.xs), ""
+    except ArgFault as fault:
+        assert fault.name in case.cls.args, case
+        return None, fault.reason
+    except ShapeFault as fault:
+        blamed = case.cls.args if isinstance(fault.at, str) else range(len(case.xs))
+        assert fault.at in blamed, f"{case}: a fault blames {fault.at}"
+        assert fault.label, f"{case}: a fault without a label"
+        return None, fault.title
+
+
+def theirs(case: Case) -> Answer | Exception:
+    try:
+        return Answer(case.op, case.xs)
+    except AssertionError:
+        raise
+    except Exception as error:
+        return error
+
+
+def compare(case: Case) -> tuple[str, str] | None:
+    """Compare an operator's rules with PyTorch; return the row of `STRICTER` that excuses a difference."""
+    shapes, fault = ours(case)
+    answer = theirs(case)
+    if shapes is None:
+        if isinstance(answer, Exception):
+            return None
+        rows = [row for row in STRICTER if row[0] == case.cls.name and row[1] in fault]
+        assert rows, f"{case}: PyTorch accepts it, we say: {fault}"
+        return rows[0]
+    assert not isinstance(answer, Exception), f"{case}: we accept it, PyTorch says: {answer!r}"
+    for found in answer.shapes:
+        assert found == shapes, f"{case}: PyTorch's result is {found}, ours {shapes}"
+    assert len(case.op.results) == len(shapes), case
+    assert case.op.weights(case.xs[0]) == answer.weights, f"{case}: PyTorch's parameters are {answer.weights}"
+    macs = case.op.macs(case.xs, shapes) * case.xs[0][0]
+    assert macs == answer.macs, f"{case}: {macs} multiply-accumulates, PyTorch counts {answer.macs}"
+    check_formulas(case)
+    check_symbolic(case, shapes)
+    return None
+
+
+def check_symbolic(case: Case, shapes: tuple[Any, ...]) -> None:
+    """Compare the rules on sizes, evaluated at several inputs, with the same rules on integers."""
+    results = case.op.shapes(*case.operands)
+    relations = list(case.op.relations(*case.operands))
+    assert tuple(evaluate(y, {}) for y in results) == shapes, case
+    assert all(holds(r, {}) for r in relations), f"{case}: {relations} do not hold by default"
+    for relation in relations:
+        assert all(relation.axis < len(case.xs[i]) for i in relation.operands), case
+    least = 2 if case.cls.name == "mul" else 1  # a size that is 1 elsewhere would be repeated there
+    for _ in range(4):
+        ns = {s: case.rng.randint(1, 30) for s in case.symbols}
+        xs = tuple(evaluate(x, ns) for x in case.operands)
+        if all(d >= least for x, operand in zip(xs, case.operands) for d, size in zip(x, operand) if size != 1):
+            check_at(case, ns, xs, results, relations)
+
+
+def check_at(case: Case, ns: dict[Symbol, int], xs: Any, results: Any, relations: list[Relation]) -> None:
+    """Where the relations hold, the sizes must be those of the rules on integers; elsewhere these must fail."""
+    expected = tuple(evaluate(y, ns) for y in results)
+    broken = [r for r in relations if not holds(r, ns)]
+    if not broken and all(d > 0 for y in expected for d in y):
+        assert attempt(case.op, xs) == expected, f"{case} at {ns}"
+        assert case.op.weights(xs[0]) == case.op.weights(case.operands[0]), f"{case} at {ns} needs other weights"
+    elif not any(fixes(r) for r in broken):
+        assert attempt(case.op, xs) is None, f"{case} at {ns} is accepted, but {broken or expected}"
+
+
+def attempt(op: Op, xs: tuple[tuple[int, ...], ...]) -> tuple[Any, ...] | None:
+    try:
+        return op.shapes(*xs)
+    except ShapeFault:
+        return None
+
+
+def holds(relation: Relation, ns: dict[Symbol, int]) -> bool:
+    left, right = value(relation.left, ns), value(relation.right, ns)
+    return left >= right if relation.at_least else left == right
+
+
+def fixes(relation: Relation) -> bool:
+    """Say whether a relation holds a size to its default, for weights or for repetition: other sizes fit elsewhere."""
+    return isinstance(relation.right, int) and not relation.at_least
+
+
+def check_formulas(case: Case) -> None:
+    """Check that the formulas of leaves lead to their values."""
+    fields: dict[str, object] = {f: square(getattr(case.op, f)) for f in case.op.fields} | {"in": case.xs[0][1]}
+    for leaf in leaves(case):
+        names = [f for f in fields if f"{{{f}}}" in leaf.formula]
+        plain = leaf.formula[1:-1] in fields
+        if names and (plain or not any(isinstance(fields[f], tuple) for f in names)):
+            text = leaf.formula.format(**{f: repr(v) for f, v in fields.items()})
+            assert square(eval(text)) == square(leaf.value), f"{case}: {leaf.formula} is {text}, not {leaf.value}"
+
+
+def leaves(case: Case) -> list[Leaf]:
+    calls = [c for c in (case.op.module(case.xs[0]), case.op.function(*case.xs)) if c]
+    parts = [p for c in calls for p in (*c.args, *[v for _, v in c.kwargs], *[v for _, v in c.holes or ()])]
+    return [p for p in parts if isinstance(p, Leaf) and not is_default(p)]
+
+
+def square(value: object) -> object:
+    """Return a tuple of equal numbers as one number."""
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+
+
+def cases(name: str, count: int = CASES) -> Iterator[Case]:
+    rng = random.Random(name)
+    for _ in range(count):
+        yield Case(name, rng)
+
+
+# -------------------------------------------------------------------------------------------------- the tests
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.filterwarnings("ignore:dropout2d")
+def test_agrees_with_pytorch(name: str) -> None:
+    excused, accepted = set(), 0
+    for case in cases(name):
+        excused.add(compare(case))
+        accepted += ours(case)[0] is not None
+    assert accepted >= CASES // 8, f"only {accepted} of the generated cases are legal"
+    unused = {row for row in STRICTER if row[0] == name} - excused
+    assert not unused, f"{unused} excuse nothing"
+
+
+def filled(module: nn.Module) -> nn.Module:
+    """Give a module weights and statistics at random: what starts from 0 or 1 would hide a mistake."""
+    for value in module.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(0.2, 1.2)
+    return module
+
+
+def check_values(case: Case, training: bool) -> None:
+    """Compare what the code of an operator computes with the operator as it is documented, run by itself."""
+    op, tensors = case.op, inputs(case.op, case.xs)
+    module, function = python(op, case.xs)
+    own = {name: value.clone() for name, value in filled(module).state_dict().items()} if module else {}
+    kept = {name: value.clone() for name, value in own.items()}
+    torch.manual_seed(1)
+    wanted = as_tuple(OPERATORS[case.cls.name](Use(op, kept if op.stateful else {}, list(tensors), training)))
+    for form in (module and module.train(training), function and (lambda *ts: function(Owner(training), *ts))):
+        if form:
+            torch.manual_seed(1)
+            torch.testing.assert_close(as_tuple(form(*tensors)), wanted, equal_nan=True, msg=lambda m: f"{case}\n{m}")
+    for name in [name for name in own if name.startswith("running")]:
+        torch.testing.assert_close(module.state_dict()[name], kept[name], msg=lambda m: f"{case}\n{m}")  # type: ignore
+
+
+@pytest.mark.parametrize("name", sorted(OPS.keys() - {"maxunpool"}))  # which has a test of its own
+@pytest.mark.filterwarnings("ignore:dropout2d")
+def test_arguments_reach_the_code(name: str) -> None:
+    """Every argument, and every one that is left out, means what the documentation says."""
+    legal = [case for case in cases(name, 120) if ours(case)[0] is not None][:24]
+    for number, case in enumerate(legal):
+        check_values(case, training=number % 2 == 1)
+    assert len(legal) >= 12
+
+
+def pytorchs_default(call: Call, name: str) -> object:
+    """Return the default of an argument in the signature of what is called; `REQUIRED` where there is none to see."""
+    root, _, rest = call.target.partition(".")
+    target = getattr({"nn": nn, "F": F, "torch": torch}.get(root), rest, None)
+    try:
+        found = inspect.signature(target).parameters.get(name) if target else None  # type: ignore[arg-type]
+    except ValueError:  # written in C
+        found = None
+    return REQUIRED if found is None else found.default
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_what_is_left_out_is_pytorchs_default(name: str) -> None:
+    for case in cases(name, 20):
+        for made in (case.op.module(case.xs[0]), case.op.function(*case.xs)):
+            for field, leaf in made.kwargs if made else ():
+                own = pytorchs_default(made, field)
+                if isinstance(leaf, Leaf) and REQUIRED not in (leaf.omit, own):
+                    kernel = square(getattr(case.op, "kernel", None))  # of which a stride of None is a copy
+                    assert square(leaf.omit) in (own, *([kernel] if field == "stride" and own is None else [])) or not (
+                        own or leaf.omit
+                    ), f"{case}: {field} is left out where it is {leaf.omit}, and {own} in PyTorch"
+
+
+def test_learned_numbers_start_from_what_the_text_says() -> None:
+    for per_channel in (False, True):
+        module = python(OPS["prelu"].build({"slope": 0.1, "per_channel": per_channel}), ((2, 3, 4, 5),))[0]
+        assert module.weight.tolist() == pytest.approx([0.1] * (3 if per_channel else 1))  # type: ignore[union-attr]
+        module = python(
+            OPS["scale"].build({"value": 0.1, "learned": True, "per_channel": per_channel}), ((2, 3, 4, 5),)
+        )[0]
+        assert module.weight.flatten().tolist() == pytest.approx([0.1] * (3 if per_channel else 1))  # type: ignore
+
+
+def test_cases_are_reproducible() -> None:
+    assert [str(c) for c in cases("conv", 20)] == [str(c) for c in cases("conv", 20)]
+
+
+def conv_weights(self: Any, x: Any) -> dict[str, Any]:
+    return {"weight": (self.out, x[1], *self.kernel)} | ({"bias": (self.out,)} if self.bias else {})
+
+
+def undilated(dim: Any, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1, ceil: bool = False) -> Any:
+    return window(dim, kernel, stride, pad, 1, ceil)
+
+
+def floored(dim: Any, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1, ceil: bool = False) -> Any:
+    return window(dim, kernel, stride, pad, dilation)
+
+
+def overhanging(dim: Any, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1, ceil: bool = False) -> Any:
+    return window(dim, kernel, stride, pad + (stride - 1 if ceil else 0), dilation) - (ceil and pad > 0)
+
+
+def anything(*_: Any) -> None:
+    """Check nothing."""
+
+
+def nothing(*_: Any) -> Iterator[Relation]:
+    yield from ()
+
+
+# Wrong rules, at least three a family: each must make the comparison fail.
+WRONG: list[tuple[str, str, Any, str, Any]] = [
+    ("conv", "groups ignored in the weights", conv.Conv, "weights", conv_weights),
+    ("conv", "dilation ignored", conv, "window", undilated),
+    ("conv", "groups that do not divide", conv, "divides", anything),
+    ("conv", "groups ignored in the cost", conv.Conv, "macs", lambda s, xs, ys: product(ys[0][1:]) * xs[0][1]),
+    ("depthwise", "dilation ignored", conv, "window", undilated),
+    ("conv_transpose", "output_pad ignored", conv.ConvTranspose, "spread", lambda s, d, a: d * s.stride[a]),
+    ("linear", "features not fixed", conv.Linear, "relations", nothing),
+    ("gn", "groups that do not divide", norm, "divides", anything),
+    ("bn", "weights without affine", norm.Affine, "weights", lambda s, x: {"weight": (x[1],), "bias": (x[1],)}),
+    ("bn", "maps and features alike", norm.BatchNorm, "module", lambda s, x: Call("nn.BatchNorm2d", (Leaf(x[1]),))),
+    ("ln", "features not fixed", norm.Affine, "relations", nothing),
+    ("lrn", "features accepted", norm.LocalResponseNorm, "shape", lambda s, x: x),
+    ("relu", "channels lost", act.Activation, "shape", lambda s, x, *_: x[:1] + x[2:]),
+    ("tanh", "another function", OPS["tanh"], "torch", ("nn.Tanh", "torch.sigmoid")),
+    ("leaky_relu", "unknown keyword", act.LeakyReLU, "keywords", lambda s: {"slope": Leaf(s.slope)}),
+    ("prelu", "one slope for all", act.PReLU, "weights", lambda s, x: {"weight": (1,)}),
+    ("maxpool", "no ceil", pool, "window", floored),
+    ("maxpool", "any last window", pool, "window", overhanging),
+    ("maxpool", "one result", pool.MaxPool, "shapes", lambda s, *xs: (s.shape(*xs),)),
+    ("avgpool", "steps of 1 by default", pool.Pool, "step", property(lambda s: s.stride or (1, 1))),
+    ("avgpool", "no limit of padding", pool.Window, "slide", lambda s, x, ceil: (*x[:2], *[
+        window(d, k, t, p, 1, ceil) for d, k, t, p in zip(x[2:], s.kernel, s.step, s.pad)])),
+    ("maxunpool", "no relations", pool.MaxUnpool, "relations", nothing),
+    ("add", "nothing agrees", merge, "agree", anything),
+    ("add", "no relations", merge, "equalities", nothing),
+    ("mul", "no relations", merge.Mul, "relations", nothing),
+    ("cat", "channels of the first", merge.Cat, "total", staticmethod(lambda xs: xs[0][1])),
+    ("cat", "no relations", merge, "equalities", nothing),
+    ("chunk", "parts that do not divide", merge, "divides", anything),
+    ("flatten", "channels only", reshape.Flatten, "shape", lambda s, x: x[:2]),
+    ("pad", "axes exchanged", reshape.Pad, "sides", property(lambda s: (s.size[:2], s.size[2:]))),
+    ("pad", "no relations", reshape.Pad, "relations", nothing),
+    ("shuffle", "groups that do not divide", reshape, "divides", anything),
+    ("crop", "no relations", reshape.Crop, "relations", nothing),
+    ("pixel_unshuffle", "no relations", reshape.PixelUnshuffle, "relations", nothing),
+    ("upsample", "scale as size", reshape.Upsample, "shape", lambda s, x, *_: (*x[:2], *(s.scale or s.size or (1, 1)))),
+    ("scale", "weights of one axis", regular.Scale, "weights", lambda s, x: {"weight": (x[1],)} if s.learned else {}),
+    ("dropout", "always training", regular.Dropout, "function", lambda s, x: Call("F.dropout", (X, Leaf(s.p)))),
+    ("identity", "flattens", regular.Identity, "function", lambda s, x: Call("{0}.flatten", (Leaf(1),))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake", "owner", "attribute", "wrong"), WRONG, ids=[f"{w[0]}: {w[1]}" for w in WRONG]
+)
+def test_wrong_rules_are_found(
+    name: str, mistake: str, owner: Any, attribute: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, attribute, wrong)
+    with pytest.raises(AssertionError):
+        for case in cases(name):
+            compare(case)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_operators_document_themselves(name: str) -> None:
+    cls = OPS[name]
+    assert cls.name == name
+    assert not {"init", "bias_init"} & cls.args.keys(), "the language gives these to every operator with weights"
+    assert "__doc__" in cls.__dict__
+    assert (cls.__doc__ or "").split("\n")[0].endswith((".", "]", ":"))
+    for field, spec in cls.args.items():
+        assert spec.doc, field
+        assert is_tensor(cls, field) or spec.kind.examples, field
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [(n, f) for n, cls in OPS.items() for f in cls.args if not is_tensor(cls, f)]
+)
+def test_arguments_are_checked(name: str, field: str) -> None:
+    kind = OPS[name].args[field].kind
+    for example in kind.examples:
+        assert kind.accept(kind.accept(example)) == kind.accept(example), "the normal form is not legal"
+    bad: list[object] = [object(), "word", -1e39, float("nan"), (1, 2, 3), (True, 1), (1,), [1, 2]]
+    if True not in kind.examples:
+        bad.append(True)
+    for value in bad:
+        with pytest.raises(ArgFault) as fault:
+            BUILD(OPS[name], {field: value})
+        assert fault.value.name in OPS[name].args
+
+
+@pytest.mark.parametrize("name", [n for n, cls in OPS.items() if cls.inplace])
+@pytest.mark.parametrize("before", [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(3)], ids=["conv", "bn"])
+def test_inplace_gradients(name: str, before: nn.Module) -> None:
+    """In place, the gradient is the same and nothing is copied for it."""
+    x = torch.randn(2, 3, 8, 8) * 4
+    gradient, _ = gradient_of(name, before, x, inplace=False)
+    in_place, copies = gradient_of(name, before, x, inplace=True)
+    torch.testing.assert_close(in_place, gradient)
+    assert not copies
+
+
+def gradient_of(name: str, before: nn.Module, x: torch.Tensor, inplace: bool) -> tuple[torch.Tensor, list[int]]:
+    """Return the gradient of an activation after a layer, and the tensors that the activation keeps beside its own."""
+    cls: Any = OPS[name]
+    function = eval(cls.torch[1], {"F": F})
+    x, kept = x.clone().requires_grad_(), []
+
+    def keep(t: torch.Tensor) -> torch.Tensor:
+        kept.append(t.data_ptr())
+        return t
+
+    with torch.enable_grad():
+        y = before(x)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+            z = function(y, inplace=inplace)
+        z.pow(3).sum().backward()
+    assert x.grad is not None
+    return x.grad, [at for at in kept if at != y.data_ptr()]
+
+
+def test_support_defines_its_targets() -> None:
+    for name in OPS:
+        for case in cases(name, 30):
+            for made in (case.op.module(case.xs[0]), case.op.function(*case.xs)):
+                own = made and made.target and not made.target.startswith(("nn.", "F.", "torch.", "{0}"))
+                assert not own or f" {made.target}(" in case.op.support, case
+
+
+def run(name: str, *tensors: torch.Tensor, training: bool = True, **values: object) -> Any:
+    """Run an operator on tensors."""
+    op = OPS[name].build(values)
+    module, function = python(op, tuple(tuple(t.shape) for t in tensors))
+    if module:
+        return module.train(training)(*tensors)
+    assert function
+    return function(Owner(training), *tensors)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, (3, 1), (1, 7)])
+@pytest.mark.parametrize("dilation", [1, 2, (1, 3)])
+def test_default_padding_is_pytorch_s_same(kernel: object, dilation: object) -> None:
+    for name in ("conv", "depthwise"):
+        values = {"kernel": kernel, "dilation": dilation} | ({"out": 4} if name == "conv" else {})
+        module = python(OPS[name].build(values), ((2, 4, 9, 8),))[0]
+        same = nn.Conv2d(4, 4, kernel, dilation=dilation, padding="same", groups=module.groups)  # type: ignore
+        same.load_state_dict(module.state_dict())  # type: ignore[union-attr]
+        x = torch.randn(2, 4, 9, 8)
+        torch.testing.assert_close(module(x), same(x))  # type: ignore[misc]
+
+
+def test_softmax_is_over_channels() -> None:
+    torch.testing.assert_close(run("softmax", torch.randn(2, 5, 3, 4)).sum(1), torch.ones(2, 3, 4))
+
+
+def test_layer_norm_is_over_channels() -> None:
+    x = torch.randn(2, 5, 3, 4)
+    expected = nn.functional.layer_norm(x.permute(0, 2, 3, 1), (5,)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(run("ln", x), expected)
+
+
+def test_shuffle_is_pytorch_s() -> None:
+    x = torch.randn(2, 12, 3, 4)
+    assert torch.equal(run("shuffle", x, groups=3), nn.ChannelShuffle(3)(x))
+
+
+def test_crop_takes_the_centre() -> None:
+    x = torch.arange(30).reshape(1, 1, 5, 6)
+    assert torch.equal(run("crop", x, size=(3, 2)), x[:, :, 1:4, 2:4])
+    assert torch.equal(run("crop", x, torch.zeros(1, 7, 2, 3), like=True), x[:, :, 1:3, 1:4])
+
+
+def test_pad_takes_height_first() -> None:
+    assert run("pad", torch.zeros(1, 1, 4, 4), size=(1, 2)).shape == (1, 1, 6, 8)
+
+
+def test_unpool_inverts_maxpool() -> None:
+    x = torch.randn(2, 3, 7, 9).abs()
+    y, indices = run("maxpool", x, kernel=2, indices=True)
+    z = run("maxunpool", y, indices, x, kernel=2, indices=True, like=True)
+    assert z.shape == x.shape
+    assert torch.equal(run("maxpool", z, kernel=2), y)
+
+
+def test_drop_path_drops_whole_samples() -> None:
+    x = torch.ones(200, 2, 3, 3)
+    kept = run("drop_path", x, p=0.5)
+    assert set(kept.flatten(1).mean(1).tolist()) == {0.0, 2.0}
+    assert torch.equal(run("drop_path", x, p=0.5, training=False), x)
+    assert torch.equal(run("drop_path", x, p=1.0), torch.zeros_like(x))
+
+
+def test_scale_starts_from_its_value() -> None:
+    x = torch.randn(2, 3, 4, 5)
+    for values in ({}, {"learned": True}, {"learned": True, "per_channel": True}):
+        torch.testing.assert_close(run("scale", x, value=0.5, **values), x * 0.5)
+
+
+def test_reshape_keeps_the_order() -> None:
+    x = torch.randn(2, 4, 3, 2)
+    assert torch.equal(run("reshape", x, channels=2, height=6, width=2), x.reshape(2, 2, 6, 2))
+
+
+SE = [Symbol("N", 1), Symbol("H", 224), Symbol("W", 224)]
+N, H, W = map(Size.of, SE)
+
+
+def relations(name: str, *xs: Any, **values: object) -> list[str]:
+    """Return what an operator needs for every input size, as text."""
+    op = OPS[name].build(values)
+    op.shapes(*xs)
+    found = op.relations(*xs)
+    return [f"{r.left} {'>=' if r.at_least else '=='} {r.right}, axis {r.axis} of {r.operands}" for r in found]
+
+
+def test_relations_of_a_unet_step() -> None:
+    """Up and down again is the same size only where the input divides: 224 does."""
+    up = (N, 64, H // 2 * 2, W // 2 * 2)
+    needs = ["H == 2*(H//2), axis 2 of (0, 1)", "W == 2*(W//2), axis 3 of (0, 1)"]
+    assert relations("cat", (N, 32, H, W), up) == needs
+    assert relations("add", (N, 64, H, W), up) == needs
+    assert relations("crop", (N, 32, H, W), up, like=True)[0] == "H >= 2*(H//2), axis 2 of (0, 1)"
+
+
+def test_relations_of_a_gate() -> None:
+    """A gate pooled to 1x1 fits every size; one pooled by a window fits the sizes that lead to 1x1."""
+    x, pooled = (N, 64, H, W), (N, 64, H // 224, W // 200)
+    assert relations("mul", x, (N, 64, 1, 1)) == []
+    assert relations("mul", (N, 1, H, W), x) == []
+    assert relations("mul", x, pooled) == ["H//224 == 1, axis 2 of (1, 1)", "W//200 == 1, axis 3 of (1, 1)"]
+
+
+def test_a_product_repeats_every_operand_as_torch_does() -> None:
+    """Whichever operand comes first: a gate [N, 1, H, W] before its map, two gates and no map."""
+    rng = random.Random(0)
+    for _ in range(300):
+        full = (2, rng.choice((1, 3)), rng.choice((1, 4)), rng.choice((1, 5)))
+        xs = [
+            tuple(d if not i or rng.random() < 0.6 else 1 for i, d in enumerate(full)) for _ in range(rng.randint(2, 4))
+        ]
+        assert OPS["mul"].build({}).shape(*xs) == tuple(torch.broadcast_shapes(*xs)), xs
+
+
+def test_relations_fix_flat_features() -> None:
+    features = (N, product([512, H // 32, W // 32]))
+    assert relations("linear", features, out=10) == ["512*(H//32)*(W//32) == 25088, axis 1 of (0, 0)"]
+    assert relations("cat", features, (N, 10)) == ["512*(H//32)*(W//32) == 25088, axis 1 of (0, 0)"]
+    assert relations("dropout", features) == []
+
+
+def test_the_offending_operand_is_blamed() -> None:
+    with pytest.raises(ShapeFault) as fault:
+        OPS["add"].build({}).shapes((N, 64, H, W), (N, 64, H, W), (N, 32, H, W))
+    assert (fault.value.at, fault.value.title) == (2, "operands of `add` differ in shape")
+    assert fault.value.label == "[N, 32, H, W], unlike the first operand"
+
+
+# -------------------------------------------------------------------------------------------------- traits
+ALONE = {  # one use of each operator that keeps the shape of a map with 4 channels
+    "relu": "relu", "relu6": "relu6", "silu": "silu", "mish": "mish", "sigmoid": "sigmoid", "tanh": "tanh", "hardswish": "hardswish",
+    "hardsigmoid": "hardsigmoid", "leaky_relu": "leaky_relu(0.2)", "elu": "elu", "gelu": "gelu", "prelu": "prelu", "softmax": "softmax",
+    "scale": "scale(0.5)", "bn": "bn", "gn": "gn(2)", "ln": "ln", "lrn": "lrn(3)", "shuffle": "shuffle(2)", "conv": "conv(4, 1)",
+    "depthwise": "depthwise(3)", "maxpool": "maxpool(3, stride=1, pad=1)", "avgpool": "avgpool(3, stride=1, pad=1)", "add": "add(identity, tanh)",
+    "identity": "l: identity", "dropout": "dropout(0.5)", "dropout2d": "dropout2d(0.5)", "drop_path": "drop_path(0.5)", "mul": "mul(identity, tanh)",
+    "conv_transpose": "conv_transpose(4, 1)", "pad_channels": "slice(0, 3) -> pad_channels(1)", "upsample": "upsample(1)",
+}  # fmt: skip
+NOTHING_TO_FUSE = {
+    "identity",
+    "dropout",
+    "dropout2d",
+    "drop_path",
+    "upsample",
+    "pad_channels",
+    "mul",
+}  # that are pointwise here
+
+
+@pytest.mark.parametrize("name", ALONE)
+@torch.enable_grad()
+def test_an_operator_is_pointwise_where_a_place_depends_on_itself_alone(name):
+    model = archdsl.loads(f"net n:\n    input image: [N, 4, H=5, W=5]\n    {ALONE[name]}\n").eval().double()
+    torch.manual_seed(0)
+    x = torch.randn(1, 4, 5, 5, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(0.5, 1.5)
+    y = model(x)
+    assert y.shape == x.shape
+    moved = {
+        place
+        for place in itertools.product(range(4), range(5), range(5))
+        for grad in [torch.autograd.grad(y[0][place], x, retain_graph=True)[0][0]]
+        if {tuple(i) for i in grad.nonzero().tolist()} - {place}
+    }
+    assert ("pointwise" in OPS[name].traits) is (not moved and name not in NOTHING_TO_FUSE)
+
+
+def test_every_operator_has_answered_which_traits_it_has():
+    """Those that take a shape apart are none of what is asked for here; the others are looked at one by one above."""
+    shaping = {
+        "flatten",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "pad",
+        "crop",
+        "slice",
+        "reshape",
+        "chunk",
+        "cat",
+        "linear",
+    }
+    shaping |= {name for name in OPS if name.startswith(("global_", "adaptive_"))} | {"maxunpool"}
+    assert set(ALONE) | shaping == set(OPS)
+    assert {name for name in OPS if "joins" in OPS[name].traits} == {"add", "mul", "cat"}
+    for name, op in OPS.items():
+        assert {"kernel", "stride"} <= set(op.args) or "window" not in op.traits, name
+        assert "pointwise" not in op.traits or "fuses" in op.traits, name

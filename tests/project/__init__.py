@@ -1,0 +1,1 @@
+"""The package, the documents and the benchmarks themselves."""

@@ -1,0 +1,1 @@
+"""Programs, texts and bytes at random, and what holds of all of them."""
