@@ -5,9 +5,9 @@
     python -m benchmarks.programs --seeded [--count 300]        # how many programs find each of some planted mistakes
 
 A program is one seed (`tests/properties/programs.py`); what is compared is in `tests/properties/oracle.py`. The work is
-cut into parts of 250 seeds, each a process of its own; a part that is done is kept in `.programs/`, so that a run goes on
-where it stopped.
-Every program is compared in its values; training, sizes and costs are compared in all, `--quick` leaves them out.
+cut into parts of 250 seeds, each a process of its own; a part that is done is kept in `.programs/`, so that a run goes
+on where it stopped. Every program is compared in its values; training, sizes and costs are compared in all, `--quick`
+leaves them out.
 """
 
 from __future__ import annotations
