@@ -960,6 +960,23 @@ def shared_steps(span: Span, name: str, first: Span) -> Diagnostic:
     )
 
 
+@error("E0307", "shape")
+def positions(span: Span) -> Diagnostic:
+    """The positions of maxima are whole numbers, which PyTorch cannot convolve, norm or add: `maxunpool` takes them.
+
+    Wrong:
+
+        pooled = x -> maxpool(2, indices=true)
+        pooled.indices -> conv(8, 3)
+    """
+    return _simple(
+        "positions of maxima are no map",
+        span,
+        "they reach this step",
+        Note("only `maxunpool` takes them, and a block as an argument"),
+    )
+
+
 # -------------------------------------------------------------------------------------------------- E04: sweeps
 def place_of(name: str) -> Span:
     """Return a place for a diagnostic about a whole file."""

@@ -134,6 +134,14 @@ def _accepts(kind: Kind, given: Any) -> bool:
     return tensor.node >= 0 and _result_of(tensor.builder.nodes[tensor.node], tensor.id) == kind.tensor
 
 
+def _is_positions(tensor: Tensor) -> bool:
+    """Say whether a tensor is the positions of maxima, a further result of a pool or of what returns it."""
+    made = tensor.builder.nodes[tensor.node] if tensor.node >= 0 else None
+    if made is None or (len(made.outputs) == 1 and not isinstance(made.what, Scope)):
+        return False
+    return _result_of(made, tensor.id) == "maxpool.indices"
+
+
 def _init(value: OpValue, span: Span) -> tuple[tuple[str, Any], ...]:
     if not value.op.stateful:
         return ()
@@ -243,6 +251,9 @@ def node(
     ctx.nodes += 1 + sum([dim.period for dim in shapes[0] if isinstance(dim, Size)]) // 64
     if ctx.nodes > MAX_NODES:
         raise errors.limit_exceeded(span, "this network is too large", f"{ctx.nodes} distinct steps", MAX_NODES)
+    mapped = operands if not isinstance(what, Scope) and "joins" in what.traits else operands[:1]
+    if any(_is_positions(tensor) for tensor in mapped):
+        raise errors.positions(span)
     builder = ctx.builder
     inputs = tuple(builder.local(t).id for t in operands)
     name, reuses = _name(ctx, what, operands, tag)
@@ -377,7 +388,7 @@ def _result_of(node: Node, value: int) -> str:
     what, place = node.what, node.outputs.index(value)
     if isinstance(what, Scope):
         inner = what.outputs[place].value
-        return next((_result_of(one, inner) for one in what.nodes if inner in one.outputs), "")
+        return next((_result_of(one, inner) for one in reversed(what.nodes) if inner in one.outputs), "")
     return f"{what.name}.{what.results[place]}" if len(what.results) > place else what.name
 
 

@@ -852,3 +852,25 @@ def test_settings_that_are_equal_to_python_are_two_settings(tmp_path):
     path.write_text(WIDTHS.format("of(a)"), encoding="utf-8")
     found = archdsl.sweep(str(path), a=[1, True, 1])
     assert [row["params"] for row in found.rows] == [20, 40, 20]
+
+
+@pytest.mark.parametrize(
+    "step", ["p.indices -> relu", "cat(p, p.indices)", "q -> conv(2, 1)", "p.indices -> [relu]", "p.indices -> same"]
+)
+def test_positions_of_maxima_are_no_map(step):
+    text = f"""block same:
+    relu
+block positions:
+    p = x -> maxpool(2, indices=true)
+    output at = p.indices
+net n:
+    input image: [N, 4, H=8, W=8]
+    p = x -> maxpool(2, indices=true)
+    q = x -> positions
+    p -> maxunpool(p.indices, 2)
+    x -> maxpool(2) -> maxunpool(q, 2)
+    {step}
+"""
+    with pytest.raises(CompileError, match="positions of maxima are no map") as caught:
+        compile_text(text)
+    assert caught.value.diagnostic.primary.span.line == text.count("\n")
