@@ -18,9 +18,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import hashlib
 import importlib
-import itertools
 import json
 import os
 import re
@@ -34,17 +32,12 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # which pytest brings along
+from benchmarks.planting import ROOT, Fault, Planted, copied, table
 
-ROOT = Path(__file__).resolve().parent.parent
-TABLE = ROOT / "benchmarks" / "faults.toml"
 RESULT = ROOT / "benchmarks" / "results" / "faults.json"
 HOME = ROOT / ".faults"
 RECORD, PARTS = HOME / "record", HOME / "parts"
@@ -71,65 +64,9 @@ if "PYTEST_CURRENT_TEST" in os.environ:
 """
 
 
-class Fault(NamedTuple):
-    """One entry of the table."""
-
-    area: str
-    file: str
-    what: str
-    old: str
-    new: str
-    reason: str = ""
-
-    @property
-    def key(self) -> str:
-        return hashlib.sha256("\0".join((self.file, self.old, self.new)).encode()).hexdigest()[:16]
-
-
-def table() -> list[Fault]:
-    """Return the planted faults."""
-    with open(TABLE, "rb") as file:
-        return [Fault(**entry) for entry in tomllib.load(file)["fault"]]
-
-
-# -------------------------------------------------------------------------------------------------- copies
-def copied(place: Path) -> Path:
-    """Copy the working tree, without what git ignores."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True)
-    for name in listed.stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, place / name)
-    return place
-
-
 def environment(copy: Path, *before: Path, **more: str) -> dict[str, str]:
     """Return an environment in which processes import from a copy, wherever they start."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (copy, *before)))} | more
-
-
-class Planted:
-    """A fault in a copy, for a while. Each state of a file has a time of its own, so that no bytecode is stale."""
-
-    times = itertools.count(int(time.time()), 2)
-
-    def __init__(self, copy: Path, fault: Fault) -> None:
-        self.path, self.fault = copy / fault.file, fault
-        self.text = self.path.read_text(encoding="utf-8")
-
-    def __enter__(self) -> None:
-        count = self.text.count(self.fault.old)
-        if count != 1:
-            raise SystemExit(f"{self.fault.file} has {count} places like this one: {self.fault.old}")
-        self._write(self.text.replace(self.fault.old, self.fault.new))
-
-    def __exit__(self, *_: object) -> None:
-        self._write(self.text)
-
-    def _write(self, text: str) -> None:
-        self.path.write_text(text, encoding="utf-8")
-        now = next(self.times)
-        os.utime(self.path, (now, now))
 
 
 # -------------------------------------------------------------------------------------------------- who executes what

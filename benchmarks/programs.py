@@ -17,7 +17,6 @@ import ast
 import json
 import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks import planting
+from benchmarks.planting import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 PARTS = ROOT / ".programs"
@@ -237,11 +237,10 @@ def seeded(count: int, first: int, processes: int) -> dict[str, Any]:
 
     The programs are written without the mistake, so that one that is refused with it is a difference.
     """
-    import tomllib
     import torch
 
     torch.set_num_threads(1)
-    faults = tomllib.loads((ROOT / "benchmarks" / "mistakes.toml").read_text())["fault"]
+    faults = planting.table(planting.PROGRAMS)
     assert "archdsl" not in sys.modules, "each process imports its own copy"
     context = multiprocessing.get_context("fork")  # so that PyTorch is imported once
     with context.Pool(processes, maxtasksperchild=1) as pool:
@@ -263,23 +262,17 @@ def _texts(first: int, count: int) -> list[str]:
     return [program(seed) for seed in range(first, first + count)]
 
 
-def _planted(task: tuple[dict[str, str], list[str], int]) -> dict[str, Any]:
+def _planted(task: tuple[planting.Fault, list[str], int]) -> dict[str, Any]:
     """Return after how many programs a mistake is found, and what was said; runs in a process of its own."""
     fault, texts, first = task
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
-        for name in ("archdsl", "tests", "architectures", "grammars", "kernels"):
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "golden"))
-        path = copy / fault["file"]
-        text = path.read_text()
-        if text.count(fault["old"]) != 1:
-            raise SystemExit(f"{fault['file']} has {text.count(fault['old'])} times {fault['old']!r}")
-        path.write_text(text.replace(fault["old"], fault["new"]))
+        copy = planting.copied(Path(folder))
         os.chdir(copy)
         sys.path = [str(copy), *[p for p in sys.path if not p.startswith(str(ROOT))]]
-        number, said = _until(texts, first, copy)
-    row = {"area": fault["area"], "what": fault["what"], "programs": number, "said": said}
-    print(f"{number}\t{fault['area']}\t{fault['what']}\t{said[:100]}", flush=True)
+        with planting.Planted(copy, fault):
+            number, said = _until(texts, first, copy)
+    row = {"area": fault.area, "what": fault.what, "programs": number, "said": said}
+    print(f"{number}\t{fault.area}\t{fault.what}\t{said[:100]}", flush=True)
     return row
 
 

@@ -21,7 +21,7 @@ from torch._dynamo.utils import counters
 
 from archdsl.codegen import measured
 from archdsl.codegen.measured import Measurement, wins
-from benchmarks import engines, faults, gpu, gpu_results, measure, networks
+from benchmarks import engines, faults, gpu, gpu_results, measure, networks, planting
 from benchmarks.layers import Case, Layer
 from benchmarks.measure import Wrong, check, interleaved, table
 from benchmarks.plot import bars
@@ -263,12 +263,14 @@ def test_the_table_that_decides_is_what_the_last_run_says(tmp_path, monkeypatch)
 # -------------------------------------------------------------------------------------------------- seeded faults
 def test_seeded_faults_fit_the_product():
     """Each is planted in one place, and makes other code that Python can read; no two are the same."""
-    planted = faults.table()
-    assert len(planted) >= 160 and len({f.key for f in planted}) == len(planted)
+    planted = planting.table()
+    assert len(planted) >= 160
     counts = Counter(f.area for f in planted)
     assert set(counts) == set(faults.AREAS) and min(counts.values()) >= 10
+    planted += planting.table(planting.PROGRAMS)
+    assert len({f.key for f in planted}) == len(planted)
     for fault in planted:
-        text = (faults.ROOT / fault.file).read_text(encoding="utf-8")
+        text = (planting.ROOT / fault.file).read_text(encoding="utf-8")
         assert text.count(fault.old) == 1, f"{fault.file} has changed: {fault.old}"
         changed = text.replace(fault.old, fault.new)
         assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(text)), fault.what
@@ -277,7 +279,7 @@ def test_seeded_faults_fit_the_product():
 def test_the_suite_finds_seeded_faults():
     """The committed run is of the faults that are there, and tests found at least 95 of 100."""
     found = json.loads(faults.RESULT.read_text(encoding="utf-8"))
-    assert [one["what"] for one in found["faults"]] == [f.what for f in faults.table()]
+    assert [one["what"] for one in found["faults"]] == [f.what for f in planting.table()]
     assert found["total"]["killed"] >= 0.95 * found["total"]["planted"]
     assert found["total"]["killed"] == sum(bool(one.get("killed")) for one in found["faults"])
 
@@ -290,7 +292,7 @@ def test_the_suite_finds_seeded_faults():
     ],
 )
 def test_a_fault_is_sought_near_its_line(text, old, new, lines):
-    near = list(faults._around(text, faults.Fault("cost", "x.py", "", old, new)))
+    near = list(faults._around(text, planting.Fault("cost", "x.py", "", old, new)))
     assert list(near[0]) == lines
     assert all(set(small) <= set(large) for small, large in itertools.pairwise(near))
 
@@ -298,12 +300,12 @@ def test_a_fault_is_sought_near_its_line(text, old, new, lines):
 def test_planting_leaves_nothing_behind(tmp_path):
     file, before = tmp_path / "x.py", "a = 1\nb = 2\n"
     file.write_text(before)
-    with faults.Planted(tmp_path, faults.Fault("cost", "x.py", "", "b = 2", "b = 3")):
+    with planting.Planted(tmp_path, planting.Fault("cost", "x.py", "", "b = 2", "b = 3")):
         assert file.read_text() == "a = 1\nb = 3\n"
         during = file.stat().st_mtime
     assert file.read_text() == before and int(file.stat().st_mtime) != int(during)
     with (
         pytest.raises(SystemExit, match="0 places"),
-        faults.Planted(tmp_path, faults.Fault("cost", "x.py", "", "c", "d")),
+        planting.Planted(tmp_path, planting.Fault("cost", "x.py", "", "c", "d")),
     ):
         pass
