@@ -216,6 +216,7 @@ class Case:
         scope = self.network.scope
         alive = needed(scope)
         named = [n for n in scope.nodes if n.labelled and not n.reuses and alive.intersection(n.outputs)]
+        named = [n for n in named if getattr(n.what, "kind", "") != "net"]  # of which the whole may need less
         if not self.chosen("selected") or not named:
             return
         node = self.random.choice(named)

@@ -182,7 +182,7 @@ def test_many_mistakes_are_answered_in_time(kind, tmp_path, capsys):
 def test_nets_that_take_too_long_together_are_one_mistake(tmp_path, capsys):
     path = tmp_path / "nets.arch"
     path.write_text(
-        "block b:\n" + "    conv(3, 3)\n" * 500 + numbered("net n#:\n    input i: [N, 3, H=8, W=8]\n    b\n", 40)
+        "block b:\n" + "    conv(3, 3)\n" * 500 + numbered("net n#:\n    input i: [N, 1#, H=8, W=8]\n    b\n", 40)
     )
     assert main(["check", "--format", "short", str(path)]) == 1
     lines = capsys.readouterr().out.splitlines()
