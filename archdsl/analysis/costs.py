@@ -10,7 +10,7 @@ from __future__ import annotations
 from archdsl.core.record import Generic, Record
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import modules, once, runs
-from archdsl.ops.base import elements
+from archdsl.ops.base import Op, elements
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class Cost(Record):
     def run(self: C, count: int) -> C:
         """Return what `count` runs of one step cost: its parameters are there once."""
         return self if count == 1 else self.times(count).replace(params=self.params)
+
+
+NOTHING = Cost()
 
 
 class Counting(Generic[C]):
@@ -74,6 +77,8 @@ class Costs(Counting[Cost]):
 
     def operator(self, node: Node, scope: Scope) -> Cost:
         assert not isinstance(node.what, Scope), "only called for operators"
+        if not node.what.stateful and type(node.what).macs is Op.macs:
+            return NOTHING
         xs = tuple([scope.shapes[i] for i in node.inputs])
         ys = tuple([scope.shapes[o] for o in node.outputs])
         return Cost(parameters(node, scope), int(node.what.macs(xs, ys)))

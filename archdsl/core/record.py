@@ -61,6 +61,9 @@ class Record:
 
     def __init__(self, *values: Any, **named: Any) -> None:
         fields, state = self.fields, self.__dict__
+        if not named and len(values) == len(fields):
+            state.update(zip(fields, values))
+            return
         if len(values) > len(fields):
             raise TypeError(f"{type(self).__name__} takes {len(fields)} values, got {len(values)}")
         state.update(zip(fields, values))

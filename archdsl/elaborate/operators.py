@@ -136,8 +136,8 @@ def _accepts(kind: Kind, given: Any) -> bool:
 
 def _is_positions(tensor: Tensor) -> bool:
     """Say whether a tensor is the positions of maxima, a further result of a pool or of what returns it."""
-    made = tensor.builder.nodes[tensor.node] if tensor.node >= 0 else None
-    if made is None or (len(made.outputs) == 1 and not isinstance(made.what, Scope)):
+    made = tensor.builder.nodes[tensor.node]
+    if len(made.outputs) == 1 and not isinstance(made.what, Scope):
         return False
     return _result_of(made, tensor.id) == "maxpool.indices"
 
@@ -248,12 +248,15 @@ def node(
     value: Callee | None = None,
 ) -> Tensor | Results:
     """Add a step to the current scope and return what it returns."""
-    ctx.nodes += 1 + sum([dim.period for dim in shapes[0] if isinstance(dim, Size)]) // 64
+    ctx.nodes += 1
+    for dim in shapes[0]:
+        if isinstance(dim, Size) and dim.period >= 64:  # whose arithmetic takes as long as further steps
+            ctx.nodes += dim.period // 64
     if ctx.nodes > MAX_NODES:
         raise errors.limit_exceeded(span, "this network is too large", f"{ctx.nodes} distinct steps", MAX_NODES)
-    mapped = operands if not isinstance(what, Scope) and "joins" in what.traits else operands[:1]
-    if any(_is_positions(tensor) for tensor in mapped):
-        raise errors.positions(span)
+    for tensor in operands if not isinstance(what, Scope) and "joins" in what.traits else operands[:1]:
+        if tensor.node >= 0 and _is_positions(tensor):
+            raise errors.positions(span)
     builder = ctx.builder
     inputs = tuple(builder.local(t).id for t in operands)
     name, reuses = _name(ctx, what, operands, tag)
