@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import functools
 import importlib
 import json
 import os
@@ -122,6 +123,8 @@ class Record:
 
         What is executed while a module is imported belongs to no test; then the lines around it say which may see it.
         """
+        if not self.seconds:  # nothing is recorded here, and `--first` says which tests run
+            return []
         text = (RECORD / "tree" / fault.file).read_text(encoding="utf-8")
         place = self.lines[fault.file]
         for lines in _around(text, fault):
@@ -275,8 +278,15 @@ def judged(copy: Path, fault: Fault, known: Record, first: list[str], last: list
 
 # -------------------------------------------------------------------------------------------------- all of them
 def part_of(fault: Fault) -> dict[str, Any]:
+    """Return what is known of a fault: from a run here, else from the one that is committed."""
     path = PARTS / f"{fault.key}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else committed().get(fault.what, {})
+
+
+@functools.cache
+def committed() -> dict[str, dict[str, Any]]:
+    """Return the committed run, by what the faults are."""
+    return {row["what"]: row for row in json.loads(RESULT.read_text(encoding="utf-8"))["faults"]}
 
 
 def keep(fault: Fault, found: dict[str, Any]) -> None:
@@ -298,7 +308,7 @@ def confirmed(copy: Path, faults: list[Fault]) -> list[Fault]:
             left = [test for test in left if test != failed] if failed in left else []
     wrong = [f for f in faults if part_of(f).get("killed") in broken]
     for fault in wrong:
-        (PARTS / f"{fault.key}.json").unlink()
+        (PARTS / f"{fault.key}.json").unlink(missing_ok=True)
     return wrong
 
 

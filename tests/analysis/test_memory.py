@@ -228,7 +228,9 @@ RULES = {
 """,
     "a gradient that the sum's other operand holds": """
     y = x -> conv(16, 1)
-    add(y, y -> tanh, y -> tanh) -> conv(2, 1)
+    z = y -> tanh
+    s = add(y, z -> conv(16, 1))
+    add(z, s) -> conv(2, 1)
 """,
     "a block used three times": """
     shared = same: tower(64)
