@@ -6,7 +6,7 @@
 
 A program is one seed (`tests/properties/programs.py`); what is compared is in `tests/properties/oracle.py`. The work is
 cut into parts of 250 seeds, each a process of its own; a part that is done is kept in `.programs/`, so that a run goes
-on where it stopped. Every program is compared in its values; training, sizes and costs are compared in all, `--quick`
+on where it stopped. The record adds runs up: each goes on with seeds that are new. Every program is compared in its values; training, sizes and costs are compared in all, `--quick`
 leaves them out.
 """
 
@@ -107,11 +107,10 @@ def summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
         refused.update(one.get("refused", {}))
     thorough = sum(one["programs"] for one in parts if one.get("thorough"))
     return {
-        "what": "programs at random, each interpreted, loaded, written and optimized",
         "commits": dict(Counter(one["commit"] for one in parts)),
         "programs": sum(one["programs"] for one in parts),
         "of these trained, run at other sizes and counted": thorough,
-        "seeds": f"{min(one['first'] for one in parts)} to {max(one['first'] for one in parts) + SIZE - 1}",
+        "seeds": [min(one["first"] for one in parts), max(one["first"] for one in parts) + SIZE - 1],
         "lines": sum(one.get("lines", 0) for one in parts),
         "differences": [failure for one in parts for failure in one["failures"]],
         "slowest check, seconds": round(max(one.get("seconds of a check", 0.0) for one in parts), 3),
@@ -121,8 +120,28 @@ def summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def recorded() -> list[dict[str, Any]]:
+    """Return the runs that are on record, which together are one: each has seeds of its own."""
+    path = RESULTS / "programs.json"
+    return json.loads(path.read_text())["runs"] if path.exists() else []
+
+
+def put(made: dict[str, Any]) -> None:
+    """Add a run to the record, in the place of those that had some of its seeds."""
+    first, last = made["seeds"]
+    runs = [one for one in recorded() if one["seeds"][1] < first or one["seeds"][0] > last]
+    runs = sorted([*runs, made], key=lambda one: one["seeds"])
+    total = {
+        "programs": sum(one["programs"] for one in runs),
+        "differences": sum(len(one["differences"]) for one in runs),
+    }
+    what = "programs at random, each interpreted, loaded, written and optimized"
+    write("programs.json", {"what": what, "total": total, "runs": runs})
+
+
 def run(options: argparse.Namespace) -> None:
-    """Run the parts that are not there yet, and write the record of all."""
+    """Run the parts that are not there yet, and put all of them on record."""
+    first = options.seed if options.seed is not None else max([one["seeds"][1] for one in recorded()], default=-1) + 1
     folder = Path(options.parts) if options.parts else PARTS
     folder.mkdir(exist_ok=True, parents=True)
     end, parts = time.monotonic() + 60 * options.minutes, []
@@ -132,12 +151,12 @@ def run(options: argparse.Namespace) -> None:
         return finished(first, kept, options.quick) if kept.exists() or time.monotonic() < end else None
 
     with ThreadPoolExecutor(options.processes) as pool:
-        for found in pool.map(one, range(options.seed, options.seed + options.count, SIZE)):
+        for found in pool.map(one, range(first, first + options.count, SIZE)):
             if found is not None:
                 parts.append(found)
                 failed = sum(len(each["failures"]) for each in parts)
                 print(f"{sum(each['programs'] for each in parts):,} programs, {failed} differences", flush=True)
-    write("programs.json", summary(parts))
+    put(summary(parts))
 
 
 def write(name: str, record: dict[str, Any]) -> None:
@@ -294,7 +313,7 @@ def _until(texts: list[str], first: int, copy: Path) -> tuple[int | None, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int)
-    parser.add_argument("--seed", type=int, default=0, help="the first one")
+    parser.add_argument("--seed", type=int, help="the first one (default: the one after those on record, or 0)")
     parser.add_argument("--minutes", type=float, default=1e9, help="start no part after so many")
     parser.add_argument("--processes", type=int, default=1, help="parts that run at once")
     parser.add_argument("--parts", help="the folder that keeps the parts (default: .programs)")
@@ -306,9 +325,9 @@ def main() -> None:
     if options.part:
         print(json.dumps(part(*options.part, not options.quick)))
     elif options.coverage:
-        write("programs-coverage.json", covered(options.count or 2000, options.seed))
+        write("programs-coverage.json", covered(options.count or 2000, options.seed or 0))
     elif options.seeded:
-        write("programs-seeded.json", seeded(options.count or 300, options.seed, options.processes))
+        write("programs-seeded.json", seeded(options.count or 300, options.seed or 0, options.processes))
     else:
         options.count = options.count or 2000
         run(options)
