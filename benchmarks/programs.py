@@ -6,8 +6,8 @@
 
 A program is one seed (`tests/properties/programs.py`); what is compared is in `tests/properties/oracle.py`. The work is
 cut into parts of 250 seeds, each a process of its own; a part that is done is kept in `.programs/`, so that a run goes
-on where it stopped. The record adds runs up: each goes on with seeds that are new. Every program is compared in its values; training, sizes and costs are compared in all, `--quick`
-leaves them out.
+on where it stopped. The record adds runs up, each of seeds that are new. Every program is compared in its values;
+training, sizes and costs are compared in all, `--quick` leaves them out.
 """
 
 from __future__ import annotations
