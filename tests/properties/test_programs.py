@@ -25,9 +25,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 HEAD = "net n:\n    input image: [N, 8, H=8, W=8]\n"
 
 
-@pytest.mark.parametrize("block", range(20))
+@pytest.mark.parametrize("block", range(40))
 def test_programs_at_random_are_what_they_say(block):
-    for seed in range(100_000 + 10 * block, 100_010 + 10 * block):
+    for seed in range(100_000 + 25 * block, 100_025 + 25 * block):
         assert differences(program(seed), seed) == [], program(seed)
 
 
