@@ -298,9 +298,9 @@ def open_choice(span: Span, chain: Span) -> Diagnostic:
     step = " ".join(span.text.split())
     before = " ".join(chain.text[: span.start - chain.start].split())
     ways = [f"`({step})` decides on this step alone"]
-    if span.end == chain.end and before.endswith("->") and len(before) + len(step) < 60:
-        taken, test = step.split(" if ", 1)
-        ways.append(f"`({before} {taken}) if {test}` on the whole chain")
+    taken, found, test = re.sub(r"\bif\b", "\0", step, count=1).partition("\0")  # of a repaired text it may be missing
+    if found and span.end == chain.end and before.endswith("->") and len(before) + len(step) < 60:
+        ways.append(f"`({before} {taken.strip()}) if {test.strip()}` on the whole chain")
     return _simple("a choice in a chain has no parentheses", span, "what this decides is open", Help("; ".join(ways)))
 
 

@@ -874,3 +874,13 @@ net n:
     with pytest.raises(CompileError, match="positions of maxima are no map") as caught:
         compile_text(text)
     assert caught.value.diagnostic.primary.span.line == text.count("\n")
+
+
+@pytest.mark.parametrize(
+    "choice", ["bn if image.channels > 3", "(bn)if image.channels > 3", "(bn)if(image.channels > 3)"]
+)
+def test_a_choice_in_a_chain_is_answered_however_it_is_spaced(choice):
+    with pytest.raises(CompileError, match="a choice in a chain has no parentheses") as caught:
+        compile_text(f"net n:\n    input image: [N, 4, H=8, W=8]\n    conv(8, 3) -> {choice}\n")
+    taken, test = choice.split("if")
+    assert f"`(conv(8, 3) -> {taken.strip()}) if {test.strip()}`" in caught.value.diagnostic.help[0].text
