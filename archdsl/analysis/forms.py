@@ -19,8 +19,6 @@ from archdsl.ops.base import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from archdsl.core.sizes import Dim, Shape
     from archdsl.ir.network import Network, Node
 
@@ -208,9 +206,3 @@ def closed(network: Network) -> Closed:
     forms = Forms()
     params, macs, free = forms.scope(network.scope)
     return Closed(params, macs, forms.bytes(network.scope), free)
-
-
-def symbols_of(network: Network) -> Iterator[str]:
-    """Yield the names of the input sizes on which costs depend."""
-    used = {size.symbol.name for size in Forms().sizes(network.scope)}
-    yield from (symbol.name for symbol in network.symbols if symbol.name in used and symbol.name != "N")
