@@ -210,7 +210,7 @@ def depths(code: str) -> list[int]:
 
 def is_call(code: str) -> bool:
     """Say whether an expression is a name or a call, which binds tightly."""
-    return not any(depth == 0 and character == " " for character, depth in zip(code, depths(code)))
+    return code[:1] != "-" and not any(depth == 0 and mark == " " for mark, depth in zip(code, depths(code)))
 
 
 def wrapped(line: str, indent: int, pad: str) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import keyword
 
-from archdsl.codegen.layout import WIDTH, depths, wrapped
+from archdsl.codegen.layout import WIDTH, depths, is_call, wrapped
 from archdsl.core.record import Record
 from archdsl.ir.liveness import is_empty, needed
 from archdsl.ir.network import Scope
@@ -187,7 +187,7 @@ class Scheduler:
         if isinstance(following.what, Scope):
             return not isinstance(node.what, Scope) and node.span.line == following.span.line
         if "joins" in following.what.traits:
-            return " + " not in code and " * " not in code
+            return is_call(code)
         deep = max(depths(code), default=0)
         return deep < DEEPEST and (node.span.line == following.span.line or not following.what.stateful)
 
