@@ -286,6 +286,10 @@ def _applied(ctx: Context, value: Any, current: Tensor | None, span: Span, tag: 
 
 def _operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
     wraps = value.label in WRAPPERS
+    if tag is not None and tag.whole and not wraps:
+        op, _ = build(value, span, dict(value.bound.places))
+        if op.module(current.shape) is None:
+            return enclosed(ctx, lambda inner: main(operator(ctx, value, inner, span, None)), current, tag, span)
     return _wrapper(ctx, value, current, span, tag) if wraps else operator(ctx, value, current, span, tag)
 
 
@@ -342,7 +346,7 @@ def _wrapper(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
     with ctx.inside(Builder(ctx.builder, ctx.builder.frame)) as inner:
         x = entered(ctx, current)
         f = _timed(dict(value.bound.values)["f"], inner, x)
-        y = main(apply_value(ctx, f, x, span, Tag("f", span)))
+        y = main(apply_value(ctx, f, x, span, Tag("f", span, whole=True)))
         mistake = None
         if inner.captured:
             title = f"the function of `{op.name}` may use its own input only"

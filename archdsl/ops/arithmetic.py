@@ -38,7 +38,7 @@ class Div(Binary):
     """Quotient of two tensors, element by element (`a / b`): [N, C, H, W] or [N, F]; axes of size 1 are repeated."""
 
     sign = " / "
-    scratch = 1
+    scratch = 2
 
 
 class Sign(Op):
@@ -81,7 +81,7 @@ ROWS = (
     ("minus", "{0} - {value}", (), "same", 0, "A tensor less a number (`a - 1`)"),
     ("rsub", "{value} - {0}", (), "new", 0, "A number less a tensor (`1 - a`)"),
     ("times", "{0} * {value}", (), "new", 0, "A tensor times a number (`2 * a`)"),
-    ("power", "{0} ** {value}", ("operands",), "new", 1, "A tensor to the power of a number (`a**2`)"),
+    ("power", "{0} ** {value}", ("operands",), "new", 2, "A tensor to the power of a number (`a**2`)"),
 )
 
 for _name, _code, _saves, _gradient, _scratch, _doc in ROWS:

@@ -225,3 +225,8 @@ class Scale(nn.Module):
     def saves(self) -> tuple[str, ...]:  # type: ignore[override]
         """A learned factor needs its operand for the gradient."""
         return ("operands",) if self.learned else ()
+
+    @property
+    def scratch(self) -> int:  # type: ignore[override]
+        """The gradient of a learned factor is a sum over a map of products."""
+        return int(self.learned)
