@@ -67,7 +67,7 @@ def law(seed: int) -> tuple[str, str]:
         (f"    for i in range(2):\n        t{{i}} = x\n        {a}\n    cat(t{{1}}, t0)", f"t0 = x\n    {a}\n    t1 = x\n    {a}\n    cat(t1, t0)"),
         (f"    t = image -> {a}\n    {b}\n    t", f"t = image -> {a}\n    image -> {b}\n    t"),
         (f"    {a} -> adaptive_avgpool((2, 3)) -> conv(x.height, x.width, pad=1)", f"{a} -> adaptive_avgpool((2, 3)) -> conv(2, 3, pad=1)"),
-        (f"    t = image -> {a}\n    t + x + t", f"t = image -> {a}\n    add(t, image, t)"),
+        (f"    t = image -> {a}\n    t + x + t - x", f"t = image -> {a}\n    u = add(t, image, t)\n    u - image"),
         (f"    t = x -> {a}\n    u = x -> {b}\n    t * u * x", f"t = x -> {a}\n    u = x -> {b}\n    mul(t, u, x)"),
         (f"    {a} -> x * x + x", f"{a} -> add(mul(x, x), x)"),
         (f"    t = x -> {a}\n    x - t + t - 1", f"t = x -> {a}\n    u = x - t\n    v = add(u, t)\n    v - 1"),
