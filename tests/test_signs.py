@@ -12,6 +12,7 @@ from archdsl.compiler import Request, compile_text, value_of
 from archdsl.ir.network import Scope
 from archdsl.project import Project
 
+TWICE = "fn twice(t) = t * 2\n"
 HEAD = "net n:\n    input image: [N, 4, H=8, W=6]\n"
 EMPTY = Project().text("fn same(a) = a\n")
 
@@ -46,6 +47,9 @@ def steps(body: str, head: str = HEAD) -> list[str]:
         ("(x if 1 > 2 else image) * 2", "times"),
         ("(x * 2 if x.channels > 2 else x) -> relu", "times relu"),  # computed once, though a condition asks for `x`
         ("(x**2 if x.channels > 9 else -x) -> relu", "neg relu"),
+        ("(add(x, image) * 2 if x.channels > 2 else x) -> relu", "add times relu"),
+        ("(twice(x) if x.channels > 9 else image) -> relu", "relu"),
+        ("y = add(x, image) if x.channels > 2 else x\n    y + y", "add add"),
         ("relu -> x * x -> abs", "relu mul abs"),  # in a chain `x` is what reaches the step
         ("[relu, x + 1, abs]", "relu plus abs"),
         ("add(x * 2, relu)", "times relu add"),
@@ -55,7 +59,7 @@ def steps(body: str, head: str = HEAD) -> list[str]:
     ],
 )
 def test_what_signs_are(body, wanted):
-    assert steps(body) == wanted.split()
+    assert steps(body, TWICE + HEAD) == wanted.split()
 
 
 @pytest.mark.parametrize(

@@ -230,11 +230,27 @@ def _starts_at_tensor(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None)
         expr = expr.links[0]
     if isinstance(expr, (tree.Arithmetic, tree.Power, tree.Minus)):
         return any(_starts_at_tensor(ctx, operand, env, x) for operand in operands(expr))
+    if isinstance(expr, tree.Call):
+        return _makes_tensor(ctx, expr, env, x)
     if isinstance(expr, tree.Name) and expr.plain == "x":
         return True
     return isinstance(expr, (tree.Name, tree.Attribute, tree.Index)) and isinstance(
         evaluate(ctx, expr, env, x), (Tensor, Results)
     )
+
+
+def _makes_tensor(ctx: Context, expr: tree.Call, env: Env, x: Tensor | None) -> bool:
+    """Say whether a call joins tensors, or gives one to a function; adds no step."""
+    if not isinstance(expr.target, tree.Name):
+        return False
+    target = evaluate(ctx, expr.target, env, x)
+    found = [
+        _starts_at_tensor(ctx, a.value if isinstance(a, (tree.Keyword, tree.Spread)) else a, env, x)
+        for a in expr.arguments
+    ]
+    if isinstance(target, Combinator):
+        return bool(found) and all(found)
+    return isinstance(target, Function) and any(found)
 
 
 def _labelled(ctx: Context, expr: tree.Labelled, env: Env, x: Tensor | None) -> Any:
