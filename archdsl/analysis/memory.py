@@ -247,6 +247,14 @@ def lives(scope: Scope, names: dict[int, int | None], alive: set[int]) -> Lives:
     return Lives(turns, returned, [*{*returned}.difference(scope.inputs), *variables])
 
 
+class Wanted(Record):
+    """A gradient that a step gives: its slot, its bytes, and whether it is that of the result, and no new memory."""
+
+    slot: int
+    size: int
+    passes: bool
+
+
 class Entry:
     """What autograd keeps of one step: slots of operands and results, saved storages, sizes of gradients."""
 
@@ -259,10 +267,12 @@ class Entry:
         weight_sizes: list[int],
         name: str,
     ) -> None:
-        self.passes = op.gradient == "same"
         taken = any(spec.kind.tensor for spec in op.args.values())  # an argument has no gradient
         learning = operands[:1] if taken else operands
-        self.wanted = [(v.slot, v.storage.size) for v in learning if v.slot is not None]
+        passing = len(learning) if op.gradient == "same" else int(op.gradient == "first")
+        self.wanted = [
+            Wanted(v.slot, v.storage.size, i < passing) for i, v in enumerate(learning) if v.slot is not None
+        ]
         self.results = [v.slot for v in results]
         self.scratch = op.scratch * operands[0].storage.size
         self.saved, self.weight_sizes, self.name = saved, weight_sizes, name
@@ -364,15 +374,13 @@ class Training(Inference):
             made = self.step_back(entry, given) if given else []
             for storage in entry.saved:  # before its gradients are added to others
                 self.release(storage)
-            for (slot, size), storage in zip(entry.wanted, made):
-                self.gather(slot, size, storage, gathered, entry.name)
+            for wanted, storage in zip(entry.wanted, made):
+                self.gather(wanted.slot, wanted.size, storage, gathered, entry.name)
 
     def step_back(self, entry: Entry, given: list[Storage]) -> list[Storage]:
         """Compute the gradients of one step's operands and weights."""
-        if entry.passes:
-            made = [self.hold(given[0]) for _ in entry.wanted]
-        else:
-            made = [self.allocated(size) for _, size in entry.wanted]
+        made = [self.hold(given[0]) if one.passes else self.allocated(one.size) for one in entry.wanted]
+        if entry.weight_sizes or not all(one.passes for one in entry.wanted):
             for size in entry.weight_sizes:
                 self.allocated(size)
                 self.weight_gradients += size

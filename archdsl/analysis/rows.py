@@ -182,6 +182,8 @@ def operation(op: Op, written: Sequence[tuple[str, tree.Expr]] = ()) -> str:
 
     A tensor among them is shown as it was written: `crop(like=skip)`.
     """
+    if op.said:
+        return op.said
     texts_of = {name: " ".join(expr.span.text.split()) for name, expr in written}
     texts = []
     for name, spec in op.args.items():
@@ -201,6 +203,8 @@ def operation(op: Op, written: Sequence[tuple[str, tree.Expr]] = ()) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, tuple) and len(set(value)) == 1:
         value = value[0]
+    if isinstance(value, tuple) and isinstance(value[0], str):
+        return show_value(value)
     return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else show_value(value)
 
 

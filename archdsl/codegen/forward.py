@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from archdsl.codegen.layout import is_call, label, wrapped
+from archdsl.codegen.layout import beside, label, wrapped
 from archdsl.codegen.schedule import Scheduler
 from archdsl.codegen.terms import python
 from archdsl.elaborate.operators import MODULE_NAMES
@@ -99,8 +99,8 @@ class Calls:
 
     def _function(self, function: Call, node: Node, operands: list[str]) -> str:
         if function.infix:
-            parts = [o if is_call(o) else f"({o})" for o in operands]
-            return function.infix.join(parts)
+            sign = function.infix
+            return sign.join([beside(operand, sign, last=place > 0) for place, operand in enumerate(operands)])
         target = function.target
         if function.holes is not None:
             values = {name: self._leaf(leaf, node) for name, leaf in function.holes}
@@ -150,9 +150,14 @@ class Calls:
 def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:
     def fill(found: re.Match[str]) -> str:
         name = found.group(1)
-        if not name.isdigit():
-            return values[name]
-        operand = operands[int(name)]
-        return operand if is_call(operand) else f"({operand})"
+        return _tight(operands[int(name)], target) if name.isdigit() else values[name]
 
     return re.sub(r"\{(\w+)\}", fill, target)
+
+
+def _tight(operand: str, target: str) -> str:
+    """Return an operand of an expression, in parentheses where its signs would be read otherwise."""
+    if target == "-{0}":
+        return beside(operand, "*", last=True)
+    sides = re.fullmatch(r"(\{\w+\}) (\S+) (\{\w+\})", target)
+    return beside(operand, sides[2], last=sides[3] == "{0}") if sides else beside(operand, "", last=False)

@@ -210,7 +210,24 @@ def depths(code: str) -> list[int]:
 
 def is_call(code: str) -> bool:
     """Say whether an expression is a name or a call, which binds tightly."""
-    return not any(depth == 0 and character == " " for character, depth in zip(code, depths(code)))
+    return code[:1] != "-" and not any(depth == 0 and mark == " " for mark, depth in zip(code, depths(code)))
+
+
+def binding(code: str) -> int:
+    """Say how tightly an expression binds: 1 a sum, 2 a product or a minus before it, 3 a power, 4 a name or a call."""
+    outer = "".join([mark if depth == 0 else "_" for mark, depth in zip(code, depths(code))])
+    for level, signs in enumerate(((" + ", " - "), (" * ", " / "), (" ** ",)), 1):
+        if any(sign in outer for sign in signs):
+            return level
+    return 2 if code[:1] == "-" else 4 if " " not in outer else 0
+
+
+def beside(code: str, sign: str, *, last: bool) -> str:
+    """Return an operand of a sign, in parentheses where it would be read otherwise; `last` stands behind the sign."""
+    level = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}.get(sign.strip(), 4)
+    if binding(code) >= level + last and not (last and code[:1] == "-"):
+        return code
+    return f"({code})"
 
 
 def wrapped(line: str, indent: int, pad: str) -> list[str]:

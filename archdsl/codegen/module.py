@@ -189,7 +189,7 @@ def _signature(parameters: list[str]) -> str:
 
 def _title(scope: Scope) -> str:
     if scope.kind == "scope":
-        return f"The steps under `{scope.title}`."
+        return f"The steps under `{scope.title}`." if scope.title else "Steps in a row."
     return f"The {scope.kind} `{scope.title}({', '.join(name for name, _ in scope.args)})`."
 
 

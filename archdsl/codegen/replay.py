@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 NAMES = "getattr isinstance range super tuple int float bool str object __build_class__ NotImplementedError".split()
 VIEWS = ("chunk", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
+REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
+FUNCTIONS = ("abs", "cat", "exp", "log", "sigmoid", "sqrt", "tanh")  # of torch itself
 MOST = 5  # differences that are told
 MAX_LAYERS = 20_000  # 3 s; a larger network is written without: those published have under 1,300
 
@@ -94,8 +96,26 @@ class Value:
     def __add__(self, other: object) -> Value:
         return self.derived("+", self.stage.plain(other))
 
+    def __sub__(self, other: object) -> Value:
+        return self.derived("-", self.stage.plain(other))
+
+    def __rsub__(self, other: object) -> Value:
+        return self.derived("from", self.stage.plain(other))
+
     def __mul__(self, other: object) -> Value:
         return self.derived("*", self.stage.plain(other))
+
+    def __truediv__(self, other: object) -> Value:
+        return self.derived("/", self.stage.plain(other))
+
+    def __rtruediv__(self, other: object) -> Value:
+        return self.derived("divides", self.stage.plain(other))
+
+    def __pow__(self, other: object) -> Value:
+        return self.derived("**", self.stage.plain(other))
+
+    def __neg__(self) -> Value:
+        return self.derived("negative")
 
     def __getitem__(self, key: object) -> Value:
         return self.derived("[]", self.stage.plain(key), view=True)
@@ -105,6 +125,8 @@ class Value:
         return self.derived("shape")
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name in REDUCTIONS:
+            return lambda *args, **given: self.derived(name, self.stage.plain(args), self.stage.plain(given))
         if name not in VIEWS:
             raise AttributeError(f"a tensor has no `{name}` here")
         return lambda *args: self._called(name, args)
@@ -224,8 +246,8 @@ class Stage:
         self.functions = Space(lambda name: self.function(f"F.{name}"))
         spaces: dict[str, Any] = {"init": self.init, "functional": self.functions}
         self.nn = Space(lambda name: spaces.get(name) or self.leaf(f"nn.{name}"))
-        torch: dict[str, Any] = {"cat": self.function("torch.cat"), "sigmoid": self.function("torch.sigmoid")}
-        torch |= {"tanh": self.function("torch.tanh"), "nn": self.nn, "Tensor": Value}
+        torch: dict[str, Any] = {name: self.function(f"torch.{name}") for name in FUNCTIONS}
+        torch |= {"nn": self.nn, "Tensor": Value}
         self.torch = Space(torch.__getitem__)
 
     # ------------------------------------------------------------ code

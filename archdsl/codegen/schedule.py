@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import keyword
 
-from archdsl.codegen.layout import WIDTH, depths, wrapped
+from archdsl.codegen.layout import WIDTH, depths, is_call, wrapped
 from archdsl.core.record import Record
 from archdsl.ir.liveness import is_empty, needed
 from archdsl.ir.network import Scope
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LETTERS = ("y", "z", "u", "v", "w")
 DEEPEST = 4  # calls inside one another in one expression
+SIGNS = 3  # in one operand of a further sign
 WIDEST, WIDEST_CAT = 66, 32  # characters of an expression inside another, and of a concatenation
 
 
@@ -187,7 +188,7 @@ class Scheduler:
         if isinstance(following.what, Scope):
             return not isinstance(node.what, Scope) and node.span.line == following.span.line
         if "joins" in following.what.traits:
-            return " + " not in code and " * " not in code
+            return is_call(code) or ("side by side" not in following.what.traits and code.count(" ") <= 2 * SIGNS)
         deep = max(depths(code), default=0)
         return deep < DEEPEST and (node.span.line == following.span.line or not following.what.stateful)
 

@@ -20,7 +20,9 @@ NAMESPACES = ("nn", "torch", "F", "tf", "keras", "layers", "np", "numpy", "self"
 
 # Operators and functions that only their names tell apart.
 OPERATORS = {
-    "avgpooling": "avgpool", "averagepooling": "avgpool", "batchnorm": "bn", "batchnorm1d": "bn",
+    "absolute": "abs", "amax": "max", "amin": "min", "average": "mean", "avg": "mean", "clamp": "hardtanh",
+    "clip": "hardtanh", "reducemax": "max", "reducemean": "mean", "reducemin": "min", "reducesum": "sum",
+    "variance": "var", "avgpooling": "avgpool", "averagepooling": "avgpool", "batchnorm": "bn", "batchnorm1d": "bn",
     "batchnormalization": "bn", "channelshuffle": "shuffle", "concat": "cat", "concatenate": "cat",
     "convolution": "conv", "convolutional": "conv", "deconv": "conv_transpose",
     "deconvolution": "conv_transpose", "dense": "linear", "depthwiseconv": "depthwise", "fc": "linear",
@@ -33,6 +35,7 @@ OPERATORS = {
     "zeropadding": "pad",
 }  # fmt: skip
 ARGUMENTS = {
+    "axis": "axes", "dim": "axes", "max": "high", "maxval": "high", "min": "low", "minval": "low",
     "alpha": "slope", "ceilmode": "ceil", "countincludepad": "count_pad", "depthmultiplier": "multiplier",
     "dilationrate": "dilation", "dilations": "dilation", "dropprob": "p", "elementwiseaffine": "affine",
     "epsilon": "eps", "filters": "out", "group": "groups", "interpolation": "mode", "kernelsize": "kernel",
@@ -45,10 +48,10 @@ ARGUMENTS = {
 RUNNING = "the device and the type of the numbers are chosen in Python"
 TWO_AXES = "maps are two-dimensional: on one of height 1, `conv(out, (1, 3))` is one-dimensional"
 CHANNELS = "input channels are not written; `x.channels` counts them"
-NO_PRODUCT = "there is no product of matrices, and no attention; `mul(a, b)` multiplies element by element"
+NO_PRODUCT = "there is no product of matrices, and no attention; `a * b` multiplies element by element"
 NO_EFFECT = "a file has no effects; `archdsl check --shapes` prints every layer"
 NO_OPERATOR = (
-    "this language has no such operator; `scale(0.5)` multiplies by a number, activations are `relu`, `silu` ..."
+    "this language has no such operator; functions of one element are `abs`, `exp`, `log`, `sqrt`, `softplus` ..."
 )
 NO_MAPS = "maps stay `[N, C, H, W]`: nothing changes the order of their axes"
 NO_CLASS = "a network is `net name:`, a piece of one `block name:`, and a body is its steps"
@@ -57,23 +60,35 @@ NOTHING_CHANGES = "nothing changes a tensor, so no copy is needed: leave it out"
 RESHAPED = "`flatten` makes `[N, F]` of maps, `reshape(channels, height, width)` maps of features"
 NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("permute", "transpose", "movedim", "moveaxis", "swapaxes", "rearrange"), NO_MAPS),
-    **dict.fromkeys(("mean", "reducemean", "avg", "average"), "`global_avgpool` is the mean over height and width"),
     **dict.fromkeys(("view", "viewas", "reshapeas", "unflatten"), RESHAPED),
     **dict.fromkeys(("squeeze",), "`flatten` makes `[N, C]` of `[N, C, 1, 1]`"),
     **dict.fromkeys(("unsqueeze", "expanddims"), "`reshape(x.channels, 1, 1)` makes `[N, C, 1, 1]` of `[N, C]`"),
     **dict.fromkeys(("stack", "hstack", "vstack"), "`cat(a, b)` joins along the channels"),
     **dict.fromkeys(("matmul", "bmm", "mm", "einsum", "attention", "multiheadattention", "selfattention"), NO_PRODUCT),
-    **dict.fromkeys(("sub", "subtract", "minus"), "`add(a, b -> scale(-1))` is a - b"),
-    **dict.fromkeys(("neg", "negative"), "`scale(-1)`"),
+    **dict.fromkeys(("sub", "subtract", "minus"), "it is written `a - b`"),
+    **dict.fromkeys(("div", "divide", "truediv"), "it is written `a / b`"),
+    **dict.fromkeys(("neg", "negative"), "it is written `-x`"),
+    **dict.fromkeys(("pow", "power", "square"), "it is written `x**2`"),
+    **dict.fromkeys(("rsqrt",), "it is written `1 / (x -> sqrt)`"),
+    **dict.fromkeys(("reciprocal",), "it is written `1 / x`"),
+    **dict.fromkeys(("maximum",), "`b + (a - b -> relu)` is the larger of `a` and `b`"),
+    **dict.fromkeys(("minimum",), "`b - (b - a -> relu)` is the smaller of `a` and `b`"),
+    **dict.fromkeys(("std",), '`var("channels") -> sqrt`'),
+    **dict.fromkeys(("logsoftmax",), "`softmax -> log`"),
+    **dict.fromkeys(("softmin",), "`scale(-1) -> softmax`"),
+    **dict.fromkeys(("softsign",), "it is written `x / ((x -> abs) + 1)`"),
+    **dict.fromkeys(
+        ("l2norm", "vectornorm", "l2normalize"), '`x**2 -> sum("channels") -> sqrt` is the length of a vector'
+    ),
     **dict.fromkeys(("print", "assert", "breakpoint"), NO_EFFECT),
     **dict.fromkeys(
-        "exp log sqrt rsqrt pow square softplus softsign hardtanh celu selu glu erf softmin logsoftmax sin cos div "
-        "divide maximum minimum clamp clip".split(),
+        "celu selu erf sin cos".split(),
         NO_OPERATOR,
     ),
     **dict.fromkeys(("sequential", "modulelist"), "`[conv(8, 3), relu]` is a sequence, `conv(8, 3) -> relu` a chain"),
     **dict.fromkeys(
-        ("parameter", "variable", "registerbuffer"), "numbers are learned by operators: `scale(1, learned=true)`"
+        ("parameter", "variable", "registerbuffer"),
+        "numbers are learned by operators: `scale(1, learned=true)` multiplies, `shift(0, learned=true)` adds",
     ),
     **dict.fromkeys(("module", "model", "super", "object"), NO_CLASS),
     **dict.fromkeys(
@@ -87,7 +102,7 @@ NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("upsamplingnearest", "nearest"), "`upsample(2)`"),
     **dict.fromkeys(("clone", "detach", "contiguous", "copy"), NOTHING_CHANGES),
     **dict.fromkeys(("device", "dtype", "to", "cuda", "cpu", "half", "float", "float32", "float16"), RUNNING),
-    **dict.fromkeys(("keepdim", "keepdims"), "`global_avgpool` keeps both axes, and `flatten` drops them"),
+    **dict.fromkeys(("keepdim", "keepdims"), "axes stay, with size 1, and `flatten` drops them"),
     **dict.fromkeys(("lstm", "gru", "rnn", "embedding", "transformer", "tokenizer"), NO_SEQUENCE),
     **dict.fromkeys(("tuple", "list", "append"), "a list is written `[a, b]`; `+` joins two"),
     **dict.fromkeys(("inchannels", "inplanes", "infeatures", "inchans"), CHANNELS),
@@ -123,8 +138,10 @@ AXES = ("batch", "channels", "height", "width")
 ATTRIBUTES = {
     **dict.fromkeys(("shape", "size", "dim", "ndim"), "sizes are `x.channels`, `x.height` and `x.width`"),
     **dict.fromkeys(("view", "reshape", "flatten"), "steps are joined: `x -> flatten`, `x -> reshape(8, 4, 4)`"),
-    **{word: NAMES[word] for word in ("permute", "transpose", "mean", "squeeze", "unsqueeze", "clone", "detach")},
+    **{word: NAMES[word] for word in ("permute", "transpose", "squeeze", "unsqueeze", "clone", "detach")},
     **{word: NAMES[word] for word in ("contiguous", "to", "cuda", "device", "dtype", "half", "matmul")},
+    **{word: NAMES[word] for word in ("pow", "square", "sub", "div", "neg", "std")},
+    **{word: f'steps are joined: `x -> {word}("channels")`' for word in ("mean", "sum", "max", "min", "var")},
     "in_channels": "`x.channels`",
     "out_channels": "`x.channels`, behind the step",
 }
@@ -148,10 +165,8 @@ SYNTAX: tuple[tuple[str, ...], ...] = (
     (r"^\s*(if|elif|require)\b.*[^=]", "=(?!=)", "`==` compares; `=` binds a name, on a line of its own",
      "(?<![=!<>])=(?![=])", "=="),
     (r"^\s*assert\s+", "", 'a requirement has a message: `require width % 8 == 0, "odd width"`'),
-    (r"^\s*x\s*\+", "=", "`add(identity, y)` adds a tensor to the one that arrives",
-     r"x\s*\+=\s*(\w+)$", r"add(identity, \1)"),
-    (r"^\s*x\s*\*", "=", "`mul(identity, y)` multiplies what arrives by a tensor",
-     r"x\s*\*=\s*([a-z_]\w*)$", r"mul(identity, \1)"),
+    (r"^\s*x\s*[-+*/]", "=", "`x + y` is a step: what comes after it takes the sum",
+     r"x\s*([-+*/])=\s*(\w+)$", r"x \1 \2"),
     (r"(-|\+|\*|/|%)", "=", "each name has one meaning: bind a new name to the result"),
     (r"\+", r"\+", "each name has one meaning: bind a new name to the result"),
     (r"->\s*", "$", "a chain goes on in the next line if that starts with `->`"),
@@ -271,6 +286,20 @@ PADS_NOTHING = ("Conv2d", "Conv2D")
 WHOLE = {"AdaptiveAvgPool2d": "global_avgpool", "AdaptiveMaxPool2d": "global_maxpool"}  # if their size is 1
 
 
+SIGNS = {"sub": "-", "subtract": "-", "div": "/", "divide": "/", "truediv": "/", "pow": "**", "power": "**"}
+REDUCTIONS = ("mean", "sum", "max", "min", "var")
+EVERY = ('"channels"', '"height"', '"width"')
+DIMS = {"1": "channels", "2": "height", "3": "width", "-1": "width", "-2": "height", "-3": "channels"}
+
+
+def _reduced(name: str, values: list[str]) -> str:
+    """Return a reduction over axes that have numbers: `mean((2, 3), keepdim=True)` is over height and width."""
+    numbers = [value.partition("=")[2] or value for value in values if "keepdim" not in value]
+    found = [f'"{DIMS[one]}"' for one in re.findall(r"-?\d", numbers[0] if numbers else "") if one in DIMS]
+    axes = found[0] if len(found) == 1 else f"[{', '.join(found or EVERY)}]"
+    return f"{name}({axes})"
+
+
 def translated(text: str, operators: Collection[str]) -> str:
     """Return a call of PyTorch or Keras as it is written here; nothing where that is not known."""
     text = text.strip()
@@ -289,8 +318,13 @@ def translated(text: str, operators: Collection[str]) -> str:
         return f"{renamed(word, operators)}({inside.partition('=')[2] or inside})"
     name = word if word in operators else renamed(word, operators)
     values = parts_of(inside)
+    if space and plain(word) in SIGNS and len(values) == 2:
+        left, right = [value if re.fullmatch(r"[\w.]+", value) else f"({value})" for value in values]
+        return f"{left} {SIGNS[plain(word)]} {right}"
     if not name:
         return ""
+    if name in REDUCTIONS and space and values:
+        return f"{values[0]} -> {_reduced(name, values[1:])}"
     if name in ("cat", "add", "mul"):
         first = values[0] if values else ""
         branches = parts_of(first[1:-1]) if first[:1] in ("[", "(") else values
@@ -361,6 +395,15 @@ def of_argument(span: Span, callee: str, name: str, candidates: Collection[str])
     return [Help(SAID_OTHERWISE[word])] if word in SAID_OTHERWISE else []
 
 
+def of_axes(span: Span) -> list[Help]:
+    """Return the names of axes that are given by numbers: `mean((2, 3))`."""
+    found = [f'"{DIMS[one]}"' for one in re.findall(r"-?\d+", span.text) if one in DIMS]
+    if not found or len(set(found)) < len(found):
+        return [Help('axes have names: `mean("channels")`, `mean(["height", "width"])`')]
+    edit = found[0] if len(found) == 1 else f"[{', '.join(found)}]"
+    return [Help(f"axes have names: here it is `{edit}`", span, edit, sure=False)]
+
+
 def of_padding(span: Span, callee: str, word: str) -> list[Help]:
     """Return what is written for an argument that pads as a word says: `padding="same"`."""
     if word == "valid":
@@ -386,22 +429,51 @@ def of_attribute(span: Span, name: str) -> list[Help]:
     return [Help(f"nothing has methods; steps are joined: `x -> {name}`")] if called else []
 
 
-def of_operands(span: Span, sign: str, left_number: bool, right_number: bool) -> list[Help]:
-    """Return the operator that does what a sign between two tensors, or a tensor and a number, does elsewhere."""
-    left, right = _operands(span.text, sign)
-    if left_number:
-        left, right = right, left
-    if left_number or right_number:
-        if sign not in "*/" or (sign == "/" and left_number):
-            return [Help("`scale(2)` multiplies by a number; nothing adds one")]
-        factor = right if sign == "*" else f"1 / {right}" if right.isalnum() else f"1 / ({right})"
-        edit = f"{left} -> scale({factor})"
-    elif sign in "+*":
-        edit = f"{'add' if sign == '+' else 'mul'}({left}, {right})"
-    elif sign == "-":
-        edit = f"add({left}, {right} -> scale(-1))"
-    else:
-        return [Help("tensors are joined by `add(a, b)`, `mul(a, b)` and `cat(a, b)`")]
+PIPELINES = ("the operator", "the block", "the net", "a pipeline", "a list")  # as they are described
+
+
+def of_operands(span: Span, sign: str, left: str, right: str) -> list[Help]:
+    """Return what is written for a sign beside a pipeline, or one that tensors do not have; sides are described."""
+    if sign == "**":
+        return [Help("an exponent is a number: `a**2`; `log(2) * x -> exp` is 2 to the power of x")]
+    if "tensor" in left and "tensor" in right:
+        return [Help("tensors are joined by `a + b`, `a - b`, `a * b` and `a / b`")]
+    if "the size" in left + right:
+        return [Help("a size changes with the input: `sum` and `mean` count along an axis")]
+    edit = _edit(span.text, sign, left, right) if span.text.count("(") == span.text.count(")") else ""
+    if edit:
+        return _written(span, edit)
+    if "tensor" in left + right:
+        return [Help("beside a tensor stands another, or a number: `a + b`, `2 * a`, `1 - a`, `a / 2`, `a**2`")]
+    return [Help("a step is scaled by the next one: `conv(8, 3) -> scale(0.5)`, and `shift(1)` adds a number")]
+
+
+def _edit(text: str, sign: str, left: str, right: str) -> str:
+    """Return a sign beside a pipeline as it is written, where it can be."""
+    parts = _operands(text, sign)
+    behind = "number" in left
+    if behind or "number" in right:
+        pipeline, number = parts[::-1] if behind else parts
+        return "" if "tensor" in left + right else _with_number(pipeline, sign, number, behind)
+    if not all("tensor" in side or side.startswith(PIPELINES) for side in (left, right)):
+        return ""
+    if sign in "+*":
+        return f"{'add' if sign == '+' else 'mul'}({', '.join(parts)})"
+    sides = [part if "tensor" in side else f"(x -> {part})" for part, side in zip(parts, (left, right))]
+    return f" {sign} ".join(sides) if sign in ("-", "/") else ""
+
+
+def _with_number(pipeline: str, sign: str, number: str, behind: bool) -> str:
+    """Return the step that does to what a pipeline returns what a sign beside a number says."""
+    tight = number if number.replace(".", "").isalnum() else f"({number})"
+    steps = {"+": f"shift({number})", "*": f"scale({number})", "-": f"shift(-{tight})", "/": f"scale(1 / {tight})"}
+    if behind:
+        steps |= {"-": f"scale(-1) -> shift({number})", "/": ""}
+    step = steps.get(sign, "")
+    return f"{pipeline} -> {step}" if step else ""
+
+
+def _written(span: Span, edit: str) -> list[Help]:
     return [Help(f"it is written `{edit}`", span, edit, sure=False)] if "\n" not in span.text else [Help(f"`{edit}`")]
 
 
@@ -413,6 +485,11 @@ def _operands(text: str, sign: str) -> tuple[str, str]:
         if depth == 0 and text.startswith(sign, at) and text[at + 1 : at + 2] != ">":
             return text[:at].strip(), text[at + len(sign) :].strip()
     return text, text
+
+
+def too_many(span: Span, callee: str) -> list[Help]:
+    """Return what is written for arguments that nothing takes: `max(a, b)` of tensors, or `relu(x)`."""
+    return [Help(NAMES[f"{callee}imum"])] if callee in ("max", "min") else applied(span)
 
 
 def applied(span: Span) -> list[Help]:

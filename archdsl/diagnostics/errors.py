@@ -399,7 +399,7 @@ def too_many_arguments(span: Span, callee: str, signature: str) -> Diagnostic:
     """
     number = span.text.lstrip("-")[:1].isdigit()
     more = [Help("leave it out: it is always the channels")] if number and callee == "softmax" else []
-    helps = more if number or span.text[:1] in '"[' else elsewhere.applied(span)
+    helps = more if number or span.text[:1] in '"[' else elsewhere.too_many(span, callee)
     return _simple(
         f"too many arguments for `{callee}`", span, "nothing takes this", Note(f"`{callee}({signature})`"), *helps
     )
@@ -425,6 +425,8 @@ def _of_value(span: Span, callee: str, name: str, got: str) -> list[Help]:
     """Say what is written for a value of the wrong kind that is right elsewhere."""
     if got.startswith(("a tensor", "the operator", "the block", "a pipeline")) and name not in ("like", "f", "indices"):
         return elsewhere.applied(span)
+    if name == "axes":
+        return elsewhere.of_axes(span)
     if name == "eps" and span.text.isdigit():
         return [elsewhere.without(span, f"leave it out: {elsewhere.CHANNELS}")]
     if name == "pad" and span.text in ('"same"', '"valid"'):
@@ -493,7 +495,7 @@ def bad_operands(span: Span, sign: str, left: str, right: str, tensors: bool = F
 
         conv(8 * "a", 3)
     """
-    helps = elsewhere.of_operands(span, sign, "number" in left, "number" in right) if tensors else []
+    helps = elsewhere.of_operands(span, sign, left, right) if tensors else []
     return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}", *helps)
 
 

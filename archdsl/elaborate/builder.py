@@ -28,12 +28,16 @@ class Frame(Record):
 
 
 class Tag(Record):
-    """The label of a step: its text, its place, the value that carries it, which makes it shared, and its use."""
+    """The label of a step: its text, its place, the value that carries it, which makes it shared, and its use.
+
+    What holds the step may need a module, `whole`, where PyTorch has a function only.
+    """
 
     name: str
     span: Span
     value: LabelValue | None = None
     use: Span | None = None
+    whole: bool = False
 
 
 class Builder:

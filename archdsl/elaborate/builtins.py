@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from math import ceil as ceil_float
+from math import exp, inf, isfinite, log, sqrt
 from math import floor as floor_float
-from math import isfinite
 
 from archdsl.core.sizes import Size
 from archdsl.elaborate.values import Builtin, Quotient
@@ -127,6 +127,28 @@ def abs_(value: Any) -> Any:
 
 
 @function
+def sqrt_(value: Any) -> float:
+    """Return the square root of a number, a decimal one."""
+    if _real(value) < 0:
+        raise ValueFault("needs a number that is not negative")
+    return sqrt(_real(value))
+
+
+@function
+def exp_(value: Any) -> float:
+    """Return e to the power of a number."""
+    return exp(_real(value)) if _real(value) < 709 else inf  # which is too large for whoever asked
+
+
+@function
+def log_(value: Any) -> float:
+    """Return the natural logarithm of a number."""
+    if _real(value) <= 0:
+        raise ValueFault("needs a number above 0")
+    return log(_real(value))
+
+
+@function
 def round_(value: Any) -> Any:
     """Return the nearest integer, the even one where two are equally near, as Python does."""
     if isinstance(value, Quotient):
@@ -166,6 +188,12 @@ def _exact(value: Any) -> Any:
     if type(value) is not int and not isinstance(value, Size):
         raise ValueFault("needs a number")
     return value
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, Quotient) and isinstance(value.top, int):
+        return value.top / value.bottom
+    return float(_number(value))
 
 
 def _finite(value: float) -> float:

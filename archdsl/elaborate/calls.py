@@ -5,7 +5,7 @@ from __future__ import annotations
 from archdsl.core.sizes import SizeFault
 from archdsl.diagnostics import CompileError, Label, errors
 from archdsl.elaborate.arithmetic import checked, plain
-from archdsl.elaborate.builtins import MAX_ITEMS, LimitFault, ValueFault
+from archdsl.elaborate.builtins import FUNCTIONS, MAX_ITEMS, LimitFault, ValueFault
 from archdsl.elaborate.environment import Env
 from archdsl.elaborate.expressions import EVALUATE, bind, evaluate, mentions_x, whole
 from archdsl.elaborate.values import (
@@ -22,6 +22,7 @@ from archdsl.elaborate.values import (
     OpValue,
     Quotient,
     describe,
+    is_pipeline,
     show,
 )
 from archdsl.ops import OPS, initializers
@@ -53,6 +54,9 @@ def _call(ctx: Context, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
 
 
 def _callee(ctx: Context, target: Callee, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
+    found = _of_values(ctx, target, expr, env, x)
+    if found is not None:
+        return found
     if any(mentions_x(ctx, argument) for argument in expr.arguments):
         return Deferred(expr, env)
     return partial(ctx, target, expr, env, x)
@@ -90,7 +94,29 @@ def _argument(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None, real: b
     return value.item if isinstance(value, Located) else value
 
 
+def _of_values(ctx: Context, target: Callee, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
+    """Return what a word that is a step and a function, `abs` or `max`, makes of plain values; None where it is a step.
+
+    No step takes a number of these: without arguments, and with names of axes, it is one.
+    """
+    function = FUNCTIONS.get(target.label) if isinstance(target, OpValue) else None
+    if function is None or not expr.arguments or isinstance(expr.arguments[0], tree.Keyword):
+        return None
+    values = _values(ctx, function, expr, env, x)
+    if any(is_pipeline(value) or _names_axes(value) for value in values):
+        return None
+    return _result(function, values, expr)
+
+
+def _names_axes(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, tuple) and any(isinstance(one, str) for one in value))
+
+
 def _builtin(ctx: Context, target: Builtin, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
+    return _result(target, _values(ctx, target, expr, env, x), expr)
+
+
+def _values(ctx: Context, target: Builtin, expr: tree.Call, env: Env, x: Tensor | None) -> list[Any]:
     values = []
     for argument in expr.arguments:
         if isinstance(argument, tree.Keyword):
@@ -98,6 +124,10 @@ def _builtin(ctx: Context, target: Builtin, expr: tree.Call, env: Env, x: Tensor
         if isinstance(argument, tree.Spread):
             raise errors.bad_value(argument.span, f"`{target.name}` takes a list as it is", "no `*` is needed")
         values.append(evaluate(ctx, argument, env, x))
+    return values
+
+
+def _result(target: Builtin, values: list[Any], expr: tree.Call) -> Any:
     try:
         return checked(target.call(*values), expr.span)
     except ValueFault as fault:

@@ -8,7 +8,7 @@ evaluated at once. Evaluation always ends: there is no mutation, and steps, list
 from __future__ import annotations
 
 from archdsl.diagnostics import errors
-from archdsl.elaborate.arithmetic import calculated, compared, negative, power
+from archdsl.elaborate.arithmetic import compared
 from archdsl.elaborate.builtins import FUNCTIONS
 from archdsl.elaborate.context import MAX_WORK
 from archdsl.elaborate.environment import Env
@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 
 COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "split")}
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
-WORDS = [*OPS, *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
+SIGNS = {name for name, op in OPS.items() if "sign" in op.traits}
+WORDS = [*(OPS.keys() - SIGNS), *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
 RESERVED = {"x"}
 EVALUATE: dict[type, Callable[[Context, Any, Env, Tensor | None], Any]] = {}
 
@@ -98,7 +99,7 @@ def global_name(ctx: Context, name: str, file: File, span: Span, env: Env | None
         return definition(ctx, file, name, span)
     if name in file.imports:
         return definition(ctx, file.imports[name][0], name, span)
-    if name in OPS and name not in COMBINATORS:
+    if name in OPS and name not in COMBINATORS and name not in SIGNS:
         word = file.words.get(name)
         if word is None:
             value = OpValue(NOTHING, None, OPS[name], file.defaults.get(name, ()), file.inits.get(name, ()))
@@ -216,15 +217,40 @@ def bind(name: str, value: Any, env: Env, span: Span) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ pipelines as values
+def operands(expr: tree.Arithmetic | tree.Power | tree.Minus) -> tuple[tree.Expr, ...]:
+    """Return what stands beside signs."""
+    if isinstance(expr, tree.Arithmetic):
+        return (expr.first, *[operand for _, operand in expr.rest])
+    return (expr.base, expr.exponent) if isinstance(expr, tree.Power) else (expr.value,)
+
+
 def _starts_at_tensor(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None) -> bool:
-    """Say whether a value is a tensor, or a chain that starts at one; adds no step."""
+    """Say whether a value is a tensor, a chain that starts at one, or a sign beside one; adds no step."""
     while isinstance(expr, tree.Chain):
         expr = expr.links[0]
+    if isinstance(expr, (tree.Arithmetic, tree.Power, tree.Minus)):
+        return any(_starts_at_tensor(ctx, operand, env, x) for operand in operands(expr))
+    if isinstance(expr, tree.Call):
+        return _makes_tensor(ctx, expr, env, x)
     if isinstance(expr, tree.Name) and expr.plain == "x":
         return True
     return isinstance(expr, (tree.Name, tree.Attribute, tree.Index)) and isinstance(
         evaluate(ctx, expr, env, x), (Tensor, Results)
     )
+
+
+def _makes_tensor(ctx: Context, expr: tree.Call, env: Env, x: Tensor | None) -> bool:
+    """Say whether a call joins tensors, or gives one to a function; adds no step."""
+    if not isinstance(expr.target, tree.Name):
+        return False
+    target = evaluate(ctx, expr.target, env, x)
+    found = [
+        _starts_at_tensor(ctx, a.value if isinstance(a, (tree.Keyword, tree.Spread)) else a, env, x)
+        for a in expr.arguments
+    ]
+    if isinstance(target, Combinator):
+        return bool(found) and all(found)
+    return isinstance(target, Function) and any(found)
 
 
 def _labelled(ctx: Context, expr: tree.Labelled, env: Env, x: Tensor | None) -> Any:
@@ -308,24 +334,7 @@ def _comparison(ctx: Context, expr: tree.Compare, env: Env, x: Tensor | None) ->
     return compared(expr.sign, left, right, expr.span)
 
 
-# -------------------------------------------------------------------------------------------------- arithmetic
-def _arithmetic(ctx: Context, expr: tree.Arithmetic, env: Env, x: Tensor | None) -> Any:
-    value = evaluate(ctx, expr.first, env, x)
-    for sign, operand in expr.rest:
-        right = evaluate(ctx, operand, env, x)
-        value = calculated(sign, value, right, expr.first.span.to(operand.span))
-    return value
-
-
-def _power(ctx: Context, expr: tree.Power, env: Env, x: Tensor | None) -> Any:
-    return power(whole(ctx, expr.base, env, x), whole(ctx, expr.exponent, env, x), expr.span)
-
-
-def _minus(ctx: Context, expr: tree.Minus, env: Env, x: Tensor | None) -> Any:
-    return negative(evaluate(ctx, expr.value, env, x), expr.span)
-
-
-# What each form of expression means. The files that know more than values add theirs: calls, operators, pipelines.
+# What each form of expression means. Files that know more than values add theirs: calls, operators, signs, pipelines.
 EVALUATE.update(
     {
         tree.Name: _meaning,
@@ -338,9 +347,6 @@ EVALUATE.update(
         tree.Logic: _logic,
         tree.Not: _negation,
         tree.Compare: _comparison,
-        tree.Arithmetic: _arithmetic,
-        tree.Power: _power,
-        tree.Minus: _minus,
         tree.Index: _indexed,
     }
 )

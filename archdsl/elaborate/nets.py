@@ -3,6 +3,7 @@
     context      what one elaboration knows
     expressions  expressions to values; with `arithmetic`, `calls`, `builtins`
     operators    what operators do to tensors
+    signs        arithmetic, of values and of tensors
     pipelines    pipelines applied to tensors
     nets         nets, blocks and their statements
 

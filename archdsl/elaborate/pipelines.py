@@ -9,6 +9,7 @@ from archdsl.elaborate.context import MAX_WORK
 from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of, truth
 from archdsl.elaborate.operators import build, fault, infer, node, operator, relate, tensors_of
 from archdsl.elaborate.problems import Consequence
+from archdsl.elaborate.signs import join
 from archdsl.elaborate.values import (
     OMITTED,
     BlockValue,
@@ -195,7 +196,7 @@ def _combinator(ctx: Context, target: Combinator, expr: tree.Call, env: Env, x: 
     value = CombineValue(target.kind, tuple(b for b in branches if b is not OMITTED))
     if not _is_constant(value):
         return value
-    return _join(ctx, value.kind, [(main(branch.item), branch.span) for branch in value.branches], expr.span)
+    return join(ctx, value.kind, [(main(branch.item), branch.span) for branch in value.branches], expr.span)
 
 
 def _given(ctx: Context, argument: tree.Argument, target: Combinator, env: Env, x: Tensor | None) -> Iterator[Any]:
@@ -285,6 +286,10 @@ def _applied(ctx: Context, value: Any, current: Tensor | None, span: Span, tag: 
 
 def _operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
     wraps = value.label in WRAPPERS
+    if tag is not None and tag.whole and not wraps:
+        op, _ = build(value, span, dict(value.bound.places))
+        if op.module(current.shape) is None:
+            return enclosed(ctx, lambda inner: main(operator(ctx, value, inner, span, None)), current, tag, span)
     return _wrapper(ctx, value, current, span, tag) if wraps else operator(ctx, value, current, span, tag)
 
 
@@ -341,7 +346,7 @@ def _wrapper(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
     with ctx.inside(Builder(ctx.builder, ctx.builder.frame)) as inner:
         x = entered(ctx, current)
         f = _timed(dict(value.bound.values)["f"], inner, x)
-        y = main(apply_value(ctx, f, x, span, Tag("f", span)))
+        y = main(apply_value(ctx, f, x, span, Tag("f", span, whole=True)))
         mistake = None
         if inner.captured:
             title = f"the function of `{op.name}` may use its own input only"
@@ -445,19 +450,7 @@ def combine(
             tensors.append((result, _place(branch) or span))
     if not tensors:
         return current
-    return _join(ctx, "cat" if kind == "split" else kind, tensors, span)
-
-
-def _join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Span) -> Tensor:
-    """Combine tensors, each with the place of its branch."""
-    if len(tensors) == 1:
-        return tensors[0][0]
-    joined = OPS[kind].build({})
-    operands = [tensor for tensor, _ in tensors]
-    shapes, relations = infer(ctx, joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})
-    result = main(node(ctx, joined, operands, shapes, span, None))
-    relate(ctx, relations)
-    return result
+    return join(ctx, "cat" if kind == "split" else kind, tensors, span)
 
 
 def _no_tensor_in(sequence: tuple[Any, ...], span: Span) -> None:

@@ -155,6 +155,10 @@ def _alike(xs: list[torch.Tensor], *axes: int) -> list[torch.Tensor]:
     return xs
 
 
+def _axes(u: Use) -> list[int]:
+    return [("batch", "channels", "height", "width").index(name) for name in u.op.axes]
+
+
 def _product(u: Use) -> torch.Tensor:
     result = u.xs[0]
     for x in u.xs[1:]:
@@ -270,6 +274,18 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "elu": lambda u: F.elu(u.xs[0], u.op.alpha),
     "gelu": lambda u: F.gelu(u.xs[0], approximate=u.op.approximate),
     "softmax": lambda u: torch.softmax(u.xs[0], 1),
+    "softplus": lambda u: F.softplus(u.xs[0]),
+    "hardtanh": lambda u: F.hardtanh(u.xs[0], u.op.low, u.op.high),
+    "glu": lambda u: F.glu(u.xs[0], 1),
+    "abs": lambda u: u.xs[0].abs(),
+    "exp": lambda u: u.xs[0].exp(),
+    "log": lambda u: u.xs[0].log(),
+    "sqrt": lambda u: u.xs[0].sqrt(),
+    "mean": lambda u: torch.mean(u.xs[0], _axes(u), keepdim=True),
+    "sum": lambda u: torch.sum(u.xs[0], _axes(u), keepdim=True),
+    "max": lambda u: torch.amax(u.xs[0], _axes(u), keepdim=True),
+    "min": lambda u: torch.amin(u.xs[0], _axes(u), keepdim=True),
+    "var": lambda u: torch.var(u.xs[0], _axes(u), unbiased=False, keepdim=True),
     "prelu": lambda u: F.prelu(u.xs[0], u.state["weight"]),
     "conv": lambda u: _conv(u, u.op.out, u.op.groups),
     "depthwise": lambda u: _conv(u, u.op.multiplier * u.xs[0].shape[1], u.xs[0].shape[1]),
@@ -291,6 +307,7 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "dropout2d": lambda u: F.dropout2d(u.xs[0], u.op.p, u.training),
     "drop_path": _drop_path,
     "scale": lambda u: u.xs[0] * (u.state["weight"] if u.op.learned else u.op.value),
+    "shift": lambda u: u.xs[0] + (u.state["bias"] if u.op.learned else u.op.value),
     "flatten": lambda u: u.xs[0].flatten(1),
     "shuffle": _shuffle,
     "pixel_shuffle": lambda u: F.pixel_shuffle(u.xs[0], u.op.factor),
@@ -303,6 +320,16 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "upsample": _upsample,
     "add": lambda u: sum(_alike(u.xs)[1:], u.xs[0]),
     "mul": _product,
+    "sub": lambda u: torch.sub(u.xs[0], u.xs[1]),
+    "div": lambda u: torch.div(u.xs[0], u.xs[1]),
+    "neg": lambda u: torch.neg(u.xs[0]),
+    "plus": lambda u: torch.add(u.xs[0], u.op.value),
+    "minus": lambda u: torch.sub(u.xs[0], u.op.value),
+    "rsub": lambda u: torch.rsub(u.xs[0], u.op.value),
+    "times": lambda u: torch.mul(u.xs[0], u.op.value),
+    "over": lambda u: torch.div(u.xs[0], u.op.value),
+    "rdiv": lambda u: torch.reciprocal(u.xs[0]) * u.op.value,
+    "power": lambda u: torch.pow(u.xs[0], u.op.value),
     "cat": lambda u: torch.cat(_alike(u.xs, 1), 1),
     "chunk": lambda u: u.xs[0].reshape(len(u.xs[0]), u.op.parts, -1, *u.xs[0].shape[2:]).unbind(1),
 }

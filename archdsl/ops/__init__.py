@@ -1,6 +1,6 @@
 """The operators of the language: one class an operator, one file a family."""
 
-from archdsl.ops import act, conv, merge, norm, pool, regular, reshape
+from archdsl.ops import act, arithmetic, conv, merge, norm, pool, reduce, regular, reshape
 from archdsl.ops.base import OPS
 
-__all__ = ["OPS", "act", "conv", "merge", "norm", "pool", "regular", "reshape"]
+__all__ = ["OPS", "act", "arithmetic", "conv", "merge", "norm", "pool", "reduce", "regular", "reshape"]

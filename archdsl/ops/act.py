@@ -1,8 +1,24 @@
-"""Activations: functions of one element, and `softmax` over the channels. All keep the shape of their input."""
+"""Functions of one element, and those over the channels: `softmax`, and `glu`, which alone changes the shape."""
 
 from __future__ import annotations
 
-from archdsl.ops.base import Leaf, Op, X, arg, as_int, boolean, call, channels, choice, fixed, number, op, volume
+from archdsl.ops.base import (
+    ArgFault,
+    Leaf,
+    Op,
+    ShapeFault,
+    X,
+    arg,
+    as_int,
+    boolean,
+    call,
+    channels,
+    choice,
+    fixed,
+    number,
+    op,
+    volume,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,6 +128,81 @@ class Softmax(Activation):
 
     def keywords(self) -> dict[str, Leaf]:
         return {"dim": Leaf(1)}
+
+
+@op("softplus", "pointwise", "fuses")
+class Softplus(Activation):
+    """A smooth rectifier (`nn.Softplus`): log(1 + exp(x)), which is positive."""
+
+    torch = ("nn.Softplus", "F.softplus")
+    operations = 3
+
+
+@op("hardtanh", "pointwise", "fuses")
+class Hardtanh(Activation):
+    """Clipping to a range (`nn.Hardtanh`): min(max(x, low), high)."""
+
+    low: float = arg(number(examples=(-1.0, 0.0)), -1.0, doc="the least value")
+    high: float = arg(number(examples=(1.0, 6.0)), 1.0, doc="the largest value")
+
+    torch = ("nn.Hardtanh", "F.hardtanh")
+    operations = 2
+
+    @classmethod
+    def build(cls, values: dict[str, object]) -> Op:
+        made = super().build(values)
+        if made.low >= made.high:  # type: ignore[attr-defined]
+            raise ArgFault("high" if "high" in values else "low", "expects `low` to be less than `high`")
+        return made
+
+    def keywords(self) -> dict[str, Leaf]:
+        return {"min_val": self.leaf("low", omit=-1.0), "max_val": self.leaf("high", omit=1.0)}
+
+
+@op("glu")
+class GLU(Activation):
+    """Gated linear unit (`nn.GLU(1)`; Dauphin et al., 2017): [N, 2 C, H, W] -> [N, C, H, W], or [N, 2 F] -> [N, F].
+
+    The first half of the channels is multiplied by the sigmoid of the second.
+    """
+
+    torch = ("nn.GLU", "F.glu")
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        if as_int(x[1]) % 2:
+            label = f"{as_int(x[1])} channels have no two halves"
+            raise ShapeFault("needs an even number of channels", label=label, at=0)
+        return (x[0], as_int(x[1]) // 2, *x[2:])
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        yield from fixed(xs[0])
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(ys[0]) * 5
+
+    def keywords(self) -> dict[str, Leaf]:
+        return {"dim": Leaf(1)}
+
+
+class Function(Activation):
+    """Base of the functions of one element that PyTorch has no module for."""
+
+    def module(self, x: Shape) -> Call | None:
+        return None
+
+
+FUNCTIONS = (
+    # operator, function, what autograd keeps, maps that the gradient needs on the way, what it does
+    ("abs", "torch.abs", "operands", 1, "The absolute value (`torch.abs`): |x|."),
+    ("exp", "torch.exp", "result", 0, "The exponential function (`torch.exp`)."),
+    ("log", "torch.log", "operands", 0, "The natural logarithm (`torch.log`): NaN below zero, -infinity at zero."),
+    ("sqrt", "torch.sqrt", "result", 1, "The square root (`torch.sqrt`): NaN below zero."),
+)
+
+for _name, _function, _saved, _scratch, _doc in FUNCTIONS:
+    _body = {"__doc__": _doc, "__module__": __name__, "torch": ("", _function), "operations": 1}
+    _body |= {"saves": (_saved,), "scratch": _scratch}
+    op(_name, "pointwise", "fuses")(type(_name.capitalize(), (Function,), _body))
 
 
 @op("prelu", "pointwise", "fuses")

@@ -120,6 +120,17 @@ def number(low: float = -MAX_REAL, high: float = MAX_REAL, examples: tuple[float
     return Kind(f"a number{bounds}", accept, examples, real=True)
 
 
+def scalar(zero: bool = True) -> Kind:
+    """A number, of which a whole one stays whole, so that `x**2` is no `x**2.0` in the code."""
+
+    def accept(value: object) -> float:
+        if type(value) not in (int, float) or not -MAX_REAL <= value <= MAX_REAL or not (value or zero):  # type: ignore[operator]
+            raise ValueError
+        return value  # type: ignore[return-value]
+
+    return Kind("a number" if zero else "a number other than 0", accept, (2, 0.5, 3, -1.5), real=True)
+
+
 def boolean() -> Kind:
     """`true` or `false`."""
 
@@ -273,7 +284,7 @@ class Op(Record):
     # `saves` is of "operands", "indices" (the second operand alone), "result", and "extras", what else kernels write.
     saves: ClassVar[tuple[str, ...]] = ("operands",)
     scratch: ClassVar[int] = 0  # maps like the operand that its gradient needs on the way
-    gradient: ClassVar[str] = "new"  # or "same"
+    gradient: ClassVar[str] = "new"  # or "same", or "first": the same for the first operand alone
     traits: ClassVar[frozenset[str]] = frozenset()  # what other stages have to know of it, of `TRAITS`
     inplace: ClassVar[bool] = False  # PyTorch offers `inplace=True`, and its gradient needs the result only
 
@@ -305,6 +316,11 @@ class Op(Record):
     def leaf(self, field: str, *, omit: object = REQUIRED) -> Leaf:
         """Return the field as a leaf of generated code; `omit` is PyTorch's own default for it."""
         return Leaf(getattr(self, field), f"{{{field}}}", omit)
+
+    @property
+    def said(self) -> str:
+        """What it says in a text, where that is no call: `a - b`."""
+        return ""
 
     # ------------------------------------------------------------ rules
     def shape(self, x: Shape, *more: Shape) -> Shape:
@@ -375,7 +391,8 @@ OPS: dict[str, type[Op]] = {}
 # What other stages have to know of an operator, beside its rules.
 TRAITS = {
     "identity": "returns its operand, and is no step where it has no label",
-    "inner": "what a combinator of the language is made of: it has neither module nor label",
+    "inner": "what a combinator or a sign of the language is made of: it has neither module nor label",
+    "sign": "is written as a sign, `a - b`, and has no name in a text",
     "joins": "makes one tensor of several",
     "side by side": "joins them along the channels",
     "repeats": "repeats operands along axes of size 1",
@@ -439,13 +456,14 @@ def divides(divisor: int, count: int, which: str, at: str = "groups") -> None:
         )
 
 
-def agree(what: str, x: Shape, y: Shape, index: int, axes: Iterable[int]) -> None:
+def agree(what: str, x: Shape, y: Shape, index: int, axes: Iterable[int], help: str = "") -> None:
     """Raise `ShapeFault` where operand `index`, of shape `y`, has another rank than `x` or another size on an axis."""
     if len(x) != len(y) or any(int(x[axis]) != int(y[axis]) for axis in axes):
         raise ShapeFault(
             f"operands of `{what}` differ in shape",
             label=f"{show(y)}, unlike the first operand",
             at=index,
+            help=help,
         )
 
 
@@ -496,6 +514,6 @@ __all__ = [
     "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Op", "Operand",
     "Relation", "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channels", "choice",
     "divides", "elements", "equalities", "everything", "expression", "extent", "fits", "fixed", "image",
-    "integer", "is_symbolic", "number", "op", "optional", "pair", "product", "remains", "show", "tensor",
+    "integer", "is_symbolic", "number", "op", "optional", "pair", "product", "remains", "scalar", "show", "tensor",
     "volume",
 ]  # fmt: skip

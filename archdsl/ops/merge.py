@@ -29,6 +29,7 @@ from archdsl.ops.base import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import ClassVar
 
     from archdsl.core.sizes import Dim, Shape
 
@@ -42,8 +43,15 @@ class Add(Op):
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         for index, y in enumerate(more, 1):
-            agree("add", x, y, index, range(len(x)))
+            agree("add", x, y, index, range(len(x)), self.spread(x, y))
         return x
+
+    @staticmethod
+    def spread(x: Shape, y: Shape) -> str:
+        """Say how a map of one pixel is added to each pixel of another: a sum repeats nothing by itself."""
+        pixels = [tuple(map(int, shape[2:])) for shape in (x, y)]
+        one = len(x) == len(y) == 4 and x[1] == y[1] and pixels.count((1, 1)) == 1
+        return "a sum repeats nothing, unlike a product: `upsample(like=...)` spreads one pixel" if one else ""
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         for index, y in enumerate(xs[1:], 1):
@@ -60,20 +68,17 @@ class Add(Op):
         return (Kernel("add", (one, one), (one,)),) * (len(xs) - 1)
 
 
-@op("mul", "inner", "joins", "repeats")
-class Mul(Op):
-    """Product of tensors, element by element (`a * b`): [N, C, H, W] or [N, F].
+class Repeating(Op):
+    """Base of what joins tensors element by element, and repeats an operand along an axis where its size is 1."""
 
-    An operand of size 1 along the channels, the height or the width is repeated there: a gate [N, C, 1, 1] weighs
-    channels (squeeze-and-excite), a gate [N, 1, H, W] positions.
-    """
+    sign: ClassVar[str]  # of Python, with its spaces
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         for index, y in enumerate(more, 1):
-            agree("mul", x, y, index, [0])
+            agree(self.said or self.name, x, y, index, [0])
         result = self.whole((x, *more))
         for index, y in enumerate((x, *more)):
-            agree("mul", result, y, index, [axis for axis in range(1, len(x)) if int(y[axis]) != 1])
+            agree(self.said or self.name, result, y, index, [axis for axis in range(1, len(x)) if int(y[axis]) != 1])
         return result
 
     @staticmethod
@@ -96,14 +101,25 @@ class Mul(Op):
                     yield Relation(full, size, axis, ([y[axis] for y in xs].index(full), index))
 
     def function(self, *xs: Shape) -> Call:
-        return Call("", (XS,), infix=" * ")
+        return Call("", (XS,), infix=self.sign)
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return volume(ys[0]) * (len(xs) - 1)
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         partial = [volume(self.whole(xs[:count])) for count in range(1, len(xs) + 1)]
-        return tuple([Kernel("mul", (partial[i - 1], volume(xs[i])), (partial[i],)) for i in range(1, len(xs))])
+        return tuple([Kernel(self.name, (partial[i - 1], volume(xs[i])), (partial[i],)) for i in range(1, len(xs))])
+
+
+@op("mul", "inner", "joins", "repeats")
+class Mul(Repeating):
+    """Product of tensors, element by element (`a * b`): [N, C, H, W] or [N, F].
+
+    An operand of size 1 along the channels, the height or the width is repeated there: a gate [N, C, 1, 1] weighs
+    channels (squeeze-and-excite), a gate [N, 1, H, W] positions.
+    """
+
+    sign = " * "
 
 
 @op("cat", "inner", "joins", "side by side")

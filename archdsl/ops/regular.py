@@ -1,4 +1,4 @@
-"""Regularisation and scaling: `dropout`, `drop_path`, `scale`, and `identity`. All keep the shape of their input."""
+"""Regularisation, scaling, `dropout`, `drop_path`, `scale`, `shift`, and `identity`: all keep their input's shape."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from archdsl.ops.base import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar
+
     from archdsl.core.sizes import Dim, Shape
     from archdsl.ops.base import Call
 
@@ -132,17 +134,81 @@ class DropPath(nn.Module):
         return call("DropPath", self.leaf("p"))
 
 
+class Constant(Op):
+    """Base of the steps with one number, constant or learned, one for all or one a channel: they keep the shape."""
+
+    value: float = arg(number(examples=(0.1, 1.0, -2.0)), doc="the number, or what it starts from")
+    learned: bool = arg(boolean(), False, doc="learn the number")
+    per_channel: bool = arg(boolean(), False, doc="learn a number for each channel")
+
+    torch: ClassVar[str]  # the class of a learned one
+    weight: ClassVar[str]  # its parameter
+    sign: ClassVar[str]
+
+    @classmethod
+    def build(cls, values: dict[str, object]) -> Op:
+        made = super().build(values)
+        if made.per_channel and not made.learned:  # type: ignore[attr-defined]
+            raise ArgFault("per_channel", "needs learned=true")
+        return made
+
+    @property
+    def stateful(self) -> bool:  # type: ignore[override]
+        """A learned number makes it a module."""
+        return self.learned
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return image(x) if self.per_channel else x
+
+    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
+        if not self.learned:
+            return {}
+        return {self.weight: (as_int(x[1]), 1, 1) if self.per_channel else (1,)}
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(xs[0])
+
+    def module(self, x: Shape) -> Call | None:
+        if not self.learned:
+            return None
+        shape = Leaf((as_int(x[1]), 1, 1), "({in}, 1, 1)") if self.per_channel else None
+        return call(self.torch, self.leaf("value"), shape)
+
+    def function(self, *xs: Shape) -> Call | None:
+        return None if self.learned else expression(f"{{0}} {self.sign} {{value}}", value=self.leaf("value"))
+
+
+@op("shift", "pointwise", "fuses")
+class Shift(Constant):
+    """Addition of a number, constant or learned, one for all or one a channel: keeps the shape.
+
+    `shift(0.1)` is `x + 0.1`; `shift(0, learned=true, per_channel=true)` is a bias that stands alone.
+    """
+
+    torch, weight, sign = "Shift", "bias", "+"
+    saves = ()
+    gradient = "same"
+    support = '''\
+class Shift(nn.Module):
+    """Add a learned summand, one for all (shape [1]) or one a channel (shape [C, 1, 1])."""
+
+    def __init__(self, value: float, shape: tuple[int, ...] = (1,)) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.full(shape, float(value)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.bias
+'''
+
+
 @op("scale", "pointwise", "fuses")
-class Scale(Op):
+class Scale(Constant):
     """Multiplication by a number, constant or learned, one for all or one a channel: keeps the shape.
 
     `scale(0.1)` is `x * 0.1`; `scale(1e-6, learned=true, per_channel=true)` is ConvNeXt's layer scale.
     """
 
-    value: float = arg(number(examples=(0.1, 1.0, -2.0)), doc="the factor, or what it starts from")
-    learned: bool = arg(boolean(), False, doc="learn the factor")
-    per_channel: bool = arg(boolean(), False, doc="learn a factor for each channel")
-
+    torch, weight, sign = "Scale", "weight", "*"
     support = '''\
 class Scale(nn.Module):
     """Multiply by a learned factor, one for all (shape [1]) or one a channel (shape [C, 1, 1])."""
@@ -155,39 +221,12 @@ class Scale(nn.Module):
         return x * self.weight
 '''
 
-    @classmethod
-    def build(cls, values: dict[str, object]) -> Op:
-        made = super().build(values)
-        if made.per_channel and not made.learned:  # type: ignore[attr-defined]
-            raise ArgFault("per_channel", "needs learned=true")
-        return made
-
-    @property
-    def stateful(self) -> bool:  # type: ignore[override]
-        """A learned factor makes it a module."""
-        return self.learned
-
     @property
     def saves(self) -> tuple[str, ...]:  # type: ignore[override]
         """A learned factor needs its operand for the gradient."""
         return ("operands",) if self.learned else ()
 
-    def shape(self, x: Shape, *more: Shape) -> Shape:
-        return image(x) if self.per_channel else x
-
-    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
-        if not self.learned:
-            return {}
-        return {"weight": (as_int(x[1]), 1, 1) if self.per_channel else (1,)}
-
-    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
-        return volume(xs[0])
-
-    def module(self, x: Shape) -> Call | None:
-        if not self.learned:
-            return None
-        shape = Leaf((as_int(x[1]), 1, 1), "({in}, 1, 1)") if self.per_channel else None
-        return call("Scale", self.leaf("value"), shape)
-
-    def function(self, *xs: Shape) -> Call | None:
-        return None if self.learned else expression("{0} * {value}", value=self.leaf("value"))
+    @property
+    def scratch(self) -> int:  # type: ignore[override]
+        """The gradient of a learned factor is a sum over a map of products."""
+        return int(self.learned)

@@ -75,11 +75,17 @@ def sections() -> dict[str, dict[str, str]]:
 
 
 def _language() -> dict[str, str]:
+    signs = [cls for cls in OPS.values() if "sign" in cls.traits]
     return {
         "operators": "\n\n".join(
-            operator(cls) for name, cls in {**OPS, **WRAPPERS}.items() if name not in WITHIN_COMBINATORS
+            operator(cls)
+            for name, cls in {**OPS, **WRAPPERS}.items()
+            if name not in WITHIN_COMBINATORS and cls not in signs
         ),
         "functions": "\n".join(["| function | |", "| --- | --- |", *map(_function, FUNCTIONS)]),
+        "signs": "\n".join(
+            ["| sign | |", "| --- | --- |", *(_sign(cls) for cls in OPS.values() if "sign" in cls.traits)]
+        ),
         "initializers": "\n".join(["| initializer | |", "| --- | --- |", *map(_initializer, ROWS)]),
         "limits": "\n".join(["| limit | |", "| --- | --- |", *(_limit(*row) for row in LIMITS)]),
         "grammar": f"```lark\n{_grammar()}```",
@@ -105,6 +111,14 @@ def operator(cls: type[Op]) -> str:
     if cls.stateful:
         lines += ["", f"Weights: {_weights(cls)}."]
     return "\n".join(lines)
+
+
+def _sign(cls: type[Op]) -> str:
+    """Return the row of a sign: as it is written, which its docstring has in parentheses, and what it is."""
+    first = (cls.__doc__ or "").split("\n")[0]
+    before, _, rest = first.partition(" (`")
+    written, _, behind = rest.partition("`)")
+    return f"| `{written}` | {before}{behind} |"
 
 
 def _parameter(name: str, spec: Arg) -> str:

@@ -41,6 +41,12 @@ OTHERS = """net others(shuffled=2):
     d: upsample(size=7) -> avgpool(3, stride=1) -> maxpool(2, stride=1) -> adaptive_maxpool(4) -> pad(1) -> crop(5)
     e: add(scale(0.5), scale(1, learned=true), prelu, identity) -> shuffle(2) -> pixel_shuffle(2) -> pixel_unshuffle(2)
     f: mul(identity, [global_avgpool, conv(8, 1), sigmoid]) -> split(identity, depthwise(3)) -> shuffle(shuffled) -> bn
+    u: [conv(16, 1), softplus, hardtanh(0, 6), glu]
+    s = x
+    v: abs -> exp -> sqrt -> log -> shift(0.5) -> shift(0, learned=true, per_channel=true) -> softplus -> hardtanh(0, 6)
+    t = x -> conv(8, 1)
+    w = x * s + 1 - (x - (x -> mean("channels"))) / (s**2 -> sum(["height", "width"])) - (1 - t / 2) * 3 + 1 / t
+    -w -> cat(identity, glu) -> cat(max("channels"), var("channels"), min("channels")) -> max("height") -> conv(16, 1)
     g: dropout -> slice(0, 6) -> flatten -> linear(10) -> bn -> softmax
 """
 

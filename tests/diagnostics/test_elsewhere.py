@@ -17,7 +17,7 @@ from archdsl.elaborate.expressions import COMBINATORS
 from archdsl.ops import OPS
 from archdsl.syntax.parser import parse_value
 
-NAMES = {*OPS, *COMBINATORS, *FUNCTIONS}
+NAMES = {*(name for name, op in OPS.items() if "sign" not in op.traits), *COMBINATORS, *FUNCTIONS}
 ARGUMENTS = {name for op in OPS.values() for name in op.args} | {"classes"}
 WORDS = ("and", "elif", "for", "not", "or")
 TEXTS = [
@@ -74,6 +74,14 @@ def test_what_is_shown_is_a_sentence_of_the_language(text):
         ("F.max_pool2d(x, 2)", "x -> maxpool(2)"),
         ("F.relu(x, inplace=True)", "x -> relu"),
         ("torch.flatten(x, 1)", "x -> flatten"),
+        ("torch.abs(x)", "x -> abs"),
+        ("torch.mean(x, dim=(2, 3), keepdim=True)", 'x -> mean(["height", "width"])'),
+        ("torch.mean(x, 1, keepdim=True)", 'x -> mean("channels")'),
+        ("torch.amax(x, -1)", 'x -> max("width")'),
+        ("torch.sub(a, b.c)", "a - b.c"),
+        ("torch.div(a + 1, 2)", "(a + 1) / 2"),
+        ("torch.pow(x, 2)", "x ** 2"),
+        ("torch.clamp(x, min=0, max=6)", "x -> hardtanh(low=0, high=6)"),
         ("nn.LSTM(8)", ""),
         ("nn.Sequential(nn.LSTM(8))", ""),
         ("scipy.relu(x)", ""),

@@ -67,6 +67,14 @@ def law(seed: int) -> tuple[str, str]:
         (f"    for i in range(2):\n        t{{i}} = x\n        {a}\n    cat(t{{1}}, t0)", f"t0 = x\n    {a}\n    t1 = x\n    {a}\n    cat(t1, t0)"),
         (f"    t = image -> {a}\n    {b}\n    t", f"t = image -> {a}\n    image -> {b}\n    t"),
         (f"    {a} -> adaptive_avgpool((2, 3)) -> conv(x.height, x.width, pad=1)", f"{a} -> adaptive_avgpool((2, 3)) -> conv(2, 3, pad=1)"),
+        (f"    t = image -> {a}\n    t + x + t - x", f"t = image -> {a}\n    u = add(t, image, t)\n    u - image"),
+        (f"    t = x -> {a}\n    u = x -> {b}\n    t * u * x", f"t = x -> {a}\n    u = x -> {b}\n    mul(t, u, x)"),
+        (f"    {a} -> x * x + x", f"{a} -> add(mul(x, x), x)"),
+        (f"    t = x -> {a}\n    x - t + t - 1", f"t = x -> {a}\n    u = x - t\n    v = add(u, t)\n    v - 1"),
+        (f"    {a}\n    x**2 * {q} - x / {r}", f"{a}\n    t = x**2\n    u = t * {q}\n    v = x / {r}\n    u - v"),
+        (f"    {a}\n    {q} * {r} * x", f"{a} -> x * {q * r}"),
+        (f"    {a} -> max([\"height\", \"channels\"]) -> conv(max({q}, {r}), 1)", f"{a} -> max((\"features\", \"height\")) -> conv({max(q, r)}, 1)"),
+        (f"    {a} -> (x * 2 if x.channels == 8 and {q} < {r} else -x)", f"{a} -> {'x * 2' if below else '-x'}"),
     ]  # fmt: skip
     blocks = [
         (f"block k(p, q=p + 1):\n    conv(p, 1) -> conv(q, 1)\n{HEAD}    k({q}) -> k({q}, {r})", f"[conv({q}, 1), conv({q + 1}, 1)] -> [conv({q}, 1), conv({r}, 1)]"),

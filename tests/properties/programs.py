@@ -34,7 +34,8 @@ from archdsl.syntax.parser import parse
 
 SMALL = 400_000  # multiply-accumulates, and elements of all values, of a net: milliseconds to run
 INNER = ("chunk", "maxunpool", "add", "mul", "cat")  # operators that are written another way
-LISTED = [name for name in OPS if name not in INNER]
+DOMAIN = ("exp", "log", "sqrt")  # which rounding may take over an edge of what they are defined on
+LISTED = [name for name in OPS if name not in (*INNER, *DOMAIN) and "sign" not in OPS[name].traits]
 COMMON = ("conv", "conv", "conv", "depthwise", "bn", "relu", "relu", "maxpool", "avgpool", "shuffle", "slice", "linear")
 PLAIN = ("relu", "relu", "silu", "bn", "identity", "gn(1)", "ln", "sigmoid", "leaky_relu(0.2)", "conv(x.channels, 3)")
 INITS = (
@@ -81,7 +82,22 @@ ACTIVATIONS = (
     "elu",
     "gelu",
     "leaky_relu(0.3)",
+    "softplus",
+    "hardtanh(-2, 0.5)",
+    "abs",
+    "softplus -> log",
+    "hardtanh -> exp",
+    "softplus -> sqrt",
 )
+AXES = (
+    '"channels"',
+    '"height"',
+    '"width"',
+    '["height", "width"]',
+    '("channels", "width")',
+    '["width", "channels", "height"]',
+)
+REDUCTIONS = ("mean", "mean", "sum", "max", "min", "var")
 SOLVERS, MARGINS = ('"rk4"', '"midpoint"', '"euler"'), ('"reflect"', '"constant"', '"replicate"')
 TEXTS = ('"a"', '"b"', '"a" + "b"')
 FNS = {  # each with what may be said of it then
@@ -286,6 +302,8 @@ class Writer:
     def rare(self, a: str, b: str, names: Names) -> str:
         """Return a pipeline in one of the language's less common forms."""
         n = self.number(names, 1)
+        if self.chance(0.12):
+            return self.arithmetic(names)
         return self.pick([
             f"conv({n})(kernel=3)", f"conv(kernel=3)({n})", f"conv({n}, 1)(kernel=3)", f"cat({a}, {b} if {self.truth(names)})", f"add(identity if {self.truth(names)}, {self.kept(names, 1)})",
             f"({self.fresh('l')}: ({self.fresh('m')}: {a}))", f"({self.fresh('l')}: cat({a}, {b}))", f"({self.fresh('l')}: ({a} -> {b}))", f"({self.fresh('l')}: {a} if {self.truth(names)})",
@@ -301,6 +319,32 @@ class Writer:
             *[f"ode({self.called(one, names)}, \"euler\")" for one in names.blocks[:1]], "split(identity, identity, relu)",
             f"conv({n}, 3, init={self.pick(INITS)}, bias_init={self.pick(['zeros', 'ones', 'constant(0.1)', 'uniform(a=-1.0)'])})", f"conv({n}, (3, 3), (1, 1), (1, 1))", "crop(like=x)", "crop((2, 2), offset=1)",
         ])  # fmt: skip
+
+    def arithmetic(self, names: Names, depth: int = 2) -> str:
+        """Return arithmetic on tensors, in parentheses where it is more than a name."""
+        known = ["x", "x", *names.tensors]
+        if depth == 0 or self.chance(0.25):
+            a = self.pick(known)
+            return self.pick(
+                [a, a, a, f"({a} -> {self.pick(PLAIN)})", f"({a} -> {self.kept(names, 1)})", f"({a} -> {self.gate()})"]
+            )
+        a, b, n = self.arithmetic(names, depth - 1), self.arithmetic(names, depth - 1), self.factor(names)
+        return self.pick([
+            f"({a} + {b})", f"({a} - {b})", f"({a} * {b})", f"({a} / (({b} -> abs) + {self.pick(['1', '0.5'])}))", f"({a} + {b} + {a})", f"({a} * {b} * {b})",
+            f"({a} + {b} * {b} - {a} / 2)", f"({a} * {n} + {b})", f"({n} * {a})", f"({a} + {n})", f"({n} + {a})", f"({a} - {n})", f"({n} - {a})", f"({a} / {self.pick(['2', '0.5', '-3', '(1 / 3)'])})",
+            f"({n} / (({a} -> softplus) + 1))", f"(-{a})", f"(-{a}**2)", f"({a}**{self.pick(['2', '3', '1', '0'])})", f"((({a} -> abs) + 1)**{self.pick(['0.5', '-1', '(-0.5)', '(1 / 2)', '1.5'])})",
+            f"({a} * ({b} -> {self.reduction()}))", f"({a} - ({a} -> {self.reduction()}))", f"({a} -> {self.reduction()})", f"({a} -> {self.pick(ACTIVATIONS)})", f"({a} * (1 - ({b} -> sigmoid)))",
+            f"(({a} -> {self.reduction()}) * ({b} -> {self.reduction()}))", f"(cat({a}, {b}) -> glu)", f"(({a} -> {self.reduction()}) + ({b} -> {self.reduction()}))", f"({a} if {self.truth(names, 0)} else {b})",
+            f"({a} * 2 if x.channels > {self.pick('248')} else {b})", f"({a} + {a})", f"({a} -> {self.pick(['shift', 'scale'])}({self.pick(REALS)}{self.pick(['', ', learned=true', ', learned=true, per_channel=true'])}))",
+            f"({a} / (({a}**2 -> {self.pick(['sum', 'mean'])}({self.pick(AXES)})) + 1 -> sqrt))", f"({a} * log({self.pick(['2', '3.5', '1 / 2'])}))", f"({a} + sqrt({self.pick(['2', '0.25'])}) * exp(-1))",
+        ])  # fmt: skip
+
+    def factor(self, names: Names) -> str:
+        """Return a number that stands beside a tensor."""
+        return self.tight(self.pick([*REALS, "2", "3", "-1", "-0.5", "(1 / 3)", *names.numbers]))
+
+    def reduction(self) -> str:
+        return f"{self.pick(REDUCTIONS)}({self.pick(AXES)})"
 
     def leaf(self, names: Names) -> str:
         if names.blocks and self.chance(0.3):
@@ -396,7 +440,7 @@ class Writer:
         kinds = (
             ["chain"] * 6
             + ["twice"] * (4 if names.blocks else 0)
-            + ["label", "bind", "bind", "tensor", "shared", "twice", "tap", "pools", "unpool"]
+            + ["label", "bind", "bind", "tensor", "shared", "twice", "tap", "pools", "unpool", "signs", "signs"]
         )
         kinds += ["if", "for", "loop", "body", "join", "mixed"] * (1 if depth else 0) + ["named", "rebind"]
         kinds += ["require", "dense", "unit", "before", "pairs", "maps", "sizes"]
@@ -452,6 +496,23 @@ class Writer:
         line = f"{pad}{name} = {start}" + (f" -> {self.pipe(names, 2)}" if self.chance(0.6) else "")
         names.tensors.append(name)
         return [line]
+
+    def _signs(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """Arithmetic on tensors: as a step, as a name, as a branch, or as attention is written."""
+        a, b, name = self.arithmetic(names), self.arithmetic(names), self.name("t")
+        open_ = a[1:-1] if a.startswith("(") and a.endswith(")") and "->" not in a and " if " not in a else a
+        bound = [
+            f"{pad}{name} = {open_}",
+            f"{pad}{self.pick([f'x * {name}', f'{name} + x', f'{name} - {b}', name, f'cat({name}, x)', f'{name} -> relu -> x * 2'])}",
+        ]
+        found = self.pick([
+            bound, bound, [f"{pad}{open_}"], [f"{pad}conv(4, 1) -> {open_} -> {self.pick(PLAIN)}"], [f"{pad}cat({open_}, {b})"], [f"{pad}add({a}, {self.kept(names, 1)})"],
+            [f"{pad}add:", f"{pad}    {open_}", f"{pad}    {self.kept(names, 1)}"], [f"{pad}x * ({a} -> conv(x.channels, 1) -> sigmoid)"], [f"{pad}{self.fresh('l')}: [conv(4, 3), relu] -> {open_}"],
+            [f"{pad}[conv(x.channels, 1), x * 2 + x, relu]"], [f"{pad}x - (x -> {self.reduction()})", f"{pad}x / ((x -> var({self.pick(AXES)})) + 0.1 -> sqrt)"],
+        ])  # fmt: skip
+        if found is bound:
+            names.tensors.append(name)
+        return found
 
     def _shared(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
         """A labelled pipeline used twice: one module."""
@@ -862,7 +923,14 @@ class Writer:
             if kind in place:
                 getattr(names, place[kind]).append(key)
             elif kind == "real":
-                names.pipes += [f"scale({key})", f"leaky_relu({key})", f"dropout({key})"]
+                names.pipes += [f"scale({key})", f"leaky_relu({key})", f"dropout({key})", f"shift({key})"]
+                names.pipes += [
+                    f"x * {key}",
+                    f"{key} - x",
+                    f"x + {key} * 2",
+                    f"x / ({key} + 1.5)",
+                    f"x * (1 - {key}) + x",
+                ]
             elif kind == "tensors":
                 names.tensors += [f"{key}[0]", f"{key}[-1]"]
             elif kind == "layer":
@@ -1359,6 +1427,8 @@ def written(value: object) -> str:
     """Return a value as the language writes it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"({', '.join(map(written, value))})"
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

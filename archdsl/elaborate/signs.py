@@ -1,0 +1,134 @@
+"""Signs: arithmetic of values, and of tensors, where `a + b` is the step that `add(a, b)` is.
+
+A sign between tensors, or between a tensor and a number, makes a tensor, computed once. A sum or a product of several
+tensors in a row is one step, as `add(a, b, c)` is. Nothing here takes a number as a name: signs have no modules.
+"""
+
+from __future__ import annotations
+
+from archdsl.core.record import Record
+from archdsl.diagnostics import errors
+from archdsl.elaborate.arithmetic import calculated, negative, plain, power
+from archdsl.elaborate.builder import main
+from archdsl.elaborate.expressions import EVALUATE, evaluate
+from archdsl.elaborate.operators import infer, node, operator, relate
+from archdsl.elaborate.values import NOTHING, Bound, Located, OpValue, Quotient, Results, Tensor, describe, show
+from archdsl.ops import OPS
+from archdsl.syntax import tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from archdsl.core.source import Span
+    from archdsl.elaborate.context import Context
+    from archdsl.elaborate.environment import Env
+
+JOINED = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
+IN_A_ROW = ("+", "*")  # which take any number of tensors
+BEFORE_A_NUMBER = {"+": "plus", "-": "minus", "*": "times", "/": "over", "**": "power"}
+BEHIND_A_NUMBER = {"+": "plus", "-": "rsub", "*": "times", "/": "rdiv"}
+
+
+class Side(Record):
+    """What stands on one side of a sign: its value, its place, and its text where it is one expression."""
+
+    value: Any
+    span: Span
+    expr: tree.Expr | None = None
+
+    @property
+    def tensor(self) -> bool:
+        """Whether it is a tensor."""
+        return isinstance(self.value, Tensor)
+
+
+def join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Span) -> Tensor:
+    """Combine tensors, each with the place of its branch."""
+    if len(tensors) == 1:
+        return tensors[0][0]
+    joined = OPS[kind].build({})
+    operands = [tensor for tensor, _ in tensors]
+    shapes, relations = infer(ctx, joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})
+    result = main(node(ctx, joined, operands, shapes, span, None))
+    relate(ctx, relations)
+    return result
+
+
+# -------------------------------------------------------------------------------------------------- from their syntax
+def _arithmetic(ctx: Context, expr: tree.Arithmetic, env: Env, x: Tensor | None) -> Any:
+    value, span = evaluate(ctx, expr.first, env, x), expr.first.span
+    for number, (sign, operand) in enumerate(expr.rest):
+        right = evaluate(ctx, operand, env, x)
+        if _is_tensor(value) or _is_tensor(right):
+            first = _side(value, span, expr.first if number == 0 else None)
+            second = (sign, _side(right, operand.span, operand))
+            more = [(s, _side(evaluate(ctx, e, env, x), e.span, e)) for s, e in expr.rest[number + 1 :]]
+            return _of_tensors(ctx, first, [second, *more], env)
+        span = expr.first.span.to(operand.span)
+        value = calculated(sign, value, right, span)
+    return value
+
+
+def _power(ctx: Context, expr: tree.Power, env: Env, x: Tensor | None) -> Any:
+    base, exponent = evaluate(ctx, expr.base, env, x), evaluate(ctx, expr.exponent, env, x)
+    if _is_tensor(base) or _is_tensor(exponent):
+        sides = _side(base, expr.base.span), _side(exponent, expr.exponent.span, expr.exponent)
+        return _with_number(ctx, "**", *sides, env)
+    for side, value in ((expr.base, base), (expr.exponent, exponent)):
+        if isinstance(value, Quotient):
+            raise errors.not_whole(side.span, show(value))
+    return power(base, exponent, expr.span)
+
+
+def _minus(ctx: Context, expr: tree.Minus, env: Env, x: Tensor | None) -> Any:
+    value = evaluate(ctx, expr.value, env, x)
+    if not _is_tensor(value):
+        return negative(value, expr.span)
+    return operator(ctx, OpValue(NOTHING, expr.span, OPS["neg"]), _side(value, expr.span).value, expr.span, None)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, (Tensor, Results))
+
+
+def _side(value: Any, span: Span, expr: tree.Expr | None = None) -> Side:
+    value = value.item if isinstance(value, Located) else value
+    return Side(main(value) if isinstance(value, Results) else value, span, expr)
+
+
+# -------------------------------------------------------------------------------------------------- of tensors
+def _of_tensors(ctx: Context, left: Side, rest: list[tuple[str, Side]], env: Env) -> Any:
+    """Apply signs from left to right; equal ones between tensors in a row make one sum, or one product."""
+    at = 0
+    while at < len(rest):
+        (sign, right), stop = rest[at], at + 1
+        if not (left.tensor and right.tensor and sign in JOINED):
+            value = _with_number(ctx, sign, left, right, env)
+        else:
+            while sign in IN_A_ROW and stop < len(rest) and rest[stop][0] == sign and rest[stop][1].tensor:
+                stop += 1
+            run = [left, *[side for _, side in rest[at:stop]]]
+            right = run[-1]
+            value = join(ctx, JOINED[sign], [(side.value, side.span) for side in run], left.span.to(right.span))
+        left, at = Side(value, left.span.to(right.span)), stop
+    return left.value
+
+
+def _with_number(ctx: Context, sign: str, left: Side, right: Side, env: Env) -> Any:
+    """Apply a sign between a tensor and a number."""
+    span = left.span.to(right.span)
+    (tensor, number), names = ((left, right), BEFORE_A_NUMBER) if left.tensor else ((right, left), BEHIND_A_NUMBER)
+    value = plain(number.value)
+    if type(value) not in (int, float) or sign not in names:
+        raise errors.bad_operands(span, sign, describe(left.value), describe(right.value), True)
+    if sign == "/" and left.tensor and value == 0:
+        raise errors.bad_value(span, "division by zero")
+    written = () if number.expr is None else (("value", number.expr),)
+    bound = Bound((("value", value),), (("value", number.span),), written, env)
+    return operator(ctx, OpValue(bound, span, OPS[names[sign]]), tensor.value, span, None)
+
+
+EVALUATE[tree.Arithmetic] = _arithmetic
+EVALUATE[tree.Power] = _power
+EVALUATE[tree.Minus] = _minus
