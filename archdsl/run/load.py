@@ -18,6 +18,7 @@ from torch import nn
 
 from archdsl.codegen.replay import faithful
 from archdsl.compiler import Compiled, Request, compile_text, compiled
+from archdsl.diagnostics.extras import Needing
 from archdsl.run.weights import carry_over, read, rules
 
 if TYPE_CHECKING:
@@ -106,12 +107,21 @@ def _executed(text: str) -> types.ModuleType:
     module = types.ModuleType(name)
     module.__file__ = filename
     sys.modules[name] = module
-    with torch.device("cpu"):  # torchdiffeq makes constants when it is imported: on the meta device they have no values
-        exec(compile(text, filename, "exec"), module.__dict__)
+    try:
+        _execute(compile(text, filename, "exec"), module)
+    except BaseException:
+        del sys.modules[name]  # half a module is none
+        raise
     for item in list(vars(module).values()):
         if isinstance(item, type) and item.__module__ == name:
             _make_portable(item, text)
     return module
+
+
+def _execute(code: types.CodeType, module: types.ModuleType) -> None:
+    # torchdiffeq makes constants when it is imported: on the meta device they would have no values.
+    with Needing("`ode`"), torch.device("cpu"):
+        exec(code, module.__dict__)
 
 
 def _make_portable(cls: type, text: str) -> None:

@@ -23,6 +23,8 @@ import torch
 
 from archdsl.core.record import Record
 from archdsl.core.source import visible
+from archdsl.diagnostics.extras import Needing
+from archdsl.run.mistakes import WeightsError as WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,10 +35,6 @@ State = dict[str, torch.Tensor]
 HOLE = re.compile(r"\{(\w+)([+-]\d+)?\}")
 MAX_RULES = 1 << 20  # characters of a file of rules that are read
 COUNTER = "num_batches_tracked"  # absent from checkpoints older than PyTorch 0.4.1, and used in training only
-
-
-class WeightsError(ValueError):
-    """A file of weights that does not fit the network."""
 
 
 class Rule(Record):
@@ -107,7 +105,8 @@ def read(path: str | os.PathLike[str]) -> State:
     """Return the weights of a `.safetensors` file, or of one that `torch.save` wrote, which runs no code."""
     path = os.fspath(path)
     if path.endswith(".safetensors"):
-        from safetensors.torch import load_file
+        with Needing("a `.safetensors` file"):
+            from safetensors.torch import load_file
 
         return dict(load_file(path))
     found: Any = torch.load(path, map_location="cpu", weights_only=True)
