@@ -10,7 +10,11 @@
     found = archdsl.sweep("mobilenet_v1", width=[0.5, 1])   # what each setting costs
     fast = archdsl.optimize(model)                      # for inference: norms folded, epilogues fused
 
-Only `load`, `loads` and `optimize` import torch, when they are first used: `pip install "archdsl[torch]"` brings it.
+    model = archdsl.load("resnet18", classes=10, weights="resnet18.pth")   # all but the head
+    archdsl.freeze(model, until="layer3")               # and train what is left
+    groups = archdsl.parameter_groups(model, lr=1e-3)   # earlier stages by smaller steps
+
+Only what makes modules or takes them imports torch, when it is first used: `pip install "archdsl[torch]"` brings it.
 """
 
 from __future__ import annotations
@@ -31,12 +35,13 @@ if TYPE_CHECKING:
     from archdsl.explore.sweep import Range, sweep
     from archdsl.inference import optimize
     from archdsl.run.load import load, loads
-    from archdsl.run.mistakes import WeightsError
+    from archdsl.run.mistakes import WeightsError, WeightsWarning
+    from archdsl.run.transfer import freeze, parameter_groups, unfreeze
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "Range", "WeightsError", "__version__", "check", "compile", "load", "loads", "nets", "optimize",
-    "search", "sweep",
+    "CompileError", "Range", "WeightsError", "WeightsWarning", "__version__", "check", "compile", "freeze", "load",
+    "loads", "nets", "optimize", "parameter_groups", "search", "sweep", "unfreeze",
 ]  # fmt: skip
 
 
@@ -46,7 +51,8 @@ HOMES = {
     "archdsl.explore.sweep": ("Range", "sweep"),
     "archdsl.inference": ("optimize",),
     "archdsl.run.load": ("load", "loads"),
-    "archdsl.run.mistakes": ("WeightsError",),
+    "archdsl.run.mistakes": ("WeightsError", "WeightsWarning"),
+    "archdsl.run.transfer": ("freeze", "parameter_groups", "unfreeze"),
 }
 
 
