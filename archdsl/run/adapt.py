@@ -95,8 +95,6 @@ def _reason(own: State, given: State, tensors: set[str], layer: Layer) -> str:
     there = [name for name in sorted(tensors) if name in given]
     if not there:
         return "there are no weights for this"
-    if any(given[name].dim() != own[name].dim() for name in there):
-        return ""
     changes = {pair for name in there for pair in zip(given[name].shape, own[name].shape) if pair[0] != pair[1]}
     if len(changes) != 1:
         return ""
@@ -107,7 +105,7 @@ def _reason(own: State, given: State, tensors: set[str], layer: Layer) -> str:
 def _tail(own: State, given: State, name: str) -> set[str]:
     """Return all tensors of the step of the net that holds a layer, where the weights have none of them."""
     tail = _within(own, name.partition(".")[0])
-    return tail if given.keys().isdisjoint(tail) and len(tail) < len(own) else set()
+    return tail if given.keys().isdisjoint(tail) else set()
 
 
 def _tensors(own: State, layer: str) -> set[str]:
