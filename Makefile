@@ -64,4 +64,7 @@ bench-networks:  ## time `archdsl.optimize` beside eager, torch.fx, inductor, ON
 bench-gpu:  ## time layers, networks and training on a GPU, in eight minutes
 	$(PYTHON) -m benchmarks.gpu
 
-.PHONY: help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults
+release:  ## build and check what is published, and run it in a clean environment
+	PATH="$$(dirname "$$(command -v $(PYTHON))"):$$PATH" .ci/release
+
+.PHONY: release help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults

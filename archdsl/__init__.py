@@ -10,7 +10,11 @@
     found = archdsl.sweep("mobilenet_v1", width=[0.5, 1])   # what each setting costs
     fast = archdsl.optimize(model)                      # for inference: norms folded, epilogues fused
 
-Only `load`, `loads` and `optimize` import torch, when they are first used.
+    model = archdsl.load("resnet18", classes=10, weights="resnet18.pth")   # all but the head
+    archdsl.freeze(model, until="layer3")               # and train what is left
+    groups = archdsl.parameter_groups(model, lr=1e-3)   # earlier stages by smaller steps
+
+Only what makes modules or takes them imports torch, when it is first used: `pip install "archdsl[torch]"` brings it.
 """
 
 from __future__ import annotations
@@ -31,12 +35,13 @@ if TYPE_CHECKING:
     from archdsl.explore.sweep import Range, sweep
     from archdsl.inference import optimize
     from archdsl.run.load import load, loads
-    from archdsl.run.weights import WeightsError
+    from archdsl.run.mistakes import WeightsError, WeightsWarning
+    from archdsl.run.transfer import freeze, parameter_groups, unfreeze
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "Range", "WeightsError", "__version__", "check", "compile", "load", "loads", "nets", "optimize",
-    "search", "sweep",
+    "CompileError", "Range", "WeightsError", "WeightsWarning", "__version__", "check", "compile", "freeze", "load",
+    "loads", "nets", "optimize", "parameter_groups", "search", "sweep", "unfreeze",
 ]  # fmt: skip
 
 
@@ -46,7 +51,8 @@ HOMES = {
     "archdsl.explore.sweep": ("Range", "sweep"),
     "archdsl.inference": ("optimize",),
     "archdsl.run.load": ("load", "loads"),
-    "archdsl.run.weights": ("WeightsError",),
+    "archdsl.run.mistakes": ("WeightsError", "WeightsWarning"),
+    "archdsl.run.transfer": ("freeze", "parameter_groups", "unfreeze"),
 }
 
 
@@ -54,9 +60,27 @@ def __getattr__(name: str) -> object:
     """Import what is first used: the compiler takes 70 ms, torch a second."""
     for home, names in HOMES.items():
         if name in names:
+            return _imported(home, name)
+    raise AttributeError(f"module `archdsl` has no attribute `{name}`")
+
+
+def _imported(home: str, name: str) -> object:
+    """Import a public name; without torch, what needs it is a function that says so, so that the rest can be listed."""
+    from archdsl.diagnostics.extras import MissingPackage, Needing
+
+    try:
+        with Needing(f"`archdsl.{name}`"):
             found = globals()[name] = getattr(import_module(home), name)
             return found
-    raise AttributeError(f"module `archdsl` has no attribute `{name}`")
+    except MissingPackage as missing:
+        mistake = missing
+
+    def unavailable(*_: object, **__: object) -> None:
+        raise mistake
+
+    unavailable.__name__ = unavailable.__qualname__ = name
+    unavailable.__doc__ = str(mistake)
+    return unavailable
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,7 @@ from archdsl.codegen.plans import Plans
 from archdsl.codegen.plans import lifetimes as lifetimes
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
+from archdsl.diagnostics.extras import Needing
 from archdsl.ir import network
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import distinct
@@ -165,7 +166,8 @@ def _body(piece: Piece, before: str, after: str = "") -> list[str]:
 @cache
 def _template() -> Template:
     """Return the template of a file: reading it takes longer than filling it in."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    with Needing("writing Python"):
+        from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("archdsl.codegen", "templates"),

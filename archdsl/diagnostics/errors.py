@@ -1050,15 +1050,19 @@ def other_search(path: str) -> Diagnostic:
 
 
 @error("E0406")
-def missing_extra(package: str, extra: str) -> Diagnostic:
-    """A command needs a package that is not installed.
+def missing_extra(package: str, extra: str, what: str) -> Diagnostic:
+    """A command or a function needs a package that is not installed.
+
+    `pip install archdsl` brings what checking, costing and compiling need; `archdsl[torch]` brings what `load` and
+    `optimize` need, `archdsl[plot]` what draws.
 
     Wrong:
 
         $ archdsl sweep lenet5 --set classes=10,20 --figures params,macs --plot sweep.svg
     """
     place = Span(Source(package, ""), 0, 0)
-    return _simple(f"this needs {package}", place, "", Help(f"`pip install 'archdsl[{extra}]'`"))
+    wanted = f'"archdsl[{extra}]"' if extra else package
+    return _simple(f"{what} needs {package}, which is not installed", place, "", Help(f"`pip install {wanted}`"))
 
 
 # -------------------------------------------------------------------------------------------------- W05: advice

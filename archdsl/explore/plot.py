@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from archdsl.analysis.rows import human
 from archdsl.diagnostics import errors
+from archdsl.diagnostics.extras import Needing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +20,9 @@ def pareto(found: Sweep, path: str) -> None:
     """
     if not path.endswith(FORMATS):
         raise errors.bad_option("--plot", path, f"the name ends in one of {', '.join(FORMATS)}")
-    try:
+    with Needing("a plot"):
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter
-    except ImportError:
-        raise errors.missing_extra("matplotlib", "plot") from None
     high, low = found.figures[:2]
     front = found.front(low, high)
     figure = Figure(figsize=(7, 4.5), layout="constrained")

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import os
 import sys
 import types
-from os import fspath
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from archdsl.analysis.ends import ends
 from archdsl.codegen.replay import faithful
 from archdsl.compiler import Compiled, Request, compile_text, compiled
-from archdsl.run.weights import carry_over, read, rules
+from archdsl.diagnostics.extras import Needing
+from archdsl.run.mistakes import WeightsWarning
+from archdsl.run.weights import carry_over, named, read, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from os import PathLike
+    from collections.abc import Mapping, Sequence
+
+    Weights = str | os.PathLike[str] | Mapping[str, Any]
 
 PREFIX = "archdsl.generated."
 
@@ -30,7 +35,7 @@ PREFIX = "archdsl.generated."
 def load(
     name: str,
     *,
-    weights: str | PathLike[str] | None = None,
+    weights: Weights | None = None,
     outputs: Sequence[str] = (),
     net: str | None = None,
     in_channels: int | None = None,
@@ -46,28 +51,46 @@ def load(
 
     `name` is a bundled net (`archdsl.nets()` lists them) or the path of an `.arch` file, whose net of its own name, or
     whose only net, is taken where `net` does not say which. `params` are parameters that the net declares; a text is
-    read as an expression of the language (`norm="gn(32)"`). `in_channels` replaces the channels of the first input.
-    `kernels` says which depthwise convolutions and shuffles are layers of `archdsl.kernels`, with the same parameters
-    under the same names: "all", "none", or "auto", those that a measurement shows to win.
+    read as an expression of the language. `in_channels` replaces the channels of the first input. `kernels` says which
+    depthwise convolutions and shuffles are layers of `archdsl.kernels`, with the same parameters under the same names:
+    "all", "none", or "auto", those that a measurement shows to win.
 
-    `weights` is a `.safetensors` file or one that `torch.save` wrote, which is read without running code; its names are
-    the network's own or those of a library that the `.keys` file beside the network declares. `outputs` are steps by
-    name, `["layer2", "layer4"]` or `["layer3.0.conv2"]`: the network returns these and has only what they need.
+    >>> archdsl.load("resnet18", norm="gn(32)").bn1
+    GroupNorm(32, 64, eps=1e-05, affine=True, bias=True)
+
+    `outputs` are steps by name, `"layer2"` or `"layer3.0.conv2"`: the network returns these, and has what they need.
+
+    >>> import torch
+    >>> pyramid = archdsl.load("resnet18", outputs=["layer2", "layer4"])
+    >>> [list(y.shape) for y in pyramid(torch.zeros(2, 3, 64, 64))]
+    [[2, 128, 8, 8], [2, 512, 2, 2]]
+
+    `weights` is the path of a `.safetensors` file, or of one that `torch.save` wrote, which is read without running
+    code; or a state dict; or a checkpoint that has one as `state_dict`, `model_state_dict`, `model` or `net`. Its names
+    are the network's own or those of a library that the `.keys` file beside the network declares. It may be for another
+    number of classes or channels, or have no head: the head is new then, a first convolution is summed up or repeated
+    for the channels, and an `archdsl.WeightsWarning` says so. Everything else has to fit (docs/transfer.md).
+
+    >>> trained = archdsl.load("resnet18", weights="resnet18.pth")
+    >>> model = archdsl.load("resnet18", classes=10, weights="resnet18.pth")  # warns: `fc` is new
+    >>> model.fc
+    Linear(in_features=512, out_features=10, bias=True)
+    >>> bool((model.conv1.weight == trained.conv1.weight).all())
+    True
+    >>> model = archdsl.load("resnet18", in_channels=1, weights=trained.state_dict())  # warns: `conv1` is summed up
+    >>> model = archdsl.freeze(model, until="layer3")  # and what is left is fine-tuned
 
     Raises `archdsl.CompileError` for every mistake in the file or the arguments, and `archdsl.WeightsError` where the
-    weights do not fit.
+    weights do not fit or the file holds none, as that of a pickled model.
     """
     found = compiled(name, Request(net, params, in_channels=in_channels, outputs=outputs))
-    model = instantiate(found, kernels)
-    if weights is not None:
-        libraries = rules(found.file.source.name)
-        carry_over(model, read(weights), libraries, partly=bool(outputs), source=fspath(weights))
-    return model
+    return _with_weights(instantiate(found, kernels), found, weights)
 
 
 def loads(
     text: str,
     *,
+    weights: Weights | None = None,
     outputs: Sequence[str] = (),
     net: str | None = None,
     in_channels: int | None = None,
@@ -83,7 +106,23 @@ def loads(
       (1): ReLU(inplace=True)
     )
     """
-    return instantiate(compile_text(text, Request(net, params, in_channels=in_channels, outputs=outputs)), kernels)
+    found = compile_text(text, Request(net, params, in_channels=in_channels, outputs=outputs))
+    return _with_weights(instantiate(found, kernels), found, weights)
+
+
+def _with_weights(model: nn.Module, found: Compiled, weights: Weights | None) -> nn.Module:
+    """Return a new module with weights, where there are any; says what is new or was adapted."""
+    if weights is None:
+        return model
+    if isinstance(weights, (str, os.PathLike)):
+        source, state = os.fspath(weights), read(weights)
+    else:
+        source, state = "the state dict", named(weights, "the state dict")
+    libraries, partly = rules(found.file.source.name), found.network.chosen
+    said = carry_over(model, state, libraries, partly=partly, source=source, ends=ends(found.network))
+    if said:
+        warnings.warn(f"{source}: {'; '.join(said)}", WeightsWarning, stacklevel=3)
+    return model
 
 
 def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:
@@ -106,12 +145,21 @@ def _executed(text: str) -> types.ModuleType:
     module = types.ModuleType(name)
     module.__file__ = filename
     sys.modules[name] = module
-    with torch.device("cpu"):  # torchdiffeq makes constants when it is imported: on the meta device they have no values
-        exec(compile(text, filename, "exec"), module.__dict__)
+    try:
+        _execute(compile(text, filename, "exec"), module)
+    except BaseException:
+        del sys.modules[name]  # half a module is none
+        raise
     for item in list(vars(module).values()):
         if isinstance(item, type) and item.__module__ == name:
             _make_portable(item, text)
     return module
+
+
+def _execute(code: types.CodeType, module: types.ModuleType) -> None:
+    # torchdiffeq makes constants when it is imported: on the meta device they would have no values.
+    with Needing("`ode`"), torch.device("cpu"):
+        exec(code, module.__dict__)
 
 
 def _make_portable(cls: type, text: str) -> None:

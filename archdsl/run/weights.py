@@ -14,29 +14,33 @@ number, which the right side may shift.
 from __future__ import annotations
 
 import os
+import pickle
 import re
+from collections.abc import Mapping
 from configparser import ConfigParser
 from configparser import Error as ConfigError
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from archdsl.core.record import Record
 from archdsl.core.source import visible
+from archdsl.diagnostics.extras import Needing
+from archdsl.run.adapt import Adapted, adapted
+from archdsl.run.mistakes import WeightsError as WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from torch import nn
+
+    from archdsl.analysis.ends import Ends
 
 State = dict[str, torch.Tensor]
 HOLE = re.compile(r"\{(\w+)([+-]\d+)?\}")
 MAX_RULES = 1 << 20  # characters of a file of rules that are read
 COUNTER = "num_batches_tracked"  # absent from checkpoints older than PyTorch 0.4.1, and used in training only
-
-
-class WeightsError(ValueError):
-    """A file of weights that does not fit the network."""
 
 
 class Rule(Record):
@@ -106,41 +110,84 @@ def renamed(state: State, library: Iterable[Rule]) -> State:
 def read(path: str | os.PathLike[str]) -> State:
     """Return the weights of a `.safetensors` file, or of one that `torch.save` wrote, which runs no code."""
     path = os.fspath(path)
+    reader: Callable[[str], Any] = partial(torch.load, map_location="cpu", weights_only=True)
     if path.endswith(".safetensors"):
-        from safetensors.torch import load_file
+        with Needing("a `.safetensors` file"):
+            from safetensors.torch import load_file
+        reader = load_file
+    with open(path, "rb"):  # a file that is not there is no file that is wrong
+        pass
+    return named(_read(path, reader), path)
 
-        return dict(load_file(path))
-    found: Any = torch.load(path, map_location="cpu", weights_only=True)
+
+def _read(path: str, reader: Callable[[str], Any]) -> Any:
+    """Return what a reader makes of a file; both readers raise whatever they meet."""
+    try:
+        return reader(path)
+    except Exception as problem:
+        raise WeightsError(visible(f"{path} {_unreadable(problem)}")) from None
+
+
+def _unreadable(problem: Exception) -> str:
+    """Say why a file holds no weights."""
+    reason = " ".join(str(problem).split()) or type(problem).__name__
+    found = re.search(r"GLOBAL ([\w.]+)|(TorchScript) archive", reason)
+    if found:
+        what = f"an object of Python, `{found.group(1)}`," if found.group(1) else "TorchScript,"
+        return f"holds {what} perhaps a whole model: to read it would run its code. Save `model.state_dict()` instead"
+    if isinstance(problem, pickle.UnpicklingError):
+        reason = "it is none that `torch.save` wrote"
+    return f"cannot be read as weights: {reason[:200]}"
+
+
+def named(given: object, source: str) -> State:
+    """Return weights by name: those of a state dict, or of a checkpoint that holds one."""
+    if isinstance(given, torch.nn.Module):
+        raise WeightsError("a module is no file of weights: give its `state_dict()`")
+    found: Any = given
     for key in ("state_dict", "model_state_dict", "model", "net"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise WeightsError(f"{path} holds no weights by name")
-    if all(name.startswith("module.") for name in found):  # saved from nn.DataParallel
-        found = {name.removeprefix("module."): value for name, value in found.items()}
+    if not isinstance(found, Mapping) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise WeightsError(f"{source} holds no weights by name")
+    for wrapper in ("_orig_mod.", "module.", "_orig_mod."):  # torch.compile's, and that of nn.DataParallel
+        if all(name.startswith(wrapper) for name in found):
+            found = {name.removeprefix(wrapper): value for name, value in found.items()}
     return dict(found)
 
 
 def carry_over(
-    model: nn.Module, state: State, libraries: dict[str, list[Rule]], *, partly: bool = False, source: str = "the file"
-) -> None:
+    model: nn.Module,
+    state: State,
+    libraries: dict[str, list[Rule]],
+    *,
+    partly: bool = False,
+    source: str = "the file",
+    ends: Ends | None = None,
+) -> tuple[str, ...]:
     """Load weights into a network, under its own names or those of a library; with `partly`, more than it has.
 
-    Raises `WeightsError`, which names the layers that differ.
+    Where `ends` says where the network begins and ends, its head may be another than that of the weights, and images
+    may have other channels: returns a clause for each layer that is new or was adapted. Raises `WeightsError`, which
+    names the layers that differ.
     """
     own = model.state_dict()
     forms = [state, *(renamed(state, library) for library in libraries.values())]
     best = min(forms, key=lambda form: len(_missing(own, form)))
+    ready = Adapted() if ends is None else adapted(own, best, ends, head=not partly)
+    usable = {**best, **ready.made}
     missing, unexpected = _missing(own, best), [name for name in best if name not in own]
-    if missing or (unexpected and not partly):
+    if not ready.new.issuperset(missing) or (unexpected and not partly):
         raise WeightsError(_difference(source, own, missing, unexpected))
-    wrong = [name for name, value in own.items() if name in best and value.shape != best[name].shape]
+    kept = [name for name in own if name in usable and name not in ready.new]
+    wrong = [name for name in kept if own[name].shape != usable[name].shape]
     if wrong:
         name = wrong[0]
         more = f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
         shapes = f"{list(best[name].shape)} in {source} and {list(own[name].shape)} in the network"
         raise WeightsError(f"`{name}` is {shapes}{more}")
-    model.load_state_dict({name: best.get(name, value) for name, value in own.items()})
+    model.load_state_dict({**own, **{name: usable[name] for name in kept}})
+    return ready.said
 
 
 def _missing(own: State, state: State) -> list[str]:

@@ -14,6 +14,7 @@ from importlib import import_module
 
 from archdsl.core.record import Record
 from archdsl.core.source import folder_of
+from archdsl.diagnostics.extras import Needing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def load() -> Tables:
 
 def lark_parser(**options: Any) -> Any:
     """Return Lark's own parser of the grammar, without line structure: for tests, fuzzing and `build`."""
-    from lark import Lark
+    with Needing("a changed grammar"):
+        from lark import Lark
 
     with open(GRAMMAR, encoding="utf-8") as file:
         return Lark(file.read(), parser="lalr", start=list(STARTS), maybe_placeholders=True, **options)

@@ -1,0 +1,40 @@
+"""Packages that only part of archdsl needs: a missing one is named, with the extra that brings it."""
+
+from __future__ import annotations
+
+from archdsl.diagnostics import errors
+from archdsl.diagnostics.diagnostic import CompileError
+
+EXTRAS = {  # package -> the extra that brings it; none where a plain installation does
+    "jinja2": "",
+    "lark": "test",
+    "matplotlib": "plot",
+    "safetensors": "torch",
+    "torch": "torch",
+    "torchdiffeq": "torch",
+}
+
+
+class MissingPackage(CompileError, ImportError):
+    """Something needs a package that is not installed."""
+
+
+class Needing:
+    """A block whose imports may fail; says what needs the package that is missing, and how it is installed.
+
+    >>> with Needing("`archdsl.load`"):
+    ...     import torch
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        """Do nothing: the block begins."""
+
+    def __exit__(self, kind: object, mistake: BaseException | None, trace: object) -> None:
+        package = (mistake.name or "").partition(".")[0] if isinstance(mistake, ModuleNotFoundError) else ""
+        if package in EXTRAS:
+            found = MissingPackage(errors.missing_extra(package, EXTRAS[package], self.what).diagnostic)
+            found.name = package
+            raise found from None
