@@ -16,9 +16,9 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 
 import pytest
-from timing import slowness
 
 import archdsl
+from tests.properties.timing import slowness
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("archdsl", "grammars", "architectures", "kernels")
