@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "split")}
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
 SIGNS = {name for name, op in OPS.items() if "sign" in op.traits}
-WORDS = [*(OPS.keys() - SIGNS), *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
+WORDS = [*[name for name in OPS if name not in SIGNS], *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
 RESERVED = {"x"}
 EVALUATE: dict[type, Callable[[Context, Any, Env, Tensor | None], Any]] = {}
 

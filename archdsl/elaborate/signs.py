@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 JOINED = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
 IN_A_ROW = ("+", "*")  # which take any number of tensors
 BEFORE_A_NUMBER = {"+": "plus", "-": "minus", "*": "times", "/": "over", "**": "power"}
-BEHIND_A_NUMBER = {"+": "plus", "-": "rsub", "*": "times", "/": "rdiv"}
+AFTER_A_NUMBER = {"+": "plus", "-": "rsub", "*": "times", "/": "rdiv"}
 
 
 class Side(Record):
@@ -118,7 +118,7 @@ def _of_tensors(ctx: Context, left: Side, rest: list[tuple[str, Side]], env: Env
 def _with_number(ctx: Context, sign: str, left: Side, right: Side, env: Env) -> Any:
     """Apply a sign between a tensor and a number."""
     span = left.span.to(right.span)
-    (tensor, number), names = ((left, right), BEFORE_A_NUMBER) if left.tensor else ((right, left), BEHIND_A_NUMBER)
+    (tensor, number), names = ((left, right), BEFORE_A_NUMBER) if left.tensor else ((right, left), AFTER_A_NUMBER)
     value = plain(number.value)
     if type(value) not in (int, float) or sign not in names:
         raise errors.bad_operands(span, sign, describe(left.value), describe(right.value), True)
