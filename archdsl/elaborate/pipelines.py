@@ -346,9 +346,12 @@ def _wrapper(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
     with ctx.inside(Builder(ctx.builder, ctx.builder.frame)) as inner:
         x = entered(ctx, current)
         f = _timed(dict(value.bound.values)["f"], inner, x)
-        y = main(apply_value(ctx, f, x, span, Tag("f", span, whole=True)))
-        mistake = None
-        if inner.captured:
+        made = apply_value(ctx, f, x, span, Tag("f", span, whole=True))
+        y, mistake = main(made), None
+        if isinstance(made, Results):
+            returned = ", ".join([f"`{name}`" for name, _ in made.tensors])
+            mistake = fault(ctx, place, f"the function of `{op.name}` must return one tensor", f"it returns {returned}")
+        elif inner.captured:
             title = f"the function of `{op.name}` may use its own input only"
             mistake = fault(ctx, place, title, "it uses another tensor")
         elif y.shape != x.shape:

@@ -21,6 +21,7 @@ from itertools import chain
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 
 from archdsl.codegen.measured import known
@@ -28,9 +29,9 @@ from archdsl.inference.before import join
 from archdsl.inference.channels import arrange
 from archdsl.inference.cuda_graph import Replays
 from archdsl.inference.fold import Notes, fold, overwrite
-from archdsl.inference.layers import ChannelsLast, Conv2d, MaxPool2d
+from archdsl.inference.layers import ChannelsLast, Conv2d, MaxPool2d, RowsFirst
 from archdsl.inference.scatter import scatter
-from archdsl.inference.trace import add, trace
+from archdsl.inference.trace import add, module, trace
 from archdsl.inference.traffic import Traffic, traffic
 from archdsl.inference.widen import widen
 
@@ -148,6 +149,7 @@ def _finish(graph: fx.GraphModule, kernels: str, shared: set[int]) -> None:
             with graph.graph.inserting_after(node):
                 made = graph.graph.call_module(start, (node,))
             node.replace_all_uses_with(made, delete_user_cb=lambda user, made=made: user is not made)
+    _norm_rows(graph)
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
     for node in graph.graph.nodes:
@@ -158,6 +160,17 @@ def _finish(graph: fx.GraphModule, kernels: str, shared: set[int]) -> None:
     graph.graph.lint()
     graph.recompile()
     graph.eval()
+
+
+def _norm_rows(graph: fx.GraphModule) -> None:
+    """Give group norms their input in the layout in which PyTorch computes them exactly."""
+    name = ""
+    for node in list(graph.graph.nodes):
+        if node.target is F.group_norm or isinstance(module(graph, node), nn.GroupNorm):
+            name = name or add(graph, "rows_first", RowsFirst())
+            source = node.all_input_nodes[0]
+            with graph.graph.inserting_before(node):
+                node.replace_input_with(source, graph.graph.call_module(name, (source,)))
 
 
 def _own_layer(graph: fx.GraphModule, name: str, kernels: str, shared: set[int]) -> None:

@@ -884,3 +884,16 @@ def test_a_choice_in_a_chain_is_answered_however_it_is_spaced(choice):
         compile_text(f"net n:\n    input image: [N, 4, H=8, W=8]\n    conv(8, 3) -> {choice}\n")
     taken, test = choice.split("if")
     assert f"`(conv(8, 3) -> {taken.strip()}) if {test.strip()}`" in caught.value.diagnostic.help[0].text
+
+
+def test_the_function_of_a_solver_returns_one_tensor():
+    text = """block two:
+    output same = x
+    output other = x -> relu
+net n:
+    input image: [N, 4, H=8, W=8]
+    ode(two, "euler")
+"""
+    with pytest.raises(CompileError, match="the function of `ode` must return one tensor") as caught:
+        compile_text(text)
+    assert "`same`, `other`" in str(caught.value)

@@ -378,3 +378,27 @@ def test_what_a_call_is():
     assert [act for act in acts if act] == [("leaky_relu", 0.3), ("leaky_relu", 0.2), ("leaky_relu", 0.01)]
     assert not any(is_cat(node) for node in graph.graph.nodes), "along another axis"
     assert results(graph(image(1, 2, 3, 4)))[0].shape == (1, 2, 9, 4)
+
+
+class Functional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.group_norm(self.conv(x), 2)
+
+
+@pytest.mark.parametrize(
+    "model", [nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8)), Functional()], ids=["module", "function"]
+)
+def test_a_group_norm_of_maps_far_from_zero_is_exact(model):
+    """In channels_last PyTorch's own is off by as much as the maps vary."""
+    model = model.eval()
+    conv = next(layer for layer in model.modules() if isinstance(layer, nn.Conv2d))
+    with torch.no_grad():
+        conv.weight.mul_(0.01)
+        conv.bias.fill_(10.0)
+        x = torch.randn(2, 3, 17, 20)
+        wanted, found = copy.deepcopy(model).double()(x.double()), archdsl.optimize(model)(x)
+    assert float((found - wanted).abs().max()) < 1e-2
