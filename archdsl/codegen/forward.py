@@ -124,7 +124,8 @@ class Calls:
             return self._leaf(part, node)
         if part.index is None:
             return f"[{', '.join(operands)}]"
-        return operands[part.index] + part.suffix
+        code = operands[part.index]
+        return beside(code, part.suffix, last=False) + part.suffix if part.suffix else code
 
     def _leaf(self, leaf: Leaf, node: Node) -> str:
         """Return an argument of a function: a literal, or an attribute that keeps a parameter of the class."""

@@ -223,7 +223,7 @@ def binding(code: str) -> int:
 
 
 def beside(code: str, sign: str, *, last: bool) -> str:
-    """Return an operand of a sign, in parentheses where it would be read otherwise; `last` stands behind the sign."""
+    """Return an operand of a sign, in parentheses where it would be read otherwise; `last` stands after the sign."""
     level = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}.get(sign.strip(), 4)
     if binding(code) >= level + last and not (last and code[:1] == "-"):
         return code

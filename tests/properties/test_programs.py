@@ -128,6 +128,13 @@ net n:
     input image: [N, 3, H=2, W=2]
     doubled(1)
 """,
+    "the size of a sum": """
+net n:
+    input image: [N, 2, H=8, W=6]
+    y = x + 1
+    z = x -> relu
+    (x -> conv(2, 3)) -> crop(like=y + z)
+""",
     "a step of training that looks like the one before": """
 net n:
     input image: [N, 3, H=6, W=6]
