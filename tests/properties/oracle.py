@@ -271,9 +271,7 @@ class Case:
         other = [x.clone().requires_grad_() for x in self.inputs]
         self.module.train()
         try:
-            torch.manual_seed(7)
-            with rows_first():
-                wanted = interpret(self.network, state, *other, training=True)
+            wanted = self.step(state, other)
         except ValueError as refused:  # batch statistics of one value in a channel
             if "Expected more than 1 value per channel" in str(refused):
                 self.module.eval()
@@ -283,7 +281,7 @@ class Case:
             torch.manual_seed(7)
             with rows_first():
                 made = results(self.network, self.module(*given))
-            yield from compare(real(made), real(wanted), EXACT)
+            yield from self.unlike(real(made), real(wanted), state)
             for name, value in self.module.named_buffers():
                 if "running" in name:
                     yield from compare({name: value}, {name: state[name]}, EXACT)
@@ -291,6 +289,25 @@ class Case:
         finally:
             self.module.eval()
             self.module.load_state_dict(start)
+
+    def step(self, state: dict[str, torch.Tensor], inputs: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Run the network node by node in training mode."""
+        torch.manual_seed(7)
+        with rows_first():
+            return interpret(self.network, state, *inputs, training=True)
+
+    def nudged(self, state: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
+        """Return weights and inputs with other last digits."""
+        moved = [nudged(x).requires_grad_() for x in self.inputs]
+        return {name: nudged(value).requires_grad_(value.requires_grad) for name, value in state.items()}, moved
+
+    def unlike(
+        self, made: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], state: dict[str, torch.Tensor]
+    ) -> Iterator[str]:
+        """Compare results, unless last digits move them as far: a maximum among equals (zeros of `drop_path`) jumps."""
+        found = list(compare(made, wanted, EXACT))
+        if found and not distance(made, wanted) <= 1e3 * distance(real(self.step(*self.nudged(state))), wanted):
+            yield from found
 
     def gradients(
         self, made: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], given: list[torch.Tensor],
@@ -312,15 +329,8 @@ class Case:
 
     def noise(self, state: dict[str, torch.Tensor], ours: dict[str, torch.Tensor], largest: float) -> float:
         """Return how far gradients move with the last digits of inputs and weights: norms of norms multiply rounding."""
-
-        def nudged(x: torch.Tensor) -> torch.Tensor:
-            return x.detach() * (1 + 1e-15 * torch.randn_like(x)) if x.is_floating_point() else x.detach().clone()
-
-        state = {name: nudged(value).requires_grad_(value.requires_grad) for name, value in state.items()}
-        moved = [nudged(x).requires_grad_() for x in self.inputs]
-        torch.manual_seed(7)
-        with rows_first():
-            made = interpret(self.network, state, *moved, training=True)
+        state, moved = self.nudged(state)
+        made = self.step(state, moved)
         found = gradients(made, {**{n: v for n, v in state.items() if v.requires_grad}, **named(moved)})
         return max(float((value - ours[name]).abs().max()) / max(largest, 1e-30) for name, value in found.items())
 
@@ -518,6 +528,11 @@ def rows_first() -> Iterator[None]:
 
 def named(inputs: list[torch.Tensor]) -> dict[str, torch.Tensor]:
     return {f"input {i}": x for i, x in enumerate(inputs)}
+
+
+def nudged(x: torch.Tensor) -> torch.Tensor:
+    """Return numbers with other last digits."""
+    return x.detach() * (1 + 1e-15 * torch.randn_like(x)) if x.is_floating_point() else x.detach().clone()
 
 
 def gradients(results: dict[str, torch.Tensor], leaves: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
