@@ -302,7 +302,7 @@ class Writer:
     def rare(self, a: str, b: str, names: Names) -> str:
         """Return a pipeline in one of the language's less common forms."""
         n = self.number(names, 1)
-        if self.chance(0.12):
+        if self.chance(0.2):
             return self.arithmetic(names)
         return self.pick([
             f"conv({n})(kernel=3)", f"conv(kernel=3)({n})", f"conv({n}, 1)(kernel=3)", f"cat({a}, {b} if {self.truth(names)})", f"add(identity if {self.truth(names)}, {self.kept(names, 1)})",
@@ -318,6 +318,7 @@ class Writer:
             *[f"(({one} -> relu) if x.channels > {self.pick('28')} else identity)" for one in names.tensors],
             *[f"ode({self.called(one, names)}, \"euler\")" for one in names.blocks[:1]], "split(identity, identity, relu)",
             f"conv({n}, 3, init={self.pick(INITS)}, bias_init={self.pick(['zeros', 'ones', 'constant(0.1)', 'uniform(a=-1.0)'])})", f"conv({n}, (3, 3), (1, 1), (1, 1))", "crop(like=x)", "crop((2, 2), offset=1)",
+            f"mul(add({self.kept(names, 1)}, bn), add({self.kept(names, 1)}, relu))",
         ])  # fmt: skip
 
     def arithmetic(self, names: Names, depth: int = 2) -> str:
@@ -332,7 +333,7 @@ class Writer:
         return self.pick([
             f"({a} + {b})", f"({a} - {b})", f"({a} * {b})", f"({a} / (({b} -> abs) + {self.pick(['1', '0.5'])}))", f"({a} + {b} + {a})", f"({a} * {b} * {b})",
             f"({a} + {b} * {b} - {a} / 2)", f"({a} * {n} + {b})", f"({n} * {a})", f"({a} + {n})", f"({n} + {a})", f"({a} - {n})", f"({n} - {a})", f"({a} / {self.pick(['2', '0.5', '-3', '(1 / 3)'])})",
-            f"({n} / (({a} -> softplus) + 1))", f"(-{a})", f"(-{a}**2)", f"({a}**{self.pick(['2', '3', '1', '0'])})", f"((({a} -> abs) + 1)**{self.pick(['0.5', '-1', '(-0.5)', '(1 / 2)', '1.5'])})",
+            f"({n} / (({a} -> softplus) + 1))", f"(-{a})", f"(-{a}**2)", f"((-{a})**2)", f"(({a} + {b}) * ({b} - {a}))", f"((-{a} * {b})**2 - {a})", f"({a}**{self.pick(['2', '3', '1', '0'])})", f"((({a} -> abs) + 1)**{self.pick(['0.5', '-1', '(-0.5)', '(1 / 2)', '1.5'])})",
             f"({a} * ({b} -> {self.reduction()}))", f"({a} - ({a} -> {self.reduction()}))", f"({a} -> {self.reduction()})", f"({a} -> {self.pick(ACTIVATIONS)})", f"({a} * (1 - ({b} -> sigmoid)))",
             f"(({a} -> {self.reduction()}) * ({b} -> {self.reduction()}))", f"(cat({a}, {b}) -> glu)", f"(({a} -> {self.reduction()}) + ({b} -> {self.reduction()}))", f"({a} if {self.truth(names, 0)} else {b})",
             f"({a} * 2 if x.channels > {self.pick('248')} else {b})", f"({a} + {a})", f"({a} -> {self.pick(['shift', 'scale'])}({self.pick(REALS)}{self.pick(['', ', learned=true', ', learned=true, per_channel=true'])}))",
@@ -361,6 +362,7 @@ class Writer:
             "conv(x.channels, 3)", "conv(x.channels, 3) -> bn", "depthwise(3)", "relu", "maxpool(3, stride=1, pad=1)", "identity",
             "[conv(x.channels, 3), relu]", "bn -> relu -> conv(x.channels, (3, 1))", "dropout(0.2)", "scale(0.5)", "elu", self.pick(PLAIN),
             "conv(x.channels, 1, bias=false)", "drop_path(0.3)", "shuffle(2)", "lrn(2)",
+            "conv_transpose(x.channels, 3, stride=2, pad=1, output_pad=1) -> avgpool(2)", 'pad(1, "reflect") -> conv(x.channels, 3, pad=0)',
         ])  # fmt: skip
 
     def gate(self) -> str:
@@ -1374,8 +1376,11 @@ class Arithmetic:
     def expression(self, depth: int) -> tuple[str, Fraction | float]:
         """Return a text and its value; raises `ArithmeticError` where there is none."""
         if depth == 0 or self.random.random() < 0.15:
-            number = self.random.randint(0, 9)
-            return (str(number), Fraction(number)) if self.random.random() < 0.8 else (f"{number}.5", number + 0.5)
+            number, kind = self.random.randint(0, 9), self.random.random()
+            if kind < 0.15:
+                bottom = self.random.randint(2, 9)
+                return f"({number} / {bottom})", Fraction(number, bottom)
+            return (str(number), Fraction(number)) if kind < 0.85 else (f"{number}.5", number + 0.5)
         kind = self.random.randrange(9)
         a, x = self.expression(depth - 1)
         if kind == 0:
@@ -1398,7 +1403,9 @@ class Arithmetic:
         """Return two values under a sign, with all parentheses or with those that precedence asks for."""
         (a, x), (b, y) = left, right
         if sign in ("//", "%"):
-            a, x, b, y = f"int({a})", Fraction(int(x)), f"int({b})", Fraction(int(y))
+            b, y = f"int({b})", Fraction(int(y))
+        if sign == "%":
+            a, x = f"int({a})", Fraction(int(x))
         calls = {"+": add, "-": sub, "*": mul, "/": truediv, "//": floordiv, "%": mod}
         value = calls[sign](x, y)
         level = 1 if sign in "+-" else 2
@@ -1406,7 +1413,7 @@ class Arithmetic:
             level = 9
         first = a if outermost(a) >= level else f"({a})"
         second = b if outermost(b) > level else f"({b})"
-        return f"{first} {sign} {second}", Fraction(value) if sign == "//" else value
+        return f"{first} {sign} {second}", Fraction(value) if type(value) is int else value
 
 
 def outermost(text: str) -> int:
