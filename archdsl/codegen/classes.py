@@ -116,7 +116,7 @@ class ClassPlan:
             if candidate is not None and _fits(candidate.column, column):
                 return candidate
         present = [v for v in column if v is not MISSING]
-        if all(v == present[0] and type(v) is type(present[0]) for v in present):
+        if all(_alike(v, present[0]) for v in present):
             return literal(present[0], len(column))
         for term in (*self.names.values(), *self.extra.values()):
             if _fits(term.column, column):
@@ -455,8 +455,10 @@ def _fits(have: Column, wanted: Column) -> bool:
 
 
 def _alike(a: object, b: object) -> bool:
-    """Say whether two values are one in generated code: Python takes 0 and `False` for equal, and PyTorch does not."""
-    return a == b and isinstance(a, bool) == isinstance(b, bool)
+    """Say whether two values are one in generated code: 0, 0.0 and `False` are equal to Python, and not to PyTorch."""
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    return a == b and type(a) is type(b)
 
 
 def _most_common(column: Column) -> object:

@@ -55,6 +55,14 @@ net n:
     input image: [N, 16, H=8, W=8]
     parts(1, 2) -> conv(16, 1) -> parts(3, 4)
 """,
+    "a decimal number that is equal to the channels": """
+block halved(a=0.5):
+    conv(2, 1)
+    x / (a + 1.5)
+net n:
+    input image: [N, 4, H=5, W=3]
+    halved -> halved(a=0.1)
+""",
     "an attribute beside a label of its name": """
 block mix(g):
     shuffle_groups: conv(16, 1)
