@@ -284,6 +284,13 @@ def test_the_suite_finds_seeded_faults():
     assert found["total"]["killed"] == sum(bool(one.get("killed")) for one in found["faults"])
 
 
+def test_programs_at_random_find_seeded_mistakes():
+    """The committed run is of the mistakes that are there, and programs alone found at least thirty."""
+    found = json.loads((measure.RESULTS / "programs-seeded.json").read_text(encoding="utf-8"))
+    assert [one["what"] for one in found["faults"]] == [f.what for f in planting.table(planting.PROGRAMS)]
+    assert found["found"] == sum(one["programs"] is not None for one in found["faults"]) >= 30
+
+
 @pytest.mark.parametrize(
     ("text", "old", "new", "lines"),
     [
