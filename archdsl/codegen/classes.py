@@ -8,6 +8,7 @@ import os
 from archdsl.codegen.groups import has_class
 from archdsl.codegen.layout import Argument, Child, Piece, named, sequence
 from archdsl.codegen.terms import ATOM, PRODUCT, Term, added, collapsed, formula, literal, python, translate
+from archdsl.core.record import kinds
 from archdsl.ir.liveness import in_place, is_empty
 from archdsl.ir.network import Scope
 from archdsl.ops.base import REQUIRED, Leaf, Op
@@ -456,9 +457,7 @@ def _fits(have: Column, wanted: Column) -> bool:
 
 def _alike(a: object, b: object) -> bool:
     """Say whether two values are one in generated code: 0, 0.0 and `False` are equal to Python, and not to PyTorch."""
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(_alike, a, b))
-    return a == b and type(a) is type(b)
+    return a == b and kinds((a,)) == kinds((b,))
 
 
 def _most_common(column: Column) -> object:

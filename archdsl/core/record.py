@@ -11,6 +11,7 @@ from operator import itemgetter
 
 TYPE_CHECKING = False  # spelled so that `typing` (5 ms) is not imported at run time
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, ClassVar, TypeVar
     from typing import Generic as Generic
 
@@ -99,3 +100,8 @@ class Record:
     def replace(self: R, **changes: Any) -> R:
         """Return a copy with some fields changed."""
         return type(self)(**{f: getattr(self, f) for f in self.fields} | changes)
+
+
+def kinds(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the types of values, within lists too: 1, 1.0 and true are equal to Python, and differ here."""
+    return tuple([kinds(value) if type(value) is tuple else type(value) for value in values])

@@ -6,11 +6,10 @@ elaborated; values, environments and finished scopes never do.
 
 from __future__ import annotations
 
-from archdsl.core.record import Record
+from archdsl.core.record import Record, kinds
 from archdsl.core.sizes import Symbol
 from archdsl.diagnostics import CompileError, Note, errors
 from archdsl.elaborate.builder import Builder
-from archdsl.elaborate.values import kinds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from archdsl.core.record import Record
+from archdsl.core.record import Record, kinds
 from archdsl.core.sizes import Area, Size
 from archdsl.ops.base import REQUIRED, Op
 from archdsl.ops.initializers import Initializer
@@ -12,7 +12,7 @@ from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     from archdsl.core.sizes import Shape
@@ -72,11 +72,6 @@ class Bound(Record):
 
     def key(self) -> Any:
         return self.values, kinds([value for _, value in self.values])
-
-
-def kinds(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Return the types of values, within lists too: 1, 1.0 and true are equal to Python, and differ here."""
-    return tuple([kinds(value) if type(value) is tuple else type(value) for value in values])
 
 
 NOTHING = Bound()
