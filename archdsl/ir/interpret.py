@@ -18,6 +18,7 @@ from archdsl.core.record import Record
 from archdsl.core.sizes import Area, Size
 from archdsl.ir.liveness import needed
 from archdsl.ir.network import Scope
+from archdsl.ops.base import Op
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,10 @@ def _scope(
     for node in scope.nodes:
         if not training and wanted.isdisjoint(node.outputs):
             continue
-        made = _node(node, f"{path}{node.name}.", state, [values[i] for i in node.inputs], training, sizes)
+        xs = [values[i] for i in node.inputs]
+        if isinstance(node.what, Op) and "repeats" in node.what.traits:
+            _check_repeated([scope.shapes[i] for i in node.inputs], xs)
+        made = _node(node, f"{path}{node.name}.", state, xs, training, sizes)
         for value, tensor in zip(node.outputs, made):
             if tensor is not None:
                 _check(tensor, scope.shapes[value], sizes)
@@ -132,6 +136,15 @@ def _check(tensor: torch.Tensor, shape: Shape, sizes: dict[str, int]) -> None:
     wanted = tuple(at(dim, sizes) for dim in shape)
     if tuple(tensor.shape) != wanted or min(wanted[1:]) < 1:
         raise Mismatch(f"{tuple(tensor.shape)} where the network has {wanted}")
+
+
+def _check_repeated(shapes: list[Shape], xs: list[torch.Tensor]) -> None:
+    """Raise `Mismatch` where torch would repeat an operand along an axis that is not repeated at the default sizes."""
+    for axis in range(1, len(shapes[0])):
+        defaults = [int(shape[axis]) for shape in shapes]
+        whole = {x.shape[axis] for x, default in zip(xs, defaults) if default == max(defaults)}
+        if len(whole) > 1:
+            raise Mismatch(f"{[tuple(x.shape) for x in xs]} do not fit each other")
 
 
 def _holds(relation: Relation, sizes: dict[str, int]) -> bool:

@@ -63,6 +63,13 @@ net n:
     input image: [N, 4, H=5, W=3]
     halved -> halved(a=0.1)
 """,
+    "an axis that PyTorch would repeat at other sizes only": """
+net n:
+    input image: [N, 2, H=6, 2]
+    conv(4, 1, stride=8)
+    a = x
+    mul(a, a -> conv(4, 1, stride=16))
+""",
     "an attribute beside a label of its name": """
 block mix(g):
     shuffle_groups: conv(16, 1)
