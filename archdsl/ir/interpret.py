@@ -141,8 +141,8 @@ def _check(tensor: torch.Tensor, shape: Shape, sizes: dict[str, int]) -> None:
 def _check_repeated(shapes: list[Shape], xs: list[torch.Tensor]) -> None:
     """Raise `Mismatch` where torch would repeat an operand along an axis that is not repeated at the default sizes."""
     for axis in range(1, len(shapes[0])):
-        defaults = [int(shape[axis]) for shape in shapes]
-        whole = {x.shape[axis] for x, default in zip(xs, defaults) if default == max(defaults)}
+        dims = [shape[axis] for shape in shapes]
+        whole = {x.shape[axis] for x, dim in zip(xs, dims) if dim != 1 and int(dim) == max(map(int, dims))}
         if len(whole) > 1:
             raise Mismatch(f"{[tuple(x.shape) for x in xs]} do not fit each other")
 
