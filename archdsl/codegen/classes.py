@@ -5,32 +5,45 @@ from __future__ import annotations
 import keyword
 import os
 
+from archdsl.codegen.conditions import Conditions, arms
 from archdsl.codegen.groups import has_class
-from archdsl.codegen.layout import Argument, Child, Piece, named, sequence
-from archdsl.codegen.terms import ATOM, PRODUCT, Term, added, collapsed, formula, literal, python, translate
+from archdsl.codegen.layout import Argument, Child, Piece, label, labelled_runs, looped, named, sequence
+from archdsl.codegen.merge import MISSING, Missing, Step, side_by_side
+from archdsl.codegen.names import names_of, variable
+from archdsl.codegen.terms import (
+    CHOICE,
+    PRODUCT,
+    Code,
+    Term,
+    added,
+    both,
+    collapsed,
+    formula,
+    literal,
+    negated,
+    python,
+    translate,
+)
 from archdsl.core.record import kinds
-from archdsl.ir.liveness import in_place, is_empty
+from archdsl.ir.liveness import is_empty, is_plain_sequence
 from archdsl.ir.network import Scope
 from archdsl.ops.base import REQUIRED, Leaf, Op
+from archdsl.ops.merge import Chunk
 from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from archdsl.codegen.groups import Groups
+    from archdsl.codegen.merge import Body, Branch
     from archdsl.codegen.terms import Column
     from archdsl.core.source import Source
     from archdsl.ir.network import Node
     from archdsl.ops.base import Call
 
-PLAIN = (int, float, bool, str)
 
-
-class Missing:
-    """The value of a column in an instance that does not have it: an optional block that is empty there."""
-
-
-MISSING = Missing()
+SHORT = 72  # characters of a sequence with labels that is one expression
 
 
 class Parameter:
@@ -43,6 +56,8 @@ class Parameter:
     def annotation(self) -> str:
         """The Python type."""
         kinds = {type(v) for v in self.values.values()}
+        if Code in kinds:
+            return "Callable[..., nn.Module]"
         if kinds == {int, tuple}:
             return "int | tuple[int, int]"
         kind = kinds.pop() if len(kinds) == 1 else float
@@ -54,61 +69,39 @@ class Parameter:
 
 
 class Context:
-    """Where code is generated: the instances of one scope (the class's own, or a sequence inside it), side by side."""
+    """Where code is generated: a body (the class's own, or that of a sequence inside it), and what its channels are."""
 
-    def __init__(self, scopes: Sequence[Scope | Missing], channels: dict[int, Term]) -> None:
-        self.scopes = scopes
-        self.first = next(s for s in scopes if isinstance(s, Scope))
-        self.in_place = in_place(self.first)
-        self.channels = channels
-
-    def column(self, get: Callable[[Scope], object]) -> Column:
-        """Return one value for each instance."""
-        return tuple([get(s) if isinstance(s, Scope) else MISSING for s in self.scopes])
+    def __init__(self, body: Body, channels: dict[int, Term]) -> None:
+        self.body, self.channels = body, channels
 
 
 class ClassPlan:
     """A class under construction, for scopes that differ in numbers only."""
 
     def __init__(
-        self, name: str, scopes: list[Scope], plans: dict[int, ClassPlan], without: frozenset[str] = frozenset()
+        self,
+        name: str,
+        body: Body,
+        groups: Groups,
+        plans: dict[int, ClassPlan],
+        without: frozenset[str] = frozenset(),
     ) -> None:
-        self.name, self.scopes, self.plans, self.without = name, scopes, plans, without
-        self.first = scopes[0]
+        self.name, self.body, self.groups, self.plans, self.without = name, body, groups, plans, without
+        self.scopes = [body.scope(i) for i in range(len(body.scopes))]
+        self.first = self.scopes[0]
         self.used: set[str] = set()
         self.extra: dict[str, Term] = {}
-        self.locals: dict[str, Term] = {}
         self.stored: dict[str, Term] = {}  # attributes that `forward` needs
         self.support: set[str] = set()
         self.proven: dict[int, tree.Expr] = {}  # expressions of the text that reached the code as they are
         self.consumed: set[str] = set()  # names that the channels of some input depend on
-        self.names = self._names()
-        self.channels: dict[int, Term] = {}
-        self.context = Context(scopes, self.channels)
-        if scopes[0].kind != "net":
-            main = self.names.get("in_channels")
-            if main is not None:
-                self.channels[self.first.inputs[0]] = main
-
-    # ------------------------------------------------------------ names
-    def _names(self) -> dict[str, Term]:
-        """Return the terms that expressions may use: parameters of the block, and names bound in its body."""
-        names: dict[str, Term] = {}
-        if self.first.kind != "net":
-            names["in_channels"] = _variable("in_channels", tuple(int(s.shapes[s.inputs[0]][1]) for s in self.scopes))
-        for number, (name, _) in enumerate(self.first.args):
-            column = tuple(s.args[number][1] for s in self.scopes)
-            if all(type(v) in PLAIN for v in column) and not keyword.iskeyword(name) and name not in self.without:
-                names.setdefault(name, _variable(name, column))
-        for number, (name, expr, _) in enumerate(self.first.bindings):
-            column = tuple(s.bindings[number][2] for s in self.scopes if number < len(s.bindings))
-            here = names.get("in_channels")
-            term = translate(expr, names | ({"x.channels": here} if here is not None else {}))
-            allowed = name not in names and name not in self.without and not keyword.iskeyword(name)
-            if term is not None and term.column == column and not term.literal and allowed:
-                self.locals[name] = term
-                names[name] = _variable(name, column)
-        return names
+        self.lists: set[str] = set()  # variables that hold the modules of a sequence
+        self.names, self.locals = names_of(self.scopes, without)
+        self.conditions = Conditions(self.first.definition, self.names)
+        self.context = Context(body, {})
+        main = self.names.get("in_channels")
+        if main is not None:
+            self.context.channels[body.inputs[0]] = main
 
     def resolve(self, column: Column, candidates: Iterable[Term | None], hint: str) -> Term:
         """Return an expression for a column: a candidate that gives it, a literal, or a new parameter."""
@@ -126,7 +119,7 @@ class ClassPlan:
         while name in self.names or name in self.extra or keyword.iskeyword(name):
             name += "_"
         filled = tuple(present[0] if v is MISSING else v for v in column)
-        self.extra[name] = _variable(name, filled)
+        self.extra[name] = variable(name, filled)
         return self.extra[name]
 
     def use(self, term: Term) -> Term:
@@ -153,92 +146,152 @@ class ClassPlan:
             found.append(Parameter(name, values, default))
         return sorted(found, key=lambda p: p.default is not REQUIRED)
 
+    # ------------------------------------------------------------ conditions
+    def condition(self, context: Context, branch: Branch, arm: frozenset[int], steps: list[Step]) -> Term:
+        """Return the condition of an arm of a branch: a test of the text, or a parameter where there is none."""
+        here = context.channels.get(steps[0].inputs[0])
+        found = self.conditions.of(branch, arm, steps, here)
+        if found is not None:
+            self.proven[id(found[1])] = found[1]
+            return self.use(found[0])
+        first = steps[0].node  # of a block that is empty elsewhere, or after a parameter of the test is gone
+        hint = first.name if first.labelled or not isinstance(first.what, Scope) else first.what.title
+        column = tuple([i in arm if i in branch.mask else MISSING for i in range(len(self.scopes))])
+        return self.use(self.resolve(column, [], f"with_{hint}"))
+
+    def arm(self, context: Context, branch: Branch, number: int) -> Term:
+        """Return the condition of an arm of a branch; that of the last one, if it is left, is that no other holds."""
+        every = list(arms(branch))
+        if number and number == len(every) - 1 and not branch.rest:
+            return both([negated(self.condition(context, branch, *one)) for one in every[:-1]])
+        return self.condition(context, branch, *every[number])
+
     # ------------------------------------------------------------ channels
     def channel(self, context: Context, value: int) -> Term:
         """Return an expression for the channels of a value."""
-        column = context.column(lambda s: int(s.shapes[value][1]))
-        return self.resolve(column, [context.channels.get(value)], "channels")
+        return self.resolve(context.body.axis(value, 1), [context.channels.get(value)], "channels")
 
-    def _track(self, context: Context, node: Node, out: Term | None) -> None:
-        """Note how the channels of a node's result are written, where that is known."""
-        result, what = node.outputs[0], node.what
-        column = context.column(lambda s: int(s.shapes[result][1]))
+    def _track(self, context: Context, step: Step, out: Term | None) -> None:
+        """Note how the channels of a step's result are written, where that is known."""
+        result, what = step.outputs[0], step.node.what
         guesses = [out]
         if isinstance(what, Op):
-            inputs = [context.channels.get(i) for i in node.inputs]
+            inputs = [context.channels.get(i) for i in step.inputs]
             if "side by side" in what.traits and all(inputs):
                 guesses.append(added([t for t in inputs if t is not None]))
+            elif isinstance(what, Chunk) and inputs[0] is not None:
+                for part in step.outputs:
+                    self._known(context, part, [inputs[0].divided(what.parts)])
             elif "flattens" in what.traits:
-                guesses.append(self._flattened(context, node))
+                guesses.append(self._flattened(context, step))
             elif inputs:
                 guesses.append(inputs[0])
         elif not what.nodes:
-            guesses.append(context.channels.get(node.inputs[0]))
+            guesses.append(context.channels.get(step.inputs[0]))
+        self._known(context, result, guesses)
+
+    def _known(self, context: Context, value: int, guesses: Sequence[Term | None]) -> None:
+        column = context.body.axis(value, 1)
         known = next((g for g in guesses if g is not None and _fits(g.column, column)), None)
         if known is not None:
-            context.channels[result] = known
+            context.channels[value] = known
 
-    def follow(self, context: Context, node: Node) -> None:
+    def follow(self, context: Context, step: Step) -> None:
         """Follow the channels through an operator that is no module."""
-        if isinstance(node.what, Op):
-            self._track(context, node, None)
+        if isinstance(step.node.what, Op):
+            self._track(context, step, None)
 
-    def _flattened(self, context: Context, node: Node) -> Term | None:
-        shape = context.first.shapes[node.inputs[0]]
-        if len(shape) != 4:
+    def joined(self, context: Context, branch: Branch) -> None:
+        """Follow the channels to where the arms of a branch come together."""
+        for join in branch.joins:
+            guesses = [context.channels.get(s) for s in join.sources if s is not None]
+            self._known(context, join.value, [*guesses, self._either(context, branch, guesses)])
+
+    def _either(self, context: Context, branch: Branch, terms: Sequence[Term | None]) -> Term | None:
+        """Return `a if condition else b` for what two arms of a branch know."""
+        found = [term for term in terms if term is not None]
+        if len(found) != 2 or len(terms) != 2:
             return None
-        base = context.channels.get(node.inputs[0])
-        height, width = int(shape[2]), int(shape[3])
+        test = self.arm(context, branch, 0)
+        column = tuple([a if t is True else b for t, a, b in zip(test.column, found[0].column, found[1].column)])
+        text = f"{found[0].text} if {test.text} else {found[1].text}"
+        return Term(text, column, test.names | found[0].names | found[1].names, CHOICE)
+
+    def shared(self, context: Context, uses: list[Step]) -> Step:
+        """Return the steps that are uses of one module, in arms of which each instance takes one, as one step."""
+        body = context.body
+        numbers = tuple(
+            [next((n for s in uses if (n := s.numbers[i]) is not None), None) for i in range(len(self.scopes))]
+        )
+        made = Step(numbers, body)
+        made.inputs = [
+            body.value({i: node.inputs[k] for i, _, node in made.nodes()}) for k in range(len(made.node.inputs))
+        ]
+        made.outputs = [
+            body.value({i: o for i, _, node in made.nodes() for o in node.outputs[k : k + 1]})
+            for k in range(len(made.node.outputs))
+        ]
+        branch = next(
+            (b for b in body.branches() if [s in arm for (_, arm), s in zip(arms(b), uses)] == [True, True]), None
+        )
+        guesses = [context.channels.get(step.inputs[0]) for step in uses]
+        both_ways = [] if branch is None else [self._either(context, branch, guesses)]
+        self._known(context, made.inputs[0], [*guesses, *both_ways])
+        return made
+
+    def _flattened(self, context: Context, step: Step) -> Term | None:
+        body, value = context.body, step.inputs[0]
+        heights, widths = body.axis(value, 2), body.axis(value, 3)
+        height, width = next((pair for pair in zip(heights, widths) if isinstance(pair[1], int)), (None, None))
+        if not isinstance(height, int) or not isinstance(width, int):
+            return None
+        base = context.channels.get(value)
         if height == width == 1:
             return base
         if base is None:
-            base = literal(int(shape[1]), len(context.scopes))
+            channels = next(c for c in body.axis(value, 1) if isinstance(c, int))
+            base = literal(channels, len(self.scopes))
         # What it gives, not what it should: where maps differ in size, it is no expression for all of them.
         column = tuple([c * height * width if isinstance(c, int) else c for c in base.column])
         return Term(f"{base.within(PRODUCT)} * {height} * {width}", column, base.names, PRODUCT)
 
     # ------------------------------------------------------------ operators
-    def leaf(self, context: Context, number: int, leaves: Sequence[Leaf], node: Node) -> Term:
-        """Return an expression for an argument of an operator."""
-        column: list[object] = []
-        present = iter(leaves)
-        for scope in context.scopes:
-            column.append(next(present).value if isinstance(scope, Scope) else MISSING)
+    def leaf(self, context: Context, step: Step, leaves: Sequence[Leaf]) -> Term:
+        """Return an expression for an argument of an operator, of which there is a leaf for each instance."""
+        column: list[object] = [MISSING] * len(self.scopes)
+        for (i, _, _), leaf in zip(step.nodes(), leaves):
+            column[i] = leaf.value
         text = leaves[0].formula
         field = text[1:-1] if text.startswith("{") and text.endswith("}") and text.count("{") == 1 else ""
         if text == "{in}":
-            return self.use(
-                self._consume(self.resolve(tuple(column), [self.channel(context, node.inputs[0])], "in_channels"))
-            )
+            main = self.channel(context, step.inputs[0])
+            return self.use(self._consume(self.resolve(tuple(column), [main], "in_channels")))
         if field:
-            return self.use(
-                self._proved(self.resolve(tuple(column), [self._written(context, node, field)], field), node, field)
-            )
-        return self.use(self.resolve(tuple(column), self._formulas(context, number, text), "argument"))
+            found = self.resolve(tuple(column), [self._written(context, step, field)], field)
+            return self.use(self._proved(found, step, field))
+        return self.use(self.resolve(tuple(column), self._formulas(context, step, text), "argument"))
 
-    def same_leaves(self, context: Context, number: int, formula: str) -> list[Leaf]:
+    def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
         found = []
-        for scope in context.scopes:
-            if isinstance(scope, Scope):
-                node = scope.nodes[number]
-                assert isinstance(node.what, Op), "functions belong to operators"
-                call = node.what.function(*[scope.shapes[i] for i in node.inputs])
-                assert call is not None, "an operator without a module has a function"
-                parts = [*call.args, *[p for _, p in call.kwargs], *[p for _, p in call.holes or ()]]
-                found.append(next(p for p in parts if isinstance(p, Leaf) and p.formula == formula))
+        for _, scope, node in step.nodes():
+            assert isinstance(node.what, Op), "functions belong to operators"
+            call = node.what.function(*[scope.shapes[i] for i in node.inputs])
+            assert call is not None, "an operator without a module has a function"
+            parts = [*call.args, *[p for _, p in call.kwargs], *[p for _, p in call.holes or ()]]
+            found.append(next(p for p in parts if isinstance(p, Leaf) and p.formula == formula))
         return found
 
-    def _written(self, context: Context, node: Node, field: str) -> Term | None:
+    def _written(self, context: Context, step: Step, field: str) -> Term | None:
         """Return an argument as the text has it, where that is arithmetic over names of the class."""
-        expr = dict(node.written).get(field)
+        expr = dict(step.node.written).get(field)
         if expr is None:
             return None
-        here = context.channels.get(node.inputs[0])
+        here = context.channels.get(step.inputs[0])
         return translate(expr, self.names | ({"x.channels": here} if here is not None else {}))
 
-    def _proved(self, term: Term, node: Node, field: str) -> Term:
-        expr = dict(node.written).get(field)
+    def _proved(self, term: Term, step: Step, field: str) -> Term:
+        expr = dict(step.node.written).get(field)
         if expr is not None and term.names:
             self.proven[id(expr)] = expr
         return term
@@ -258,7 +311,7 @@ class ClassPlan:
         if definition is None:
             return frozenset()
         if self.first.kind != "net":
-            return self._untold(_mentions(definition.body, tests=False))
+            return self._untold(_mentions(definition.body))
         mentioned = _mentions(definition.body)
         proven = _mentions(tuple(self.proven.values()))
         names = [p.name for p in self.parameters()]
@@ -269,8 +322,7 @@ class ClassPlan:
     def _untold(self, mentioned: dict[str, int]) -> frozenset[str]:
         """Return the parameters of a block that have one value, and of which the code says less than the text.
 
-        What a name bound in the body says of a parameter is said where all mentions of that name are. A condition
-        decides which class an instance has, and says nothing inside of it.
+        What a name bound in the body says of a parameter is said where all mentions of that name are.
         """
         bound = {name: expr for name, expr, _ in self.first.bindings if name in self.locals and name in self.used}
         told: set[str] = set()
@@ -283,21 +335,20 @@ class ClassPlan:
         constant = [p.name for p in self.parameters() if p.name in self.names and len(set(p.values.values())) == 1]
         return frozenset(n for n in constant if n in mentioned and mentioned.get(n) != proven.get(n))
 
-    def _formulas(self, context: Context, number: int, text: str) -> list[Term | None]:
-        node = context.first.nodes[number]
-        if not text or not isinstance(node.what, Op):
+    def _formulas(self, context: Context, step: Step, text: str) -> list[Term | None]:
+        if not text or not isinstance(step.node.what, Op):
             return []
-        names = {"in_channels": self.channel(context, node.inputs[0])}
-        for field in node.what.args:
+        names = {"in_channels": self.channel(context, step.inputs[0])}
+        for field in step.node.what.args:
             if f"{{{field}}}" in text:
-                column = context.column(_field_of(number, field))
-                names[field] = self.resolve(column, [self._written(context, node, field)], field)
+                column = step.column(_field(field))
+                names[field] = self.resolve(column, [self._written(context, step, field)], field)
         alternatives = [t.strip() for t in text.split("|")]
         if "({kernel} - 1) // 2" in text:
             alternatives.insert(0, "{kernel} // 2")
         return [formula(alternative, names) for alternative in alternatives]
 
-    def arguments(self, context: Context, number: int, calls: Sequence[Call], node: Node) -> list[Argument]:
+    def arguments(self, context: Context, step: Step, calls: Sequence[Call]) -> list[Argument]:
         """Return the arguments of the constructor of an operator's module."""
         found = []
         places = [("", [c.args[i] for c in calls]) for i in range(len(calls[0].args))]
@@ -306,59 +357,67 @@ class ClassPlan:
             leaves = [p for p in parts if isinstance(p, Leaf)]
             if all(leaf.value == leaf.omit for leaf in leaves):
                 continue
-            term = self.leaf(context, number, leaves, node)
-            value = term.column[0] if term.literal and type(term.column[0]) is int else None
-            found.append(Argument(name, term.text, value))
+            found.append(_argument(name, self.leaf(context, step, leaves)))
         return found
 
-    def operator(self, context: Context, number: int, inplace: bool) -> Piece:
+    def operator(self, context: Context, step: Step) -> Piece:
         """Return the constructor of an operator's module: `nn.Conv2d(in_channels, width, 3, padding=1)`."""
-        node = context.first.nodes[number]
-        scopes = [s for s in context.scopes if isinstance(s, Scope)]
+        if step.varies:
+            self._track(context, step, None)
+            return self._given(step)
         calls = []
-        for scope in scopes:
-            other = scope.nodes[number]
-            assert isinstance(other.what, Op), "nodes of one class are of one kind"
-            call = other.what.module(scope.shapes[other.inputs[0]])
+        for _, scope, node in step.nodes():
+            assert isinstance(node.what, Op), "nodes of one class are of one kind"
+            call = node.what.module(scope.shapes[node.inputs[0]])
             assert call is not None, "only operators with a module come here"
             calls.append(call)
-            if other.what.support:
-                self.support.add(other.what.support)
-        arguments = self.arguments(context, number, calls, node)
-        if inplace:
+            if node.what.support:
+                self.support.add(node.what.support)
+        arguments = self.arguments(context, step, calls)
+        if step.in_place:
             arguments.append(Argument("inplace", "True"))
         out = None
-        assert isinstance(node.what, Op)
-        if "out" in node.what.args:
-            column = context.column(lambda s: s.nodes[number].what.out)  # type: ignore[union-attr]
-            out = self.resolve(column, [self._written(context, node, "out")], "out")
-        self._track(context, node, out)
+        assert isinstance(step.node.what, Op)
+        if "out" in step.node.what.args:
+            out = self.resolve(step.column(_field("out")), [self._written(context, step, "out")], "out")
+        self._track(context, step, out)
         return Piece(calls[0].target, tuple(arguments))
 
-    # ------------------------------------------------------------ modules
-    def child(self, context: Context, number: int) -> Piece | None:
-        """Return the constructor of the module of a node; None where it is empty in every instance."""
-        node = context.first.nodes[number]
-        if isinstance(node.what, Op):
-            return self.operator(context, number, inplace=number in context.in_place)
-        whats = [s.nodes[number].what if isinstance(s, Scope) else MISSING for s in context.scopes]
-        inner: list[Scope | Missing] = [w if isinstance(w, Scope) and not is_empty(w) else MISSING for w in whats]
-        full = [w for w in inner if isinstance(w, Scope)]
-        if not full:
-            self._track(context, node, None)
-            return None
-        if has_class(full[0]):
-            piece = self._construct(context, number, inner, node)
-        else:
-            piece = self._sequence(context, node, inner)
-        gaps = [isinstance(w, Missing) and isinstance(s, Scope) for w, s in zip(inner, context.scopes)]
-        if any(gaps):
-            hint = node.name if node.labelled else full[0].title
-            condition = self.use(self.resolve(tuple(not gap for gap in gaps), [], f"with_{hint}"))
-            piece = Piece(f"{piece.flat()} if {condition.text} else nn.Identity()", brackets="")
-        return piece
+    def _given(self, step: Step) -> Piece:
+        """Return the call of what makes an activation, where instances are given different ones."""
+        column: list[object] = [MISSING] * len(self.scopes)
+        for i, scope, node in step.nodes():
+            column[i] = _made(scope, node, step.numbers[i] in step.body.in_place(scope))
+        name = step.node.span.text if step.node.span.text.isidentifier() else "act"
+        return Piece(self.use(self.resolve(tuple(column), [], name)).text)
 
-    def _construct(self, context: Context, number: int, inner: list[Scope | Missing], node: Node) -> Piece:
+    # ------------------------------------------------------------ modules
+    def child(self, context: Context, step: Step) -> Child | None:
+        """Return the module of a step; None where it is empty in every instance."""
+        node = step.node
+        if isinstance(node.what, Op):
+            return Child(node.name, self.operator(context, step))
+        whats = step.column(lambda _, node: MISSING if is_empty(node.what) else node.what)  # type: ignore[arg-type]
+        full = next((w for w in whats if isinstance(w, Scope)), None)
+        if full is None:
+            self._track(context, step, None)
+            return None
+        if has_class(full):
+            made = Child(node.name, self._construct(context, step, whats))
+        else:
+            inner = side_by_side([w if isinstance(w, Scope) else MISSING for w in whats], self.groups)
+            made = self._sequence(context, step, inner)
+        if any(isinstance(whats[i], Missing) for i in step.mask):
+            hint = node.name if node.labelled else full.title
+            column = tuple([isinstance(w, Scope) if i in step.mask else MISSING for i, w in enumerate(whats)])
+            made = self.optional(made, self.use(self.resolve(column, [], f"with_{hint}")))
+        return made
+
+    def optional(self, child: Child, condition: Term) -> Child:
+        """Return a module that is there under a condition only."""
+        return child.replace(piece=Piece(condition.text, (Argument("", child.piece),), brackets="if"))
+
+    def _construct(self, context: Context, step: Step, inner: Sequence[object]) -> Piece:
         """Return the call of another generated class."""
         plan = self.plans[next(id(s) for s in inner if isinstance(s, Scope))]
         arguments = []
@@ -367,36 +426,31 @@ class ClassPlan:
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
             if parameter.default is not REQUIRED and all(v is MISSING or _alike(v, parameter.default) for v in column):
                 continue
-            guesses = [self._written(context, node, parameter.name)]
+            guesses = [self._written(context, step, parameter.name)]
             if parameter.name == "in_channels":
-                guesses.insert(0, self._consume(self.channel(context, node.inputs[0])))
-            term = self.use(self._proved(self.resolve(column, guesses, parameter.name), node, parameter.name))
+                guesses.insert(0, self._consume(self.channel(context, step.inputs[0])))
+            term = self.use(self._proved(self.resolve(column, guesses, parameter.name), step, parameter.name))
             out.append(term)
-            value = term.column[0] if term.literal and type(term.column[0]) is int else None
-            arguments.append(Argument("" if parameter.default is REQUIRED else parameter.name, term.text, value))
-        guess = next(
-            (t for t in reversed(out) if _fits(t.column, context.column(lambda s: int(s.shapes[node.outputs[0]][1])))),
-            None,
-        )
-        self._track(context, node, guess)
+            arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
+        made = context.body.axis(step.outputs[0], 1)
+        self._track(context, step, next((t for t in reversed(out) if _fits(t.column, made)), None))
         return Piece(plan.name, tuple(arguments))
 
-    def _sequence(self, context: Context, node: Node, inner: list[Scope | Missing]) -> Piece:
+    def _sequence(self, context: Context, step: Step, inner: Body) -> Child:
         """Return `nn.Sequential(...)` for a sequence or labelled body."""
-        first = next(s for s in inner if isinstance(s, Scope))
-        start = context.channels.get(node.inputs[0])
-        nested = Context(inner, {first.inputs[0]: start} if start is not None else {})
-        children = self.children(nested)
-        last = nested.channels.get(first.outputs[0].value)
-        if last is not None:
-            context.channels[node.outputs[0]] = last
+        start = context.channels.get(step.inputs[0])
+        nested = Context(inner, {inner.inputs[0]: start} if start is not None else {})
+        name, first = step.node.name, inner.first
         if first.wrapper is not None:
-            return self._wrapper(first, children[0])
-        if all(c.name == str(i) for i, c in enumerate(children)):
-            return Piece("nn.Sequential", tuple(sequence(children)))
-        return Piece("nn.Sequential", (Argument("", named(children)),))
+            f = self._numbered(nested, inner.steps()[0])
+            return Child(name, self._wrapper(first, f.piece), f.before)
+        piece, before = self.sequential(nested, "nn.Sequential", name if step.node.labelled else "layers")
+        last = nested.channels.get(inner.results[0])
+        if last is not None:
+            context.channels[step.outputs[0]] = last
+        return Child(name, piece, before)
 
-    def _wrapper(self, scope: Scope, f: Child) -> Piece:
+    def _wrapper(self, scope: Scope, f: str | Piece) -> Piece:
         """Return the module of an operator that takes a pipeline: `Ode(nn.Sequential(...), solver="rk4", steps=4)`."""
         op = scope.wrapper
         assert op is not None, "only wrappers come here"
@@ -404,15 +458,81 @@ class ClassPlan:
         own = [(name, getattr(op, name), spec.default) for name, spec in op.args.items() if name != "f"]
         own.append(("timed", len(scope.nodes[0].inputs) > 1, False))
         given = [Argument(name, python(value)) for name, value, default in own if value != default]
-        return Piece(type(op).__name__, (Argument("", f.piece), *given))
+        return Piece(type(op).__name__, (Argument("", f), *given))
 
-    def children(self, context: Context) -> list[Child]:
-        """Return the modules of a sequence."""
-        found = []
-        for number, node in enumerate(context.first.nodes):
-            piece = self.child(context, number)
-            found.append(Child(node.name, piece or Piece("nn.Identity")))
-        return found
+    def sequential(self, context: Context, target: str, hint: str) -> tuple[Piece, tuple[str, ...]]:
+        """Return the call that makes a sequence, and the statements before it that list what is in it.
+
+        A sequence of which some instances have more than others is listed first, and then made of the list.
+        """
+        body, numbered, made = context.body, is_plain_sequence(context.body.first), {}
+        if not body.branches():
+            made = {step: self._numbered(context, step) for step in body.steps()}
+            children = list(made.values())
+            before = tuple([line for child in children for line in child.before])
+            if numbered:
+                return Piece(target, tuple(sequence(children))), before
+            piece = Piece(target, (Argument("", named(children)),))
+            if len(piece.flat()) <= SHORT:
+                return piece, before
+        name = self._variable(hint)
+        listed = self._listed(context, body.items, made, name, numbered)
+        if numbered:
+            return Piece(target, (Argument("", f"*{name}"),)), (f"{name}: list[nn.Module] = []", *listed)
+        return Piece(name, brackets=""), (f"{name} = {target}()", *listed)
+
+    def _variable(self, hint: str) -> str:
+        """Return a name for a sequence under construction."""
+        name = hint
+        while name in self.lists or name in self.names or name in self.extra or name in self.without:
+            name += "_"
+        self.lists.add(name)
+        return name
+
+    def _listed(
+        self, context: Context, items: list[Step | Branch], made: dict[Step, Child], name: str, numbered: bool
+    ) -> list[str]:
+        """Return the statements that add the modules of a sequence to a list, or to itself where they have labels."""
+        lines: list[str] = []
+        row: list[Child] = []
+
+        def flush() -> None:
+            if not numbered:
+                lines.extend(line for child in _added(row, name) for line in child)
+            elif len(row) == 1:
+                lines.extend(statement(Piece(f"{name}.append", tuple(sequence(row))), ""))
+            elif row:
+                lines.extend(statement(Piece("", tuple(sequence(row)), "[]"), f"{name} += "))
+            row.clear()
+
+        for item in items:
+            if isinstance(item, Step):
+                child = made[item] if item in made else self._numbered(context, item)
+                if child.before and row:
+                    flush()
+                lines += child.before
+                row.append(child)
+                continue
+            flush()
+            for number, (mask, arm) in enumerate(item.arms):
+                inside = self._listed(context, arm, made, name, numbered)
+                lines.append(self.heading(context, item, number, mask))
+                lines += [f"    {line}" for line in inside]
+            self.joined(context, item)
+        flush()
+        return lines
+
+    def heading(self, context: Context, branch: Branch, number: int, mask: frozenset[int], own: str = "") -> str:
+        """Return the line that an arm of a branch starts with: `if ...:`, `elif ...:` or `else:`."""
+        _, steps = list(arms(branch))[number]
+        if number and number == len(branch.arms) - 1 and not branch.rest:
+            return "else:"
+        text = own or self.condition(context, branch, mask, steps).text
+        return f"{'elif' if number else 'if'} {text}:"
+
+    def _numbered(self, context: Context, step: Step) -> Child:
+        """Return a module of a sequence, where an empty step has a number, too."""
+        return self.child(context, step) or Child(step.node.name, Piece("nn.Identity"))
 
     def comment(self, node: Node) -> str:
         """Return the trailing comment that leads back to the text."""
@@ -424,26 +544,18 @@ def file_name(source: Source) -> str:
     return "".join(c if c.isalnum() or c in "_-.<> " else "_" for c in os.path.basename(source.name))
 
 
-def _variable(name: str, column: Column) -> Term:
-    return Term(name, tuple(collapsed(v) for v in column), frozenset([name]), ATOM)
-
-
-def _mentions(piece: object, tests: bool = True) -> dict[str, int]:
-    """Count the plain names in a piece of syntax; without `tests` those outside of conditions."""
+def _mentions(piece: object) -> dict[str, int]:
+    """Count the plain names in a piece of syntax; what is required of them makes no difference to the code."""
     if isinstance(piece, tree.Name) and piece.plain is not None:
         return {piece.plain: 1}
-    if not tests and isinstance(piece, tree.Require):
+    if isinstance(piece, tree.Require):
         return {}
-    if not tests and isinstance(piece, tree.If):
-        piece = tuple([body for _, body in piece.arms])
     parts = (
         piece if isinstance(piece, tuple) else [getattr(piece, f) for f in getattr(piece, "fields", ()) if f != "span"]
     )
-    if not tests and isinstance(piece, (tree.OnlyIf, tree.Either, tree.Comprehension)):
-        parts = [part for part in parts if part is not piece.test]
     counts: dict[str, int] = {}
     for part in parts:
-        for name, count in _mentions(part, tests).items() if isinstance(part, (tuple, tree.Node)) else ():
+        for name, count in _mentions(part).items() if isinstance(part, (tuple, tree.Node)) else ():
             counts[name] = counts.get(name, 0) + count
     return counts
 
@@ -464,6 +576,39 @@ def _most_common(column: Column) -> object:
     return max(column, key=lambda v: sum(1 for w in column if _alike(v, w)))
 
 
-def _field_of(number: int, field: str) -> Callable[[Scope], object]:
-    """Return a function that gives a field of the operator in the place of a node, for each instance."""
-    return lambda scope: collapsed(getattr(scope.nodes[number].what, field))
+def _field(field: str) -> Callable[[Scope, Node], object]:
+    """Return a function that gives a field of the operator of a step."""
+    return lambda _, node: collapsed(getattr(node.what, field))
+
+
+def _made(scope: Scope, node: Node, inplace: bool) -> Code:
+    """Return what makes the module of an activation: its class, or that with arguments."""
+    assert isinstance(node.what, Op), "only operators are activations"
+    call = node.what.module(scope.shapes[node.inputs[0]])
+    assert call is not None, "in a sequence each step is a module"
+    given = [("", leaf) for leaf in call.args] + list(call.kwargs)
+    leaves = [(name, leaf) for name, leaf in given if isinstance(leaf, Leaf) and leaf.value != leaf.omit]
+    arguments = [f"{name}={python(leaf.value)}" if name else python(leaf.value) for name, leaf in leaves]
+    arguments += ["inplace=True"] if inplace else []
+    return Code(f"partial({', '.join([call.target, *arguments])})" if arguments else call.target)
+
+
+def _argument(name: str, term: Term) -> Argument:
+    value = next((v for v in term.column if v is not MISSING), None)
+    return Argument(name, term.text, value if term.literal and type(value) is int else None)
+
+
+def _added(children: list[Child], name: str) -> Iterator[list[str]]:
+    """Yield the statements that add modules with labels to a sequence, a run of them as a loop."""
+    for first, count, step in labelled_runs(children):
+        child = children[first]
+        if count > 1:
+            yield [f"for i in range({count}):", f"    {name}.add_module({label(child.name)}, {looped(child.piece, step)})"]
+        else:
+            given = Argument("", f'"{child.name}"'), Argument("", child.piece)
+            yield statement(Piece(f"{name}.add_module", given), "")
+
+
+def statement(piece: Piece, before: str, after: str = "") -> list[str]:
+    """Return a statement of a method, without the method's indentation."""
+    return [line[8:] for line in piece.lines(before, 8, after)]

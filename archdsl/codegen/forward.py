@@ -8,35 +8,35 @@ from __future__ import annotations
 import itertools
 import re
 
+from archdsl.codegen.conditions import arms
 from archdsl.codegen.layout import beside, label, wrapped
-from archdsl.codegen.schedule import Scheduler
+from archdsl.codegen.schedule import Choice, Scheduler
 from archdsl.codegen.terms import python
 from archdsl.elaborate.operators import MODULE_NAMES
 from archdsl.ir.liveness import is_module
 from archdsl.ir.network import Scope
-from archdsl.ops.base import Leaf, Operand
+from archdsl.ops.base import Leaf, Op, Operand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from archdsl.codegen.classes import ClassPlan, Context
-    from archdsl.codegen.schedule import Schedule
+    from archdsl.codegen.classes import ClassPlan
+    from archdsl.codegen.merge import Branch, Step
+    from archdsl.codegen.schedule import Assignment, Schedule
     from archdsl.codegen.terms import Term
-    from archdsl.ir.network import Node
     from archdsl.ops.base import Call
 
 # What generated methods mention beside names of the text, so that no variable or parameter may hide it.
 WORDS = frozenset(
-    """F NamedTuple OrderedDict None True False __class__ _ channel_shuffle getattr i isinstance m nn optimize range
+    """Callable F NamedTuple OrderedDict None True False __class__ _ channel_shuffle getattr i isinstance m max min nn optimize partial range
     self super torch""".split()
 )
 
 
 def scheduled(plan: ClassPlan, arguments: list[str], loops: dict[int, int], taken: frozenset[str]) -> Schedule:
-    """Return the schedule of a class: `arguments` name its inputs, `loops` are the chains that start at a number."""
-    scopes = [scope for scope in plan.context.scopes if isinstance(scope, Scope)]
-    return Scheduler(scopes, loops, Calls(plan, plan.context).call, taken).schedule(arguments)
+    """Return the schedule of a class: `arguments` name its inputs, `loops` are the chains that start at a step."""
+    return Scheduler(plan.body, loops, Calls(plan), taken).schedule(arguments)
 
 
 def printed(schedule: Schedule, scope: Scope, result: str) -> list[str]:
@@ -47,15 +47,26 @@ def printed(schedule: Schedule, scope: Scope, result: str) -> list[str]:
         if statement.training and not training:
             lines.append("if self.training:")
         training = statement.training
-        names = ", ".join(statement.names)
-        if statement.chain is None:
-            lines += _line(f"{names} = {statement.code}", training)
-            continue
-        first, count = statement.chain
-        lines += _line(f"{names} = {statement.code}", training) if names != statement.code else []
-        lines += _line(f"for i in range({count}):", training)
-        lines += _line(f"    {names} = getattr(self, {label(first)})({names})", training)
+        lines += _statement(statement, "    " if training else "")
     return [*lines, *_returned(schedule, scope, result)]
+
+
+def _statement(statement: Assignment | Choice, pad: str) -> list[str]:
+    lines: list[str] = []
+    if isinstance(statement, Choice):
+        for heading, _, arm in statement.arms:
+            lines += _line(heading, pad)
+            for inner in arm:
+                lines += _statement(inner, f"{pad}    ")
+            lines += [] if arm else [f"{pad}    pass"]
+        return lines
+    names = ", ".join(statement.names)
+    if statement.chain is None:
+        return _line(f"{names} = {statement.code}", pad)
+    first, count = statement.chain
+    lines += _line(f"{names} = {statement.code}", pad) if names != statement.code else []
+    lines += _line(f"for i in range({count}):", pad)
+    return [*lines, *_line(f"    {names} = getattr(self, {label(first)})({names})", pad)]
 
 
 def _returned(schedule: Schedule, scope: Scope, result: str) -> Iterator[str]:
@@ -63,87 +74,110 @@ def _returned(schedule: Schedule, scope: Scope, result: str) -> Iterator[str]:
     always = [text for o, text in values if not o.training]
     if len(always) < len(values):
         yield "if self.training:"
-        yield from _line(f"return {result}({', '.join(f'{o.name}={text}' for o, text in values)})", True)
+        yield from _line(f"return {result}({', '.join(f'{o.name}={text}' for o, text in values)})", "    ")
     if len(always) == 1:
-        yield from _line(f"return {always[0]}", False)
+        yield from _line(f"return {always[0]}", "")
     elif result:
         given = [f"{o.name}={'None' if o.training else text}" for o, text in values]
-        yield from _line(f"return {result}({', '.join(given)})", False)
+        yield from _line(f"return {result}({', '.join(given)})", "")
     else:
-        yield from _line(f"return {', '.join(schedule.results)}", False)
+        yield from _line(f"return {', '.join(schedule.results)}", "")
 
 
-def _line(line: str, training: bool) -> list[str]:
-    return wrapped(line, 12 if training else 8, "    " if training else "")
+def _line(line: str, pad: str) -> list[str]:
+    return wrapped(line, 8 + len(pad), pad)
 
 
 class Calls:
-    """Writes the code of single steps."""
+    """Writes the code of single steps, and the conditions of branches."""
 
-    def __init__(self, plan: ClassPlan, context: Context) -> None:
-        self.plan, self.context = plan, context
-        self.scope = context.first
-        self.numbers = {id(node): number for number, node in enumerate(self.scope.nodes)}
+    def __init__(self, plan: ClassPlan) -> None:
+        self.plan, self.context = plan, plan.context
 
-    def call(self, node: Node, operands: list[str]) -> str:
+    def call(self, step: Step, operands: list[str]) -> str:
         """Return the code of one step."""
-        if isinstance(node.what, Scope) or is_module(node, self.scope):
+        node, scope = step.node, step.scope
+        if isinstance(node.what, Scope) or is_module(node, scope):
             attribute = f"self.{node.name}" if node.name.isidentifier() else f'self.get_submodule("{node.name}")'
             return f"{attribute}({', '.join(operands)})"
-        shapes = [self.scope.shapes[i] for i in node.inputs]
-        function = node.what.function(*shapes)
+        function = node.what.function(*[scope.shapes[i] for i in node.inputs])
         assert function is not None, f"`{node.what.name}` has neither a module nor a function"
         if node.what.support:
             self.plan.support.add(node.what.support)
-        return self._function(function, node, operands)
+        return self._function(function, step, operands)
 
-    def _function(self, function: Call, node: Node, operands: list[str]) -> str:
+    def heading(self, branch: Branch, number: int) -> str:
+        """Return the line that an arm of a branch starts with; what its condition mentions is kept as attributes."""
+        mask, steps = list(arms(branch))[number]
+        if number and number == len(branch.arms) - 1 and not branch.rest:
+            return "else:"
+        term = self.plan.condition(self.context, branch, mask, steps)
+        return f"{'elif' if number else 'if'} {self._held(term, steps)}:"
+
+    def _held(self, term: Term, steps: list[Step]) -> str:
+        """Return a condition over attributes: of one name in its own words, of several as an attribute of its own."""
+        if len(term.names) == 1:
+            (name,) = term.names
+            known = {**self.plan.names, **self.plan.extra}[name]
+            attribute = self._attribute(known, name)
+            self.plan.stored[attribute] = known
+            return re.sub(
+                rf"\"[^\"]*\"|'[^']*'|\b{name}\b",
+                lambda found: f"self.{attribute}" if found[0] == name else found[0],
+                term.text,
+            )
+        joins = {s.node.what.name for s in steps if isinstance(s.node.what, Op) and "joins" in s.node.what.traits}
+        modules = [s.node.name for s in steps if s.node.labelled]
+        hint = "residual" if joins == {"add"} and not modules else f"with_{(modules or [steps[0].node.name])[0]}"
+        attribute = self._attribute(term.replace(text=hint), hint)
+        self.plan.stored[attribute] = term
+        return f"self.{attribute}"
+
+    def _function(self, function: Call, step: Step, operands: list[str]) -> str:
         if function.infix:
             sign = function.infix
             return sign.join([beside(operand, sign, last=place > 0) for place, operand in enumerate(operands)])
         target = function.target
         if function.holes is not None:
-            values = {name: self._leaf(leaf, node) for name, leaf in function.holes}
+            values = {name: self._leaf(leaf, step) for name, leaf in function.holes}
             return _filled(target, operands, values)
         target = _filled(target, operands, {})
-        arguments = [self._part(part, node, operands) for part in function.args]
+        arguments = [self._part(part, step, operands) for part in function.args]
         for name, part in function.kwargs:
-            if not isinstance(part, Leaf) or not self._omitted(part, node):
-                arguments.append(f"{name}={self._part(part, node, operands)}")
-        if self.numbers[id(node)] in self.context.in_place:
+            if not isinstance(part, Leaf) or not self._omitted(part, step):
+                arguments.append(f"{name}={self._part(part, step, operands)}")
+        if step.in_place:
             arguments.append("inplace=True")
         return f"{target}({', '.join(arguments)})"
 
-    def _omitted(self, leaf: Leaf, node: Node) -> bool:
+    def _omitted(self, leaf: Leaf, step: Step) -> bool:
         """Say whether an argument is PyTorch's own default in every instance."""
-        leaves = self.plan.same_leaves(self.context, self.numbers[id(node)], leaf.formula) if leaf.formula else [leaf]
+        leaves = self.plan.same_leaves(step, leaf.formula) if leaf.formula else [leaf]
         return all(one.value == one.omit for one in leaves)
 
-    def _part(self, part: Leaf | Operand, node: Node, operands: list[str]) -> str:
+    def _part(self, part: Leaf | Operand, step: Step, operands: list[str]) -> str:
         if isinstance(part, Leaf):
-            return self._leaf(part, node)
+            return self._leaf(part, step)
         if part.index is None:
             return f"[{', '.join(operands)}]"
         code = operands[part.index]
         return beside(code, part.suffix, last=False) + part.suffix if part.suffix else code
 
-    def _leaf(self, leaf: Leaf, node: Node) -> str:
+    def _leaf(self, leaf: Leaf, step: Step) -> str:
         """Return an argument of a function: a literal, or an attribute that keeps a parameter of the class."""
         if leaf.formula == "":
             return leaf.value if isinstance(leaf.value, str) and leaf.value.startswith("self.") else python(leaf.value)
-        number = self.numbers[id(node)]
-        leaves = self.plan.same_leaves(self.context, number, leaf.formula)
-        term = self.plan.leaf(self.context, number, leaves, node)
+        term = self.plan.leaf(self.context, step, self.plan.same_leaves(step, leaf.formula))
         if term.literal:
-            return python(term.column[0])
-        attribute = self._attribute(term, f"{node.what.name}_{leaf.formula.strip('{}')}")  # type: ignore[union-attr]
+            return term.text
+        attribute = self._attribute(term, f"{step.node.what.name}_{leaf.formula.strip('{}')}")  # type: ignore[union-attr]
         self.plan.stored[attribute] = term
         return f"self.{attribute}"
 
     def _attribute(self, term: Term, named: str) -> str:
         """Return the attribute that keeps an expression: the one that has it, or one that is nobody else's."""
         name = term.text if term.text.isidentifier() else named if named.isidentifier() else "argument"
-        taken = {other.name for other in self.scope.nodes} | MODULE_NAMES
+        taken = {step.node.name for step in self.plan.body.steps()} | MODULE_NAMES
         names = itertools.chain([name], (f"{name}{number}" for number in itertools.count(2)))
         return next(a for a in names if a not in taken and self.plan.stored.get(a, term) == term)
 

@@ -1,73 +1,165 @@
-"""Which scopes of a network share a class.
+"""Which scopes of a network share a class: all instances of a block, where their steps can stand side by side.
 
-Scopes share a class when they differ in numbers only: same operators, names and wiring. A block that is empty in some
-instances (no projection, say) does not split the class around it: it becomes optional there.
+Instances that differ in numbers only always do. Where steps differ, they share a class if the text has a condition for
+each step that only some have; a block that is empty in some instances (no projection, say) does not split the class
+around it: it becomes optional there.
 """
 
 from __future__ import annotations
 
+from archdsl.codegen.conditions import Conditions, proven
+from archdsl.codegen.lower import BASES
+from archdsl.codegen.merge import MISSING, Kinds, Unlike, side_by_side
+from archdsl.codegen.names import names_of
 from archdsl.ir.liveness import is_empty, is_sequential
 from archdsl.ir.network import Scope
-from archdsl.ir.walk import distinct, once
+from archdsl.ir.walk import distinct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from archdsl.ir.network import Node
+    from archdsl.codegen.merge import Body
 
 
-class Groups:
-    """The scopes of a network by class: `classes` lists the members of each, inner classes first."""
+class Groups(Kinds):
+    """The scopes of a network by class: `classes` are the instances of each as one body, inner classes first."""
 
     def __init__(self, root: Scope) -> None:
-        self.scopes = distinct(root)
-        self.empty_titles = {s.title for s in self.scopes if s.kind == "block" and is_empty(s)}
-        self.numbers: dict[Hashable, int] = {}
-        members: dict[int, list[Scope]] = {}
+        self.root, self.scopes = root, distinct(root)
+        self.classes: list[Body] = []
+        self.known: dict[int, Hashable] = {}  # the class of a scope, by its identity
+        self.buckets: dict[Hashable, list[Scope]] = {}
         for scope in self.scopes:
             if has_class(scope) or scope is root:
-                members.setdefault(self.key(scope), []).append(scope)
-        self.classes: dict[int, list[Scope]] = {}
-        for key in members:
-            self._place(key, members)
+                self.buckets.setdefault(_origin(scope), []).append(scope)
+        self.inner = {origin: self._inner(scopes) for origin, scopes in self.buckets.items()}
+        self.irregular = _irregular(self.scopes)
+        self.placed: set[Hashable] = set()
+        for origin in self.buckets:
+            self._place(origin)
 
-    def _place(self, key: int, members: dict[int, list[Scope]]) -> None:
-        """Put a class after the classes that it uses in any of its instances."""
-        if key in self.classes:
+    def number(self, scope: Scope) -> Hashable:
+        if is_empty(scope):
+            others = {self.number(s) for s in self.buckets.get(_origin(scope), ())}
+            return next(iter(others)) if len(others) == 1 else ("empty", scope.title)
+        if not has_class(scope):
+            return super().number(scope)
+        # A block that stands in itself is told apart before the classes of its instances are known.
+        return self.known.get(id(scope)) or (_origin(scope), self.form(scope))
+
+    # ------------------------------------------------------------ order
+    def _inner(self, scopes: list[Scope]) -> list[Hashable]:
+        return list(dict.fromkeys(_origin(s) for scope in scopes for s in distinct(scope)[:-1] if has_class(s)))
+
+    def _place(self, origin: Hashable) -> None:
+        """Put the classes of a block after the classes that its instances use."""
+        if origin in self.placed:
             return
-        for scope in members[key]:
-            for inner in distinct(scope)[:-1]:
-                if has_class(inner):
-                    self._place(self.key(inner), members)
-        self.classes[key] = members[key]
+        circle = [o for o in self._reached(origin) if origin in self._reached(o)]  # of blocks that use each other
+        together = circle or [origin]
+        self.placed.update(together)
+        for inner in [inner for one in together for inner in self.inner[one]]:
+            self._place(inner)
+        forms: dict[Hashable, list[Scope]] = {}
+        for scope in self.scopes:
+            if (has_class(scope) or scope is self.root) and _origin(scope) in together:
+                forms.setdefault((_origin(scope), self.form(scope)), []).append(scope)
+        bodies: list[Body] = []
+        for scopes in forms.values():
+            if circle or not self._joined(bodies, scopes):
+                bodies.append(side_by_side(scopes, self))
+        for body in bodies:
+            self.classes.append(body)
+            self.known.update(dict.fromkeys(map(id, body.scopes), ("class", len(self.classes))))
 
-    @once
-    def key(self, scope: Scope) -> int:
-        """Return a number for what scopes of one class have in common."""
-        nodes = tuple([self._node(node, scope) for node in scope.nodes])
-        outputs = tuple([(o.name, o.value, o.training) for o in scope.outputs])
-        title = scope.title if scope.kind != "scope" or not is_sequential(scope) else ""
-        # Numbered, since tuples inside tuples would be hashed through, once for each use of a scope.
-        key = (scope.kind, title, scope.wrapper, scope.inputs, nodes, outputs)
-        return self.numbers.setdefault(key, len(self.numbers))
+    def _reached(self, origin: Hashable) -> set[Hashable]:
+        found: set[Hashable] = set()
+        left = [*self.inner[origin]]
+        while left:
+            one = left.pop()
+            if one not in found:
+                found.add(one)
+                left += self.inner[one]
+        return found
 
-    def _node(self, node: Node, scope: Scope) -> Hashable:
-        what = node.what
-        place = (node.name, node.labelled, node.reuses, node.inputs, node.outputs, node.init)
-        if isinstance(what, Scope):
-            if what.kind == "block" and what.title in self.empty_titles:
-                others = self._nonempty(what.title)
-                if len(others) == 1:
-                    return (*place, "optional", what.title, next(iter(others)))
-            return (*place, self.key(what))
-        shapes = [scope.shapes[i] for i in node.inputs]
-        calls = (what.module(shapes[0]), what.function(*shapes))
-        forms = tuple((c.target, len(c.args), tuple(k for k, _ in c.kwargs)) if c else None for c in calls)
-        return (*place, what.name, forms)
+    # ------------------------------------------------------------ instances whose steps differ
+    def _joined(self, bodies: list[Body], scopes: list[Scope]) -> bool:
+        """Add instances to a class that is there already, where they are one body with it."""
+        for at, body in enumerate(bodies):
+            made = self._body([*body.scopes, *scopes])  # type: ignore[list-item]
+            if made is not None:
+                bodies[at] = made
+                return True
+        return False
 
-    def _nonempty(self, title: str) -> set[int]:
-        return {self.key(s) for s in self.scopes if s.kind == "block" and s.title == title and not is_empty(s)}
+    def _body(self, scopes: list[Scope]) -> Body | None:
+        """Return instances as one body, whose branches the text has conditions for."""
+        first = scopes[0]
+        if any(len(s.args) != len(first.args) or s.input_names != first.input_names for s in scopes):
+            return None
+        try:
+            body = side_by_side(scopes, self)
+            names, _ = names_of(scopes, frozenset())
+            conditions = Conditions(first.definition, names)
+            bodies = [body, *_sequences(body, self)]
+        except Unlike:
+            return None
+        fits = all(proven(one, conditions) for one in bodies) and self._starts(scopes)
+        return body if fits else None
+
+    def _starts(self, scopes: list[Scope]) -> bool:
+        """Say whether weights that start otherwise than most of their kind have one path in all instances."""
+        found = [dict(_paths(scope, "", self.irregular)) for scope in scopes]
+        return all(one == found[0] for one in found)
+
+
+def _sequences(body: Body, kinds: Kinds) -> list[Body]:
+    """Return the bodies of sequences inside a body, those inside of them too."""
+    found = []
+    for step in body.steps():
+        inner = [node.what for _, _, node in step.nodes() if isinstance(node.what, Scope) and not is_empty(node.what)]
+        if inner and not has_class(inner[0]):
+            whats = step.column(lambda _, node: node.what)
+            one = side_by_side([w if w in inner else MISSING for w in whats], kinds)  # type: ignore[misc]
+            found += [one, *_sequences(one, kinds)]
+    return found
+
+
+def _origin(scope: Scope) -> Hashable:
+    """Return what instances of one block have in common, or those of one labelled body."""
+    if scope.definition is None:
+        return (scope.kind, scope.title)
+    place = scope.definition.span
+    return (scope.kind, scope.title, place.source.name, place.start, place.end)
+
+
+def _irregular(scopes: list[Scope]) -> set[str]:
+    """Return the modules, by their class, of which a parameter does not start in one way everywhere."""
+    ways: dict[tuple[str, str], set[Hashable]] = {}
+    for scope in scopes:
+        for node in scope.nodes:
+            if not isinstance(node.what, Scope) and node.what.stateful:
+                x, given = scope.shapes[node.inputs[0]], dict(node.init)
+                call = node.what.module(x)
+                assert call is not None, "an operator with state has a module"
+                for name in node.what.weights(x):
+                    ways.setdefault((BASES.get(call.target, call.target), name), set()).add(given.get(name))
+    return {target for (target, _), found in ways.items() if len(found) > 1}
+
+
+def _paths(scope: Scope, path: str, irregular: set[str]) -> list[tuple[str, Hashable]]:
+    """Return the paths in a scope, its sequences included, of the modules whose class is one of those."""
+    found: list[tuple[str, Hashable]] = []
+    for node in scope.nodes:
+        if isinstance(node.what, Scope):
+            if not has_class(node.what):
+                found += _paths(node.what, f"{path}{node.name}.", irregular)
+        elif node.what.stateful and not node.reuses:
+            call = node.what.module(scope.shapes[node.inputs[0]])
+            if call is not None and BASES.get(call.target, call.target) in irregular:
+                found.append((path + node.name, (call.target, node.init)))
+    return found
 
 
 def has_class(scope: Scope) -> bool:

@@ -110,29 +110,30 @@ def _guarded(code: str, kind: str, parameter: str, steps: list[Step]) -> list[st
 def _steps(plan: ClassPlan) -> Iterator[Step]:
     """Yield the operators with weights of a class: what any of its instances has, and what all of them have."""
     instances = [dict(_owners(scope, "", is_plain_sequence(scope))) for scope in plan.scopes]
-    for path in dict.fromkeys(path for instance in instances for path in instance):
-        found = [instance[path] for instance in instances if path in instance]
+    for place in dict.fromkeys(place for instance in instances for place in instance):
+        path, target = place
+        found = [instance[place] for instance in instances if place in instance]
         names = [list(node.what.weights(x)) for node, x in found]  # type: ignore[union-attr]
         every = dict.fromkeys(name for own in names for name in own)
         everywhere = frozenset(name for name in every if all(name in own for own in names))
         node, x = found[0]
-        call = node.what.module(x)  # type: ignore[union-attr]
-        assert call is not None, "an operator with state has a module"
         given = dict(node.init)
-        kind = BASES.get(call.target, call.target)
+        kind = BASES.get(target, target)
         sites = [Site(plan, path, kind, name, given.get(name), name in everywhere) for name in every]
         yield Step(kind, sites, everywhere)
 
 
-def _owners(scope: Scope, path: str, numbered: bool) -> Iterator[tuple[str, tuple[Node, Shape]]]:
-    """Yield the operators with weights that a class holds by itself: by their paths, each with its input."""
+def _owners(scope: Scope, path: str, numbered: bool) -> Iterator[tuple[tuple[str, str], tuple[Node, Shape]]]:
+    """Yield the operators with weights that a class holds by itself: by path and module, each with its input."""
     for node in scope.nodes:
         if node.reuses:
             continue
         place = _joined(path, node, numbered)
         if not isinstance(node.what, Scope):
-            if node.what.stateful:
-                yield place, (node, scope.shapes[node.inputs[0]])
+            x = scope.shapes[node.inputs[0]]
+            call = node.what.module(x) if node.what.stateful else None
+            if call is not None:
+                yield (place, call.target), (node, x)
         elif not has_class(node.what):
             yield from _owners(node.what, place, True)
 

@@ -7,6 +7,7 @@ import re
 from archdsl.core.record import Record
 
 WIDTH = 100
+ABSENT = "nn.Identity()"  # a module in the place of one that an instance does not have
 
 
 class Argument(Record):
@@ -18,7 +19,10 @@ class Argument(Record):
 
 
 class Piece(Record):
-    """A call, `target(arguments)`; with `brackets` a list `[...]` of pieces, or, without any, code as it is."""
+    """A call, `target(arguments)`; with `brackets` a list `[...]` of pieces, or, without any, code as it is.
+
+    With `if` for brackets the target is the condition under which the one argument is there: else it is an identity.
+    """
 
     target: str
     arguments: tuple[Argument, ...] = ()
@@ -31,6 +35,8 @@ class Piece(Record):
         """Return the code on one line."""
         if not self.brackets:
             return self.target
+        if self.brackets == "if":
+            return f"{_flat(self.arguments[0])} if {self.target} else {ABSENT}"
         inside = ", ".join(_flat(argument) for argument in self.arguments)
         return f"{self.target}{self.brackets[0]}{inside}{self.brackets[1]}"
 
@@ -42,15 +48,18 @@ class Piece(Record):
         flat = self.flat() + close
         pad = " " * indent
         fits = len(pad) + len(before) + len(flat) + len(after) <= WIDTH
+        if self.brackets == "if" and not fits:
+            inner = self.arguments[0].value
+            assert isinstance(inner, Piece), "a module is a call"
+            opened = f"{pad}{before}({after if _is_comment(after) else ''}"
+            choice = [*inner.lines("", indent + 4), f"{pad}    if {self.target}", f"{pad}    else {ABSENT}"]
+            choice = [f"{pad}    {self.flat()}"] if indent + 4 + len(self.flat()) <= WIDTH else choice
+            return [opened, *choice, f"{pad}){close}{'' if _is_comment(after) else after}"]
         if not self.brackets and not fits:
             return [f"{pad}{before}({after if _is_comment(after) else ''}", f"{pad}    {flat}", f"{pad})"]
         if fits or not self.arguments:
             return [f"{pad}{before}{flat}{after}"]
         comment = after if _is_comment(after) else ""
-        hugged = self._hugged(before)
-        if hugged is not None:  # nn.Sequential(OrderedDict([ ... ])) opens and closes together
-            opening, last = hugged
-            return last.lines(opening, indent, after, f"{self.brackets[1]}{close}")
         found = [f"{pad}{before}{self.target}{self.brackets[0]}{comment}"]
         if len(self.arguments) == 1 and " for " in _flat(self.arguments[0]):
             found.append(f"{pad}    {_flat(self.arguments[0])}")
@@ -63,18 +72,19 @@ class Piece(Record):
             if isinstance(argument.value, Piece):
                 found += argument.value.lines(name, indent + 4, ",")
             else:
-                found.append(f"{pad}    {name}{argument.value},")
+                found += _broken(f"{pad}    {name}{argument.value},")
         found.append(f"{pad}{self.brackets[1]}{close}{'' if comment else after}")
         return found
 
-    def _hugged(self, before: str) -> tuple[str, Piece] | None:
-        """Return what opens this call and its last argument, where that argument may open on the same line."""
-        *first, last = self.arguments
-        if not isinstance(last.value, Piece) or not last.value.arguments or last.name:
-            return None
-        if (self.target and first) or not all(isinstance(a.value, str) for a in first) or self.brackets == "[]":
-            return None
-        return f"{before}{self.target}{self.brackets[0]}{''.join(f'{_flat(a)}, ' for a in first)}", last.value
+
+def _broken(line: str) -> list[str]:
+    """Return an argument, a comprehension on three lines where it is too wide for one."""
+    item, found, loop = line.rpartition(" for ")
+    if len(line) <= WIDTH or not found or not loop.endswith("],"):
+        return [line]
+    pad = line[: len(line) - len(line.lstrip())]
+    start = item.index("[") + 1
+    return [item[:start], f"{pad}    {item[start:]}", f"{pad}    for {loop[:-2]}", f"{pad}],"]
 
 
 def _is_comment(after: str) -> bool:
@@ -87,10 +97,11 @@ def _flat(argument: Argument) -> str:
 
 
 class Child(Record):
-    """A named piece: one module of a sequence."""
+    """A named piece: one module of a sequence, and the statements that have to come before it."""
 
     name: str
     piece: Piece
+    before: tuple[str, ...] = ()
 
 
 def sequence(children: list[Child]) -> list[Argument]:
@@ -174,7 +185,7 @@ def _numbered(name: str) -> tuple[str, int]:
 
 def _step(left: Piece, right: Piece) -> tuple[int, ...] | None:
     """Return by how much each integer grows from one piece to the next, or None where they differ otherwise."""
-    if left.target != right.target or len(left.arguments) != len(right.arguments):
+    if (left.target, left.brackets, len(left.arguments)) != (right.target, right.brackets, len(right.arguments)):
         return None
     steps = []
     for a, b in zip(left.arguments, right.arguments):
@@ -239,9 +250,9 @@ def wrapped(line: str, indent: int, pad: str) -> list[str]:
         return [pad + line]
     inside = line[opening + 1 : -1]
     if inside.startswith("[") and indent + 4 + len(inside) > WIDTH:
-        items = _split(inside[1 : inside.rindex("]")])
-        rest = inside[inside.rindex("]") + 1 :]
-        return [pad + line[: opening + 1] + "[", *[f"{pad}    {item}," for item in items], f"{pad}]{rest})"]
+        items, rest = _split(inside[1 : inside.rindex("]")]), _split(inside[inside.rindex("]") + 2 :])
+        listed = [f"{pad}    [", *[f"{pad}        {item}," for item in items], f"{pad}    ],"]
+        return [pad + line[: opening + 1], *listed, *[f"{pad}    {item}," for item in rest], f"{pad})"]
     return [pad + line[: opening + 1], f"{pad}    {inside}", f"{pad})"]
 
 

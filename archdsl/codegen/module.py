@@ -7,9 +7,9 @@ from functools import cache
 from textwrap import wrap
 
 from archdsl.codegen import initialization
-from archdsl.codegen.classes import file_name
+from archdsl.codegen.classes import file_name, statement
 from archdsl.codegen.forward import printed
-from archdsl.codegen.layout import WIDTH, Piece, label, looped, sequence
+from archdsl.codegen.layout import WIDTH, label, looped
 from archdsl.codegen.lower import lower
 from archdsl.codegen.plans import Plans
 from archdsl.codegen.plans import lifetimes as lifetimes
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from archdsl.codegen.classes import ClassPlan
     from archdsl.codegen.layout import Child
+    from archdsl.codegen.merge import Step
     from archdsl.codegen.plans import Planned, Run
 
 MAX_LAYERS = 1_000_000
@@ -107,9 +108,10 @@ class Writer:
     def _class(self, planned: Planned) -> ClassText:
         plan, schedule = planned.plan, planned.schedule
         doc = docstring(plan.first.doc or _title(plan.first), 4)
-        if schedule is None:
-            piece = Piece("super().__init__", tuple(sequence([child for _, child in planned.children])))
-            return self._text(plan, "nn.Sequential", doc, [*_bound(plan), *_body(piece, "")], [], ["x"])
+        if planned.sequence is not None:
+            piece, before = planned.sequence
+            return self._text(plan, "nn.Sequential", doc, [*_bound(plan), *before, *statement(piece, "")], [], ["x"])
+        assert schedule is not None, "what is no sequence has a `forward`"
         stored = [f"self.{name} = {term.text}" for name, term in sorted(plan.stored.items())]
         lines = ["super().__init__()", *_bound(plan), *stored]
         for run in planned.loops:
@@ -147,20 +149,15 @@ def _bound(plan: ClassPlan) -> list[str]:
     return [f"{name} = {term.text}" for name, term in plan.locals.items() if name in plan.used]
 
 
-def _built(plan: ClassPlan, run: Run, number: int, child: Child) -> list[str]:
+def _built(plan: ClassPlan, run: Run, step: Step, child: Child) -> list[str]:
     """Return the statements that build a module, or those of a run that start with it."""
-    comment = plan.comment(plan.first.nodes[number])
+    comment = plan.comment(step.node)
     if run.count > 1:
         added = f"self.add_module({label(child.name)}, {looped(child.piece, run.step)})"
         return [f"for i in range({run.count}):{comment}", f"    {added}"]
     if child.name.isidentifier():
-        return _body(child.piece, f"self.{child.name} = ", comment)
-    return [f'self.add_module("{child.name}", {child.piece.flat()}){comment}']
-
-
-def _body(piece: Piece, before: str, after: str = "") -> list[str]:
-    """Return a statement of a method, without the method's indentation."""
-    return [line[8:] for line in piece.lines(before, 8, after)]
+        return [*child.before, *statement(child.piece, f"self.{child.name} = ", comment)]
+    return [*child.before, f'self.add_module("{child.name}", {child.piece.flat()}){comment}']
 
 
 @cache
@@ -225,8 +222,12 @@ def _quoted(line: str) -> str:
 
 def _imports(body: str) -> list[str]:
     lines = []
-    if "OrderedDict(" in body:
+    if "OrderedDict" in body:
         lines.append("from collections import OrderedDict")
+    if "Callable[" in body:
+        lines.append("from collections.abc import Callable")
+    if "partial(nn." in body:
+        lines.append("from functools import partial")
     if "(NamedTuple)" in body:
         lines.append("from typing import NamedTuple")
     if lines:

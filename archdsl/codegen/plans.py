@@ -9,10 +9,13 @@ from itertools import pairwise
 from archdsl.codegen.classes import ClassPlan
 from archdsl.codegen.forward import WORDS, scheduled
 from archdsl.codegen.groups import Groups
-from archdsl.codegen.layout import Child, labelled_runs
+from archdsl.codegen.layout import Child, Piece, labelled_runs
+from archdsl.codegen.merge import Body, Branch, Step, reads
+from archdsl.codegen.terms import Term, both
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
 from archdsl.ir.liveness import is_module, is_plain_sequence
+from archdsl.ir.walk import distinct
 from archdsl.ops import OPS
 from archdsl.ops.wrap import WRAPPERS
 
@@ -26,7 +29,9 @@ MAX_STEPS = 5_000  # in distinct instances of blocks, 1.2 s; published networks 
 SUPPORT = "".join(str(op.support) for op in (*OPS.values(), *WRAPPERS.values()))
 RESERVED = {
     "F",
+    "Callable",
     "OrderedDict",
+    "partial",
     "NamedTuple",
     "DepthwiseConv2d",
     *re.findall(r"^(?:class|def) (\w+)", SUPPORT, re.MULTILINE),
@@ -42,49 +47,52 @@ class Run(Record):
 
 
 class Planned(Record):
-    """A class that is ready to be printed: its modules with the numbers of their nodes, in runs, and its `forward`.
+    """A class that is ready to be printed: its modules with their steps, in runs, and its `forward`.
 
-    A plain sequence has no schedule. `result` is the class of what it returns, if that is one of its own.
+    A plain sequence has no schedule, and what it is made of in place of modules. `result` is the class of what it
+    returns, if that is one of its own.
     """
 
     plan: ClassPlan
-    children: list[tuple[int, Child]]
+    children: list[tuple[Step, Child]]
     loops: list[Run]
     arguments: list[str]
     schedule: Schedule | None
     result: str = ""
+    sequence: tuple[Piece, tuple[str, ...]] | None = None
 
 
 class Plans:
     """Plans the classes of a network: `classes`, inner ones first, the net's own last."""
 
     def __init__(self, network: Network) -> None:
-        groups = Groups(network.scope)
-        steps = sum(len(scope.nodes) for scope in groups.scopes)
+        steps = sum(len(scope.nodes) for scope in distinct(network.scope))
         if steps > MAX_STEPS:
             what = "this network has too many distinct steps for its code to be written"
             raise errors.limit_exceeded(network.scope.span, what, f"{steps:,}", MAX_STEPS)
+        groups = Groups(network.scope)
         names = _class_names(groups, network)
         self.scope = network.scope
-        self.result = f"{names[groups.key(network.scope)]}Output" if len(network.scope.outputs) > 1 else ""
+        self.result = f"{names[-1]}Output" if len(network.scope.outputs) > 1 else ""
         self.classes: list[Planned] = []
         self.by_scope: dict[int, ClassPlan] = {}
-        taken = WORDS | RESERVED | frozenset(names.values())
-        for key, scopes in groups.classes.items():
-            plan = ClassPlan(names[key], scopes, self.by_scope, taken)
+        taken = WORDS | RESERVED | frozenset(names)
+        for body, name in zip(groups.classes, names):
+            plan = ClassPlan(name, body, groups, self.by_scope, taken)
             planned = self._planned(plan)
             if plan.unsafe():
-                planned = self._planned(ClassPlan(names[key], scopes, self.by_scope, taken | plan.unsafe()))
+                planned = self._planned(ClassPlan(name, body, groups, self.by_scope, taken | plan.unsafe()))
             self.classes.append(planned)
-            self.by_scope.update({id(scope): planned.plan for scope in scopes})
+            self.by_scope.update({id(scope): planned.plan for scope in planned.plan.scopes})
 
     def _planned(self, plan: ClassPlan) -> Planned:
         first = plan.first
         if is_plain_sequence(first):
-            return Planned(plan, list(enumerate(plan.children(plan.context))), [], ["x"], None)
+            made = plan.sequential(plan.context, "super().__init__", "layers")
+            return Planned(plan, [], [], ["x"], None, sequence=made)
         children = _children(plan)
-        loops = _loops(first, children)
-        chains = {children[run.first][0]: run.count for run in loops if run.count > 1}
+        loops = _loops(plan.body, children)
+        chains = {id(children[run.first][0]): run.count for run in loops if run.count > 1}
         result = self.result if first is self.scope else ""
         taken = WORDS | {result}
         names = first.input_names if len(first.inputs) > 1 else ("x",)
@@ -99,33 +107,51 @@ def lifetimes(network: Network) -> dict[int, dict[int, int | None]]:
     A local variable holds its tensor until the name is assigned again, or to the end (None): memory depends on it.
     """
     return {
-        id(scope): planned.schedule.lifetimes()
+        id(scope): planned.schedule.lifetimes(planned.plan.body, i)
         for planned in Plans(network).classes
         if planned.schedule is not None
-        for scope in planned.plan.scopes
+        for i, scope in enumerate(planned.plan.scopes)
     }
 
 
-def _children(plan: ClassPlan) -> list[tuple[int, Child]]:
-    """Return the modules that a class holds, each with the number of its node."""
-    found = []
-    for number, node in enumerate(plan.first.nodes):
-        if node.reuses or not is_module(node, plan.first):
-            plan.follow(plan.context, node)
-            continue
-        piece = plan.child(plan.context, number)
-        if piece is not None:
-            found.append((number, Child(node.name, piece)))
-    return found
+def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
+    """Return the modules that a class holds, each with its step; one that some instances lack is optional."""
+    found: list[tuple[Step, Child | None]] = []
+    context, order = plan.context, plan.body.steps()
+    several = [sorted(uses, key=order.index) for uses in plan.body.shared]
+    shared = {uses[-1]: uses for uses in several}
+    waiting = {step: uses[0] for uses in several for step in uses[:-1]}
+
+    def enter(items: list[Step | Branch], needed: list[Term]) -> None:
+        for item in items:
+            if isinstance(item, Branch):
+                for number, (_, arm) in enumerate(item.arms):
+                    enter(arm, [*needed, plan.arm(context, item, number)])
+                plan.joined(context, item)
+            elif item in waiting:  # which the last use builds
+                if item is waiting[item]:
+                    found.append((item, None))
+            elif item in shared:
+                uses = shared[item]
+                made = plan.child(context, plan.shared(context, uses))
+                found[found.index((uses[0], None))] = (uses[0], made)
+            elif item.node.reuses or not is_module(item.node, item.scope):
+                plan.follow(context, item)
+            else:
+                child = plan.child(context, item)
+                if child is not None:
+                    found.append((item, plan.optional(child, both(needed)) if needed else child))
+
+    enter(plan.body.items, [])
+    return [(step, child) for step, child in found if child is not None]
 
 
-def _loops(scope: Scope, children: list[tuple[int, Child]]) -> list[Run]:
+def _loops(body: Body, children: list[tuple[Step, Child]]) -> list[Run]:
     """Split the modules of a class into runs; one of several modules is a chain without branches."""
     found = []
     at = 0
     for first, count, step in labelled_runs([child for _, child in children]):
-        numbers = [number for number, _ in children[first : first + count]]
-        if count > 1 and not _is_chain(scope, numbers):
+        if count > 1 and not _is_chain(body, [one for one, _ in children[first : first + count]]):
             found += [Run(at + i, 1, ()) for i in range(count)]
         else:
             found.append(Run(first, count, step))
@@ -133,38 +159,40 @@ def _loops(scope: Scope, children: list[tuple[int, Child]]) -> list[Run]:
     return found
 
 
-def _is_chain(scope: Scope, numbers: list[int]) -> bool:
+def _is_chain(body: Body, steps: list[Step]) -> bool:
     """Say whether steps follow each other directly, each the only reader of the one before."""
-    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+    items: list[Step | Branch] = body.items
+    at = items.index(steps[0]) if steps[0] in items else len(items)
+    if items[at : at + len(steps)] != steps:
         return False
-    results = [o.value for o in scope.outputs]
-    for left, right in pairwise(numbers):
-        value = scope.nodes[left].outputs
-        readers = [n for n in scope.nodes[left + 1 : right + 2] if value[0] in n.inputs] if len(value) == 1 else []
-        later = any(value[0] in n.inputs for n in scope.nodes[right + 1 :])
-        if len(readers) != 1 or later or scope.nodes[right].inputs != value or value[0] in results:
+    read = reads(items)
+    for left, right in pairwise(steps):
+        if len(left.outputs) != 1 or right.inputs != left.outputs:
+            return False
+        if read.get(left.outputs[0]) != 1 or left.outputs[0] in body.results:
             return False
     return True
 
 
 # -------------------------------------------------------------------------------------------------- names
-def _class_names(groups: Groups, network: Network) -> dict[int, str]:
+def _class_names(groups: Groups, network: Network) -> list[str]:
     """Name the classes: the block's name, and where one block gives several, what tells them apart."""
+    members = [[body.scope(i) for i in sorted(body.mask)] for body in groups.classes]
     by_title: dict[str, list[int]] = {}
-    for key, scopes in groups.classes.items():
+    for number, scopes in enumerate(members):
         title = _net_name(network) if scopes[0] is network.scope else camel(scopes[0].title or "part")
-        by_title.setdefault(title, []).append(key)
+        by_title.setdefault(title, []).append(number)
     names: dict[int, str] = {}
     taken = RESERVED | {f"{_net_name(network)}Output"}
-    for title, keys in by_title.items():
-        suffixes = _suffixes([groups.classes[key] for key in keys])
-        for key, suffix in zip(keys, suffixes):
+    for title, numbers in by_title.items():
+        suffixes = _suffixes([members[number] for number in numbers])
+        for number, suffix in zip(numbers, suffixes):
             name = f"{title}{suffix}"
             while name in taken or keyword.iskeyword(name):
                 name += "_"
             taken.add(name)
-            names[key] = name
-    return names
+            names[number] = name
+    return [names[number] for number in range(len(members))]
 
 
 def _suffixes(members: list[list[Scope]]) -> list[str]:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from archdsl.ir.network import Network, Node
     from archdsl.ops.base import Call
 
-NAMES = "getattr isinstance range super tuple int float bool str object __build_class__ NotImplementedError".split()
+NAMES = (
+    "getattr isinstance max min range super tuple int float bool str object __build_class__ NotImplementedError".split()
+)
 VIEWS = ("chunk", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
 FUNCTIONS = ("abs", "cat", "exp", "log", "sigmoid", "sqrt", "tanh")  # of torch itself
@@ -264,12 +266,12 @@ class Stage:
         space: dict[str, Any] = {"__builtins__": known, "__name__": "replayed"}
         exec(compile(text, "<replayed>", "exec"), space)
         for name in RESERVED & space.keys():
-            if name not in ("F", "OrderedDict", "NamedTuple"):
+            if name not in ("Callable", "F", "OrderedDict", "NamedTuple", "partial"):
                 space[name] = self.named(name)
         return space
 
     def _import(self, name: str, *rest: Any) -> Any:
-        if name in ("__future__", "collections", "typing"):
+        if name in ("__future__", "collections", "collections.abc", "functools", "typing"):
             return builtins.__import__(name, *rest)
         if name in ("archdsl", "archdsl.kernels", "torchdiffeq"):
             return Space(self.named)

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import itertools
 import keyword
+import re
 
 from archdsl.codegen.layout import WIDTH, depths, is_call, wrapped
+from archdsl.codegen.merge import Step, is_idle
 from archdsl.core.record import Record
-from archdsl.ir.liveness import is_empty, needed
 from archdsl.ir.network import Scope
 from archdsl.ops.base import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
+    from typing import Protocol
 
-    from archdsl.ir.network import Node
+    from archdsl.codegen.merge import Body, Branch
+else:
+    Protocol = object
 
 LETTERS = ("y", "z", "u", "v", "w")
 DEEPEST = 4  # calls inside one another in one expression
@@ -41,101 +45,127 @@ class Assignment(Record):
     chain: tuple[str, int] | None = None
 
 
+class Choice(Record):
+    """Statements in arms, each with the line that it starts with and the instances that run it."""
+
+    arms: tuple[tuple[str, frozenset[int], tuple[Assignment | Choice, ...]], ...]
+    training: bool = False
+
+
 class Schedule(Record):
     """The statements of a `forward` in order, and the code of each result."""
 
-    statements: tuple[Assignment, ...]
+    statements: tuple[Assignment | Choice, ...]
     results: tuple[str, ...]
 
-    def lifetimes(self) -> dict[int, int | None]:
-        """Return the values that variables hold, each with the value that overwrites it; None for what stays."""
+    def lifetimes(self, body: Body, instance: int) -> dict[int, int | None]:
+        """Return the values that variables hold, each with the value that overwrites it; None for what stays.
+
+        Values are numbered as the instance numbers them.
+        """
         ends: dict[int, int | None] = {}
         held: dict[str, int] = {}
-        for statement in self.statements:
+        for statement in _run(self.statements, instance):
             for name, value in zip(statement.names, statement.values):
-                if name == "_":
+                own = body.ids[value][instance]
+                if name == "_" or own is None:
                     continue
-                if name in held:
-                    ends[held[name]] = value
-                held[name] = value
-                ends[value] = None
+                before, held[name] = held.get(name), own
+                if before is not None and before not in held.values():
+                    ends[before] = own
+                ends[own] = None
         return ends
 
 
-class Scheduler:
-    """Schedules the steps of scopes that share a class; `call` returns the code of a step on operands."""
+def _run(statements: tuple[Assignment | Choice, ...], instance: int) -> Iterator[Assignment]:
+    """Yield the statements that an instance runs."""
+    for statement in statements:
+        if isinstance(statement, Assignment):
+            yield statement
+            continue
+        for _, mask, arm in statement.arms:
+            if instance in mask:
+                yield from _run(arm, instance)
 
-    def __init__(
-        self,
-        scopes: Sequence[Scope],
-        loops: dict[int, int],
-        call: Callable[[Node, list[str]], str],
-        taken: frozenset[str],
-    ) -> None:
-        self.scopes, self.loops, self.call, self.taken = scopes, loops, call, taken
-        self.scope = scopes[0]
-        self.needed = needed(self.scope)
-        self.numbers = {id(node): number for number, node in enumerate(self.scope.nodes)}
-        self.alias: dict[int, int] = {}
-        self.nodes = [n for i, n in enumerate(self.scope.nodes) if not self._skipped(i, n)]
-        self.left = self._reads()
-        self.readers = {value: node for node in reversed(self.nodes) for value in self._inputs(node)}  # the first one
+
+class Writer(Protocol):
+    """Writes the code of single steps, and of the lines that arms start with."""
+
+    def call(self, step: Step, operands: list[str]) -> str:
+        """Return the code of a step on operands."""
+
+    def heading(self, branch: Branch, number: int) -> str:
+        """Return the line that an arm of a branch starts with."""
+
+
+class Scheduler:
+    """Schedules the steps of a body; `loops` says how many steps the chain has that starts at one."""
+
+    def __init__(self, body: Body, loops: dict[int, int], writer: Writer, taken: frozenset[str]) -> None:
+        self.body, self.loops, self.writer, self.taken = body, loops, writer, taken
+        self.alias: dict[int, int] = {}  # what an optional step returns, where it is there, is what leaves its branch
+        for branch in body.branches():
+            if branch.optional is not None:
+                self.alias[branch.optional.outputs[0]] = branch.joins[0].value
+        self.idle: set[Step | Branch] = set()  # steps that do nothing in any instance: their results are their inputs
+        for step in body.steps():
+            if all(is_idle(node) for _, _, node in step.nodes()):
+                self.idle.add(step)
+                self.alias[step.outputs[0]] = self._real(step.inputs[0])
+        self.left = self._reads(body.items)
         self.results: dict[int, list[str]] = {}  # the outputs that a value is
-        for output in self.scope.outputs:
-            self.results.setdefault(self._real(output.value), []).append(output.name)
+        for output, value in zip(body.first.outputs, body.results):
+            self.left[self._real(value)] = self.left.get(self._real(value), 0) + 1
+            self.results.setdefault(self._real(value), []).append(output.name)
+        self.readers = {v: step for step in reversed(body.steps()) for v in self._inputs(step)}  # the first one
         self.text: dict[int, str] = {}
         self.root: dict[int, str] = {}  # the variable that a value's expression starts from
         self.owner: dict[str, int] = {}
-        self.pending: Node | None = None  # a step whose result goes into the next statement, or gets a name
-        self.statements: list[Assignment] = []
+        self.pending: Step | None = None  # a step whose result goes into the next statement, or gets a name
+        self.statements: list[Assignment | Choice] = []
         self.first = 1  # `t1` and so on: those before it are taken
 
     def schedule(self, names: Sequence[str]) -> Schedule:
         """Return the schedule; `names` are the parameters of `forward`."""
-        for value, name in zip(self.scope.inputs, names):
+        for value, name in zip(self.body.inputs, names):
             self.text[value] = self.root[value] = name
             self.owner[name] = value
-        at = 0
-        while at < len(self.nodes):
-            node = self.nodes[at]
-            count = self.loops.get(self.numbers[id(node)], 1)
-            if count > 1:
-                self._loop(self.nodes[at : at + count])
-            else:
-                self._step(node, self.nodes[at + 1] if at + 1 < len(self.nodes) else None)
-            at += count
-        if any(output.training for output in self.scope.outputs):  # which two statements return
+        self._items(self.body.items, self.body.results)
+        if any(output.training for output in self.body.first.outputs):  # which two statements return
             self._name_pending()
-        return Schedule(tuple(self.statements), tuple([self.text[self._real(o.value)] for o in self.scope.outputs]))
+        return Schedule(tuple(self.statements), tuple([self.text[self._real(v)] for v in self.body.results]))
 
     # ------------------------------------------------------------ values
-    def _skipped(self, number: int, node: Node) -> bool:
-        """Leave out a step that does nothing in any instance; its result is its input."""
-        whats = [scope.nodes[number].what for scope in self.scopes]
-        empty = all(isinstance(w, Scope) and is_empty(w) for w in whats)
-        if empty or (isinstance(node.what, Op) and "identity" in node.what.traits):
-            self.alias[node.outputs[0]] = self._real(node.inputs[0])
-            return True
-        return False
-
     def _real(self, value: int) -> int:
         return self.alias.get(value, value)
 
-    def _inputs(self, node: Node) -> list[int]:
-        return [self._real(v) for v in node.inputs]
+    def _inputs(self, step: Step) -> list[int]:
+        return [self._real(v) for v in step.inputs]
 
-    def _reads(self) -> dict[int, int]:
-        """Count how often each value is read, by steps and as a result."""
+    def _outputs(self, step: Step) -> tuple[int, ...]:
+        return tuple([self._real(v) for v in step.outputs])
+
+    def _reads(self, items: Sequence[Step | Branch], ends: Sequence[int | None] = ()) -> dict[int, int]:
+        """Count how often each value is read by steps, and as what leaves an arm."""
         reads: dict[int, int] = {}
-        for value in [v for node in self.nodes for v in self._inputs(node)]:
-            reads[value] = reads.get(value, 0) + 1
-        for output in self.scope.outputs:
-            value = self._real(output.value)
-            reads[value] = reads.get(value, 0) + 1
-        return reads
+        for item in self._working(items):
+            step = _step_of(item)
+            if step is not None:
+                found = dict.fromkeys(step.inputs, 0)
+                for value in step.inputs:
+                    found[value] += 1
+            else:
+                found = _added(*self._arms(item))  # type: ignore[arg-type]
+            reads = _added(reads, {self._real(v): 0 for v in found}, *[{self._real(v): n} for v, n in found.items()])
+        return _added(reads, *[{self._real(v): 1} for v in ends if v is not None])
 
-    def _only_training(self, node: Node) -> bool:
-        return not self.needed.intersection(node.outputs)
+    def _working(self, items: Sequence[Step | Branch]) -> list[Step | Branch]:
+        return [item for item in items if item not in self.idle]
+
+    def _arms(self, branch: Branch) -> list[dict[int, int]]:
+        """Return what each arm of a branch reads, and what is read where none is taken."""
+        items = [*[arm for _, arm in branch.arms], []]
+        return [self._reads(arm, [join.sources[k] for join in branch.joins]) for k, arm in enumerate(items)]
 
     def _read(self, value: int) -> None:
         """Count a read of a value; after the last one its variable is free."""
@@ -145,74 +175,159 @@ class Scheduler:
             self.first = min(self.first, number)
 
     # ------------------------------------------------------------ statements
-    def _loop(self, nodes: list[Node]) -> None:
+    def _items(self, items: Sequence[Step | Branch], ends: Sequence[int | None]) -> None:
+        """Schedule steps in order; `ends` are the values that leave them."""
+        items, at = self._working(items), 0
+        while at < len(items):
+            step = _step_of(items[at])
+            count = self.loops.get(id(items[at]), 1)
+            if step is None:
+                self._branch(items[at])  # type: ignore[arg-type]
+            elif count > 1:
+                self._loop([one for one in items[at : at + count] if isinstance(one, Step)])
+            else:
+                following = items[at + 1] if at + 1 < len(items) else None
+                self._step(step, following, ends)
+            at += count
+
+    def _loop(self, steps: list[Step]) -> None:
         """Run a chain of modules whose labels count up."""
         self._name_pending()
-        value, result = self._inputs(nodes[0])[0], nodes[-1].outputs[0]
+        value, result = self._inputs(steps[0])[0], self._outputs(steps[-1])[0]
         start = self.text[value]
         self._read(value)
         self.root[result] = self.root[value]
-        self._assign(nodes[-1], (result,), start, (nodes[0].name, len(nodes)))
+        self._assign(steps[-1], (result,), start, (steps[0].node.name, len(steps)))
 
-    def _step(self, node: Node, following: Node | None) -> None:
-        inputs = self._inputs(node)
-        if self.pending is not None and self.pending.outputs[0] not in inputs:
+    def _step(self, step: Step, following: Step | Branch | None, ends: Sequence[int | None]) -> None:
+        inputs = self._inputs(step)
+        if self.pending is not None and self._outputs(self.pending)[0] not in inputs:
             self._name_pending()
-        code = self.call(node, [self.text[v] for v in inputs])
+        code = self.writer.call(step, [self.text[v] for v in inputs])
         if self.pending is not None and not _fits(code):
             self._name_pending()
-            code = self.call(node, [self.text[v] for v in inputs])
+            code = self.writer.call(step, [self.text[v] for v in inputs])
         self.pending = None
         for value in inputs:
             self._read(value)
-        result = node.outputs[0]
-        if len(node.outputs) == 1:
-            self.text[result], self.root[result] = code, self.root[inputs[0]]
-            if self._nests(node, following, result, code):
-                self.pending = node
+        outputs = self._outputs(step)
+        if len(outputs) == 1:
+            self.text[outputs[0]], self.root[outputs[0]] = code, self.root[inputs[0]]
+            if self._nests(step, following, outputs[0], code, ends):
+                self.pending = step
                 return
-        self._assign(node, node.outputs, code)
+        self._assign(step, outputs, code)
 
-    def _nests(self, node: Node, following: Node | None, result: int, code: str) -> bool:
+    def _nests(
+        self, step: Step, following: Step | Branch | None, result: int, code: str, ends: Sequence[int | None]
+    ) -> bool:
         """Say whether an expression goes into the statement of the step that follows."""
         if self.left.get(result) != 1:
             return False
         if following is None:
-            return len(code) <= WIDTH - 8 - len("return ")
+            return result in [self._real(v) for v in ends if v is not None] and len(code) <= WIDTH - 8 - len("return ")
+        then = _step_of(following)
+        if then is None:
+            return False
+        node, other = step.node, then.node
         if isinstance(node.what, Op) and "side by side" in node.what.traits and len(code) > WIDEST_CAT:
             return False
         if code.count("(") > DEEPEST + 2 or len(code) > WIDEST:
             return False
-        if self.numbers[id(following)] in self.loops or result not in self._inputs(following):
+        if id(following) in self.loops or result not in self._inputs(then):
             return False
-        if isinstance(following.what, Scope):
-            return not isinstance(node.what, Scope) and node.span.line == following.span.line
-        if "joins" in following.what.traits:
-            return is_call(code) or ("side by side" not in following.what.traits and code.count(" ") <= 2 * SIGNS)
+        if isinstance(other.what, Scope):
+            return not isinstance(node.what, Scope) and node.span.line == other.span.line
+        if "joins" in other.what.traits:
+            return is_call(code) or ("side by side" not in other.what.traits and code.count(" ") <= 2 * SIGNS)
         deep = max(depths(code), default=0)
-        return deep < DEEPEST and (node.span.line == following.span.line or not following.what.stateful)
+        return deep < DEEPEST and (node.span.line == other.span.line or not other.what.stateful)
 
     def _name_pending(self) -> None:
-        node, self.pending = self.pending, None
-        if node is not None:
-            self._assign(node, node.outputs, self.text[node.outputs[0]])
+        step, self.pending = self.pending, None
+        if step is not None:
+            outputs = self._outputs(step)
+            self._assign(step, outputs, self.text[outputs[0]])
 
-    def _assign(self, node: Node, values: tuple[int, ...], code: str, chain: tuple[str, int] | None = None) -> None:
+    def _assign(self, step: Step, values: tuple[int, ...], code: str, chain: tuple[str, int] | None = None) -> None:
         """Add a statement; a result that nobody reads gets a variable where it is the only one."""
         read = [value for value in values if len(values) == 1 or self.left.get(value)]
-        names = tuple([self._variable(value, node) if value in read else "_" for value in values])
-        self.statements.append(Assignment(names, values, code, self._only_training(node), chain))
+        names = tuple([self._variable(value, step) if value in read else "_" for value in values])
+        self.statements.append(Assignment(names, values, code, step.trains, chain))
+
+    # ------------------------------------------------------------ branches
+    def _branch(self, branch: Branch) -> None:
+        """Schedule the arms of a branch, each of which leaves the values that come together in the same variables."""
+        self._name_pending()
+        reads = self._arms(branch)
+        after = {value: count - sum([one.get(value, 0) for one in reads]) for value, count in self.left.items()}
+        names = self._joined(branch, after)
+        statements, owner = self.statements, self.owner
+        arms = []
+        for k, mask in enumerate(branch.masks):
+            items = branch.arms[k][1] if k < len(branch.arms) else []
+            self.statements, self.owner, self.left = [], dict(owner), _added(after, reads[k])
+            self._items(items, [join.sources[k] for join in branch.joins])
+            self._leave(branch, k, names)
+            if mask and (items or self.statements):
+                heading = self.writer.heading(branch, k) if items else "else:"
+                arms.append((heading, mask, tuple(self.statements)))
+        self.statements, self.owner, self.left = statements, owner, after
+        self.statements.append(Choice(tuple(arms)))
+        for join, name in zip(branch.joins, names):
+            self.owner[name] = join.value
+            self.text[join.value] = self.root[join.value] = name
+
+    def _joined(self, branch: Branch, after: dict[int, int]) -> list[str]:
+        """Choose the variables of what leaves a branch: free behind it, whatever its arms do."""
+        names: list[str] = []
+        for join in branch.joins:
+            outputs = self.results.get(join.value, []) if len(self.body.results) > 1 else []
+            held = [
+                self.text[self._real(s)] for s in reversed(join.sources) if s is not None and self._real(s) in self.text
+            ]
+            kept = [name for name in [*held, "x"] if name in self.owner]
+            candidates = itertools.chain(outputs, kept, LETTERS, (f"t{i}" for i in itertools.count(self.first)))
+            names.append(next(c for c in candidates if c not in names and self._usable(c, after)))
+        return names
+
+    def _usable(self, name: str, left: dict[int, int]) -> bool:
+        free = name not in self.owner or not left.get(self.owner[name])
+        return free and name not in self.taken and not keyword.iskeyword(name)
+
+    def _leave(self, branch: Branch, arm: int, names: list[str]) -> None:
+        """Assign what leaves an arm."""
+        sources = [
+            (name, join.value, self._real(s))
+            for name, join in zip(names, branch.joins)
+            if (s := join.sources[arm]) is not None
+        ]
+        if self.pending is not None and self._outputs(self.pending)[0] not in [s for _, _, s in sources]:
+            self._name_pending()
+        self.pending = None
+        left = [(name, value, self.text[source]) for name, value, source in sources if self.text[source] != name]
+        for _, _, source in sources:
+            self._read(source)
+        if any(
+            re.search(rf"\b{name}\b", code) for at, (name, _, _) in enumerate(left) for _, _, code in left[at + 1 :]
+        ):
+            targets, values, codes = zip(*left)
+            self.statements.append(Assignment(targets, values, ", ".join(codes), training=False))
+            return
+        for name, value, code in left:
+            self.statements.append(Assignment((name,), (value,), code, training=False))
 
     # ------------------------------------------------------------ variables
-    def _variable(self, value: int, node: Node) -> str:
+    def _variable(self, value: int, step: Step) -> str:
         """Choose the variable of a value: an output's name, `x` or the input's own where free, a label, a letter."""
-        root = self.root.get(value) or self.root[self._inputs(node)[0]]
-        outputs = self.results.get(value, []) if len(self.scope.outputs) > 1 else []
+        node = step.node
+        root = self.root.get(value) or self.root[self._inputs(step)[0]]
+        outputs = self.results.get(value, []) if len(self.body.results) > 1 else []
         branch = [node.name] if node.labelled and isinstance(node.what, Scope) and self._joined_later(value) else []
-        main = ["x", root] if not branch and len(node.outputs) == 1 else []
+        main = ["x", root] if not branch and len(step.outputs) == 1 else []
         reusable = [n for n in main if n in self.owner and (n == "x" or n in LETTERS)]
         candidates = itertools.chain(outputs, reusable, branch, LETTERS, (f"t{i}" for i in itertools.count(self.first)))
-        name = next(c for c in candidates if self._free(c) and c not in self.taken and not keyword.iskeyword(c))
+        name = next(c for c in candidates if self._usable(c, self.left))
         self.first = _number(name) + 1 or self.first
         self.owner[name] = value
         self.text[value] = self.root[value] = name
@@ -221,10 +336,20 @@ class Scheduler:
     def _joined_later(self, value: int) -> bool:
         """Say whether a value is a branch: the next step that reads it joins it with others."""
         reader = self.readers.get(value)
-        return reader is not None and isinstance(reader.what, Op) and "joins" in reader.what.traits
+        return reader is not None and isinstance(reader.node.what, Op) and "joins" in reader.node.what.traits
 
-    def _free(self, name: str) -> bool:
-        return name not in self.owner or not self.left.get(self.owner[name])
+
+def _step_of(item: Step | Branch) -> Step | None:
+    """Return the step that an item is in every instance: optional ones are identities where they are not there."""
+    return item if isinstance(item, Step) else item.optional
+
+
+def _added(*counts: dict[int, int]) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for one in counts:
+        for value, count in one.items():
+            total[value] = total.get(value, 0) + count
+    return total
 
 
 def _number(name: str) -> int:

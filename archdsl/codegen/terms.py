@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
     Column = tuple[object, ...]
 
-ATOM, PRODUCT, SUM = 3, 2, 1  # how tightly an expression binds
+ATOM, PRODUCT, SUM, COMPARISON, NOT, AND, OR, CHOICE = 3, 2, 1, 0, -1, -2, -3, -4  # how tightly an expression binds
+
+
+class Code(Record):
+    """A value that is written as this code: what makes a module, `nn.ReLU` or `partial(nn.LeakyReLU, 0.2)`."""
+
+    text: str
 
 
 class Term(Record):
@@ -31,11 +37,21 @@ class Term(Record):
     column: Column
     names: frozenset[str] = frozenset()  # the parameters and variables that the expression mentions
     binding: int = ATOM
+    opposite: str = ""  # of a comparison: `a != b` for `a == b`
 
     @property
     def literal(self) -> bool:
         """Whether the expression mentions no name."""
         return not self.names
+
+    def divided(self, parts: int) -> Term | None:
+        """Return the term divided by a number, where that is whole in each instance."""
+        if any(isinstance(value, int) and value % parts for value in self.column):
+            return None
+        column = tuple([value // parts if isinstance(value, int) else value for value in self.column])
+        if self.literal:
+            return literal(column[0], len(column))
+        return Term(f"{self.within(PRODUCT)} // {parts}", column, self.names, PRODUCT)
 
     def within(self, level: int) -> str:
         """Return the text, in parentheses where it binds less tightly than `level`."""
@@ -50,6 +66,8 @@ def literal(value: object, count: int = 1) -> Term:
 def python(value: object) -> str:
     """Print a value as Python: a pair of equal numbers as one number, a float without noise."""
     value = collapsed(value)
+    if isinstance(value, Code):
+        return value.text
     if isinstance(value, tuple):
         return "(" + ", ".join(python(v) for v in value) + ("," if len(value) == 1 else "") + ")"
     if isinstance(value, float) and value == int(value) and abs(value) < 1e6:
@@ -78,16 +96,96 @@ def _parsed(text: str) -> tree.Expr:
 
 
 def translate(expr: tree.Expr, names: dict[str, Term]) -> Term | None:
-    """Translate an expression of the text to Python over known names; None where it says more than arithmetic."""
+    """Translate an expression of the text to Python over known names; None where it says more than is known here."""
     if isinstance(expr, tree.Literal):
         return literal(expr.value, _count(names))
     if isinstance(expr, tree.Name):
         return names.get(expr.plain or "")
     if isinstance(expr, tree.Attribute) and isinstance(expr.value, tree.Name):
         return names.get(f"{expr.value.plain}.{expr.name}")
-    if isinstance(expr, tree.Arithmetic):
-        return _arithmetic(expr, names)
-    return None
+    rule = _RULES.get(type(expr))
+    return rule(expr, names) if rule is not None else None
+
+
+def negated(term: Term) -> Term:
+    """Return the opposite of a condition."""
+    column = tuple([not value if isinstance(value, bool) else value for value in term.column])
+    if term.opposite:
+        return Term(term.opposite, column, term.names, COMPARISON, term.text)
+    if term.binding == NOT:
+        return Term(term.text.removeprefix("not "), column, term.names, ATOM)
+    return Term(f"not {term.within(COMPARISON)}", column, term.names, NOT)
+
+
+def both(terms: list[Term]) -> Term:
+    """Return the condition that several hold."""
+    if len(terms) == 1:
+        return terms[0]
+    column = tuple([all(v is True for v in values) for values in zip(*[term.column for term in terms])])
+    names = frozenset[str]().union(*[term.names for term in terms])
+    return Term(" and ".join([term.within(AND) for term in terms]), column, names, AND)
+
+
+def _comparison(expr: tree.Compare, names: dict[str, Term]) -> Term | None:
+    left, right = translate(expr.left, names), translate(expr.right, names)
+    if left is None or right is None:
+        return None
+    pairs = list(zip(left.column, right.column))
+    if not all(_comparable(expr.sign, a, b) for a, b in pairs):
+        return None
+    column = tuple([_COMPARED[expr.sign](a, b) for a, b in pairs])
+    said, unsaid = [f"{left.within(SUM)} {sign} {right.within(SUM)}" for sign in (expr.sign, _OPPOSITE[expr.sign])]
+    return Term(said, column, left.names | right.names, COMPARISON, unsaid)
+
+
+def _comparable(sign: str, left: object, right: object) -> bool:
+    """Say whether Python compares two values as the language does: numbers with numbers, texts with texts."""
+    if sign == "in":
+        return isinstance(right, tuple) and all(_comparable("==", left, item) for item in right)
+    if isinstance(left, bool) or isinstance(right, bool):
+        return type(left) is type(right) and sign in ("==", "!=")
+    numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
+    return numbers or (isinstance(left, str) and isinstance(right, str) and sign in ("==", "!="))
+
+
+def _items(expr: tree.Items, names: dict[str, Term]) -> Term | None:
+    found = [translate(item, names) for item in expr.items]
+    items = [item for item in found if item is not None]
+    if len(items) < len(found) or not items:
+        return None
+    text = ", ".join([item.text for item in items]) + ("," if len(items) == 1 else "")
+    mentioned = frozenset[str]().union(*[item.names for item in items])
+    return Term(f"({text})", tuple(zip(*[item.column for item in items])), mentioned)
+
+
+def _logic(expr: tree.Logic, names: dict[str, Term]) -> Term | None:
+    found = [translate(item, names) for item in expr.items]
+    items = [item for item in found if item is not None and all(type(v) is bool for v in item.column)]
+    if len(items) < len(found):
+        return None
+    level = AND if expr.word == "and" else OR
+    join = all if expr.word == "and" else any
+    column = tuple([join(values) for values in zip(*[item.column for item in items])])
+    mentioned = frozenset[str]().union(*[item.names for item in items])
+    return Term(f" {expr.word} ".join([item.within(level) for item in items]), column, mentioned, level)
+
+
+def _negation(expr: tree.Not, names: dict[str, Term]) -> Term | None:
+    term = translate(expr.value, names)
+    return negated(term) if term is not None and all(type(v) is bool for v in term.column) else None
+
+
+def _called(expr: tree.Call, names: dict[str, Term]) -> Term | None:
+    """Translate `max` and `min` of integers."""
+    word = expr.target.plain if isinstance(expr.target, tree.Name) else None
+    given = [translate(a, names) for a in expr.arguments if isinstance(a, tree.Expr)]
+    terms = [term for term in given if term is not None and all(type(v) is int for v in term.column)]
+    if word not in ("max", "min") or len(terms) < max(2, len(expr.arguments)):
+        return None
+    pick = max if word == "max" else min
+    column = tuple([pick(values) for values in zip(*[term.column for term in terms])])
+    mentioned = frozenset[str]().union(*[term.names for term in terms])
+    return Term(f"{word}({', '.join([term.text for term in terms])})", column, mentioned)
 
 
 def _count(names: dict[str, Term]) -> int:
@@ -133,6 +231,26 @@ _SIGNS: dict[str, Callable[..., object]] = {
     "/": lambda a, b: a // b,
     "//": lambda a, b: a // b,
     "%": lambda a, b: a % b,
+}
+
+
+_COMPARED: dict[str, Callable[..., bool]] = {
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+    "in": lambda a, b: a in b,
+}
+_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in"}
+_RULES: dict[type, Callable[..., Term | None]] = {
+    tree.Arithmetic: _arithmetic,
+    tree.Call: _called,
+    tree.Compare: _comparison,
+    tree.Items: _items,
+    tree.Logic: _logic,
+    tree.Not: _negation,
 }
 
 

@@ -56,7 +56,12 @@ class Builder:
         self.bindings: list[tuple[str, tree.Expr, object]] = []
         self.relations: list[tuple[Relation, Node]] = []
         self.requirements: list[Requirement] = []
+        self.arms: tuple[tuple[int, int], ...] = ()
         self.counter = 0
+
+    def arm(self, statement: tree.If, number: int) -> _Arm:
+        """Build an arm of an `if` statement for a while."""
+        return _Arm(self, (*self.arms, (statement.span.start, number)))
 
     def input(self, shape: Shape, name: str = "x") -> Tensor:
         """Add an input value."""
@@ -94,6 +99,19 @@ class Builder:
             kind, title, args, tuple(self.inputs), tuple(self.nodes), tuple(self.shapes), tuple(outputs), span, doc,
             tuple(self.bindings), tuple(self.relations), tuple(self.requirements), tuple(self.input_names),
         )  # fmt: skip
+
+
+class _Arm:
+    __slots__ = ("arms", "builder", "outer")
+
+    def __init__(self, builder: Builder, arms: tuple[tuple[int, int], ...]) -> None:
+        self.builder, self.arms, self.outer = builder, arms, builder.arms
+
+    def __enter__(self) -> None:
+        self.builder.arms = self.arms
+
+    def __exit__(self, *_: object) -> None:
+        self.builder.arms = self.outer
 
 
 def tap(scope: Scope, name: str) -> tuple[Scope, int] | None:

@@ -275,7 +275,7 @@ def _bind_statement(ctx: Context, statement: tree.Bind, env: Env, x: Tensor | No
     if is_fed(ctx, value):
         ctx.watched[id(value)] = Watched(name, statement.name.span, value)
     bind(name, value, home, statement.name.span)
-    if type(value) in (int, float) and statement.name.plain is not None:
+    if type(value) in (int, float, bool, str) and statement.name.plain is not None:
         ctx.builder.bindings.append((name, statement.value, value))
     return x
 
@@ -422,9 +422,10 @@ def _require_statement(ctx: Context, statement: tree.Require, env: Env, x: Tenso
 
 
 def _if_statement(ctx: Context, statement: tree.If, env: Env, x: Tensor | None) -> Tensor | None:
-    for test, body in statement.arms:
+    for number, (test, body) in enumerate(statement.arms):
         if test is None or truth(ctx, test, env, x):
-            return run(ctx, body, env, x)
+            with ctx.builder.arm(statement, number):
+                return run(ctx, body, env, x)
     return x
 
 

@@ -262,7 +262,7 @@ def node(
     name, reuses = _name(ctx, what, operands, tag)
     tensors = builder.results(shapes)
     outputs = tuple([tensor.id for tensor in tensors])
-    made = Node(name, what, inputs, outputs, span, tag is not None, reuses, init, _written(value))
+    made = Node(name, what, inputs, outputs, span, tag is not None, reuses, init, _written(value), builder.arms)
     builder.nodes.append(made)
     result = _named(what, tensors)
     if ctx.problems is not None and any(tensor.guess for tensor in operands):

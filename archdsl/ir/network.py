@@ -35,6 +35,9 @@ class Node(Record):
     reuses: bool = False
     init: tuple[tuple[str, Initializer], ...] = ()
     written: tuple[tuple[str, tree.Expr], ...] = ()  # arguments as the text of this scope wrote them
+    arms: tuple[tuple[int, int], ...] = ()  # of `if` statements around it in this scope: where each starts, which arm
+
+    unequal = ("arms",)
 
 
 class Output(Record):

@@ -32,7 +32,7 @@ class Branches(nn.Module):
             nn.Conv2d(8, 8, 3, padding=1),
             nn.ReLU(inplace=True),
         )
-        self.add_module("9", nn.Conv2d(4, 4, 1))  # <text>:16
+        self.add_module("9", nn.Conv2d(8 // 2, 4, 1))  # <text>:16
         for i in range(4):  # <text>:18
             self.add_module(f"step{i}", nn.Conv2d(8, 8, 3, padding=1))
         self.add_module("16", nn.Linear(8 * 32 * 32, 5))  # <text>:19

@@ -12,36 +12,20 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class InvertedResidualExpand1(nn.Module):
-    """The block `inverted_residual(channels, expand, stride, norm, act)`."""
-
-    def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Sequential(  # mobilenet_v2.arch:16
-            nn.Sequential(
-                nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False),
-                nn.BatchNorm2d(in_channels),
-                nn.ReLU6(),
-            ),
-            nn.Conv2d(in_channels, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.conv(x)
-
-
 class InvertedResidual(nn.Module):
     """The block `inverted_residual(channels, expand, stride, norm, act)`."""
 
-    def __init__(self, in_channels: int, channels: int, expand: int, stride: int = 2) -> None:
+    def __init__(self, in_channels: int, channels: int, expand: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Sequential(  # mobilenet_v2.arch:16
-            nn.Sequential(
+        self.residual = stride == 1 and in_channels == channels
+        conv: list[nn.Module] = []
+        if expand > 1:
+            conv.append(nn.Sequential(
                 nn.Conv2d(in_channels, expand * in_channels, 1, bias=False),
                 nn.BatchNorm2d(expand * in_channels),
                 nn.ReLU6(),
-            ),
+            ))
+        conv += [
             nn.Sequential(
                 nn.Conv2d(
                     expand * in_channels,
@@ -57,41 +41,14 @@ class InvertedResidual(nn.Module):
             ),
             nn.Conv2d(expand * in_channels, channels, 1, bias=False),
             nn.BatchNorm2d(channels),
-        )
+        ]
+        self.conv = nn.Sequential(*conv)  # mobilenet_v2.arch:16
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.conv(x)
-
-
-class InvertedResidual2(nn.Module):
-    """The block `inverted_residual(channels, expand, stride, norm, act)`."""
-
-    def __init__(self, in_channels: int, channels: int, expand: int) -> None:
-        super().__init__()
-        self.conv = nn.Sequential(  # mobilenet_v2.arch:16
-            nn.Sequential(
-                nn.Conv2d(in_channels, expand * in_channels, 1, bias=False),
-                nn.BatchNorm2d(expand * in_channels),
-                nn.ReLU6(),
-            ),
-            nn.Sequential(
-                nn.Conv2d(
-                    expand * in_channels,
-                    expand * in_channels,
-                    3,
-                    padding=1,
-                    groups=expand * in_channels,
-                    bias=False,
-                ),
-                nn.BatchNorm2d(expand * in_channels),
-                nn.ReLU6(),
-            ),
-            nn.Conv2d(expand * in_channels, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.conv(x)
+        conv = self.conv(x)
+        if self.residual:
+            conv = x + conv
+        return conv
 
 
 class MobileNetV2(nn.Module):
@@ -107,18 +64,18 @@ class MobileNetV2(nn.Module):
                 nn.BatchNorm2d(32),
                 nn.ReLU6(),
             ),
-            InvertedResidualExpand1(32, 16),
-            InvertedResidual(16, 24, 6),
-            InvertedResidual2(24, 24, 6),
-            InvertedResidual(24, 32, 6),
-            *[InvertedResidual2(32, 32, 6) for _ in range(2)],
-            InvertedResidual(32, 64, 6),
-            *[InvertedResidual2(64, 64, 6) for _ in range(3)],
-            InvertedResidual(64, 96, 6, stride=1),
-            *[InvertedResidual2(96, 96, 6) for _ in range(2)],
-            InvertedResidual(96, 160, 6),
-            *[InvertedResidual2(160, 160, 6) for _ in range(2)],
-            InvertedResidual(160, 320, 6, stride=1),
+            InvertedResidual(32, 16, 1),
+            InvertedResidual(16, 24, 6, stride=2),
+            InvertedResidual(24, 24, 6),
+            InvertedResidual(24, 32, 6, stride=2),
+            *[InvertedResidual(32, 32, 6) for _ in range(2)],
+            InvertedResidual(32, 64, 6, stride=2),
+            *[InvertedResidual(64, 64, 6) for _ in range(3)],
+            InvertedResidual(64, 96, 6),
+            *[InvertedResidual(96, 96, 6) for _ in range(2)],
+            InvertedResidual(96, 160, 6, stride=2),
+            *[InvertedResidual(160, 160, 6) for _ in range(2)],
+            InvertedResidual(160, 320, 6),
             nn.Sequential(nn.Conv2d(320, 1280, 1, bias=False), nn.BatchNorm2d(1280), nn.ReLU6()),
         )
         self.classifier = nn.Sequential(  # mobilenet_v2.arch:29

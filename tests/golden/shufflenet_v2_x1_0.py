@@ -11,29 +11,15 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class UnitStride2(nn.Module):
+class Unit(nn.Module):
     """The block `unit(channels, stride, norm, act)`."""
 
     def __init__(self, in_channels: int, channels: int, stride: int = 2) -> None:
         super().__init__()
         half = channels // 2
-        self.branch1 = nn.Sequential(  # shufflenet_v2_x1_0.arch:14
-            nn.Conv2d(
-                in_channels,
-                in_channels,
-                3,
-                stride=stride,
-                padding=1,
-                groups=in_channels,
-                bias=False,
-            ),
-            nn.BatchNorm2d(in_channels),
-            nn.Conv2d(in_channels, half, 1, bias=False),
-            nn.BatchNorm2d(half),
-            nn.ReLU(inplace=True),
-        )
+        self.stride = stride
         self.branch2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:10
-            nn.Conv2d(in_channels, half, 1, bias=False),
+            nn.Conv2d(in_channels // 2 if stride == 1 else in_channels, half, 1, bias=False),
             nn.BatchNorm2d(half),
             nn.ReLU(inplace=True),
             nn.Conv2d(half, half, 3, stride=stride, padding=1, groups=half, bias=False),
@@ -42,33 +28,33 @@ class UnitStride2(nn.Module):
             nn.BatchNorm2d(half),
             nn.ReLU(inplace=True),
         )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        branch1 = self.branch1(x)
-        x = torch.cat([branch1, self.branch2(x)], 1)
-        return x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
-
-
-class UnitStride1(nn.Module):
-    """The block `unit(channels, stride, norm, act)`."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        half = channels // 2
-        self.branch2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:10
-            nn.Conv2d(half, half, 1, bias=False),
-            nn.BatchNorm2d(half),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(half, half, 3, padding=1, groups=half, bias=False),
-            nn.BatchNorm2d(half),
-            nn.Conv2d(half, half, 1, bias=False),
-            nn.BatchNorm2d(half),
-            nn.ReLU(inplace=True),
+        self.branch1 = (  # shufflenet_v2_x1_0.arch:14
+            nn.Sequential(
+                nn.Conv2d(
+                    in_channels,
+                    in_channels,
+                    3,
+                    stride=stride,
+                    padding=1,
+                    groups=in_channels,
+                    bias=False,
+                ),
+                nn.BatchNorm2d(in_channels),
+                nn.Conv2d(in_channels, half, 1, bias=False),
+                nn.BatchNorm2d(half),
+                nn.ReLU(inplace=True),
+            )
+            if stride != 1
+            else nn.Identity()
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y, z = x.chunk(2, 1)
-        x = torch.cat([y, self.branch2(z)], 1)
+        if self.stride == 1:
+            y, z = x.chunk(2, 1)
+            x = torch.cat([y, self.branch2(z)], 1)
+        else:
+            branch1 = self.branch1(x)
+            x = torch.cat([branch1, self.branch2(x)], 1)
         return x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
 
 
@@ -85,16 +71,16 @@ class ShuffleNetV2(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.stage2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            UnitStride2(24, 116),
-            *[UnitStride1(116) for _ in range(3)],
+            Unit(24, 116),
+            *[Unit(116, 116, stride=1) for _ in range(3)],
         )
         self.stage3 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            UnitStride2(116, 232),
-            *[UnitStride1(232) for _ in range(7)],
+            Unit(116, 232),
+            *[Unit(232, 232, stride=1) for _ in range(7)],
         )
         self.stage4 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            UnitStride2(232, 464),
-            *[UnitStride1(464) for _ in range(3)],
+            Unit(232, 464),
+            *[Unit(464, 464, stride=1) for _ in range(3)],
         )
         self.conv5 = nn.Sequential(  # shufflenet_v2_x1_0.arch:23
             nn.Conv2d(464, 1024, 1, bias=False),
