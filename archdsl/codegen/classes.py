@@ -25,7 +25,7 @@ from archdsl.codegen.terms import (
     translate,
 )
 from archdsl.core.record import kinds
-from archdsl.ir.liveness import is_empty, is_plain_sequence
+from archdsl.ir.liveness import is_empty, is_module, is_plain_sequence
 from archdsl.ir.network import Scope
 from archdsl.ops.base import REQUIRED, Leaf, Op
 from archdsl.ops.merge import Chunk
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from archdsl.ops.base import Call
 
 
+DICTIONARY = {"clear", "items", "keys", "pop", "update", "values"}  # what a dictionary of modules uses itself
 SHORT = 72  # characters of a sequence with labels that is one expression
 
 
@@ -145,6 +146,21 @@ class ClassPlan:
                 default = False
             found.append(Parameter(name, values, default))
         return sorted(found, key=lambda p: p.default is not REQUIRED)
+
+    # ------------------------------------------------------------ attributes
+    @property
+    def base(self) -> str:
+        """The class that it extends: modules with numbers for names are items of a dictionary of modules."""
+        held = [s.node.name for s in self.body.steps() if isinstance(s.node.what, Scope) or is_module(s.node, s.scope)]
+        if is_plain_sequence(self.first):
+            return "nn.Sequential"
+        return "nn.Module" if all(map(str.isidentifier, held)) or DICTIONARY & {*held} else "nn.ModuleDict"
+
+    def module(self, name: str) -> str:
+        """Return the expression for a module of the class."""
+        if name.isidentifier():
+            return f"self.{name}"
+        return f'self["{name}"]' if self.base == "nn.ModuleDict" else f'getattr(self, "{name}")'
 
     # ------------------------------------------------------------ conditions
     def condition(self, context: Context, branch: Branch, arm: frozenset[int], steps: list[Step]) -> Term:
@@ -603,7 +619,10 @@ def _added(children: list[Child], name: str) -> Iterator[list[str]]:
     for first, count, step in labelled_runs(children):
         child = children[first]
         if count > 1:
-            yield [f"for i in range({count}):", f"    {name}.add_module({label(child.name)}, {looped(child.piece, step)})"]
+            yield [
+                f"for i in range({count}):",
+                f"    {name}.add_module({label(child.name)}, {looped(child.piece, step)})",
+            ]
         else:
             given = Argument("", f'"{child.name}"'), Argument("", child.piece)
             yield statement(Piece(f"{name}.add_module", given), "")

@@ -9,7 +9,7 @@ import itertools
 import re
 
 from archdsl.codegen.conditions import arms
-from archdsl.codegen.layout import beside, label, wrapped
+from archdsl.codegen.layout import beside, wrapped
 from archdsl.codegen.schedule import Choice, Scheduler
 from archdsl.codegen.terms import python
 from archdsl.elaborate.operators import MODULE_NAMES
@@ -34,17 +34,20 @@ WORDS = frozenset(
 )
 
 
-def scheduled(plan: ClassPlan, arguments: list[str], loops: dict[int, int], taken: frozenset[str]) -> Schedule:
-    """Return the schedule of a class: `arguments` name its inputs, `loops` are the chains that start at a step."""
-    return Scheduler(plan.body, loops, Calls(plan), taken).schedule(arguments)
+def scheduled(plan: ClassPlan, arguments: list[str], taken: frozenset[str]) -> Schedule:
+    """Return the schedule of a class; `arguments` name its inputs."""
+    return Scheduler(plan.body, Calls(plan), taken).schedule(arguments)
 
 
 def printed(schedule: Schedule, scope: Scope, result: str) -> list[str]:
     """Print the statements of a scope; `result` is the class of what it returns, if it has one."""
+    trained = [text for o, text in zip(scope.outputs, schedule.results) if o.training and text.isidentifier()]
     lines: list[str] = []
     training = False
     for statement in schedule.statements:
         if statement.training and not training:
+            lines += [f"{name}: torch.Tensor | None = None" for name in trained]
+            trained = []
             lines.append("if self.training:")
         training = statement.training
         lines += _statement(statement, "    " if training else "")
@@ -60,13 +63,7 @@ def _statement(statement: Assignment | Choice, pad: str) -> list[str]:
                 lines += _statement(inner, f"{pad}    ")
             lines += [] if arm else [f"{pad}    pass"]
         return lines
-    names = ", ".join(statement.names)
-    if statement.chain is None:
-        return _line(f"{names} = {statement.code}", pad)
-    first, count = statement.chain
-    lines += _line(f"{names} = {statement.code}", pad) if names != statement.code else []
-    lines += _line(f"for i in range({count}):", pad)
-    return [*lines, *_line(f"    {names} = getattr(self, {label(first)})({names})", pad)]
+    return _line(f"{', '.join(statement.names)} = {statement.code}", pad)
 
 
 def _returned(schedule: Schedule, scope: Scope, result: str) -> Iterator[str]:
@@ -98,8 +95,7 @@ class Calls:
         """Return the code of one step."""
         node, scope = step.node, step.scope
         if isinstance(node.what, Scope) or is_module(node, scope):
-            attribute = f"self.{node.name}" if node.name.isidentifier() else f'self.get_submodule("{node.name}")'
-            return f"{attribute}({', '.join(operands)})"
+            return f"{self.plan.module(node.name)}({', '.join(operands)})"
         function = node.what.function(*[scope.shapes[i] for i in node.inputs])
         assert function is not None, f"`{node.what.name}` has neither a module nor a function"
         if node.what.support:

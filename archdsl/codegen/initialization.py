@@ -109,7 +109,7 @@ def _guarded(code: str, kind: str, parameter: str, steps: list[Step]) -> list[st
 
 def _steps(plan: ClassPlan) -> Iterator[Step]:
     """Yield the operators with weights of a class: what any of its instances has, and what all of them have."""
-    instances = [dict(_owners(scope, "", is_plain_sequence(scope))) for scope in plan.scopes]
+    instances = [dict(_owners(scope, "", is_plain_sequence(scope), plan.base)) for scope in plan.scopes]
     for place in dict.fromkeys(place for instance in instances for place in instance):
         path, target = place
         found = [instance[place] for instance in instances if place in instance]
@@ -123,22 +123,24 @@ def _steps(plan: ClassPlan) -> Iterator[Step]:
         yield Step(kind, sites, everywhere)
 
 
-def _owners(scope: Scope, path: str, numbered: bool) -> Iterator[tuple[tuple[str, str], tuple[Node, Shape]]]:
+def _owners(scope: Scope, path: str, numbered: bool, base: str) -> Iterator[tuple[tuple[str, str], tuple[Node, Shape]]]:
     """Yield the operators with weights that a class holds by itself: by path and module, each with its input."""
     for node in scope.nodes:
         if node.reuses:
             continue
-        place = _joined(path, node, numbered)
+        place = _joined(path, node, numbered, base)
         if not isinstance(node.what, Scope):
             x = scope.shapes[node.inputs[0]]
             call = node.what.module(x) if node.what.stateful else None
             if call is not None:
                 yield (place, call.target), (node, x)
         elif not has_class(node.what):
-            yield from _owners(node.what, place, True)
+            yield from _owners(node.what, place, True, base)
 
 
-def _joined(path: str, node: Node, numbered: bool) -> str:
+def _joined(path: str, node: Node, numbered: bool, base: str) -> str:
     if not node.name.isdigit():
         return f"{path}.{node.name}"
-    return f"{path}[{node.name}]" if numbered else f'{path}.get_submodule("{node.name}")'
+    if numbered:
+        return f"{path}[{node.name}]"
+    return f'{path}["{node.name}"]' if base == "nn.ModuleDict" else f'{path}.get_submodule("{node.name}")'

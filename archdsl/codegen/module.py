@@ -9,7 +9,7 @@ from textwrap import wrap
 from archdsl.codegen import initialization
 from archdsl.codegen.classes import file_name, statement
 from archdsl.codegen.forward import printed
-from archdsl.codegen.layout import WIDTH, label, looped
+from archdsl.codegen.layout import WIDTH
 from archdsl.codegen.lower import lower
 from archdsl.codegen.plans import Plans
 from archdsl.codegen.plans import lifetimes as lifetimes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from archdsl.codegen.classes import ClassPlan
     from archdsl.codegen.layout import Child
     from archdsl.codegen.merge import Step
-    from archdsl.codegen.plans import Planned, Run
+    from archdsl.codegen.plans import Planned
 
 MAX_LAYERS = 1_000_000
 
@@ -110,19 +110,18 @@ class Writer:
         doc = docstring(plan.first.doc or _title(plan.first), 4)
         if planned.sequence is not None:
             piece, before = planned.sequence
-            return self._text(plan, "nn.Sequential", doc, [*_bound(plan), *before, *statement(piece, "")], [], ["x"])
+            return self._text(plan, doc, [*_bound(plan), *before, *statement(piece, "")], [], ["x"])
         assert schedule is not None, "what is no sequence has a `forward`"
         stored = [f"self.{name} = {term.text}" for name, term in sorted(plan.stored.items())]
         lines = ["super().__init__()", *_bound(plan), *stored]
-        for run in planned.loops:
-            lines += _built(plan, run, *planned.children[run.first])
+        for step, child in planned.children:
+            lines += _built(plan, step, child)
         forward = printed(schedule, plan.first, planned.result)
-        return self._text(plan, "nn.Module", doc, lines, forward, planned.arguments)
+        return self._text(plan, doc, lines, forward, planned.arguments)
 
     def _text(
         self,
         plan: ClassPlan,
-        base: str,
         doc: list[str],
         init: list[str],
         forward: list[str],
@@ -136,12 +135,11 @@ class Writer:
             always = len([o for o in outputs if not o.training])
             returns = self.result.name if always == len(outputs) else f"torch.Tensor | {self.result.name}"
         elif len(outputs) > 1:
-            items = ["torch.Tensor"] * len(outputs) if len(outputs) < 4 else ["torch.Tensor", "..."]
-            returns = f"tuple[{', '.join(items)}]"
+            returns = f"tuple[{', '.join(['torch.Tensor'] * len(outputs))}]"
         if plan.first is self.network.scope:
             paragraph = " ".join((self.network.scope.doc or self.network.doc).split("\n\n")[0].split("\n"))
             doc = docstring(paragraph or _title(plan.first), 4)
-        return ClassText(plan.name, base, doc, parameters, init, f"({arguments}) -> {returns}", forward)
+        return ClassText(plan.name, plan.base, doc, parameters, init, _typed(arguments, returns), forward)
 
 
 def _bound(plan: ClassPlan) -> list[str]:
@@ -149,15 +147,12 @@ def _bound(plan: ClassPlan) -> list[str]:
     return [f"{name} = {term.text}" for name, term in plan.locals.items() if name in plan.used]
 
 
-def _built(plan: ClassPlan, run: Run, step: Step, child: Child) -> list[str]:
-    """Return the statements that build a module, or those of a run that start with it."""
-    comment = plan.comment(step.node)
-    if run.count > 1:
-        added = f"self.add_module({label(child.name)}, {looped(child.piece, run.step)})"
-        return [f"for i in range({run.count}):{comment}", f"    {added}"]
-    if child.name.isidentifier():
-        return [*child.before, *statement(child.piece, f"self.{child.name} = ", comment)]
-    return [*child.before, f'self.add_module("{child.name}", {child.piece.flat()}){comment}']
+def _built(plan: ClassPlan, step: Step, child: Child) -> list[str]:
+    """Return the statements that build a module."""
+    attribute, comment = plan.module(child.name), plan.comment(step.node)
+    if attribute.startswith("getattr"):
+        return [*child.before, f'self.add_module("{child.name}", {child.piece.flat()}){comment}']
+    return [*child.before, *statement(child.piece, f"{attribute} = ", comment)]
 
 
 @cache
@@ -186,6 +181,19 @@ def _signature(parameters: list[str]) -> str:
     return "\n" + "".join(f"        {parameter},\n" for parameter in parameters) + "    "
 
 
+def _typed(arguments: str, returns: str) -> str:
+    """Return the parameters and the result of `forward`, on several lines where they are too wide for one."""
+    if len(f"    def forward({arguments}) -> {returns}:") <= WIDTH:
+        return f"({arguments}) -> {returns}"
+    listed = [f"(\n        {arguments}\n    )"]
+    if len(arguments) + 8 > WIDTH:
+        listed = ["(\n", *[f"        {one},\n" for one in arguments.split(", ")], "    )"]
+    if len(f"    ) -> {returns}:") > WIDTH:
+        items = returns.removeprefix("tuple[").removesuffix("]").split(", ")
+        returns = "tuple[\n" + "".join(f"        {item},\n" for item in items) + "    ]"
+    return f"{''.join(listed)} -> {returns}"
+
+
 def _title(scope: Scope) -> str:
     if scope.kind == "scope":
         return f"The steps under `{scope.title}`." if scope.title else "Steps in a row."
@@ -195,8 +203,7 @@ def _title(scope: Scope) -> str:
 def _result(scope: Scope, name: str) -> ResultText | None:
     if not name:
         return None
-    several = sum(not o.training for o in scope.outputs) > 1  # then it is returned in evaluation too
-    types = ["torch.Tensor | None" if o.training and several else "torch.Tensor" for o in scope.outputs]
+    types = ["torch.Tensor | None" if o.training else "torch.Tensor" for o in scope.outputs]
     return ResultText(name, [f"{o.name}: {kind}" for o, kind in zip(scope.outputs, types)])
 
 
@@ -242,4 +249,4 @@ def _imports(body: str) -> list[str]:
     ours = [f"from archdsl.kernels import {', '.join(kernels)}"] if kernels else []
     ours += ["from archdsl import optimize"] if re.search(r"\boptimize\(", body) else []
     lines += ["", *sorted(ours)] if ours else []
-    return ["from __future__ import annotations", "", *lines]
+    return lines

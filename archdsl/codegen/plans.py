@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import keyword
 import re
-from itertools import pairwise
 
 from archdsl.codegen.classes import ClassPlan
 from archdsl.codegen.forward import WORDS, scheduled
 from archdsl.codegen.groups import Groups
-from archdsl.codegen.layout import Child, Piece, labelled_runs
-from archdsl.codegen.merge import Body, Branch, Step, reads
+from archdsl.codegen.layout import Child, Piece
+from archdsl.codegen.merge import Branch, Step
 from archdsl.codegen.terms import Term, both
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
@@ -38,16 +37,8 @@ RESERVED = {
 }
 
 
-class Run(Record):
-    """Modules in a row that one loop builds and runs: the first, how many, and what grows from one to the next."""
-
-    first: int
-    count: int
-    step: tuple[int, ...]
-
-
 class Planned(Record):
-    """A class that is ready to be printed: its modules with their steps, in runs, and its `forward`.
+    """A class that is ready to be printed: its modules with their steps, and its `forward`.
 
     A plain sequence has no schedule, and what it is made of in place of modules. `result` is the class of what it
     returns, if that is one of its own.
@@ -55,7 +46,6 @@ class Planned(Record):
 
     plan: ClassPlan
     children: list[tuple[Step, Child]]
-    loops: list[Run]
     arguments: list[str]
     schedule: Schedule | None
     result: str = ""
@@ -89,16 +79,14 @@ class Plans:
         first = plan.first
         if is_plain_sequence(first):
             made = plan.sequential(plan.context, "super().__init__", "layers")
-            return Planned(plan, [], [], ["x"], None, sequence=made)
+            return Planned(plan, [], ["x"], None, sequence=made)
         children = _children(plan)
-        loops = _loops(plan.body, children)
-        chains = {id(children[run.first][0]): run.count for run in loops if run.count > 1}
         result = self.result if first is self.scope else ""
         taken = WORDS | {result}
         names = first.input_names if len(first.inputs) > 1 else ("x",)
         arguments = [f"x{i}" if keyword.iskeyword(name) or name in taken else name for i, name in enumerate(names)]
-        schedule = scheduled(plan, arguments, chains, taken)
-        return Planned(plan, children, loops, arguments, schedule, result)
+        schedule = scheduled(plan, arguments, taken)
+        return Planned(plan, children, arguments, schedule, result)
 
 
 def lifetimes(network: Network) -> dict[int, dict[int, int | None]]:
@@ -144,34 +132,6 @@ def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
 
     enter(plan.body.items, [])
     return [(step, child) for step, child in found if child is not None]
-
-
-def _loops(body: Body, children: list[tuple[Step, Child]]) -> list[Run]:
-    """Split the modules of a class into runs; one of several modules is a chain without branches."""
-    found = []
-    at = 0
-    for first, count, step in labelled_runs([child for _, child in children]):
-        if count > 1 and not _is_chain(body, [one for one, _ in children[first : first + count]]):
-            found += [Run(at + i, 1, ()) for i in range(count)]
-        else:
-            found.append(Run(first, count, step))
-        at += count
-    return found
-
-
-def _is_chain(body: Body, steps: list[Step]) -> bool:
-    """Say whether steps follow each other directly, each the only reader of the one before."""
-    items: list[Step | Branch] = body.items
-    at = items.index(steps[0]) if steps[0] in items else len(items)
-    if items[at : at + len(steps)] != steps:
-        return False
-    read = reads(items)
-    for left, right in pairwise(steps):
-        if len(left.outputs) != 1 or right.inputs != left.outputs:
-            return False
-        if read.get(left.outputs[0]) != 1 or left.outputs[0] in body.results:
-            return False
-    return True
 
 
 # -------------------------------------------------------------------------------------------------- names

@@ -179,8 +179,8 @@ class Module:
         assert isinstance(found, Module), "only modules are asked for"
         return found
 
-    def __getitem__(self, number: int) -> Module:
-        return self.get_submodule(str(number))
+    def __getitem__(self, name: int | str) -> Module:
+        return self.get_submodule(str(name))
 
     def __getattr__(self, name: str) -> Parameter | None:
         if name not in ("weight", "bias"):
@@ -206,6 +206,13 @@ class Sequential(Module):
         for _, module in self.children():
             x = module(x)
         return x
+
+
+class ModuleDict(Module):
+    """A stand-in for `nn.ModuleDict`."""
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        self.add_module(name, module)
 
 
 class Ode(Module):
@@ -243,6 +250,7 @@ class Stage:
         self.steps: dict[str, int] = {}  # of pools: the argument that the stride is, where it is left out
         self.base: Any = type("Module", (Module,), {"stage": self})
         self.classes: dict[str, type[Module]] = {"Module": self.base}
+        self.classes["ModuleDict"] = type("ModuleDict", (ModuleDict, self.base), {})
         self.classes["Sequential"] = type("Sequential", (Sequential, self.base), {})
         self.init = Space(lambda name: lambda parameter, **given: self.started(name, parameter, given))
         self.functions = Space(lambda name: self.function(f"F.{name}"))
@@ -264,7 +272,7 @@ class Stage:
         """Run a text of ours that sees the stand-ins, and of Python's own names a few."""
         known = {name: getattr(builtins, name) for name in NAMES} | {"__import__": self._import}
         space: dict[str, Any] = {"__builtins__": known, "__name__": "replayed"}
-        exec(compile(text, "<replayed>", "exec"), space)
+        exec(compile(text, "<replayed>", "exec", dont_inherit=True), space)
         for name in RESERVED & space.keys():
             if name not in ("Callable", "F", "OrderedDict", "NamedTuple", "partial"):
                 space[name] = self.named(name)

@@ -33,16 +33,12 @@ WIDEST, WIDEST_CAT = 66, 32  # characters of an expression inside another, and o
 
 
 class Assignment(Record):
-    """A statement that assigns; a name of `_` takes a result that nobody reads. `training` ones run in training alone.
-
-    With a `chain`, modules whose labels count up run on the variable one after another: the first, and how many.
-    """
+    """A statement that assigns; a name of `_` takes a result that nobody reads. `training` ones run in training alone."""
 
     names: tuple[str, ...]
     values: tuple[int, ...]
     code: str
     training: bool
-    chain: tuple[str, int] | None = None
 
 
 class Choice(Record):
@@ -99,10 +95,10 @@ class Writer(Protocol):
 
 
 class Scheduler:
-    """Schedules the steps of a body; `loops` says how many steps the chain has that starts at one."""
+    """Schedules the steps of a body."""
 
-    def __init__(self, body: Body, loops: dict[int, int], writer: Writer, taken: frozenset[str]) -> None:
-        self.body, self.loops, self.writer, self.taken = body, loops, writer, taken
+    def __init__(self, body: Body, writer: Writer, taken: frozenset[str]) -> None:
+        self.body, self.writer, self.taken = body, writer, taken
         self.alias: dict[int, int] = {}  # what an optional step returns, where it is there, is what leaves its branch
         for branch in body.branches():
             if branch.optional is not None:
@@ -177,27 +173,13 @@ class Scheduler:
     # ------------------------------------------------------------ statements
     def _items(self, items: Sequence[Step | Branch], ends: Sequence[int | None]) -> None:
         """Schedule steps in order; `ends` are the values that leave them."""
-        items, at = self._working(items), 0
-        while at < len(items):
-            step = _step_of(items[at])
-            count = self.loops.get(id(items[at]), 1)
+        items = self._working(items)
+        for item, following in zip(items, [*items[1:], None]):
+            step = _step_of(item)
             if step is None:
-                self._branch(items[at])  # type: ignore[arg-type]
-            elif count > 1:
-                self._loop([one for one in items[at : at + count] if isinstance(one, Step)])
+                self._branch(item)  # type: ignore[arg-type]
             else:
-                following = items[at + 1] if at + 1 < len(items) else None
                 self._step(step, following, ends)
-            at += count
-
-    def _loop(self, steps: list[Step]) -> None:
-        """Run a chain of modules whose labels count up."""
-        self._name_pending()
-        value, result = self._inputs(steps[0])[0], self._outputs(steps[-1])[0]
-        start = self.text[value]
-        self._read(value)
-        self.root[result] = self.root[value]
-        self._assign(steps[-1], (result,), start, (steps[0].node.name, len(steps)))
 
     def _step(self, step: Step, following: Step | Branch | None, ends: Sequence[int | None]) -> None:
         inputs = self._inputs(step)
@@ -234,7 +216,7 @@ class Scheduler:
             return False
         if code.count("(") > DEEPEST + 2 or len(code) > WIDEST:
             return False
-        if id(following) in self.loops or result not in self._inputs(then):
+        if result not in self._inputs(then):
             return False
         if isinstance(other.what, Scope):
             return not isinstance(node.what, Scope) and node.span.line == other.span.line
@@ -249,11 +231,11 @@ class Scheduler:
             outputs = self._outputs(step)
             self._assign(step, outputs, self.text[outputs[0]])
 
-    def _assign(self, step: Step, values: tuple[int, ...], code: str, chain: tuple[str, int] | None = None) -> None:
+    def _assign(self, step: Step, values: tuple[int, ...], code: str) -> None:
         """Add a statement; a result that nobody reads gets a variable where it is the only one."""
         read = [value for value in values if len(values) == 1 or self.left.get(value)]
         names = tuple([self._variable(value, step) if value in read else "_" for value in values])
-        self.statements.append(Assignment(names, values, code, step.trains, chain))
+        self.statements.append(Assignment(names, values, code, step.trains))
 
     # ------------------------------------------------------------ branches
     def _branch(self, branch: Branch) -> None:

@@ -226,13 +226,23 @@ class Crop(Op):
 
     support = '''\
 def crop(
-    x: torch.Tensor, size: int | tuple[int, int], offset: int | tuple[int, int] | None = None
+    x: torch.Tensor,
+    size: int | tuple[int, int] | torch.Tensor,
+    offset: int | tuple[int, int] | None = None,
 ) -> torch.Tensor:
-    """Cut out a part of a map, its centre without an offset: [N, C, H, W] -> [N, C, *size]."""
-    height, width = (size, size) if isinstance(size, int) else size
+    """Cut out a part of a map, its centre without an offset, of a size or that of another map."""
+    if isinstance(size, torch.Tensor):
+        height, width = size.shape[2], size.shape[3]
+    elif isinstance(size, int):
+        height, width = size, size
+    else:
+        height, width = size
     if offset is None:
-        offset = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
-    top, left = (offset, offset) if isinstance(offset, int) else offset
+        top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+    elif isinstance(offset, int):
+        top, left = offset, offset
+    else:
+        top, left = offset
     return x[:, :, top : top + height, left : left + width]
 '''
 
@@ -268,7 +278,7 @@ def crop(
         return ()  # a view
 
     def function(self, *xs: Shape) -> Call:
-        size = self.leaf("size") if self.size else Operand(1, ".shape[2:]")
+        size = self.leaf("size") if self.size else Operand(1)
         return call("crop", X, size, offset=self.leaf("offset") if self.offset else None)
 
 

@@ -146,7 +146,7 @@ def _executed(text: str) -> types.ModuleType:
     module.__file__ = filename
     sys.modules[name] = module
     try:
-        _execute(compile(text, filename, "exec"), module)
+        _execute(compile(text, filename, "exec", dont_inherit=True), module)
     except BaseException:
         del sys.modules[name]  # half a module is none
         raise
