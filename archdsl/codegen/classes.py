@@ -6,7 +6,6 @@ import keyword
 import os
 
 from archdsl.codegen.conditions import Conditions, arms
-from archdsl.codegen.groups import has_class
 from archdsl.codegen.layout import Argument, Child, Piece, label, labelled_runs, looped, named, sequence
 from archdsl.codegen.merge import MISSING, Missing, Step, side_by_side
 from archdsl.codegen.names import names_of, variable
@@ -25,7 +24,7 @@ from archdsl.codegen.terms import (
     translate,
 )
 from archdsl.core.record import kinds
-from archdsl.ir.liveness import is_empty, is_module, is_plain_sequence
+from archdsl.ir.liveness import is_empty, is_module
 from archdsl.ir.network import Scope
 from archdsl.ops.base import REQUIRED, Leaf, Op
 from archdsl.ops.merge import Chunk
@@ -98,6 +97,7 @@ class ClassPlan:
         self.consumed: set[str] = set()  # names that the channels of some input depend on
         self.lists: set[str] = set()  # variables that hold the modules of a sequence
         self.names, self.locals = names_of(self.scopes, without)
+        self.base = self._base()
         self.conditions = Conditions(self.first.definition, self.names)
         self.context = Context(body, {})
         main = self.names.get("in_channels")
@@ -148,11 +148,10 @@ class ClassPlan:
         return sorted(found, key=lambda p: p.default is not REQUIRED)
 
     # ------------------------------------------------------------ attributes
-    @property
-    def base(self) -> str:
-        """The class that it extends: modules with numbers for names are items of a dictionary of modules."""
+    def _base(self) -> str:
+        """Return the class that it extends: modules with numbers for names are items of a dictionary of modules."""
         held = [s.node.name for s in self.body.steps() if isinstance(s.node.what, Scope) or is_module(s.node, s.scope)]
-        if is_plain_sequence(self.first):
+        if self.groups.plain(self.first):
             return "nn.Sequential"
         return "nn.Module" if all(map(str.isidentifier, held)) or DICTIONARY & {*held} else "nn.ModuleDict"
 
@@ -241,10 +240,10 @@ class ClassPlan:
         )
         made = Step(numbers, body)
         made.inputs = [
-            body.value({i: node.inputs[k] for i, _, node in made.nodes()}) for k in range(len(made.node.inputs))
+            body.value({i: node.inputs[k] for i, _, node in made.present}) for k in range(len(made.node.inputs))
         ]
         made.outputs = [
-            body.value({i: o for i, _, node in made.nodes() for o in node.outputs[k : k + 1]})
+            body.value({i: o for i, _, node in made.present for o in node.outputs[k : k + 1]})
             for k in range(len(made.node.outputs))
         ]
         branch = next(
@@ -275,7 +274,7 @@ class ClassPlan:
     def leaf(self, context: Context, step: Step, leaves: Sequence[Leaf]) -> Term:
         """Return an expression for an argument of an operator, of which there is a leaf for each instance."""
         column: list[object] = [MISSING] * len(self.scopes)
-        for (i, _, _), leaf in zip(step.nodes(), leaves):
+        for (i, _, _), leaf in zip(step.present, leaves):
             column[i] = leaf.value
         text = leaves[0].formula
         field = text[1:-1] if text.startswith("{") and text.endswith("}") and text.count("{") == 1 else ""
@@ -290,7 +289,7 @@ class ClassPlan:
     def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
         found = []
-        for _, scope, node in step.nodes():
+        for _, scope, node in step.present:
             assert isinstance(node.what, Op), "functions belong to operators"
             call = node.what.function(*[scope.shapes[i] for i in node.inputs])
             assert call is not None, "an operator without a module has a function"
@@ -382,7 +381,7 @@ class ClassPlan:
             self._track(context, step, None)
             return self._given(step)
         calls = []
-        for _, scope, node in step.nodes():
+        for _, scope, node in step.present:
             assert isinstance(node.what, Op), "nodes of one class are of one kind"
             call = node.what.module(scope.shapes[node.inputs[0]])
             assert call is not None, "only operators with a module come here"
@@ -402,7 +401,7 @@ class ClassPlan:
     def _given(self, step: Step) -> Piece:
         """Return the call of what makes an activation, where instances are given different ones."""
         column: list[object] = [MISSING] * len(self.scopes)
-        for i, scope, node in step.nodes():
+        for i, scope, node in step.present:
             column[i] = _made(scope, node, step.numbers[i] in step.body.in_place(scope))
         name = step.node.span.text if step.node.span.text.isidentifier() else "act"
         return Piece(self.use(self.resolve(tuple(column), [], name)).text)
@@ -418,7 +417,7 @@ class ClassPlan:
         if full is None:
             self._track(context, step, None)
             return None
-        if has_class(full):
+        if self.groups.held(full):
             made = Child(node.name, self._construct(context, step, whats))
         else:
             inner = side_by_side([w if isinstance(w, Scope) else MISSING for w in whats], self.groups)
@@ -481,7 +480,7 @@ class ClassPlan:
 
         A sequence of which some instances have more than others is listed first, and then made of the list.
         """
-        body, numbered, made = context.body, is_plain_sequence(context.body.first), {}
+        body, numbered, made = context.body, self.groups.plain(context.body.first), {}
         if not body.branches():
             made = {step: self._numbered(context, step) for step in body.steps()}
             children = list(made.values())
@@ -585,6 +584,8 @@ def _fits(have: Column, wanted: Column) -> bool:
 
 def _alike(a: object, b: object) -> bool:
     """Say whether two values are one in generated code: 0, 0.0 and `False` are equal to Python, and not to PyTorch."""
+    if type(a) is not tuple:
+        return type(a) is type(b) and a == b
     return a == b and kinds((a,)) == kinds((b,))
 
 

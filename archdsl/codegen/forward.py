@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 # What generated methods mention beside names of the text, so that no variable or parameter may hide it.
 WORDS = frozenset(
-    """Callable F NamedTuple OrderedDict None True False __class__ _ channel_shuffle getattr i isinstance m max min nn optimize partial range
-    self super torch""".split()
+    """Callable F NamedTuple OrderedDict None True False __class__ _ channel_shuffle getattr i isinstance m max min nn
+    optimize partial range self super torch""".split()
 )
 
 

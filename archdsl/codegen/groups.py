@@ -13,7 +13,7 @@ from archdsl.codegen.merge import MISSING, Kinds, Unlike, side_by_side
 from archdsl.codegen.names import names_of
 from archdsl.ir.liveness import is_empty, is_sequential
 from archdsl.ir.network import Scope
-from archdsl.ir.walk import distinct
+from archdsl.ir.walk import distinct, once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,9 +31,12 @@ class Groups(Kinds):
         self.known: dict[int, Hashable] = {}  # the class of a scope, by its identity
         self.buckets: dict[Hashable, list[Scope]] = {}
         for scope in self.scopes:
-            if has_class(scope) or scope is root:
+            if self.held(scope) or scope is root:
                 self.buckets.setdefault(_origin(scope), []).append(scope)
-        self.inner = {origin: self._inner(scopes) for origin, scopes in self.buckets.items()}
+        self.inner = {
+            origin: list(dict.fromkeys(o for scope in scopes for o in self._direct(scope)))
+            for origin, scopes in self.buckets.items()
+        }
         self.irregular = _irregular(self.scopes)
         self.placed: set[Hashable] = set()
         for origin in self.buckets:
@@ -43,14 +46,25 @@ class Groups(Kinds):
         if is_empty(scope):
             others = {self.number(s) for s in self.buckets.get(_origin(scope), ())}
             return next(iter(others)) if len(others) == 1 else ("empty", scope.title)
-        if not has_class(scope):
+        if not self.held(scope):
             return super().number(scope)
         # A block that stands in itself is told apart before the classes of its instances are known.
         return self.known.get(id(scope)) or (_origin(scope), self.form(scope))
 
     # ------------------------------------------------------------ order
-    def _inner(self, scopes: list[Scope]) -> list[Hashable]:
-        return list(dict.fromkeys(_origin(s) for scope in scopes for s in distinct(scope)[:-1] if has_class(s)))
+    @once
+    def held(self, scope: Scope) -> bool:
+        """Say whether a scope becomes a class."""
+        return has_class(scope)
+
+    @once
+    def _direct(self, scope: Scope) -> list[Hashable]:
+        """Return the origins of the classes in a scope, those in its sequences too."""
+        found: dict[Hashable, None] = {}
+        for node in scope.nodes:
+            if isinstance(node.what, Scope):
+                found.update(dict.fromkeys([_origin(node.what)] if self.held(node.what) else self._direct(node.what)))
+        return list(found)
 
     def _place(self, origin: Hashable) -> None:
         """Put the classes of a block after the classes that its instances use."""
@@ -63,7 +77,7 @@ class Groups(Kinds):
             self._place(inner)
         forms: dict[Hashable, list[Scope]] = {}
         for scope in self.scopes:
-            if (has_class(scope) or scope is self.root) and _origin(scope) in together:
+            if (self.held(scope) or scope is self.root) and _origin(scope) in together:
                 forms.setdefault((_origin(scope), self.form(scope)), []).append(scope)
         bodies: list[Body] = []
         for scopes in forms.values():
@@ -114,12 +128,12 @@ class Groups(Kinds):
         return all(one == found[0] for one in found)
 
 
-def _sequences(body: Body, kinds: Kinds) -> list[Body]:
+def _sequences(body: Body, kinds: Groups) -> list[Body]:
     """Return the bodies of sequences inside a body, those inside of them too."""
     found = []
     for step in body.steps():
-        inner = [node.what for _, _, node in step.nodes() if isinstance(node.what, Scope) and not is_empty(node.what)]
-        if inner and not has_class(inner[0]):
+        inner = [node.what for _, _, node in step.present if isinstance(node.what, Scope) and not is_empty(node.what)]
+        if inner and not kinds.held(inner[0]):
             whats = step.column(lambda _, node: node.what)
             one = side_by_side([w if w in inner else MISSING for w in whats], kinds)  # type: ignore[misc]
             found += [one, *_sequences(one, kinds)]

@@ -5,9 +5,7 @@ What most modules of a kind share becomes one loop over all modules; a step that
 
 from __future__ import annotations
 
-from archdsl.codegen.groups import has_class
 from archdsl.codegen.lower import BASES
-from archdsl.ir.liveness import is_plain_sequence
 from archdsl.ir.network import Scope
 
 TYPE_CHECKING = False
@@ -109,33 +107,34 @@ def _guarded(code: str, kind: str, parameter: str, steps: list[Step]) -> list[st
 
 def _steps(plan: ClassPlan) -> Iterator[Step]:
     """Yield the operators with weights of a class: what any of its instances has, and what all of them have."""
-    instances = [dict(_owners(scope, "", is_plain_sequence(scope), plan.base)) for scope in plan.scopes]
+    instances = [dict(_owners(scope, "", plan.groups.plain(scope), plan)) for scope in plan.scopes]
     for place in dict.fromkeys(place for instance in instances for place in instance):
         path, target = place
         found = [instance[place] for instance in instances if place in instance]
         names = [list(node.what.weights(x)) for node, x in found]  # type: ignore[union-attr]
         every = dict.fromkeys(name for own in names for name in own)
         everywhere = frozenset(name for name in every if all(name in own for own in names))
-        node, x = found[0]
-        given = dict(node.init)
+        given = dict(found[0][0].init)
         kind = BASES.get(target, target)
         sites = [Site(plan, path, kind, name, given.get(name), name in everywhere) for name in every]
         yield Step(kind, sites, everywhere)
 
 
-def _owners(scope: Scope, path: str, numbered: bool, base: str) -> Iterator[tuple[tuple[str, str], tuple[Node, Shape]]]:
+def _owners(
+    scope: Scope, path: str, numbered: bool, plan: ClassPlan
+) -> Iterator[tuple[tuple[str, str], tuple[Node, Shape]]]:
     """Yield the operators with weights that a class holds by itself: by path and module, each with its input."""
     for node in scope.nodes:
         if node.reuses:
             continue
-        place = _joined(path, node, numbered, base)
+        place = _joined(path, node, numbered, plan.base)
         if not isinstance(node.what, Scope):
             x = scope.shapes[node.inputs[0]]
             call = node.what.module(x) if node.what.stateful else None
             if call is not None:
                 yield (place, call.target), (node, x)
-        elif not has_class(node.what):
-            yield from _owners(node.what, place, True, base)
+        elif not plan.groups.held(node.what):
+            yield from _owners(node.what, place, True, plan)
 
 
 def _joined(path: str, node: Node, numbered: bool, base: str) -> str:

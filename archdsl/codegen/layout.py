@@ -70,7 +70,7 @@ class Piece(Record):
         for argument in self.arguments:
             name = f"{argument.name}=" if argument.name else ""
             if isinstance(argument.value, Piece):
-                found += argument.value.lines(name, indent + 4, ",")
+                found += argument.value.lines(name, indent + 4, "," if len(self.arguments) > 1 else "")
             else:
                 found += _broken(f"{pad}    {name}{argument.value},")
         found.append(f"{pad}{self.brackets[1]}{close}{'' if comment else after}")

@@ -35,28 +35,27 @@ class Unlike(Exception):
 
 
 class Step:
-    """One step, in each instance that has it; `inputs` and `outputs` are values of the body."""
+    """One step, in each instance that has it; `inputs` and `outputs` are values of the body.
+
+    `present` are the numbers of these instances, each with its scope and its node there.
+    """
 
     def __init__(self, numbers: tuple[int | None, ...], body: Body) -> None:
         self.numbers, self.body = numbers, body
         self.mask = frozenset([i for i, number in enumerate(numbers) if number is not None])
         self.index = min(self.mask)
+        scopes = [(i, body.scope(i), n) for i, n in enumerate(numbers) if n is not None]
+        self.present = [(i, scope, scope.nodes[n]) for i, scope, n in scopes]
         self.scope = body.scope(self.index)
-        self.node = self.nodes()[0][2]
-        self.varies = not isinstance(self.node.what, Scope) and len({_operator(n) for _, _, n in self.nodes()}) > 1
+        self.node = self.present[0][2]
+        self.varies = not isinstance(self.node.what, Scope) and len({_operator(n) for _, _, n in self.present}) > 1
         self.inputs: list[int] = []
         self.outputs: list[int] = []
-
-    def nodes(self) -> list[tuple[int, Scope, Node]]:
-        """Return the instances that have the step: the number of each, its scope and its node there."""
-        return [
-            (i, self.body.scope(i), self.body.scope(i).nodes[n]) for i, n in enumerate(self.numbers) if n is not None
-        ]
 
     def column(self, get: Callable[[Scope, Node], object]) -> tuple[object, ...]:
         """Return one value for each instance."""
         found: list[object] = [MISSING] * len(self.numbers)
-        for i, scope, node in self.nodes():
+        for i, scope, node in self.present:
             found[i] = get(scope, node)
         return tuple(found)
 
@@ -222,13 +221,6 @@ def side_by_side(scopes: Sequence[Scope | Missing], kinds: Kinds) -> Body:
     return body
 
 
-def kept(scope: Scope) -> list[int]:
-    """Return the numbers of the steps that do something or have a module; in a sequence each has one."""
-    if is_sequence(scope):
-        return list(range(len(scope.nodes)))
-    return [n for n, node in enumerate(scope.nodes) if not is_idle(node) or _holds(node, scope)]
-
-
 def is_idle(node: Node) -> bool:
     """Say whether a step returns its input."""
     what = node.what
@@ -242,16 +234,34 @@ def _holds(node: Node, scope: Scope) -> bool:
 class Kinds:
     """What steps and scopes have in common that can be one: `number` tells the classes of blocks apart."""
 
+    @once
+    def plain(self, scope: Scope) -> bool:
+        """Say whether a scope is a sequence whose modules are numbered."""
+        return is_plain_sequence(scope)
+
+    @once
+    def sequential(self, scope: Scope) -> bool:
+        """Say whether a scope runs every step as a module."""
+        return is_sequence(scope)
+
+    @once
+    def kept(self, scope: Scope) -> list[int]:
+        """Return the numbers of the steps that do something or have a module; in a sequence each has one."""
+        if self.sequential(scope):
+            return list(range(len(scope.nodes)))
+        return [n for n, node in enumerate(scope.nodes) if not is_idle(node) or _holds(node, scope)]
+
+    @once
     def number(self, scope: Scope) -> Hashable:
         """Return what a scope inside another one is there: its class, or what kind of sequence it is."""
-        return ("sequence", scope.kind, scope.title, scope.wrapper, is_plain_sequence(scope), len(scope.outputs))
+        return ("sequence", scope.kind, scope.title, scope.wrapper, self.plain(scope), len(scope.outputs))
 
     @once
     def faces(self, scope: Scope) -> list[tuple[Hashable, ...]]:
         """Return what two steps have to agree on to be one, for each step that is kept."""
-        inplace, wanted, shifting = in_place(scope), needed(scope), is_plain_sequence(scope)
+        inplace, wanted, shifting = in_place(scope), needed(scope), self.plain(scope)
         found: list[tuple[Hashable, ...]] = []
-        for n in kept(scope):
+        for n in self.kept(scope):
             node = scope.nodes[n]
             held = node.labelled or node.reuses or (not shifting and is_module(node, scope))
             joined = (len(node.inputs), len(node.outputs), node.reuses, node.labelled, node.init)
@@ -271,7 +281,7 @@ class Kinds:
     @once
     def form(self, scope: Scope) -> Hashable:
         """Return what two scopes agree on that differ in numbers only."""
-        nodes = [scope.nodes[n] for n in kept(scope)]
+        nodes = [scope.nodes[n] for n in self.kept(scope)]
         inner = [
             self.form(n.what) if isinstance(n.what, Scope) and self.number(n.what) == Kinds.number(self, n.what) else 0
             for n in nodes
@@ -293,14 +303,14 @@ def _aligned(body: Body, forms: list[list[int]], kinds: Kinds) -> list[list[int 
     working = {node.name for i in body.mask for node in body.scope(i).nodes if not is_idle(node)}
     for members in forms:
         first = body.scope(members[0])
-        own = [(key, n) for key, n in zip(kinds.faces(first), kept(first))]
+        own = [(key, n) for key, n in zip(kinds.faces(first), kinds.kept(first))]
         if len(forms) > 1:  # a module that does nothing here and something elsewhere is left out here
             own = [
                 (k, n)
                 for k, n in own
-                if is_sequence(first) or not (is_idle(first.nodes[n]) and first.nodes[n].name in working)
+                if kinds.sequential(first) or not (is_idle(first.nodes[n]) and first.nodes[n].name in working)
             ]
-            own = [((_loose(k, first.nodes[n], first), *_place(first.nodes[n])), n) for k, n in own]
+            own = [((_loose(k, first.nodes[n], kinds.sequential(first)), *_place(first.nodes[n])), n) for k, n in own]
         if len(forms) > 1 and max(len(own), len(keys)) > MOST_STEPS:
             raise Unlike
         form = [key for key, _ in own]
@@ -322,10 +332,10 @@ def _aligned(body: Body, forms: list[list[int]], kinds: Kinds) -> list[list[int 
     return columns
 
 
-def _loose(face: tuple[Hashable, ...], node: Node, scope: Scope) -> tuple[Hashable, ...]:
-    """Return a face without the operator, where that is an activation in a sequence: blocks are given different ones."""
+def _loose(face: tuple[Hashable, ...], node: Node, listed: bool) -> tuple[Hashable, ...]:
+    """Return a face without the operator, where that is an activation in a sequence: blocks are given various ones."""
     what = node.what
-    if not is_sequence(scope) or isinstance(what, Scope) or what.stateful or "pointwise" not in what.traits:
+    if not listed or isinstance(what, Scope) or what.stateful or "pointwise" not in what.traits:
         return face
     return (*face[:2], "activation", *face[4:])
 
@@ -355,8 +365,8 @@ def _common(left: Sequence[Hashable], right: Sequence[Hashable]) -> dict[int, in
 
 def _check(step: Step, kinds: Kinds) -> None:
     """Raise `Unlike` where a step has another attribute, or a sequence of other steps, from instance to instance."""
-    plain = all(is_plain_sequence(scope) for _, scope, _ in step.nodes())
-    if not plain and is_module(step.node, step.scope) and len({node.name for _, _, node in step.nodes()}) > 1:
+    plain = all(kinds.plain(scope) for _, scope, _ in step.present)
+    if not plain and is_module(step.node, step.scope) and len({node.name for _, _, node in step.present}) > 1:
         raise Unlike
     if step.trains and len(step.mask) < len(step.body.mask):
         raise Unlike  # a condition on the mode around one on the instance, or inside of it: nobody needs it
@@ -364,7 +374,7 @@ def _check(step: Step, kinds: Kinds) -> None:
 
 
 def _sequence_of(steps: list[Step], kinds: Kinds) -> None:
-    whats = [node.what for step in steps for _, _, node in step.nodes()]
+    whats = [node.what for step in steps for _, _, node in step.present]
     full = [what for what in whats if isinstance(what, Scope) and not is_empty(what)]
     if full and kinds.number(full[0]) == Kinds.number(kinds, full[0]):
         side_by_side(full, kinds)
@@ -374,13 +384,13 @@ def _shared(steps: list[Step], kinds: Kinds) -> list[list[Step]]:
     """Return the steps that are uses of one module in arms of which each instance takes one."""
     named: dict[str, list[Step]] = {}
     for step in steps:
-        plain = is_plain_sequence(step.scope)
+        plain = kinds.plain(step.scope)
         if is_module(step.node, step.scope) and not step.node.reuses and not plain:
             named.setdefault(step.node.name, []).append(step)
     found = [uses for uses in named.values() if len(uses) > 1]
     for uses in found:
         every = [i for step in uses for i in step.mask]
-        faces = {kinds.faces(s.scope)[kept(s.scope).index(s.numbers[s.index])] for s in uses}  # type: ignore[arg-type]
+        faces = {kinds.faces(s.scope)[kinds.kept(s.scope).index(s.numbers[s.index])] for s in uses}  # type: ignore[arg-type]
         if len(faces) > 1 or len(every) != len(set(every)) or set(every) != steps[0].body.mask:
             raise Unlike
         _sequence_of(uses, kinds)
@@ -443,12 +453,12 @@ class _Values:
                     self._level(arm, levels)
                 continue
             for k in range(len(item.node.inputs)):
-                values = {i: self._known(i, node.inputs[k]) for i, _, node in item.nodes()}
+                values = {i: self._known(i, node.inputs[k]) for i, _, node in item.present}
                 item.inputs.append(self._settled(levels, values))
             for k in range(len(item.node.outputs)):
-                value = self.body.value({i: node.outputs[k] for i, _, node in item.nodes()})
+                value = self.body.value({i: node.outputs[k] for i, _, node in item.present})
                 item.outputs.append(value)
-                for i, _, node in item.nodes():
+                for i, _, node in item.present:
                     self.made[i][node.outputs[k]] = value
 
     def _known(self, instance: int, own: int) -> int:
@@ -486,7 +496,7 @@ class _Values:
             if len(found) > 1:
                 return  # they come together later
             sources.append(next(iter(found), None))
-        if not inside.intersection(sources) or len({s for s in sources if s is not None}) < 2:  # type: ignore[arg-type]
+        if not inside.intersection(sources) or len({s for s in sources if s is not None}) < 2:
             return
         join = self._joined(branch, sources)
         for i, value in values.items():

@@ -13,7 +13,7 @@ from archdsl.codegen.merge import Branch, Step
 from archdsl.codegen.terms import Term, both
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
-from archdsl.ir.liveness import is_module, is_plain_sequence
+from archdsl.ir.liveness import is_module
 from archdsl.ir.walk import distinct
 from archdsl.ops import OPS
 from archdsl.ops.wrap import WRAPPERS
@@ -77,7 +77,7 @@ class Plans:
 
     def _planned(self, plan: ClassPlan) -> Planned:
         first = plan.first
-        if is_plain_sequence(first):
+        if plan.groups.plain(first):
             made = plan.sequential(plan.context, "super().__init__", "layers")
             return Planned(plan, [], ["x"], None, sequence=made)
         children = _children(plan)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from archdsl.ops.base import Call
 
 NAMES = (
-    "getattr isinstance max min range super tuple int float bool str object __build_class__ NotImplementedError".split()
+    "getattr isinstance max min range super dict list tuple int float bool str object __build_class__ NotImplementedError".split()
 )
 VIEWS = ("chunk", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor

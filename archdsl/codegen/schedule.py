@@ -33,7 +33,7 @@ WIDEST, WIDEST_CAT = 66, 32  # characters of an expression inside another, and o
 
 
 class Assignment(Record):
-    """A statement that assigns; a name of `_` takes a result that nobody reads. `training` ones run in training alone."""
+    """A statement that assigns; a name of `_` takes a result that nobody reads. `training` ones run in that mode only."""
 
     names: tuple[str, ...]
     values: tuple[int, ...]
@@ -105,7 +105,7 @@ class Scheduler:
                 self.alias[branch.optional.outputs[0]] = branch.joins[0].value
         self.idle: set[Step | Branch] = set()  # steps that do nothing in any instance: their results are their inputs
         for step in body.steps():
-            if all(is_idle(node) for _, _, node in step.nodes()):
+            if all(is_idle(node) for _, _, node in step.present):
                 self.idle.add(step)
                 self.alias[step.outputs[0]] = self._real(step.inputs[0])
         self.left = self._reads(body.items)

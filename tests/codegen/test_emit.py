@@ -97,7 +97,7 @@ def test_branches_run_and_share():
 
 def test_repeats_stay_loops():
     text = "net n:\n    input image: [N, 8, H=8, W=8]\n    body: [conv(8, 3), relu] * 50\n"
-    text += "    for i in range(60):\n        a{i}: conv(8, 3)"
+    text += "    all:\n        for i in range(60):\n            a{i}: conv(8, 3)"
     assert len(emit(compile_text(text).network).text.splitlines()) < 40
     assert len(list(archdsl.loads(text).parameters())) == 220
 
