@@ -174,6 +174,8 @@ class Case:
         small = [x.float() for x in self.inputs]
         for given in (small, [x[:2] for x in small]):
             wanted = results(self.network, self.module(*[x.double() for x in given]))
+            if not all(value.isfinite().all() for value in wanted.values()):
+                return  # a relu that oneDNN fuses makes 0 of what is no number
             error = distance(results(self.network, plain(*given)), wanted)
             more = distance(results(self.network, fast(*given)), wanted)
             if error < CARRIED and more > ROUNDED and more > 100 * error:
