@@ -48,7 +48,10 @@ class Step:
         self.present = [(i, scope, scope.nodes[n]) for i, scope, n in scopes]
         self.scope = body.scope(self.index)
         self.node = self.present[0][2]
-        self.varies = not isinstance(self.node.what, Scope) and len({_operator(n) for _, _, n in self.present}) > 1
+        ways = {(n.what.name, numbers[i] in body.in_place(s)) for i, s, n in self.present if isinstance(n.what, Op)}
+        self.varies = (
+            len(ways) > 1
+        )  # an activation that instances are given, or one that may overwrite its input in some
         self.inputs: list[int] = []
         self.outputs: list[int] = []
 
@@ -68,11 +71,6 @@ class Step:
     def trains(self) -> bool:
         """Whether only results of training need it."""
         return self.body.needed(self.scope).isdisjoint(self.node.outputs)
-
-
-def _operator(node: Node) -> str:
-    assert isinstance(node.what, Op), "a step is an operator in all instances, or a scope in all"
-    return node.what.name
 
 
 class Join:
@@ -147,6 +145,18 @@ class Body:
         self.ids.append([ids.get(i) for i in range(len(self.scopes))])
         return len(self.ids) - 1
 
+    def name(self, value: int) -> str:
+        """Return the name that the text gives to a value, or nothing."""
+        for scope, own in zip(self.scopes, self.ids[value]):
+            if isinstance(scope, Scope) and own is not None and own in (names := self.names_of(scope)):
+                return names[own]
+        return ""
+
+    @once
+    def names_of(self, scope: Scope) -> dict[int, str]:
+        """Return the names of the values of an instance."""
+        return dict(scope.names)
+
     def axis(self, value: int, axis: int) -> tuple[object, ...]:
         """Return the size of a value along an axis in each instance."""
         found = []
@@ -209,7 +219,8 @@ def side_by_side(scopes: Sequence[Scope | Missing], kinds: Kinds) -> Body:
     forms: dict[Hashable, list[int]] = {}
     for i in sorted(body.mask):
         forms.setdefault(kinds.form(body.scope(i)), []).append(i)
-    if len({len(body.scope(i).inputs) for i in body.mask}) > 1:
+    every = [body.scope(i) for i in body.mask]
+    if len({(len(scope.inputs), kinds.plain(scope), kinds.sequential(scope)) for scope in every}) > 1:
         raise Unlike
     steps = [Step(tuple(column), body) for column in _aligned(body, list(forms.values()), kinds)]
     if len(forms) > 1:

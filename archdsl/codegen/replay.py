@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from archdsl.ir.network import Network, Node
     from archdsl.ops.base import Call
 
-NAMES = (
-    "getattr isinstance max min range super dict list tuple int float bool str object __build_class__ NotImplementedError".split()
-)
+NAMES = """getattr isinstance max min range super dict list tuple int float bool str object __build_class__
+    NotImplementedError""".split()
 VIEWS = ("chunk", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
 FUNCTIONS = ("abs", "cat", "exp", "log", "sigmoid", "sqrt", "tanh")  # of torch itself

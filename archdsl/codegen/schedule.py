@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from archdsl.codegen.merge import Body, Branch
+    from archdsl.ir.network import Node
 else:
     Protocol = object
 
@@ -33,7 +34,7 @@ WIDEST, WIDEST_CAT = 66, 32  # characters of an expression inside another, and o
 
 
 class Assignment(Record):
-    """A statement that assigns; a name of `_` takes a result that nobody reads. `training` ones run in that mode only."""
+    """A statement that assigns; a name of `_` takes a result that nobody reads. `training` ones run in that mode."""
 
     names: tuple[str, ...]
     values: tuple[int, ...]
@@ -117,9 +118,9 @@ class Scheduler:
         self.text: dict[int, str] = {}
         self.root: dict[int, str] = {}  # the variable that a value's expression starts from
         self.owner: dict[str, int] = {}
+        self.waiting: dict[int, int] = {}  # parts of tensors, which are written where they are joined, and of which
         self.pending: Step | None = None  # a step whose result goes into the next statement, or gets a name
         self.statements: list[Assignment | Choice] = []
-        self.first = 1  # `t1` and so on: those before it are taken
 
     def schedule(self, names: Sequence[str]) -> Schedule:
         """Return the schedule; `names` are the parameters of `forward`."""
@@ -166,9 +167,6 @@ class Scheduler:
     def _read(self, value: int) -> None:
         """Count a read of a value; after the last one its variable is free."""
         self.left[value] -= 1
-        number = _number(self.text[value])
-        if not self.left[value] and number >= 0:
-            self.first = min(self.first, number)
 
     # ------------------------------------------------------------ statements
     def _items(self, items: Sequence[Step | Branch], ends: Sequence[int | None]) -> None:
@@ -178,8 +176,27 @@ class Scheduler:
             step = _step_of(item)
             if step is None:
                 self._branch(item)  # type: ignore[arg-type]
+            elif self._waits(step, items):
+                (value,), (result,) = self._inputs(step), self._outputs(step)
+                if self.pending is not None and value in self._outputs(self.pending):
+                    self._name_pending()
+                self.text[result], self.root[result] = self.writer.call(step, [self.text[value]]), self.root[value]
+                self.waiting[result] = value
             else:
                 self._step(step, following, ends)
+
+    def _waits(self, step: Step, items: Sequence[Step | Branch]) -> bool:
+        """Say whether a step is a part of a tensor that is written where it is joined with others."""
+        if (
+            isinstance(step.node.what, Scope)
+            or "view" not in step.node.what.traits
+            or self._inputs(step)[0] in self.waiting
+        ):
+            return False
+        (result,) = self._outputs(step)
+        reader = self.readers.get(result)
+        alone = self.left.get(result) == 1 and not self.body.name(result) and not step.trains
+        return alone and reader in items and self._joined_later(result)
 
     def _step(self, step: Step, following: Step | Branch | None, ends: Sequence[int | None]) -> None:
         inputs = self._inputs(step)
@@ -192,6 +209,8 @@ class Scheduler:
         self.pending = None
         for value in inputs:
             self._read(value)
+            if value in self.waiting:
+                self._read(self.waiting[value])
         outputs = self._outputs(step)
         if len(outputs) == 1:
             self.text[outputs[0]], self.root[outputs[0]] = code, self.root[inputs[0]]
@@ -204,7 +223,7 @@ class Scheduler:
         self, step: Step, following: Step | Branch | None, result: int, code: str, ends: Sequence[int | None]
     ) -> bool:
         """Say whether an expression goes into the statement of the step that follows."""
-        if self.left.get(result) != 1:
+        if self.left.get(result) != 1 or self.body.name(result):
             return False
         if following is None:
             return result in [self._real(v) for v in ends if v is not None] and len(code) <= WIDTH - 8 - len("return ")
@@ -269,7 +288,8 @@ class Scheduler:
                 self.text[self._real(s)] for s in reversed(join.sources) if s is not None and self._real(s) in self.text
             ]
             kept = [name for name in [*held, "x"] if name in self.owner]
-            candidates = itertools.chain(outputs, kept, LETTERS, (f"t{i}" for i in itertools.count(self.first)))
+            given = [self.body.name(join.value)] if self.body.name(join.value) else []
+            candidates = itertools.chain(outputs, given, kept, LETTERS, _numbered("value"))
             names.append(next(c for c in candidates if c not in names and self._usable(c, after)))
         return names
 
@@ -308,9 +328,9 @@ class Scheduler:
         branch = [node.name] if node.labelled and isinstance(node.what, Scope) and self._joined_later(value) else []
         main = ["x", root] if not branch and len(step.outputs) == 1 else []
         reusable = [n for n in main if n in self.owner and (n == "x" or n in LETTERS)]
-        candidates = itertools.chain(outputs, reusable, branch, LETTERS, (f"t{i}" for i in itertools.count(self.first)))
+        given = [self.body.name(value)] if self.body.name(value) else []
+        candidates = itertools.chain(outputs, given, reusable, branch, LETTERS, _numbered(_word(node)))
         name = next(c for c in candidates if self._usable(c, self.left))
-        self.first = _number(name) + 1 or self.first
         self.owner[name] = value
         self.text[value] = self.root[value] = name
         return name
@@ -334,9 +354,16 @@ def _added(*counts: dict[int, int]) -> dict[int, int]:
     return total
 
 
-def _number(name: str) -> int:
-    """Return 12 for `t12`, -1 for any other name."""
-    return int(name[1:]) if name[:1] == "t" and name[1:].isdecimal() else -1
+def _word(node: Node) -> str:
+    """Return a word for what a step gives: its label, or its kind."""
+    if node.labelled and node.name.isidentifier():
+        return node.name
+    return (node.what.title or "part") if isinstance(node.what, Scope) else node.what.name
+
+
+def _numbered(word: str) -> Iterator[str]:
+    """Yield `conv_1`, `conv_2`, ..., which hide no word of Python."""
+    return (f"{word}_{i}" for i in itertools.count(1))
 
 
 def _fits(code: str) -> bool:

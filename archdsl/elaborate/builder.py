@@ -54,6 +54,7 @@ class Builder:
         self.outputs: list[tuple[str, Tensor, bool]] = []
         self.output_places: dict[str, Span] = {}
         self.bindings: list[tuple[str, tree.Expr, object]] = []
+        self.names: dict[int, str] = {}
         self.relations: list[tuple[Relation, Node]] = []
         self.requirements: list[Requirement] = []
         self.arms: tuple[tuple[int, int], ...] = ()
@@ -80,6 +81,14 @@ class Builder:
             self.captured[tensor] = self.input(tensor.shape, f"t{len(self.captured) + 1}")
         return self.captured[tensor]
 
+    def named(self, name: str, value: object) -> None:
+        """Note the name that a text gives to a tensor of this scope, or to several results."""
+        if isinstance(value, Results):
+            for number, (result, tensor) in enumerate(value.tensors):
+                self.named(f"{name}_{result}" if number else name, tensor)
+        elif isinstance(value, Tensor) and value.builder is self:
+            self.names.setdefault(value.id, name)
+
     def results(self, shapes: tuple[Shape, ...]) -> list[Tensor]:
         """Add values for the results of the node that comes next."""
         made = []
@@ -97,7 +106,8 @@ class Builder:
             outputs.insert(0, Output("out", self.local(last).id, implicit=True))
         return Scope(
             kind, title, args, tuple(self.inputs), tuple(self.nodes), tuple(self.shapes), tuple(outputs), span, doc,
-            tuple(self.bindings), tuple(self.relations), tuple(self.requirements), tuple(self.input_names),
+            tuple(self.bindings), tuple(self.relations), tuple(self.requirements), tuple(self.names.items()),
+            tuple(self.input_names),
         )  # fmt: skip
 
 

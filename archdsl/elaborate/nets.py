@@ -275,6 +275,7 @@ def _bind_statement(ctx: Context, statement: tree.Bind, env: Env, x: Tensor | No
     if is_fed(ctx, value):
         ctx.watched[id(value)] = Watched(name, statement.name.span, value)
     bind(name, value, home, statement.name.span)
+    ctx.builder.named(name, value)
     if type(value) in (int, float, bool, str) and statement.name.plain is not None:
         ctx.builder.bindings.append((name, statement.value, value))
     return x

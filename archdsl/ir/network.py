@@ -77,11 +77,12 @@ class Scope(Record):
     bindings: tuple[tuple[str, tree.Expr, object], ...] = ()  # names bound to plain values in the body
     relations: tuple[tuple[Relation, Node], ...] = ()  # equalities that hold for some input sizes only
     requirements: tuple[Requirement, ...] = ()
+    names: tuple[tuple[int, str], ...] = ()  # of values, where the text names them
     input_names: tuple[str, ...] = ("x",)
     wrapper: Wrapper | None = None  # of a `wrapper`: the operator that runs the only step
     definition: tree.Block | tree.Net | None = None  # of a block or net
 
-    unequal = ("definition",)
+    unequal = ("definition", "names")
 
     @property
     def optional(self) -> tuple[str, ...]:

@@ -297,7 +297,7 @@ class PadChannels(Op):
         return expression("F.pad({0}, (0, 0, 0, 0, 0, {count}))", count=self.leaf("count"))
 
 
-@op("slice")
+@op("slice", "view")
 class Slice(Op):
     """A range of channels (`x[:, start:stop]`): [N, C, H, W] -> [N, stop - start, H, W]."""
 
