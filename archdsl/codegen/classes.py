@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import keyword
 import os
 
 from archdsl.codegen.conditions import Conditions, arms
 from archdsl.codegen.layout import Argument, Child, Piece, label, labelled_runs, looped, named, sequence
-from archdsl.codegen.merge import MISSING, Missing, Step, side_by_side
+from archdsl.codegen.merge import MISSING, Missing, Step, is_given, side_by_side
 from archdsl.codegen.names import names_of, variable
 from archdsl.codegen.terms import (
     CHOICE,
@@ -104,8 +105,11 @@ class ClassPlan:
         if main is not None:
             self.context.channels[body.inputs[0]] = main
 
-    def resolve(self, column: Column, candidates: Iterable[Term | None], hint: str) -> Term:
-        """Return an expression for a column: a candidate that gives it, a literal, or a new parameter."""
+    def resolve(self, column: Column, candidates: Iterable[Term | None], hint: str, label: str = "") -> Term:
+        """Return an expression for a column: a candidate that gives it, a literal, or a new parameter.
+
+        That is called by the `hint`, and where this is taken, by the `label` of its step, too.
+        """
         column = tuple(collapsed(v) for v in column)
         for candidate in candidates:
             if candidate is not None and _fits(candidate.column, column):
@@ -116,9 +120,11 @@ class ClassPlan:
         for term in (*self.names.values(), *self.extra.values()):
             if _fits(term.column, column):
                 return term
-        name = hint
-        while name in self.names or name in self.extra or keyword.iskeyword(name):
-            name += "_"
+        words = itertools.chain(
+            [hint, f"{label}_{hint}"] if label else [hint], (f"{hint}{i}" for i in itertools.count(2))
+        )
+        taken = {*self.names, *self.extra, *self.without, *keyword.kwlist}
+        name = next(word for word in words if word not in taken)
         filled = tuple(present[0] if v is MISSING else v for v in column)
         self.extra[name] = variable(name, filled)
         return self.extra[name]
@@ -141,7 +147,8 @@ class ClassPlan:
             values = {id(scope): value for scope, value in zip(self.scopes, term.column)}
             default: object = REQUIRED
             if name in self.first.optional:
-                default = _most_common(term.column)
+                common = _most_common(term.column)
+                default = REQUIRED if isinstance(common, Code) and "(" in common.text else common
             elif name in self.extra and {(type(v), v) for v in term.column} == {(bool, True), (bool, False)}:
                 default = False
             found.append(Parameter(name, values, default))
@@ -169,8 +176,9 @@ class ClassPlan:
         if found is not None:
             self.proven[id(found[1])] = found[1]
             return self.use(found[0])
-        first = steps[0].node  # of a block that is empty elsewhere, or after a parameter of the test is gone
-        hint = first.name if first.labelled or not isinstance(first.what, Scope) else first.what.title
+        first = steps[0].node  # of what is empty elsewhere, or after a parameter of the test is gone
+        what = first.what.title if isinstance(first.what, Scope) else first.what.name
+        hint = first.name if first.labelled else first.span.text if is_given(first) else what
         column = tuple([i in arm if i in branch.mask else MISSING for i in range(len(self.scopes))])
         return self.use(self.resolve(column, [], f"with_{hint}"))
 
@@ -271,7 +279,7 @@ class ClassPlan:
         return Term(f"{base.within(PRODUCT)} * {height} * {width}", column, base.names, PRODUCT)
 
     # ------------------------------------------------------------ operators
-    def leaf(self, context: Context, step: Step, leaves: Sequence[Leaf]) -> Term:
+    def leaf(self, context: Context, step: Step, leaves: Sequence[Leaf], hint: str) -> Term:
         """Return an expression for an argument of an operator, of which there is a leaf for each instance."""
         column: list[object] = [MISSING] * len(self.scopes)
         for (i, _, _), leaf in zip(step.present, leaves):
@@ -282,9 +290,10 @@ class ClassPlan:
             main = self.channel(context, step.inputs[0])
             return self.use(self._consume(self.resolve(tuple(column), [main], "in_channels")))
         if field:
-            found = self.resolve(tuple(column), [self._written(context, step, field)], field)
+            written = self._written(context, step, field)
+            found = self.resolve(tuple(column), [written], "channels" if field == "out" else field, _label(step))
             return self.use(self._proved(found, step, field))
-        return self.use(self.resolve(tuple(column), self._formulas(context, step, text), "argument"))
+        return self.use(self.resolve(tuple(column), self._formulas(context, step, text), hint, _label(step)))
 
     def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
@@ -357,7 +366,7 @@ class ClassPlan:
         for field in step.node.what.args:
             if f"{{{field}}}" in text:
                 column = step.column(_field(field))
-                names[field] = self.resolve(column, [self._written(context, step, field)], field)
+                names[field] = self.resolve(column, [self._written(context, step, field)], field, _label(step))
         alternatives = [t.strip() for t in text.split("|")]
         if "({kernel} - 1) // 2" in text:
             alternatives.insert(0, "{kernel} // 2")
@@ -372,7 +381,7 @@ class ClassPlan:
             leaves = [p for p in parts if isinstance(p, Leaf)]
             if all(leaf.value == leaf.omit for leaf in leaves):
                 continue
-            found.append(_argument(name, self.leaf(context, step, leaves)))
+            found.append(_argument(name, self.leaf(context, step, leaves, name or "value")))
         return found
 
     def operator(self, context: Context, step: Step) -> Piece:
@@ -394,7 +403,8 @@ class ClassPlan:
         out = None
         assert isinstance(step.node.what, Op)
         if "out" in step.node.what.args:
-            out = self.resolve(step.column(_field("out")), [self._written(context, step, "out")], "out")
+            written = self._written(context, step, "out")
+            out = self.resolve(step.column(_field("out")), [written], "channels", _label(step))
         self._track(context, step, out)
         return Piece(calls[0].target, tuple(arguments))
 
@@ -444,7 +454,9 @@ class ClassPlan:
             guesses = [self._written(context, step, parameter.name)]
             if parameter.name == "in_channels":
                 guesses.insert(0, self._consume(self.channel(context, step.inputs[0])))
-            term = self.use(self._proved(self.resolve(column, guesses, parameter.name), step, parameter.name))
+            term = self.use(
+                self._proved(self.resolve(column, guesses, parameter.name, _label(step)), step, parameter.name)
+            )
             out.append(term)
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
         made = context.body.axis(step.outputs[0], 1)
@@ -591,6 +603,11 @@ def _alike(a: object, b: object) -> bool:
 
 def _most_common(column: Column) -> object:
     return max(column, key=lambda v: sum(1 for w in column if _alike(v, w)))
+
+
+def _label(step: Step) -> str:
+    """Return the label of a step, where it has one."""
+    return step.node.name if step.node.labelled and step.node.name.isidentifier() else ""
 
 
 def _field(field: str) -> Callable[[Scope, Node], object]:

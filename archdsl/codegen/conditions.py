@@ -5,7 +5,9 @@ The tests of a block are candidates. One is taken where it is true in exactly th
 
 from __future__ import annotations
 
-from archdsl.codegen.merge import MISSING, Step
+from operator import itemgetter
+
+from archdsl.codegen.merge import MISSING, Step, is_given
 from archdsl.codegen.terms import negated, translate
 from archdsl.ir.network import Scope
 from archdsl.syntax import tree
@@ -20,10 +22,12 @@ if TYPE_CHECKING:
 
 
 class Test:
-    """A test of the text, negated or not, and what it decides about."""
+    """A test of the text, negated or not, and what it decides about: a place, and an arm where it is one's."""
 
-    def __init__(self, expr: tree.Expr, about: Span, negative: bool) -> None:
-        self.expr, self.about, self.negative = expr, about, negative
+    def __init__(
+        self, expr: tree.Expr, about: Span, *, negative: bool = False, arm: tuple[int, int] | None = None
+    ) -> None:
+        self.expr, self.about, self.negative, self.arm = expr, about, negative, arm
 
 
 class Conditions:
@@ -46,7 +50,8 @@ class Conditions:
         """
         count = len(steps[0].numbers)
         wanted = tuple([i in arm if i in branch.mask else MISSING for i in range(count)])
-        for test in sorted(self.tests, key=lambda test: _distance(test.about, steps)):
+        near = [(_distance(test, steps), test) for test in self.tests]
+        for _, test in sorted([pair for pair in near if pair[0] is not None], key=itemgetter(0)):
             for here in (channels, self.names.get("in_channels")):
                 term = translate(test.expr, self.names | ({"x.channels": here} if here is not None else {}))
                 if term is None or term.literal:
@@ -64,13 +69,21 @@ def arms(branch: Branch) -> Iterator[tuple[frozenset[int], list[Step]]]:
 
 
 def proven(body: Body, conditions: Conditions) -> bool:
-    """Say whether the text has a condition for each arm in a body; a block that is empty elsewhere needs none."""
+    """Say whether the text has a condition for each arm in a body.
+
+    A block that is empty elsewhere needs none, nor does a pipeline that was given as an identity: a parameter asks for
+    these.
+    """
     for branch in body.branches():
         every = list(arms(branch))
         for mask, steps in every if branch.rest else every[:-1]:
-            what = steps[0].node.what
-            block = branch.optional is not None and isinstance(what, Scope) and what.kind == "block"
-            if not block and conditions.of(branch, mask, steps, None) is None:
+            node = steps[0].node
+            block = branch.optional is not None and isinstance(node.what, Scope) and node.what.kind == "block"
+            if (
+                not block
+                and not (branch.lone is not None and is_given(node))
+                and conditions.of(branch, mask, steps, None) is None
+            ):
                 return False
     return True
 
@@ -84,13 +97,18 @@ def _inside(items: list[Step | Branch]) -> Iterator[Step]:
                 yield from _inside(arm)
 
 
-def _distance(about: Span, steps: list[Step]) -> tuple[int, int]:
-    """Return how likely a test decides about steps: the innermost around them first, then those inside of them."""
-    spans = [step.node.span for step in steps]
+def _distance(test: Test, steps: list[Step]) -> tuple[int, int] | None:
+    """Return how likely a test decides about steps: the innermost around them first, then those inside of them.
+
+    Pipelines that are bound before an `if` statement stand in an arm of it where they are applied there.
+    """
+    about, spans = test.about, [step.node.span for step in steps]
     if all(about.source is s.source and about.start <= s.start and s.end <= about.end for s in spans):
         return 0, about.end - about.start
+    if test.arm is not None and all(test.arm in step.node.arms for step in steps):
+        return 0, about.end - about.start
     inside = any(about.source is s.source and s.start <= about.start and about.end <= s.end for s in spans)
-    return (1 if inside else 2), 0
+    return (1, 0) if inside else None
 
 
 def _tests(piece: object) -> Iterator[Test]:
@@ -98,17 +116,20 @@ def _tests(piece: object) -> Iterator[Test]:
     if isinstance(piece, tree.If):
         for number, (test, body) in enumerate(piece.arms):
             about = body[0].span.replace(end=body[-1].span.end)
+            arm = (piece.span.start, number)
             if test is not None:
-                yield Test(test, about, negative=False)
+                yield Test(test, about, arm=arm)
             elif number == 1 and piece.arms[0][0] is not None:
-                yield Test(piece.arms[0][0], about, negative=True)
+                yield Test(piece.arms[0][0], about, negative=True, arm=arm)
     elif isinstance(piece, tree.OnlyIf):
-        yield Test(piece.test, piece.span, negative=False)
+        yield Test(piece.test, piece.span)
     elif isinstance(piece, tree.Either):
-        yield Test(piece.test, piece.value.span, negative=False)
+        yield Test(piece.test, piece.value.span)
         yield Test(piece.test, piece.other.span, negative=True)
     elif isinstance(piece, tree.Comprehension) and piece.test is not None:
-        yield Test(piece.test, piece.span, negative=False)
+        yield Test(piece.test, piece.span)
+    elif isinstance(piece, tree.Scope):  # whose branches may be left out, and then it joins nothing
+        yield from [Test(test.expr, piece.name.span, negative=test.negative) for test in _tests(piece.body)]
     for part in _parts(piece):
         yield from _tests(part)
 

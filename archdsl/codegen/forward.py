@@ -135,13 +135,13 @@ class Calls:
             return sign.join([beside(operand, sign, last=place > 0) for place, operand in enumerate(operands)])
         target = function.target
         if function.holes is not None:
-            values = {name: self._leaf(leaf, step) for name, leaf in function.holes}
+            values = {name: self._leaf(leaf, step, name) for name, leaf in function.holes}
             return _filled(target, operands, values)
         target = _filled(target, operands, {})
         arguments = [self._part(part, step, operands) for part in function.args]
         for name, part in function.kwargs:
             if not isinstance(part, Leaf) or not self._omitted(part, step):
-                arguments.append(f"{name}={self._part(part, step, operands)}")
+                arguments.append(f"{name}={self._part(part, step, operands, name)}")
         if step.in_place:
             arguments.append("inplace=True")
         return f"{target}({', '.join(arguments)})"
@@ -151,19 +151,19 @@ class Calls:
         leaves = self.plan.same_leaves(step, leaf.formula) if leaf.formula else [leaf]
         return all(one.value == one.omit for one in leaves)
 
-    def _part(self, part: Leaf | Operand, step: Step, operands: list[str]) -> str:
+    def _part(self, part: Leaf | Operand, step: Step, operands: list[str], hint: str = "value") -> str:
         if isinstance(part, Leaf):
-            return self._leaf(part, step)
+            return self._leaf(part, step, hint)
         if part.index is None:
             return f"[{', '.join(operands)}]"
         code = operands[part.index]
         return beside(code, part.suffix, last=False) + part.suffix if part.suffix else code
 
-    def _leaf(self, leaf: Leaf, step: Step) -> str:
+    def _leaf(self, leaf: Leaf, step: Step, hint: str) -> str:
         """Return an argument of a function: a literal, or an attribute that keeps a parameter of the class."""
         if leaf.formula == "":
             return leaf.value if isinstance(leaf.value, str) and leaf.value.startswith("self.") else python(leaf.value)
-        term = self.plan.leaf(self.context, step, self.plan.same_leaves(step, leaf.formula))
+        term = self.plan.leaf(self.context, step, self.plan.same_leaves(step, leaf.formula), hint)
         if term.literal:
             return term.text
         attribute = self._attribute(term, f"{step.node.what.name}_{leaf.formula.strip('{}')}")  # type: ignore[union-attr]
@@ -172,7 +172,7 @@ class Calls:
 
     def _attribute(self, term: Term, named: str) -> str:
         """Return the attribute that keeps an expression: the one that has it, or one that is nobody else's."""
-        name = term.text if term.text.isidentifier() else named if named.isidentifier() else "argument"
+        name = term.text if term.text.isidentifier() else named if named.isidentifier() else "value"
         taken = {step.node.name for step in self.plan.body.steps()} | MODULE_NAMES
         names = itertools.chain([name], (f"{name}{number}" for number in itertools.count(2)))
         return next(a for a in names if a not in taken and self.plan.stored.get(a, term) == term)

@@ -12,13 +12,14 @@ from __future__ import annotations
 from archdsl.ir.liveness import in_place, is_empty, is_module, is_plain_sequence, is_sequence, needed
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import once
-from archdsl.ops.base import Op
+from archdsl.ops.base import Leaf, Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from archdsl.ir.network import Node
+    from archdsl.ops.base import Call
 
 MOST_STEPS = 400  # of a body whose instances differ: aligning takes their product
 
@@ -89,19 +90,21 @@ class Branch:
         self.joins: list[Join] = []
 
     @property
-    def optional(self) -> Step | None:
-        """The one step of it, where that is a module that returns its input in the instances that do not have it."""
+    def lone(self) -> Step | None:
+        """The one step of it, where its input passes in the instances that do not have it."""
         if len(self.arms) != 1 or len(self.joins) != 1 or len(self.arms[0][1]) != 1:
             return None
         step = self.arms[0][1][0]
-        if (
-            isinstance(step, Branch)
-            or len(step.inputs) != 1
-            or not is_module(step.node, step.scope)
-            or step.node.reuses
-        ):
+        if isinstance(step, Branch) or len(step.inputs) != 1:
             return None
         return step if self.joins[0].sources == [*step.outputs, *step.inputs] else None
+
+    @property
+    def optional(self) -> Step | None:
+        """Such a step that is a module: it is an identity in the instances that do not have it."""
+        step = self.lone
+        held = step is not None and is_module(step.node, step.scope) and not step.node.reuses
+        return step if held else None
 
     @property
     def masks(self) -> list[frozenset[int]]:
@@ -286,8 +289,7 @@ class Kinds:
             return self.number(what)
         shapes = [scope.shapes[i] for i in node.inputs]
         calls = (what.module(shapes[0]), what.function(*shapes))
-        forms = tuple((c.target, len(c.args), tuple([k for k, _ in c.kwargs])) if c else None for c in calls)
-        return (what.name, *forms)
+        return (what.name, *[_form(call) for call in calls])
 
     @once
     def form(self, scope: Scope) -> Hashable:
@@ -305,6 +307,14 @@ class Kinds:
         # Numbered, since tuples inside tuples would be hashed through, once for each use of a scope.
         numbers: dict[Hashable, int] = self.__dict__.setdefault("numbers", {})
         return numbers.setdefault(key, len(numbers))
+
+
+def _form(call: Call | None) -> Hashable:
+    """Return what the calls of two steps agree on that differ in arguments only: what no formula gives is the same."""
+    if call is None:
+        return None
+    fixed = [part.value for part in call.args if isinstance(part, Leaf) and not part.formula]
+    return call.target, len(call.args), tuple([name for name, _ in call.kwargs]), tuple(fixed)
 
 
 def _aligned(body: Body, forms: list[list[int]], kinds: Kinds) -> list[list[int | None]]:
@@ -344,11 +354,16 @@ def _aligned(body: Body, forms: list[list[int]], kinds: Kinds) -> list[list[int 
 
 
 def _loose(face: tuple[Hashable, ...], node: Node, listed: bool) -> tuple[Hashable, ...]:
-    """Return a face without the operator, where that is an activation in a sequence: blocks are given various ones."""
+    """Return a face without the operator, where that is given by name and stands in a sequence: `act`, `pool`."""
     what = node.what
-    if not listed or isinstance(what, Scope) or what.stateful or "pointwise" not in what.traits:
+    if not listed or isinstance(what, Scope) or what.stateful or not is_given(node):
         return face
-    return (*face[:2], "activation", *face[4:])
+    return (*face[:2], "given", *face[4:])
+
+
+def is_given(node: Node) -> bool:
+    """Say whether the text has a name in the place of a step: that of a parameter, or of an operator."""
+    return node.span.text.isidentifier()
 
 
 def _place(node: Node) -> tuple[Hashable, ...]:

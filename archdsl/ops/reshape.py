@@ -226,23 +226,13 @@ class Crop(Op):
 
     support = '''\
 def crop(
-    x: torch.Tensor,
-    size: int | tuple[int, int] | torch.Tensor,
-    offset: int | tuple[int, int] | None = None,
+    x: torch.Tensor, height: int, width: int, top: int | None = None, left: int | None = None
 ) -> torch.Tensor:
-    """Cut out a part of a map, its centre without an offset, of a size or that of another map."""
-    if isinstance(size, torch.Tensor):
-        height, width = size.shape[2], size.shape[3]
-    elif isinstance(size, int):
-        height, width = size, size
-    else:
-        height, width = size
-    if offset is None:
-        top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
-    elif isinstance(offset, int):
-        top, left = offset, offset
-    else:
-        top, left = offset
+    """Cut out a part of a map, its centre where no corner is given: [N, C, H, W] -> [N, C, height, width]."""
+    if top is None:
+        top = (x.shape[2] - height) // 2
+    if left is None:
+        left = (x.shape[3] - width) // 2
     return x[:, :, top : top + height, left : left + width]
 '''
 
@@ -278,8 +268,8 @@ def crop(
         return ()  # a view
 
     def function(self, *xs: Shape) -> Call:
-        size = self.leaf("size") if self.size else Operand(1)
-        return call("crop", X, size, offset=self.leaf("offset") if self.offset else None)
+        size = map(Leaf, self.size) if self.size else [Operand(1, ".shape[2]"), Operand(1, ".shape[3]")]
+        return call("crop", X, *size, *map(Leaf, self.offset or ()))
 
 
 @op("pad_channels")
