@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 
 DICTIONARY = {"clear", "items", "keys", "pop", "update", "values"}  # what a dictionary of modules uses itself
+EVIDENCE = 3  # values that a name has to share with an argument, to be it where the text says something else
 SHORT = 72  # characters of a sequence with labels that is one expression
 
 
@@ -117,7 +118,8 @@ class ClassPlan:
         present = [v for v in column if v is not MISSING]
         if all(_alike(v, present[0]) for v in present):
             return literal(present[0], len(column))
-        for term in (*self.names.values(), *self.extra.values()):
+        chance = len({*present}) < EVIDENCE
+        for term in (*([] if chance else self.names.values()), *self.extra.values()):
             if _fits(term.column, column):
                 return term
         words = itertools.chain(
@@ -368,8 +370,6 @@ class ClassPlan:
                 column = step.column(_field(field))
                 names[field] = self.resolve(column, [self._written(context, step, field)], field, _label(step))
         alternatives = [t.strip() for t in text.split("|")]
-        if "({kernel} - 1) // 2" in text:
-            alternatives.insert(0, "{kernel} // 2")
         return [formula(alternative, names) for alternative in alternatives]
 
     def arguments(self, context: Context, step: Step, calls: Sequence[Call]) -> list[Argument]:
@@ -577,6 +577,8 @@ def _mentions(piece: object) -> dict[str, int]:
         return {piece.plain: 1}
     if isinstance(piece, tree.Require):
         return {}
+    if isinstance(piece, tree.Attribute) and piece.name == "channels" and piece.value.span.text == "x":
+        return {"in_channels": 1}
     parts = (
         piece if isinstance(piece, tuple) else [getattr(piece, f) for f in getattr(piece, "fields", ()) if f != "span"]
     )

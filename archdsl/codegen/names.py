@@ -24,7 +24,7 @@ def names_of(scopes: Sequence[Scope], without: frozenset[str]) -> tuple[dict[str
     names: dict[str, Term] = {}
     bound: dict[str, Term] = {}
     first = scopes[0]
-    if first.kind != "net":
+    if first.kind != "net" and "in_channels" not in without:
         names["in_channels"] = variable("in_channels", tuple(int(s.shapes[s.inputs[0]][1]) for s in scopes))
     for number, (name, _) in enumerate(first.args):
         column = tuple(s.args[number][1] for s in scopes)
