@@ -270,11 +270,16 @@ class Entry:
         taken = any(spec.kind.tensor for spec in op.args.values())  # an argument has no gradient
         learning = operands[:1] if taken else operands
         passing = len(learning) if op.gradient == "same" else int(op.gradient == "first")
+        whole = 0 if "repeats" not in op.traits else results[0].storage.size  # what is repeated gets a sum
         self.wanted = [
-            Wanted(v.slot, v.storage.size, i < passing) for i, v in enumerate(learning) if v.slot is not None
+            Wanted(v.slot, v.storage.size, i < passing and v.storage.size >= whole)
+            for i, v in enumerate(learning)
+            if v.slot is not None
         ]
         self.results = [v.slot for v in results]
-        self.scratch = op.scratch * operands[0].storage.size
+        self.scratch = int(op.scratch * max(operands[0].storage.size, whole))
+        if op.gradient == "new" and any(v.storage.size < whole for v in learning):
+            self.scratch += whole  # a gradient before it is summed over the axes that were repeated
         self.saved, self.weight_sizes, self.name = saved, weight_sizes, name
 
 

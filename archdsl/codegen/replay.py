@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 NAMES = "getattr isinstance range super tuple int float bool str object __build_class__ NotImplementedError".split()
 VIEWS = ("chunk", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
-FUNCTIONS = ("abs", "cat", "exp", "log", "sigmoid", "sqrt", "tanh")  # of torch itself
+FUNCTIONS = ("abs", "cat", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh")  # of torch itself
 MOST = 5  # differences that are told
 MAX_LAYERS = 20_000  # 3 s; a larger network is written without: those published have under 1,300
 

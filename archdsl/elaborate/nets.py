@@ -25,7 +25,7 @@ from archdsl.elaborate.builder import Builder, Frame, Tag, main
 from archdsl.elaborate.calls import signature
 from archdsl.elaborate.context import MAX_CALLS, Context, Settings, Watched
 from archdsl.elaborate.environment import Env
-from archdsl.elaborate.expressions import bind, definition, evaluate, loop, text_of, truth, whole
+from archdsl.elaborate.expressions import COMBINATORS, bind, definition, evaluate, loop, text_of, truth, whole
 from archdsl.elaborate.operators import axis_name, fault, node
 from archdsl.elaborate.pipelines import APPLY_VALUE, apply, combine, enclosed, entered, left_out
 from archdsl.elaborate.problems import Consequence, Enough, Problems
@@ -284,7 +284,7 @@ def _scope_statement(ctx: Context, statement: tree.Scope, env: Env, x: Tensor | 
     if x is None:
         raise errors.no_tensor(statement.name.span, "a body needs a tensor")
     kind = statement.name.plain
-    if kind in ("cat", "add", "mul", "split") and env.find(kind) is None:
+    if kind in COMBINATORS and env.find(kind) is None:
         branches = list(_branches(ctx, statement.body, env, x))
         return combine(ctx, kind, branches, partial(_branch_statement, ctx), x, statement.name.span)
     tag = Tag(text_of(ctx, statement.name, env, x), statement.name.span)

@@ -163,7 +163,7 @@ class RepeatValue(Pipeline):
 
 
 class CombineValue(Pipeline):
-    """`cat(a, b)`, `add`, `mul`, `split`."""
+    """`cat(a, b)`, `add`, `mul`, `maximum`, `minimum`, `split`."""
 
     kind: str
     branches: tuple[Any, ...]
@@ -223,7 +223,7 @@ class Builtin(Record):
 
 
 class Combinator(Record):
-    """`cat`, `add`, `mul` or `split`, before it is given its branches."""
+    """`cat`, `add`, `mul`, `maximum`, `minimum` or `split`, before it is given its branches."""
 
     kind: str
 

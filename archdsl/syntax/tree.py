@@ -201,7 +201,7 @@ class Bind(Statement):
 
 
 class Scope(Statement):
-    """`name:` and an indented body. `cat`, `add`, `mul` and `split` as a name make a combinator of its lines."""
+    """`name:` and an indented body. `cat`, `add` and the other combinators as a name make a combinator of its lines."""
 
     name: Name
     body: tuple[Statement, ...]
