@@ -323,9 +323,7 @@ class Op(Record):
         return ""
 
     # ------------------------------------------------------------ rules
-    def shape(self, x: Shape, *more: Shape) -> Shape:
-        """Return the shape of the result; raises `ShapeFault`."""
-        raise NotImplementedError
+    shape: ClassVar[Callable[..., Shape]]  # of the result, from the shapes of the operands; raises `ShapeFault`
 
     def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
         """Return the shapes of all results, in the order of `results`."""
