@@ -188,7 +188,14 @@ class Inference:
     def kernels(
         self, op: Op, kernels: tuple[Kernel, ...], operands: list[Value], results: int, name: str
     ) -> list[Value]:
-        """Run kernels, each on the result of the one before it."""
+        """Run kernels; returns as many results."""
+        made = self.ran(kernels, name)
+        for storage in made[results:]:
+            self.release(storage)
+        return [Value(storage) for storage in made[:results]]
+
+    def ran(self, kernels: tuple[Kernel, ...], name: str) -> list[Storage]:
+        """Run kernels, each on the result of the one before it, and return what the last one writes."""
         before: list[Storage] = []
         for kernel in kernels:
             after = [self.new(int(n)) for n in kernel.writes] + [self.new(int(n), LONG) for n in kernel.long_writes]
@@ -197,9 +204,7 @@ class Inference:
             for storage in (*before, *variables):
                 self.release(storage)
             before = after
-        for storage in before[results:]:
-            self.release(storage)
-        return [Value(storage) for storage in before[:results]]
+        return before
 
     def shapes(self, scope: Scope, node: Node) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
         """Return the shapes of a step's operands and results at the default size."""
@@ -323,18 +328,7 @@ class Training(Inference):
     def kernels(
         self, op: Op, kernels: tuple[Kernel, ...], operands: list[Value], results: int, name: str
     ) -> list[Value]:
-        before: list[Storage] = []
-        for kernel in kernels[:-1]:  # results between kernels are saved, or freed with the next
-            after = [self.new(int(n)) for n in kernel.writes]
-            self.watch(name)
-            for storage in before:
-                self.release(storage)
-            before = after
-        last = kernels[-1]
-        made = [self.new(int(n)) for n in last.writes] + [self.new(int(n), LONG) for n in last.long_writes]
-        self.watch(name)
-        for storage in before:
-            self.release(storage)
+        made = self.ran(kernels, name)
         values = [Value(storage) for storage in made[:results]]
         saved = [v.storage for v in operands] if "operands" in op.saves else []
         saved += [operands[1].storage] if "indices" in op.saves else []

@@ -71,7 +71,7 @@ class Bound(Record):
     unequal = ("places", "written", "env", "positional")
 
     def key(self) -> Any:
-        return self.values, kinds([value for _, value in self.values])
+        return self.values, tuple([kinds(v) if type(v) is tuple else type(v) for _, v in self.values])
 
 
 NOTHING = Bound()

@@ -10,6 +10,7 @@ hold raises `ShapeFault`, a position-free reason, and the elaborator adds the pl
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import prod
 
 from archdsl.core.record import Record
@@ -70,6 +71,11 @@ class Arg(Record):
     kind: Kind
     default: object = REQUIRED
     doc: str = ""
+
+    @cached_property
+    def normal(self) -> object:
+        """The default in its normal form; raises `ValueError` where there is none."""
+        return None if self.default is None else self.kind.accept(self.default)
 
 
 def arg(kind: Kind, default: object = REQUIRED, doc: str = "") -> Any:
@@ -298,12 +304,12 @@ class Op(Record):
         """Validate and normalise the arguments; raises `ArgFault`."""
         made: dict[str, object] = {}
         for field, spec in cls.args.items():
-            value = values.get(field, spec.default)
-            if value is None and spec.default is None:
-                made[field] = None
-                continue
             try:
-                made[field] = spec.kind.accept(value)
+                if field not in values:
+                    made[field] = spec.normal
+                    continue
+                value = values[field]
+                made[field] = None if value is None and spec.default is None else spec.kind.accept(value)
             except ValueError:
                 raise ArgFault(field, f"expects {spec.kind.text}") from None
         return cls(**made)
