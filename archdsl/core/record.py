@@ -94,11 +94,16 @@ class Record:
     def replace(self: R, **changes: Any) -> R:
         """Return a copy with some fields changed."""
         state = self.__dict__  # which may hold what was worked out of the fields, too
-        made = self.__class__.__new__(self.__class__)
-        made.__dict__.update({field: state[field] for field in self.fields})
-        made.__dict__.update(changes)
-        if len(made.__dict__) != len(self.fields):
+        made = {field: state[field] for field in self.fields} | changes
+        if len(made) != len(self.fields):
             raise TypeError(_mismatch(type(self), (), changes))
+        return type(self).filled(made)
+
+    @classmethod
+    def filled(cls: type[R], state: dict[str, Any]) -> R:
+        """Return a record whose every field is in a dictionary."""
+        made = cls.__new__(cls)
+        made.__dict__.update(state)
         return made
 
 

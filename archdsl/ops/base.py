@@ -302,7 +302,7 @@ class Op(Record):
     @classmethod
     def build(cls, values: dict[str, object]) -> Op:
         """Validate and normalise the arguments; raises `ArgFault`."""
-        made: dict[str, object] = {}
+        made: dict[str, Any] = {}
         for field, spec in cls.args.items():
             try:
                 if field not in values:
@@ -312,7 +312,7 @@ class Op(Record):
                 made[field] = None if value is None and spec.default is None else spec.kind.accept(value)
             except ValueError:
                 raise ArgFault(field, f"expects {spec.kind.text}") from None
-        return cls(**made)
+        return cls.filled(made) if len(made) == len(cls.fields) else cls(**made)
 
     @property
     def arguments(self) -> tuple[object, ...]:
