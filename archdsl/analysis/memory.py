@@ -343,7 +343,7 @@ class Training(Inference):
         self, op: Op, operands: list[Value], results: list[Value], saved: list[Storage], name: str
     ) -> list[Value]:
         """Write a step on the tape."""
-        sizes = self.weights_of(op)
+        sizes = self.current if op.stateful else []
         if sizes or any(v.slot is not None for v in operands):
             for value in results:
                 value.slot = self.slot()
@@ -351,13 +351,10 @@ class Training(Inference):
             self.tape.append(Entry(op, operands, results, kept, sizes, name))
         return results
 
-    def weights_of(self, op: Op) -> list[int]:
-        """Return the bytes of the weights' gradients of the step that runs."""
-        return self.current if op.stateful else []
-
     def node(self, scope: Scope, number: int, node: Node, operands: list[Value], name: str) -> list[Value]:
         if not isinstance(node.what, Scope) and node.what.stateful:
             shapes = node.what.weights(_ints(scope.shapes[node.inputs[0]])).values()
+            # The bytes of the weights' gradients of the step that runs.
             self.current = [_volume((1, *shape)) * self.size for shape in shapes]
         return super().node(scope, number, node, operands, name)
 

@@ -23,19 +23,16 @@ if TYPE_CHECKING:
 ANY = sys.maxsize
 
 
-class Lowered(Record):
-    """An operator on a kernel, and the layer whose measurement decides; None where there can be no measurement."""
-
-    op: Op
-    layer: Layer | None
-
-
 class Lowering(Record):
-    """How a network has a kernel for one of its operators."""
+    """How a network has a kernel for one of its operators.
+
+    `lowered` returns an operator on the kernel for one and its input, with the layer whose measurement decides, where
+    there can be a measurement.
+    """
 
     code: str  # what generated code calls: a layer or a function
     base: str  # the layer of PyTorch's that it is, too, so that weights start as its do; of a function nothing
-    lowered: Callable[[Op, Shape], Lowered | None]  # of an operator and its input
+    lowered: Callable[[Op, Shape], tuple[Op, Layer | None] | None]
 
 
 class Entry(Record):
@@ -82,7 +79,7 @@ class KernelShuffle(Shuffle):
         return call("channel_shuffle", X, self.leaf("groups"))
 
 
-def _depthwise(what: Op, x: Shape) -> Lowered | None:
+def _depthwise(what: Op, x: Shape) -> tuple[Op, Layer | None] | None:
     depth, fields = as_int(x[1]), what.__dict__
     if isinstance(what, Depthwise):
         made: Op = KernelDepthwise(**fields)
@@ -91,13 +88,14 @@ def _depthwise(what: Op, x: Shape) -> Lowered | None:
     else:
         return None
     (kernel, width), stride, out = fields["kernel"], fields["stride"][0], what.weights(x)["weight"][0]
-    return Lowered(made, Layer("training", kernel, stride, depth, out, as_int(x[2])) if kernel == width else None)
+    return made, Layer("training", kernel, stride, depth, out, as_int(x[2])) if kernel == width else None
 
 
-def _shuffle(what: Op, x: Shape) -> Lowered | None:
+def _shuffle(what: Op, x: Shape) -> tuple[Op, Layer | None] | None:
     if not isinstance(what, Shuffle):
         return None
-    return Lowered(KernelShuffle(**what.__dict__), Layer("shuffle", 1, 1, as_int(x[1]), as_int(x[1]), as_int(x[2])))
+    channels = as_int(x[1])
+    return KernelShuffle(**what.__dict__), Layer("shuffle", 1, 1, channels, channels, as_int(x[2]))
 
 
 # -------------------------------------------------------------------------------------------------- entries

@@ -31,6 +31,6 @@ def _node(node: Node, scope: Scope, kernels: str) -> Node:
         return node
     for lowering in LOWERINGS:
         found = lowering.lowered(node.what, scope.shapes[node.inputs[0]])
-        if found is not None and chosen(kernels, found.layer):
-            return node.replace(what=found.op)
+        if found is not None and chosen(kernels, found[1]):
+            return node.replace(what=found[0])
     return node

@@ -18,24 +18,27 @@ from tests.kernels.test_kernels import OPCHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
 HELPERS = {"__init__", "available", "epilogue", "layout", "registers"}
-# For each kernel of generated code a block and an argument that want its name, or one like it.
+# For each kernel of generated code a block, an argument and an input that want its name, or one like it.
 LOWERED = {
     "DepthwiseConv2d": """
 block depthwise_conv2d(DepthwiseConv2d):
     conv(4, DepthwiseConv2d, groups=4) -> depthwise(3)
 
 net n:
-    input i: [N, 4, H=8, W=8]
-    depthwise_conv2d(2)
+    input image: [N, 4, H=8, W=8]
+    input DepthwiseConv2d: [N, 4, H, W]
+    output left = image -> depthwise_conv2d(2)
+    output right = DepthwiseConv2d -> depthwise(3)
 """,
     "channel_shuffle": """
 block net_of(channel_shuffle):
-    channel_shuffle: conv(4 * channel_shuffle, 1) -> shuffle(2)
-    add(shuffle(channel_shuffle), shuffle(4))
+    add(conv(4 * channel_shuffle, 1) -> shuffle(2), conv(4 * channel_shuffle, 1) -> shuffle(channel_shuffle))
 
 net n:
-    input i: [N, 4, H=8, W=8]
-    net_of(2)
+    input image: [N, 4, H=8, W=8]
+    input channel_shuffle: [N, 4, H, W]
+    output left = image -> net_of(2)
+    output right = channel_shuffle -> shuffle(2)
 """,
 }
 
@@ -104,6 +107,6 @@ def test_generated_code_has_the_name_for_the_kernel_alone(lowering):
     model = loads(text, kernels="all")
     plain = loads(text, kernels="none")
     plain.load_state_dict(model.state_dict())
-    x = torch.randn(2, 4, 8, 8)
-    torch.testing.assert_close(model(x), plain(x))
+    xs = torch.randn(2, 2, 4, 8, 8)
+    torch.testing.assert_close(model(*xs), plain(*xs))
     assert f"import {lowering.code}\n" in faithful(compile_text(text).network, kernels="all").text
