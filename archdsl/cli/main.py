@@ -39,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import atexit
     import gc
 
-    gc.disable()  # a check makes few cycles and ends soon: 8 ms of 90 for DenseNet-121
-    atexit.register(gc.freeze)  # and Python looks for them once more at its end: 6 of 70
+    if gc.isenabled():
+        gc.disable()  # a check makes few cycles and ends soon: 8 ms of 90 for DenseNet-121
+        atexit.register(gc.freeze)  # and Python looks for them once more at its end: 6 of 70
     given = sys.argv[1:] if arguments is None else arguments
     asked = next((word for word in given if word in COMMANDS), "")  # no option before a command has a value
     options = _parser(asked).parse_args(given)
