@@ -46,7 +46,7 @@ def read(path: str) -> Source:
             raise errors.unreadable(place, f"`{name}` is larger than {MAX_BYTES >> 20} MiB")
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
-        text = data.decode("utf-8-sig")
+        text = data.decode().removeprefix("\ufeff")
     except OSError as problem:
         raise errors.unreadable(place, f"cannot read `{name}`: {problem.strerror}") from None
     except UnicodeDecodeError as problem:

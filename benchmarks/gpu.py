@@ -461,12 +461,12 @@ def ways_of(model: nn.Module, x: torch.Tensor, setting: Setting) -> dict[str, Ca
 
 def scattered(model: nn.Module) -> nn.Module:
     """Optimize as by default, but with gatherings written by the convolutions before, whether that wins or not."""
-    before = archdsl.inference.known
-    archdsl.inference.known = lambda operation: operation == "scatter" or before(operation)
+    before = archdsl.inference.possible
+    archdsl.inference.possible = lambda kernels, operation: operation == "scatter" or before(kernels, operation)
     try:
         return archdsl.optimize(model)
     finally:
-        archdsl.inference.known = before
+        archdsl.inference.possible = before
 
 
 def networks(session: Session) -> None:

@@ -18,7 +18,7 @@ from archdsl.kernels.epilogue import activate
 from archdsl.kernels.layout import power
 
 import archdsl
-from archdsl.inference.layers import FEW, Conv2d, Joined, MaxPool2d, Scatter, library
+from archdsl.inference.layers import Conv2d, Joined, MaxPool2d, Scatter, library
 
 LAST = torch.channels_last
 Way = Callable[[torch.Tensor], Any]
@@ -77,12 +77,10 @@ def _layers(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Iterat
             "separable", first.weight.shape[2], first.stride[0], depth, conv.weight.shape[0], size, first.act, residual
         )
     conv = module.conv if isinstance(module, Scatter) else module
-    few = isinstance(conv, Conv2d) and conv.groups == 1 and depth <= FEW
-    if isinstance(conv, Conv2d) and size > 1 and (conv.depthwise or conv.pointwise or few):
-        operation = "depthwise" if conv.depthwise else "pointwise" if conv.pointwise else "patches"
+    if isinstance(conv, Conv2d) and size > 1 and conv.entry is not None:
         residual = isinstance(module, Conv2d) and len(inputs) > 1
         window, out = conv.weight.shape[2], conv.weight.shape[0]
-        yield Layer(operation, window, conv.stride[0], depth, out, size, conv.act, residual)
+        yield Layer(conv.entry.operation, window, conv.stride[0], depth, out, size, conv.act, residual)
 
 
 def gradients_of(layers: list[Layer]) -> list[Layer]:

@@ -209,7 +209,7 @@ APART = {
         "_counterexample _projection _shape_error fault trail _stacked _sizes _default_sizes _first_line _placed "
         "labelled_at axis_name __repr__ _linear _table _values _cause"
     ).split(),
-    "a GPU": "_triton _chooses _cudnn finished chosen _wins taken fuses library fused".split(),
+    "a GPU": "_triton _chooses _cudnn finished chosen taken fuses library fused".split(),
     "notebooks and pickles": "__getstate__ extra_repr load_state_dict _apply".split(),
 }
 

@@ -8,20 +8,18 @@ epilogue   what follows a convolution in the same pass
 layout     memory formats
 available  whether the kernels can run here
 depthwise, pointwise, separable (both), patches (few channels), pool, finish (what cuDNN leaves), shuffle
-           one operation each: reference, kernels, launchers, operator, autograd, function
-layers     modules with the parameters of PyTorch's
+           one operation each: reference, kernels, launchers, operator, autograd, function, layer
 
 Importing this package imports torch, and Triton where it is installed. Without it, and on a CPU, ATen runs instead.
 """
 
-from archdsl.kernels.depthwise import depthwise_conv2d
+from archdsl.kernels.depthwise import DepthwiseConv2d, depthwise_conv2d
 from archdsl.kernels.finish import finish_
-from archdsl.kernels.layers import ChannelShuffle, DepthwiseConv2d
 from archdsl.kernels.patches import patches_conv2d
 from archdsl.kernels.pointwise import pointwise_conv2d, pointwise_conv2d_scatter
 from archdsl.kernels.pool import max_pool2d
 from archdsl.kernels.separable import separable_conv2d
-from archdsl.kernels.shuffle import channel_shuffle
+from archdsl.kernels.shuffle import ChannelShuffle, channel_shuffle
 
 __all__ = [
     "ChannelShuffle",

@@ -31,6 +31,7 @@ from archdsl.kernels.layout import (
     windows,
 )
 from archdsl.kernels.registers import replaced, row, rows, zeros
+from torch import nn
 from torch.utils.flop_counter import register_flop_formula
 
 # ---------------------------------------------------------------------------------------------------- reference
@@ -557,3 +558,17 @@ def depthwise_conv2d(
     x, weight, residual = cast_for_autocast(x, weight, residual)
     where = (pair(stride), pair(padding), pair(dilation))
     return _forward(x, weight, scale, shift, residual, *where, act, slope)
+
+
+# ---------------------------------------------------------------------------------------------------- layer
+class DepthwiseConv2d(nn.Conv2d):
+    """Depthwise convolution: `nn.Conv2d` with a group for each channel, forward and backward by this package.
+
+    An ONNX export sees the convolution of PyTorch.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.onnx.is_in_onnx_export() or self.padding_mode != "zeros" or isinstance(self.padding, str):
+            return super().forward(x)
+        where = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return depthwise_conv2d(x, self.weight, shift=self.bias, **where)

@@ -29,7 +29,6 @@ from torch.utils.flop_counter import register_flop_formula
 
 Maybe = torch.Tensor | None
 
-TAPS = 9  # of the depthwise part; with 25 one kernel takes more instructions than two
 WIDEST = 128  # output channels of a program; further ones compute the depthwise part anew
 
 

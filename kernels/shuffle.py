@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from archdsl.kernels.available import jit, runs, start, tl
 from archdsl.kernels.layout import dense, is_last, like_format
+from torch import nn
 from torch.utils.flop_counter import register_flop_formula
 
 BLOCK = 1024  # elements of a program
@@ -92,3 +93,20 @@ def channel_shuffle(x: torch.Tensor, groups: int) -> torch.Tensor:
     if x.dim() != 4 or groups < 1 or x.shape[1] % groups:
         raise ValueError(f"needs a map [N, C, H, W] whose channels {groups} divides, got {list(x.shape)}")
     return _shuffle(x, groups)
+
+
+# ---------------------------------------------------------------------------------------------------- layer
+class ChannelShuffle(nn.Module):
+    """Channel shuffle: channel j of group i moves to place j * groups + i; [N, C, H, W] keeps its shape."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.onnx.is_in_onnx_export():
+            return x.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        return channel_shuffle(x, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}"

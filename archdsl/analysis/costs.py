@@ -14,7 +14,7 @@ from archdsl.ops.base import Op, elements
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import TypeVar
 
     from archdsl.ir.network import Network, Node
@@ -48,13 +48,8 @@ NOTHING = Cost()
 class Counting(Generic[C]):
     """Adds the costs of steps up: base of what counts parameters and MACs, and of what counts by a convention."""
 
-    def operator(self, node: Node, scope: Scope) -> C:
-        """Return what one run of an operator costs."""
-        raise NotImplementedError
-
-    def total(self, costs: list[C]) -> C:
-        """Add costs up."""
-        raise NotImplementedError
+    operator: Callable[[Node, Scope], C]  # what one run costs
+    total: Callable[[list[C]], C]  # the sum of several
 
     def node(self, node: Node, scope: Scope) -> C:
         """Return the cost of one step; a further use of a module has no parameters of its own."""

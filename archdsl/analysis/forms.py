@@ -156,9 +156,8 @@ class Forms:
                 free = free and always
                 continue
             params += 0 if node.reuses else parameters(node, scope)
-            counted = node.what.macs(*_shapes(node, scope)) if times else 0
-            if type(counted) is not int or counted:
-                macs.add(counted, times)
+            if times and type(node.what).macs is not Op.macs:
+                macs.add(node.what.macs(*_shapes(node, scope)), times)
         return params, macs, free
 
     @once

@@ -341,7 +341,7 @@ def legal_sizes(network: Network, *, training: bool = False) -> tuple[Legal, ...
     a pattern beyond the limits.
     """
     found: dict[Symbol, dict[Condition | AnyOf, Node | Requirement]] = {s: {} for s in network.symbols}
-    for condition, source in _conditions(network.scope, set(), training):
+    for condition, source in _conditions(network.scope, set(), set(), training):
         for symbol in condition.symbols:
             found[symbol].setdefault(condition, source)
     batch = {symbol for v in network.scope.inputs for symbol in symbols(network.scope.shapes[v][0])}
@@ -367,8 +367,10 @@ def _too_long(symbol: Symbol, source: Node | Requirement) -> CompileError:
     return errors.size_limits(source.span, reason, ())
 
 
-def _conditions(scope: Scope, seen: set[int], training: bool) -> Iterator[tuple[Condition | AnyOf, Node | Requirement]]:
-    """Yield what the steps and the text need, inner ones at their own place, each distinct scope once."""
+def _conditions(
+    scope: Scope, seen: set[int], sizes: set[Size], training: bool
+) -> Iterator[tuple[Condition | AnyOf, Node | Requirement]]:
+    """Yield what the steps and the text need, inner ones at their own place, each distinct scope and size once."""
     if id(scope) in seen:
         return
     seen.add(id(scope))
@@ -377,11 +379,12 @@ def _conditions(scope: Scope, seen: set[int], training: bool) -> Iterator[tuple[
         if not training and not wanted.intersection(node.outputs):
             continue
         if isinstance(node.what, Scope):
-            yield from _conditions(node.what, seen, training)
+            yield from _conditions(node.what, seen, sizes, training)
             continue
         for value in node.outputs:
             for dim in scope.shapes[value][2:]:
-                if isinstance(dim, Size):
+                if isinstance(dim, Size) and dim not in sizes:
+                    sizes.add(dim)
                     yield Condition(dim, 1, True), node
     for relation, node in scope.relations:
         if training or wanted.intersection(node.outputs):

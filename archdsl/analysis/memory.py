@@ -188,7 +188,14 @@ class Inference:
     def kernels(
         self, op: Op, kernels: tuple[Kernel, ...], operands: list[Value], results: int, name: str
     ) -> list[Value]:
-        """Run kernels, each on the result of the one before it."""
+        """Run kernels; returns as many results."""
+        made = self.ran(kernels, name)
+        for storage in made[results:]:
+            self.release(storage)
+        return [Value(storage) for storage in made[:results]]
+
+    def ran(self, kernels: tuple[Kernel, ...], name: str) -> list[Storage]:
+        """Run kernels, each on the result of the one before it, and return what the last one writes."""
         before: list[Storage] = []
         for kernel in kernels:
             after = [self.new(int(n)) for n in kernel.writes] + [self.new(int(n), LONG) for n in kernel.long_writes]
@@ -197,9 +204,7 @@ class Inference:
             for storage in (*before, *variables):
                 self.release(storage)
             before = after
-        for storage in before[results:]:
-            self.release(storage)
-        return [Value(storage) for storage in before[:results]]
+        return before
 
     def shapes(self, scope: Scope, node: Node) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
         """Return the shapes of a step's operands and results at the default size."""
@@ -270,11 +275,16 @@ class Entry:
         taken = any(spec.kind.tensor for spec in op.args.values())  # an argument has no gradient
         learning = operands[:1] if taken else operands
         passing = len(learning) if op.gradient == "same" else int(op.gradient == "first")
+        whole = 0 if "repeats" not in op.traits else results[0].storage.size  # what is repeated gets a sum
         self.wanted = [
-            Wanted(v.slot, v.storage.size, i < passing) for i, v in enumerate(learning) if v.slot is not None
+            Wanted(v.slot, v.storage.size, i < passing and v.storage.size >= whole)
+            for i, v in enumerate(learning)
+            if v.slot is not None
         ]
         self.results = [v.slot for v in results]
-        self.scratch = op.scratch * operands[0].storage.size
+        self.scratch = int(op.scratch * max(operands[0].storage.size, whole))
+        if op.gradient == "new" and any(v.storage.size < whole for v in learning):
+            self.scratch += whole  # a gradient before it is summed over the axes that were repeated
         self.saved, self.weight_sizes, self.name = saved, weight_sizes, name
 
 
@@ -318,18 +328,7 @@ class Training(Inference):
     def kernels(
         self, op: Op, kernels: tuple[Kernel, ...], operands: list[Value], results: int, name: str
     ) -> list[Value]:
-        before: list[Storage] = []
-        for kernel in kernels[:-1]:  # results between kernels are saved, or freed with the next
-            after = [self.new(int(n)) for n in kernel.writes]
-            self.watch(name)
-            for storage in before:
-                self.release(storage)
-            before = after
-        last = kernels[-1]
-        made = [self.new(int(n)) for n in last.writes] + [self.new(int(n), LONG) for n in last.long_writes]
-        self.watch(name)
-        for storage in before:
-            self.release(storage)
+        made = self.ran(kernels, name)
         values = [Value(storage) for storage in made[:results]]
         saved = [v.storage for v in operands] if "operands" in op.saves else []
         saved += [operands[1].storage] if "indices" in op.saves else []
@@ -344,7 +343,7 @@ class Training(Inference):
         self, op: Op, operands: list[Value], results: list[Value], saved: list[Storage], name: str
     ) -> list[Value]:
         """Write a step on the tape."""
-        sizes = self.weights_of(op)
+        sizes = self.current if op.stateful else []
         if sizes or any(v.slot is not None for v in operands):
             for value in results:
                 value.slot = self.slot()
@@ -352,13 +351,10 @@ class Training(Inference):
             self.tape.append(Entry(op, operands, results, kept, sizes, name))
         return results
 
-    def weights_of(self, op: Op) -> list[int]:
-        """Return the bytes of the weights' gradients of the step that runs."""
-        return self.current if op.stateful else []
-
     def node(self, scope: Scope, number: int, node: Node, operands: list[Value], name: str) -> list[Value]:
         if not isinstance(node.what, Scope) and node.what.stateful:
             shapes = node.what.weights(_ints(scope.shapes[node.inputs[0]])).values()
+            # The bytes of the weights' gradients of the step that runs.
             self.current = [_volume((1, *shape)) * self.size for shape in shapes]
         return super().node(scope, number, node, operands, name)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from archdsl.analysis.rows import Row
     from archdsl.analysis.table import Figures, Table
+    from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network, Node
 
 
@@ -154,7 +155,7 @@ def _chains(scope: Scope) -> Iterator[tuple[tuple[str, ...], int]]:
         if isinstance(node.what, Scope) or id(node) in taken or len(node.outputs) > 1:
             continue
         chain, elements, last = [node.what.name], 0, node
-        while (following := _follower(last, readers, kept)) is not None:
+        while (following := _follower(last, readers, kept, scope.shapes)) is not None:
             assert isinstance(following.what, Op), "only operators follow"
             elements += int(volume(scope.shapes[last.outputs[0]]))
             taken.add(id(following))
@@ -164,11 +165,12 @@ def _chains(scope: Scope) -> Iterator[tuple[tuple[str, ...], int]]:
             yield tuple(chain), elements
 
 
-def _follower(node: Node, readers: dict[int, list[Node]], kept: set[int]) -> Node | None:
-    """Return the pointwise step that alone reads the result of a step that writes one."""
+def _follower(node: Node, readers: dict[int, list[Node]], kept: set[int], shapes: tuple[Shape, ...]) -> Node | None:
+    """Return the pointwise step that alone reads the result of a step that writes one, and repeats nothing of it."""
     (value,) = node.outputs
     reading = readers.get(value, [])
     if value in kept or len(reading) != 1 or isinstance(reading[0].what, Scope):
         return None
     starts = isinstance(node.what, Op) and "fuses" in node.what.traits
-    return reading[0] if starts and "pointwise" in reading[0].what.traits else None
+    pointwise = starts and "pointwise" in reading[0].what.traits
+    return reading[0] if pointwise and shapes[value] == shapes[reading[0].outputs[0]] else None

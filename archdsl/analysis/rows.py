@@ -184,19 +184,16 @@ def operation(op: Op, written: Sequence[tuple[str, tree.Expr]] = ()) -> str:
     """
     if op.said:
         return op.said
-    texts_of = {name: " ".join(expr.span.text.split()) for name, expr in written}
     texts = []
     for name, spec in op.args.items():
         value = getattr(op, name)
-        if spec.kind.text == "a pipeline":
+        if spec.default is not REQUIRED and (value is None or value == spec.normal):
             continue
         if spec.kind.tensor and value:
-            texts.append(f"{name}={texts_of.get(name, '...')}")
-            continue
-        if spec.default is REQUIRED:
-            texts.append(_plain(value))
-        elif value is not None and value != (spec.kind.accept(spec.default) if spec.default is not None else None):
-            texts.append(f"{name}={_plain(value)}")
+            expr = dict(written).get(name)
+            texts.append(f"{name}={'...' if expr is None else ' '.join(expr.span.text.split())}")
+        elif spec.kind.text != "a pipeline":
+            texts.append(_plain(value) if spec.default is REQUIRED else f"{name}={_plain(value)}")
     return f"{op.name}({', '.join(texts)})" if texts else op.name
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from archdsl.analysis.rows import human
 from archdsl.cli.options import add_name, add_request, request_of
 from archdsl.compiler import compiled
 from archdsl.project import write
-from archdsl.report.check import human, report
+from archdsl.report.check import report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import itertools
 import re
 
 from archdsl.codegen.conditions import arms
+from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import beside, wrapped
 from archdsl.codegen.schedule import Choice, Scheduler
 from archdsl.codegen.terms import python
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 
 # What generated methods mention beside names of the text, so that no variable or parameter may hide it.
 WORDS = frozenset(
-    """Callable F NamedTuple OrderedDict None True False __class__ _ channel_shuffle getattr i isinstance m max min nn
-    optimize partial range self super torch""".split()
-)
+    """Callable F NamedTuple OrderedDict None True False __class__ _ getattr i isinstance m max min nn optimize partial
+    range self super torch""".split()
+) | {one.code for one in LOWERINGS}
 
 
 def scheduled(plan: ClassPlan, arguments: list[str], taken: frozenset[str]) -> Schedule:

@@ -8,7 +8,7 @@ around it: it becomes optional there.
 from __future__ import annotations
 
 from archdsl.codegen.conditions import Conditions, proven
-from archdsl.codegen.lower import BASES
+from archdsl.codegen.kernels import BASES
 from archdsl.codegen.merge import MISSING, Kinds, Unlike, side_by_side
 from archdsl.codegen.names import names_of
 from archdsl.ir.liveness import is_empty, is_sequential

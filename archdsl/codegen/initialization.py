@@ -5,7 +5,7 @@ What most modules of a kind share becomes one loop over all modules; a step that
 
 from __future__ import annotations
 
-from archdsl.codegen.lower import BASES
+from archdsl.codegen.kernels import BASES
 from archdsl.ir.network import Scope
 
 TYPE_CHECKING = False

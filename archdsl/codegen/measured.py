@@ -13,6 +13,7 @@ import os
 
 from archdsl.core.record import Record
 
+CHOICES = ("auto", "none", "all")
 LEAST = 1.03  # a smaller gain is not told from noise
 NEAR = 2.0  # a row says something of layers whose channels and sizes are within this factor of its own
 BATCHES = 8.0  # and whose batch is within this one: what many images need is known from some
@@ -45,9 +46,21 @@ def rows() -> tuple[Measurement, ...]:
     return tuple([Measurement(*[kind(text) for kind, text in zip(kinds, line.split(","))]) for line in lines])
 
 
+def known_choice(kernels: str) -> str:
+    """Return the word by which a user chooses kernels; raises `ValueError` for another one."""
+    if kernels not in CHOICES:
+        raise ValueError(f'kernels must be "auto", "none" or "all", not {kernels!r}')
+    return kernels
+
+
 def known(operation: str) -> bool:
     """Say whether a kernel was measured to win anywhere."""
     return any(row.operation == operation and row.times >= LEAST for row in rows())
+
+
+def possible(kernels: str, operation: str) -> bool:
+    """Say whether a network may have a kernel somewhere, before its layers and their inputs are known."""
+    return kernels == "all" or (kernels == "auto" and known(operation))
 
 
 class Layer(Record):
@@ -62,6 +75,14 @@ class Layer(Record):
     batch: int | None = None
     bits: int | None = None
     capability: str | None = None
+
+
+def chosen(kernels: str, layer: Layer | None) -> bool:
+    """Say whether a kernel is taken: always with "all", never with "none", with "auto" where it was measured to win.
+
+    A layer that is None is none that can have been measured.
+    """
+    return kernels == "all" or (kernels == "auto" and layer is not None and wins(layer))
 
 
 def wins(layer: Layer, table: tuple[Measurement, ...] | None = None) -> bool:

@@ -9,6 +9,7 @@ from textwrap import wrap
 from archdsl.codegen import initialization
 from archdsl.codegen.classes import file_name, statement
 from archdsl.codegen.forward import printed
+from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import WIDTH
 from archdsl.codegen.lower import lower
 from archdsl.codegen.plans import Plans
@@ -245,7 +246,7 @@ def _imports(body: str) -> list[str]:
     lines.append("from torch import nn")
     if "odeint_adjoint" in body:
         lines.append("from torchdiffeq import odeint, odeint_adjoint")
-    kernels = [name for name in ("DepthwiseConv2d", "channel_shuffle") if re.search(rf"\b{name}\(", body)]
+    kernels = [one.code for one in LOWERINGS if re.search(rf"\b{one.code}\(", body)]
     ours = [f"from archdsl.kernels import {', '.join(kernels)}"] if kernels else []
     ours += ["from archdsl import optimize"] if re.search(r"\boptimize\(", body) else []
     lines += ["", *sorted(ours)] if ours else []

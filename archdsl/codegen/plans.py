@@ -8,6 +8,7 @@ import re
 from archdsl.codegen.classes import ClassPlan
 from archdsl.codegen.forward import WORDS, scheduled
 from archdsl.codegen.groups import Groups
+from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import Child, Piece
 from archdsl.codegen.merge import Branch, Step
 from archdsl.codegen.terms import Term, both
@@ -32,7 +33,7 @@ RESERVED = {
     "OrderedDict",
     "partial",
     "NamedTuple",
-    "DepthwiseConv2d",
+    *(one.code for one in LOWERINGS),
     *re.findall(r"^(?:class|def) (\w+)", SUPPORT, re.MULTILINE),
 }
 

@@ -15,7 +15,8 @@ import builtins
 import re
 from collections import OrderedDict
 
-from archdsl.codegen.lower import BASES, lower
+from archdsl.codegen.kernels import BASES, LOWERINGS
+from archdsl.codegen.lower import lower
 from archdsl.codegen.module import emit, layers
 from archdsl.codegen.plans import RESERVED
 from archdsl.codegen.terms import collapsed, python
@@ -38,7 +39,8 @@ NAMES = """getattr isinstance max min range super dict list tuple int float bool
     NotImplementedError""".split()
 VIEWS = ("chunk", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
-FUNCTIONS = ("abs", "cat", "exp", "log", "sigmoid", "sqrt", "tanh")  # of torch itself
+FUNCTIONS = ("abs", "cat", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh")  # of torch itself
+BROUGHT = ("crop", *(one.code for one in LOWERINGS if not one.base))  # that operators and kernels bring along
 MOST = 5  # differences that are told
 MAX_LAYERS = 20_000  # 3 s; a larger network is written without: those published have under 1,300
 
@@ -288,7 +290,7 @@ class Stage:
 
     def named(self, name: str) -> Any:
         """Return the stand-in of a class or function that operators bring along."""
-        return self.function(name) if name in ("crop", "channel_shuffle") else self.leaf(name)
+        return self.function(name) if name in BROUGHT else self.leaf(name)
 
     def leaf(self, target: str) -> type[Module]:
         name = target.removeprefix("nn.")
@@ -475,7 +477,7 @@ def _text(call: Call, count: int) -> str:
 
 def _imported(lines: list[str]) -> list[str]:
     """Return functions with the import of those that archdsl brings along."""
-    names = [name for name in ("crop", "channel_shuffle") if any(f"{name}(" in line for line in lines)]
+    names = [name for name in BROUGHT if any(f"{name}(" in line for line in lines)]
     return [*[f"from archdsl.kernels import {name}" for name in names], *lines]
 
 

@@ -51,10 +51,13 @@ class Record:
     fields: ClassVar[tuple[str, ...]] = ()
     unequal: ClassVar[tuple[str, ...]] = ()  # fields that equality and hashing leave out, such as positions
     _compared: ClassVar[Any]
+    _defaults: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
-        own = [n for n, kind in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(kind)]
-        cls.fields = tuple(n for n in cls.fields if n not in own) + tuple(own)  # declared again: in its new place
+        given = cls.__dict__
+        own = [n for n, kind in given.get("__annotations__", {}).items() if "ClassVar" not in str(kind)]
+        cls.fields = (*[n for n in cls.fields if n not in own], *own)  # declared again: in its new place
+        cls._defaults = cls._defaults | {name: getattr(cls, name) for name in cls.fields if name in given}
         compared = [name for name in cls.fields if name not in cls.unequal]
         cls._compared = (
             itemgetter(*compared) if compared else staticmethod(_nothing)
@@ -65,20 +68,11 @@ class Record:
         if not named and len(values) == len(fields):
             state.update(zip(fields, values))
             return
-        if len(values) > len(fields):
-            raise TypeError(f"{type(self).__name__} takes {len(fields)} values, got {len(values)}")
+        state.update(self._defaults)
         state.update(zip(fields, values))
         state.update(named)
-        if len(state) == len(fields):
-            return
-        for field in fields:
-            if field not in state:
-                try:
-                    state[field] = getattr(type(self), field)
-                except AttributeError:
-                    raise TypeError(f"{type(self).__name__} needs `{field}`") from None
-        if len(state) != len(fields):
-            raise TypeError(f"{type(self).__name__} has no field {sorted(set(state) - set(fields))}")
+        if len(values) > len(fields) or len(state) != len(fields):
+            raise TypeError(_mismatch(type(self), values, state))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: cannot set `{name}`")
@@ -99,7 +93,27 @@ class Record:
 
     def replace(self: R, **changes: Any) -> R:
         """Return a copy with some fields changed."""
-        return type(self)(**{f: getattr(self, f) for f in self.fields} | changes)
+        state = self.__dict__  # which may hold what was worked out of the fields, too
+        made = {field: state[field] for field in self.fields} | changes
+        if len(made) != len(self.fields):
+            raise TypeError(_mismatch(type(self), (), changes))
+        return type(self).filled(made)
+
+    @classmethod
+    def filled(cls: type[R], state: dict[str, Any]) -> R:
+        """Return a record whose every field is in a dictionary."""
+        made = cls.__new__(cls)
+        made.__dict__.update(state)
+        return made
+
+
+def _mismatch(kind: type[Record], values: tuple[Any, ...], named: dict[str, Any]) -> str:
+    """Say how arguments differ from the fields of a record."""
+    if len(values) > len(kind.fields):
+        return f"{kind.__name__} takes {len(kind.fields)} values, got {len(values)}"
+    unknown = sorted(named.keys() - set(kind.fields))
+    missing = next((field for field in kind.fields if field not in named), "")
+    return f"{kind.__name__} has no field {unknown}" if unknown else f"{kind.__name__} needs `{missing}`"
 
 
 def kinds(values: Sequence[Any]) -> tuple[Any, ...]:

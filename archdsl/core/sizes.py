@@ -69,11 +69,12 @@ class Size:
     True
     """
 
-    __slots__ = ("_hash", "period", "slope", "symbol", "values")
+    __slots__ = ("_default", "_hash", "period", "slope", "symbol", "values")
 
     def __init__(self, symbol: Symbol, period: int, slope: int, values: tuple[int, ...]) -> None:
         self.symbol, self.period, self.slope, self.values = symbol, period, slope, values
         self._hash = hash((id(symbol), period, slope, values))
+        self._default = self.at(symbol.default)
 
     @staticmethod
     def of(symbol: Symbol) -> Size:
@@ -86,7 +87,7 @@ class Size:
         return self.slope * k + self.values[r]
 
     def __int__(self) -> int:
-        return self.at(self.symbol.default)
+        return self._default
 
     def __eq__(self, other: object) -> bool:
         if self is other:

@@ -71,8 +71,6 @@ NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("pow", "power", "square"), "it is written `x**2`"),
     **dict.fromkeys(("rsqrt",), "it is written `1 / (x -> sqrt)`"),
     **dict.fromkeys(("reciprocal",), "it is written `1 / x`"),
-    **dict.fromkeys(("maximum",), "`b + (a - b -> relu)` is the larger of `a` and `b`"),
-    **dict.fromkeys(("minimum",), "`b - (b - a -> relu)` is the smaller of `a` and `b`"),
     **dict.fromkeys(("std",), '`var("channels") -> sqrt`'),
     **dict.fromkeys(("logsoftmax",), "`softmax -> log`"),
     **dict.fromkeys(("softmin",), "`scale(-1) -> softmax`"),
@@ -325,7 +323,7 @@ def translated(text: str, operators: Collection[str]) -> str:
         return ""
     if name in REDUCTIONS and space and values:
         return f"{values[0]} -> {_reduced(name, values[1:])}"
-    if name in ("cat", "add", "mul"):
+    if name in ("cat", "add", "mul", "maximum", "minimum"):
         first = values[0] if values else ""
         branches = parts_of(first[1:-1]) if first[:1] in ("[", "(") else values
         return f"{name}({', '.join(branches)})" if branches else ""
@@ -489,7 +487,7 @@ def _operands(text: str, sign: str) -> tuple[str, str]:
 
 def too_many(span: Span, callee: str) -> list[Help]:
     """Return what is written for arguments that nothing takes: `max(a, b)` of tensors, or `relu(x)`."""
-    return [Help(NAMES[f"{callee}imum"])] if callee in ("max", "min") else applied(span)
+    return [Help(f"of tensors it is `{callee}imum(a, b)`")] if callee in ("max", "min") else applied(span)
 
 
 def applied(span: Span) -> list[Help]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 from archdsl.core.sizes import Area, Size, SizeFault
 from archdsl.diagnostics import errors
 from archdsl.elaborate.builtins import MAX_ITEMS, LimitFault, ValueFault, bounded
@@ -19,6 +21,8 @@ MAX_BITS = 63
 def calculated(sign: str, left: Any, right: Any, span: Span) -> Any:
     """Return what `left sign right` is, of numbers, sizes, lists, texts and pipelines."""
     try:
+        if _is_number(left) and _is_number(right):
+            return checked(_ARITHMETIC[sign](left, right), span)
         if sign == "*" and type(right) is int and is_pipeline(left) and not isinstance(left, Tensor):
             return _repeated(left, right, span)
         if isinstance(left, tuple) and sign == "*" and type(right) is int:
@@ -30,10 +34,8 @@ def calculated(sign: str, left: Any, right: Any, span: Span) -> Any:
         if isinstance(left, str) and isinstance(right, str) and sign == "+":
             bounded(len(left) + len(right), "a text is too long")
             return left + right
-        if not _is_number(left) or not _is_number(right):
-            tensors = any(isinstance(side, Tensor) or is_pipeline(side) for side in (left, right))
-            raise errors.bad_operands(span, sign, describe(left), describe(right), tensors)
-        return checked(_ARITHMETIC[sign](left, right), span)
+        tensors = any(isinstance(side, Tensor) or is_pipeline(side) for side in (left, right))
+        raise errors.bad_operands(span, sign, describe(left), describe(right), tensors)
     except ZeroDivisionError:
         raise errors.bad_value(span, "division by zero") from None
     except OverflowError:
@@ -97,7 +99,7 @@ def _ordered(sign: str, left: Any, right: Any, span: Span) -> bool:
     numbers = type(left) in (int, float) and type(right) in (int, float)
     if not numbers and not (isinstance(left, str) and isinstance(right, str)):
         raise errors.bad_operands(span, sign, describe(left), describe(right))
-    return bool({"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign])
+    return bool(_ORDER[sign](left, right))
 
 
 def _is_number(value: Any) -> bool:
@@ -117,7 +119,10 @@ def _same(left: Any, right: Any) -> bool:
 
 def checked(value: Any, span: Span) -> Any:
     """Return a number that has not grown beyond 64 bits."""
-    if isinstance(value, Quotient):
+    if type(value) is int:
+        if value.bit_length() > MAX_BITS:
+            raise errors.number_too_large(span)
+    elif isinstance(value, Quotient):
         checked(value.bottom, span)
         checked(value.top, span)
     elif isinstance(value, Area):
@@ -125,9 +130,7 @@ def checked(value: Any, span: Span) -> Any:
     elif isinstance(value, Size):
         checked(value.slope, span)
         checked(max(value.values, key=abs), span)
-    if type(value) is int and value.bit_length() > MAX_BITS:
-        raise errors.number_too_large(span)
-    if type(value) is float and value in (float("inf"), float("-inf")):
+    elif type(value) is float and value in (float("inf"), float("-inf")):
         raise errors.number_too_large(span)
     return value
 
@@ -197,6 +200,7 @@ def _real(value: Any) -> float:
     return float(value)
 
 
+_ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 _ARITHMETIC = {
     "+": _combine("+"),
     "-": _combine("-"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archdsl.core.record import Record
-from archdsl.elaborate.values import Results, Tensor
+from archdsl.elaborate.values import Results, Tensor, show
 from archdsl.ir.network import Output, Scope
 from archdsl.ops.base import Op
 from archdsl.syntax import tree
@@ -14,17 +14,23 @@ if TYPE_CHECKING:
 
     from archdsl.core.sizes import Shape
     from archdsl.core.source import Span
-    from archdsl.elaborate.values import LabelValue
+    from archdsl.elaborate.values import BlockValue, LabelValue
     from archdsl.ir.network import Node, Requirement
     from archdsl.ops.base import Relation
+    from archdsl.ops.wrap import Wrapper
 
 
 class Frame(Record):
     """One instantiation in the chain that led somewhere: what was called, and where."""
 
-    title: str
+    value: BlockValue
     span: Span
-    outer: Frame | None = None
+    outer: Frame | None
+
+    @property
+    def title(self) -> str:
+        """What was called, with its arguments: `bottleneck(planes=64)`."""
+        return f"{self.value.label}({', '.join(f'{name}={show(value)}' for name, value in self.value.bound.values)})"
 
 
 class Tag(Record):
@@ -98,16 +104,24 @@ class Builder:
         return made
 
     def scope(
-        self, kind: str, title: str, args: tuple[tuple[str, object], ...], last: Tensor, span: Span, doc: str = ""
+        self,
+        kind: str,
+        title: str,
+        last: Tensor,
+        span: Span,
+        *,
+        args: tuple[tuple[str, object], ...] = (),
+        wrapper: Wrapper | None = None,
+        definition: tree.Block | tree.Net | None = None,
     ) -> Scope:
         """Finish the scope."""
         outputs = [Output(name, self.local(tensor).id, training) for name, tensor, training in self.outputs]
         if all(o.training for o in outputs):
             outputs.insert(0, Output("out", self.local(last).id, implicit=True))
         return Scope(
-            kind, title, args, tuple(self.inputs), tuple(self.nodes), tuple(self.shapes), tuple(outputs), span, doc,
-            tuple(self.bindings), tuple(self.relations), tuple(self.requirements), tuple(self.names.items()),
-            tuple(self.input_names),
+            kind, title, args, tuple(self.inputs), tuple(self.nodes), tuple(self.shapes), tuple(outputs), span,
+            definition.doc if definition is not None else "", tuple(self.bindings), tuple(self.relations),
+            tuple(self.requirements), tuple(self.names.items()), tuple(self.input_names), wrapper, definition,
         )  # fmt: skip
 
 

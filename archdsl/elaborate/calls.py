@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archdsl.core.record import Record
 from archdsl.core.sizes import SizeFault
 from archdsl.diagnostics import CompileError, Label, errors
 from archdsl.elaborate.arithmetic import checked, plain
@@ -64,25 +65,51 @@ def _callee(ctx: Context, target: Callee, expr: tree.Call, env: Env, x: Tensor |
 
 def partial(ctx: Context, target: Callee, expr: tree.Call, env: Env, x: Tensor | None) -> Callee:
     """Give a callee more arguments; a keyword may replace one that was given before."""
-    old, params = target.bound, target.params
-    earlier = dict(old.values)
-    free = [name for name in params if name not in earlier and name not in UNIVERSAL]
-    written = matched(target.label, params, free, lambda: signature(target), expr.arguments, target)
-    values = {name: _argument(ctx, value, env, x, _is_real(target, name)) for name, value in written.items()}
-    places = {name: value.span for name, value in written.items()}
-    named = sum([isinstance(argument, tree.Keyword) for argument in expr.arguments])
-    positional = tuple(written)[: len(expr.arguments) - named]
-    if earlier:
-        values, places = earlier | values, dict(old.places) | places
-        written = (dict(old.written) if old.env in (None, env) else {}) | written
-    changes = Bound(
-        tuple(sorted(values.items(), key=_first)), tuple(places.items()), tuple(written.items()), env, positional
-    )
-    return target.replace(bound=changes, span=expr.span)
+    old, given = target.bound, _given(ctx, target, expr)
+    values = {name: _argument(ctx, value, env, x, real) for name, value, real in given.parts}
+    order, places, written = given.order, given.places, given.written
+    if old.values:
+        values = dict(old.values) | values
+        order = tuple(sorted(values))
+        places = tuple((dict(old.places) | dict(places)).items())
+        written = tuple(((dict(old.written) if old.env in (None, env) else {}) | dict(written)).items())
+    bound = Bound(tuple([(name, values[name]) for name in order]), places, written, env, given.positional)
+    return target.replace(bound=bound, span=expr.span)
 
 
-def _first(item: tuple[str, Any]) -> str:
-    return item[0]
+class Given(Record):
+    """The arguments of a call by parameter: each with its expression, and whether it is a real number.
+
+    `order` are the parameters by name, and `positional` those whose arguments stand without it.
+    """
+
+    parts: tuple[tuple[str, tree.Expr, bool], ...]
+    order: tuple[str, ...]
+    places: tuple[tuple[str, Span], ...]
+    written: tuple[tuple[str, tree.Expr], ...]
+    positional: tuple[str, ...]
+
+
+def _given(ctx: Context, target: Callee, expr: tree.Call) -> Given:
+    """Match the arguments of a call, once for what it calls and the names of what that was given before."""
+    what = target.op if isinstance(target, OpValue) else target.block
+    earlier = tuple([name for name, _ in target.bound.values])
+    key = (id(expr), id(what), earlier)
+    known = ctx.memo.calls.get(key)
+    if known is None:
+        params = target.params
+        free = [name for name in params if name not in earlier and name not in UNIVERSAL]
+        written = matched(target.label, params, free, lambda: signature(target), expr.arguments, target)
+        named = sum([isinstance(argument, tree.Keyword) for argument in expr.arguments])
+        given = Given(
+            tuple([(name, value, _is_real(target, name)) for name, value in written.items()]),
+            tuple(sorted(written)),
+            tuple([(name, value.span) for name, value in written.items()]),
+            tuple(written.items()),
+            tuple(written)[: len(expr.arguments) - named],
+        )
+        known = ctx.memo.calls[key] = given, (expr, what)  # so that their identities stay their own
+    return known[0]
 
 
 def _argument(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None, real: bool = False) -> Any:

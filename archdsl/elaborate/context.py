@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from archdsl.core.sizes import Shape
     from archdsl.core.source import Span
     from archdsl.elaborate.builder import Frame
+    from archdsl.elaborate.calls import Given
     from archdsl.elaborate.environment import File
     from archdsl.elaborate.operators import Rule
     from archdsl.elaborate.problems import Problems
-    from archdsl.elaborate.values import BlockValue, OpValue, Results, Tensor
+    from archdsl.elaborate.values import Results, Tensor
     from archdsl.ir.network import Scope
 
     Result = TypeVar("Result", Tensor, Results, Tensor | Results)
@@ -70,8 +71,10 @@ class Memo:
         self.file = file
         self.lasting = file is not None  # whether nets share it: then nothing stays in it that reads tensors of one
         self.symbols: dict[tuple[str, int], Symbol] = {}
-        self.instances: dict[tuple[BlockValue, Shape], tuple[Scope, tuple[Tensor, ...]]] = {}
-        self.rules: dict[tuple[OpValue, Shape], Rule] = {}
+        # By what is applied, what that was given, and the shape that it is applied to.
+        self.instances: dict[tuple[Any, ...], tuple[Scope, tuple[Tensor, ...]]] = {}
+        self.rules: dict[tuple[Any, ...], Rule] = {}
+        self.calls: dict[tuple[Any, ...], tuple[Given, Any]] = {}  # by expression, what it calls and has been given
         self.returned: dict[tuple[Any, ...], Any] = {}  # by functions
         self.nests = False  # whether a net is a step of another one, whose further results are then left out
         self.mentions: dict[int, tuple[Any, frozenset[str]]] = {}  # names in a piece of syntax, by its identity
@@ -82,7 +85,7 @@ class Memo:
 
     def renew(self) -> None:
         """Forget everything where a table is full, but the symbols: arithmetic on sizes is remembered by symbol."""
-        tables: tuple[dict[Any, Any], ...] = (self.instances, self.rules, self.returned, self.mentions)
+        tables: tuple[dict[Any, Any], ...] = (self.instances, self.rules, self.calls, self.returned, self.mentions)
         if any(len(table) > MOST for table in tables):
             for table in tables:
                 table.clear()

@@ -25,7 +25,7 @@ from archdsl.elaborate.builder import Builder, Frame, Tag, main
 from archdsl.elaborate.calls import signature
 from archdsl.elaborate.context import MAX_CALLS, Context, Settings, Watched
 from archdsl.elaborate.environment import Env
-from archdsl.elaborate.expressions import bind, definition, evaluate, loop, text_of, truth, whole
+from archdsl.elaborate.expressions import COMBINATORS, bind, definition, evaluate, loop, text_of, truth, whole
 from archdsl.elaborate.operators import axis_name, fault, node
 from archdsl.elaborate.pipelines import APPLY_VALUE, apply, combine, enclosed, entered, left_out
 from archdsl.elaborate.problems import Consequence, Enough, Problems
@@ -132,7 +132,7 @@ def network(ctx: Context, file: File, name: str) -> Network:
     if not isinstance(value, BlockValue) or not isinstance(value.block, tree.Net):
         raise errors.bad_value(place, f"`{name}` is not a net", f"this is {describe(value)}")
     value = _configured(ctx, value, place)
-    ctx.builder = Builder(None, Frame(_titled(value), place))
+    ctx.builder = Builder(None, Frame(value, place, None))
     scope = _body(ctx, value, None, place)
     if ctx.problems is not None and ctx.problems.found:
         raise Enough  # of a scope with guesses nothing can be said
@@ -168,7 +168,7 @@ def _body(ctx: Context, value: BlockValue, current: Tensor | None, span: Span) -
     if last is None:
         raise errors.no_tensor(block.span, f"the net `{block.name}` has no input")
     kind = "block" if isinstance(block, tree.Block) else "net"
-    scope = builder.scope(kind, block.name, args, last, block.span, block.doc).replace(definition=block)
+    scope = builder.scope(kind, block.name, last, block.span, args=args, definition=block)
     if declared is not None and ctx.guesses == before:
         _check_signature(ctx, declared, block.name, scope.output_shapes[0], env)
     return scope
@@ -233,13 +233,13 @@ def _instance(ctx: Context, value: BlockValue, x: Tensor, span: Span) -> tuple[S
     One with a mistake is elaborated in each use, to count it; one that reads tensors of the net around it stays in no
     memo that other nets share.
     """
-    key = (value, x.shape)
+    key = (id(value.block), value.bound.key(), x.shape)
     known = ctx.memo.instances.get(key)
     if known is not None:
         return known
     before = ctx.guesses
     ctx.memo.nests = ctx.memo.nests or isinstance(value.block, tree.Net)
-    frame = Frame(_titled(value), span, ctx.builder.frame)
+    frame = Frame(value, span, ctx.builder.frame)
     with ctx.inside(Builder(ctx.builder, frame)) as inner, ctx.deeper(value.label, span):
         scope = _body(ctx, value, entered(ctx, x), span)
     found = scope, tuple(inner.captured)
@@ -285,7 +285,7 @@ def _scope_statement(ctx: Context, statement: tree.Scope, env: Env, x: Tensor | 
     if x is None:
         raise errors.no_tensor(statement.name.span, "a body needs a tensor")
     kind = statement.name.plain
-    if kind in ("cat", "add", "mul", "split") and env.find(kind) is None:
+    if kind in COMBINATORS and env.find(kind) is None:
         branches = list(_branches(ctx, statement.body, env, x))
         return combine(ctx, kind, branches, partial(_branch_statement, ctx), x, statement.name.span)
     tag = Tag(text_of(ctx, statement.name, env, x), statement.name.span)
@@ -454,11 +454,6 @@ def _counterexample(declared: Dim | Quotient, returned: Dim) -> Iterator[str]:
             exact = str(left // bottom) if left % bottom == 0 else f"{left}/{bottom}"
             yield f"at {symbol.name} = {n} it declares {exact} and returns {right}"
             return
-
-
-def _titled(value: BlockValue) -> str:
-    args = ", ".join(f"{k}={show(v)}" for k, v in value.bound.values)
-    return f"{value.label}({args})"
 
 
 _RUN: dict[type, Any] = {

@@ -53,7 +53,7 @@ MODULE_NAMES = frozenset(
 
 def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
     """Apply an operator to a tensor."""
-    key = (value, current.shape)
+    key = (value.op, value.bound.key(), value.defaults, value.inits, current.shape)
     rule, operands = ctx.memo.rules.get(key), [current]
     if rule is None:
         op, further = build(value, span, dict(value.bound.places))
@@ -172,7 +172,7 @@ def infer(
     places: dict[str, Span] | None = None,
 ) -> tuple[tuple[Shape, ...], list[Relation]]:
     """Return the shapes of the results and the equalities that hold for some input sizes only."""
-    shapes = tuple(t.shape for t in operands)
+    shapes = tuple([tensor.shape for tensor in operands])
     try:
         results = op.shapes(*shapes)
         relations = []
@@ -186,7 +186,7 @@ def infer(
             if relation.left != relation.right and not (type(relation.left) is int and type(relation.right) is int):
                 relations.append(relation)
         for result in results:
-            if any(int(dim) < 1 for dim in result):
+            if min(map(int, result)) < 1:
                 raise ShapeFault("nothing is left of the input", label=f"the result would be {_sizes(result)}")
         return results, relations
     except ShapeFault as fault:
@@ -258,7 +258,7 @@ def node(
         if tensor.node >= 0 and _is_positions(tensor):
             raise errors.positions(span)
     builder = ctx.builder
-    inputs = tuple(builder.local(t).id for t in operands)
+    inputs = tuple([builder.local(tensor).id for tensor in operands])
     name, reuses = _name(ctx, what, operands, tag)
     tensors = builder.results(shapes)
     outputs = tuple([tensor.id for tensor in tensors])

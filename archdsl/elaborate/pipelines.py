@@ -74,7 +74,8 @@ def _flow(ctx: Context, start: Tensor | None, links: Sequence[tree.Expr], env: E
     """Apply the links of a chain, in each of which `x` is what reaches it."""
     flowing: Any = start
     for link in links:
-        flowing = apply(ctx, link, env, main(flowing), main(flowing))
+        current = main(flowing)
+        flowing = apply(ctx, link, env, current, current)
     return flowing
 
 
@@ -360,7 +361,7 @@ def _wrapper(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
         if mistake is not None:
             mistake.doubtful = ctx.guesses > before
             raise mistake
-        scope = inner.scope("wrapper", op.name, (), y, span).replace(wrapper=op)
+        scope = inner.scope("wrapper", op.name, y, span, wrapper=op)
     return ctx.since(before, node(ctx, scope, [current], scope.output_shapes, span, tag))
 
 
@@ -404,7 +405,7 @@ def enclosed(
         last = main(body(entered(ctx, current)))
         if inner.outputs:
             raise errors.misplaced(span, "an `output` in this body", "outputs belong to a net or a block")
-        scope = inner.scope("scope", tag.name if tag else "", (), last, span)
+        scope = inner.scope("scope", tag.name if tag else "", last, span)
     made = node(ctx, scope, [current, *inner.captured], scope.output_shapes, span, tag)
     return ctx.since(before, main(made))
 

@@ -57,16 +57,16 @@ def join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Span
 
 # -------------------------------------------------------------------------------------------------- from their syntax
 def _arithmetic(ctx: Context, expr: tree.Arithmetic, env: Env, x: Tensor | None) -> Any:
-    value, span = evaluate(ctx, expr.first, env, x), expr.first.span
+    value = evaluate(ctx, expr.first, env, x)
     for number, (sign, operand) in enumerate(expr.rest):
         right = evaluate(ctx, operand, env, x)
         if _is_tensor(value) or _is_tensor(right):
-            first = _side(value, span, expr.first if number == 0 else None)
+            reached = expr.reached[number - 1] if number else expr.first.span
+            first = _side(value, reached, expr.first if number == 0 else None)
             second = (sign, _side(right, operand.span, operand))
             more = [(s, _side(evaluate(ctx, e, env, x), e.span, e)) for s, e in expr.rest[number + 1 :]]
             return _of_tensors(ctx, first, [second, *more], env)
-        span = expr.first.span.to(operand.span)
-        value = calculated(sign, value, right, span)
+        value = calculated(sign, value, right, expr.reached[number])
     return value
 
 

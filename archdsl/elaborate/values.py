@@ -71,7 +71,7 @@ class Bound(Record):
     unequal = ("places", "written", "env", "positional")
 
     def key(self) -> Any:
-        return self.values, kinds([value for _, value in self.values])
+        return self.values, tuple([kinds(v) if type(v) is tuple else type(v) for _, v in self.values])
 
 
 NOTHING = Bound()
@@ -81,72 +81,65 @@ class Pipeline(Record):
     """Base of the values that can be a step."""
 
 
-class Callee(Pipeline):
-    """A pipeline that takes arguments: an operator, a block or a net, with the arguments given so far."""
-
-    bound: Bound
-    span: Span | None
-
-    unequal = ("span",)
-
-    @property
-    def label(self) -> str:
-        """The name of what is called."""
-        raise NotImplementedError
-
-    @cached_property
-    def params(self) -> dict[str, Any]:
-        """Parameters with their defaults, `REQUIRED` where there is none; defaults of blocks are expressions."""
-        raise NotImplementedError
-
-    @property
-    def declared(self) -> Span | None:
-        """Where the parameters are declared, if that is in a text."""
-        return None
-
-
 UNIVERSAL = ("init", "bias_init")  # arguments of every operator with weights
 
 
-class OpValue(Callee):
+class OpValue(Pipeline):
     """An operator. `defaults` and `inits` are those of the file that names it."""
 
+    bound: Bound
+    span: Span | None
     op: type[Op]
     defaults: tuple[tuple[str, Any], ...] = ()
     inits: tuple[tuple[str, Initializer], ...] = ()
 
+    unequal = ("span",)
+    declared = None
+
     @property
     def label(self) -> str:
+        """The name of what is called."""
         return self.op.name
 
     @cached_property
     def params(self) -> dict[str, Any]:
+        """Parameters with their defaults, `REQUIRED` where there is none."""
         own = {name: spec.default for name, spec in self.op.args.items()} | dict(self.defaults)
         return own | dict.fromkeys(UNIVERSAL) if self.op.stateful else own
 
 
-class BlockValue(Callee):
+class BlockValue(Pipeline):
     """A block or a net, with the environment of the file that defines it."""
 
+    bound: Bound
+    span: Span | None
     block: tree.Block | tree.Net
     env: Env
+
+    unequal = ("span",)
 
     def key(self) -> tuple[Any, ...]:
         return (self.bound, id(self.block))
 
     @property
     def label(self) -> str:
+        """The name of what is called."""
         return self.block.name
 
     @cached_property
     def params(self) -> dict[str, Any]:
+        """Parameters with their defaults, which are expressions, `REQUIRED` where there is none."""
         return {p.name: REQUIRED if p.default is None else p.default for p in self.block.params}
 
     @property
-    def declared(self) -> Span | None:
+    def declared(self) -> Span:
+        """Where the parameters are declared."""
         start = self.block.span.start
         last = self.block.params[-1].span.end if self.block.params else start + len(self.block.name) + 6
         return self.block.span.replace(end=last)
+
+
+Callee = OpValue | BlockValue  # a pipeline that takes arguments, with those given so far
 
 
 class ChainValue(Pipeline):
@@ -163,7 +156,7 @@ class RepeatValue(Pipeline):
 
 
 class CombineValue(Pipeline):
-    """`cat(a, b)`, `add`, `mul`, `split`."""
+    """`cat(a, b)`, `add`, `mul`, `maximum`, `minimum`, `split`."""
 
     kind: str
     branches: tuple[Any, ...]
@@ -223,7 +216,7 @@ class Builtin(Record):
 
 
 class Combinator(Record):
-    """`cat`, `add`, `mul` or `split`, before it is given its branches."""
+    """`cat`, `add`, `mul`, `maximum`, `minimum` or `split`, before it is given its branches."""
 
     kind: str
 
@@ -250,7 +243,7 @@ def describe(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor [{', '.join(map(str, value.shape))}]"
     if isinstance(value, Callee):
-        kind = "operator" if isinstance(value, OpValue) else type(value.block).__name__.lower()  # type: ignore[attr-defined]
+        kind = "operator" if isinstance(value, OpValue) else type(value.block).__name__.lower()
         return f"the {kind} `{show(value)}`"
     if isinstance(value, Pipeline):
         return "a pipeline"

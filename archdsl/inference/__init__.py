@@ -24,7 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from archdsl.codegen.measured import known
+from archdsl.codegen.kernels import POINTWISE, SCATTER
+from archdsl.codegen.measured import known_choice, possible
 from archdsl.inference.before import join
 from archdsl.inference.channels import arrange
 from archdsl.inference.cuda_graph import Replays
@@ -97,8 +98,7 @@ def optimize(model: nn.Module, *, kernels: str = "auto", cuda_graphs: bool = Tru
     A block that decides by values, such as a solver that chooses its steps, stays as it is, and what surrounds it is
     optimized. Raises `TypeError` for a module whose own `forward` decides so.
     """
-    if kernels not in ("auto", "all", "none"):
-        raise ValueError(f'kernels must be "auto", "all" or "none", not {kernels!r}')
+    known_choice(kernels)
     with _no_collections():
         graph, fused = _optimized(model, kernels)
     if verbose:
@@ -130,11 +130,11 @@ def _optimized(model: nn.Module, kernels: str) -> tuple[fx.GraphModule, Notes]:
     fold(graph, fused)
     arrange(graph, fused)
     gpu = any(t.is_cuda for t in model.state_dict().values())
-    if kernels == "all" or (kernels == "auto" and gpu and known("scatter")):
+    here = kernels if gpu or kernels == "all" else "none"
+    if possible(here, SCATTER.operation):
         scatter(graph, fused)
-    if kernels != "none":
-        join(graph, fused, kernels)
-    if kernels == "all" or (kernels == "auto" and gpu and known("pointwise")):
+    join(graph, fused, kernels)
+    if possible(here, POINTWISE.operation):
         widen(graph, fused)
     overwrite(graph, fused)
     _finish(graph, kernels, {t.data_ptr() for t in chain(model.parameters(), model.buffers())})

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from archdsl.codegen import measured
+from archdsl.codegen.kernels import POINTWISE, SEPARABLE, Entry
+from archdsl.codegen.measured import possible
 from archdsl.inference.fold import Notes, convolution
 from archdsl.inference.layers import Clamp, Conv2d, Gate, Joined, at_once
 from archdsl.inference.trace import activation, add, is_call, module
@@ -26,7 +27,7 @@ PRODUCTS = (operator.mul, torch.mul)
 
 def join(graph: fx.GraphModule, notes: Notes, kernels: str) -> None:
     """Join 1x1 convolutions with what they alone read; kernels as `optimize` takes them."""
-    taken = {what for what in ("pointwise", "separable") if kernels == "all" or measured.known(what)}
+    taken = [kernel for kernel in (POINTWISE, SEPARABLE) if possible(kernels, kernel.operation)]
     for node in list(graph.graph.nodes) if taken else ():
         conv = convolution(graph, node)
         if conv is None or not conv.pointwise or len(node.args[0].users) > 1 or node.args[0] in node.args[1:]:
@@ -44,16 +45,16 @@ def join(graph: fx.GraphModule, notes: Notes, kernels: str) -> None:
 
 
 def _before(
-    graph: fx.GraphModule, node: fx.Node, conv: Conv2d, taken: set[str]
+    graph: fx.GraphModule, node: fx.Node, conv: Conv2d, taken: list[Entry]
 ) -> tuple[str, nn.Module | None, tuple[fx.Node, ...]]:
     """Return what to call it, the layer that goes before a convolution, and what it reads; no layer where none does."""
     called = module(graph, node)
-    if isinstance(called, Conv2d) and "separable" in taken and len(node.args) == 1 and at_once(called, conv):
+    if isinstance(called, Conv2d) and SEPARABLE in taken and len(node.args) == 1 and at_once(called, conv):
         return "depthwise and 1x1 convolutions joined", called, node.args
-    if isinstance(called, Clamp) and "pointwise" in taken:
+    if isinstance(called, Clamp) and POINTWISE in taken:
         return "clamps put before a 1x1 convolution, in its pass", called, node.args
     pair = _gated(graph, node)
-    if pair is not None and "pointwise" in taken:
+    if pair is not None and POINTWISE in taken:
         return "gates put before a 1x1 convolution, in its pass", Gate(), pair
     return "", None, ()
 

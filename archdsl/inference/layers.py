@@ -9,12 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from archdsl.codegen.measured import Layer, wins
+from archdsl.codegen.kernels import DEPTHWISE, PATCHES, POINTWISE, POOL, SEPARABLE, Entry
+from archdsl.codegen.measured import Layer, chosen
 
 CLIPS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
-
-FEW = 4  # channels; of more, vectors of a library's are full
-TINY = 49  # pixels: below, a 1x1 convolution is two programs of the kernel, and a library's product is faster
 
 ONEDNN_IS_HERE = torch.backends.mkldnn.is_available()
 
@@ -145,6 +143,13 @@ class Conv2d(nn.Module):
         """Whether it is a product of matrices: a 1x1 window, one group, no margin."""
         return self.groups == 1 and self.weight.shape[2:] == (1, 1) and not any(self.padding)
 
+    @property
+    def entry(self) -> Entry | None:
+        """The kernel that there is for this layer."""
+        if self.depthwise or self.pointwise:
+            return DEPTHWISE if self.depthwise else POINTWISE
+        return PATCHES if self.groups == 1 and PATCHES.takes(depth=self.weight.shape[1]) else None
+
     # ------------------------------------------------------------ forward
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         if residual is not None and not self.matches(x, residual):
@@ -248,19 +253,20 @@ class Conv2d(nn.Module):
         from archdsl.kernels import depthwise_conv2d, patches_conv2d, pointwise_conv2d
 
         act: dict[str, Any] = {"act": self.act, "slope": self.slope}
-        if self.pointwise and not self.depthwise:
+        if self.entry is POINTWISE:
             return pointwise_conv2d(x, self.weight, None, self.bias, residual, stride=self.stride, **act)
         where: dict[str, Any] = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
-        if self.depthwise:
+        if self.entry is DEPTHWISE:
             return depthwise_conv2d(x, self.weight, None, self.bias, residual, **where, **act)
         return patches_conv2d(x, self.weight, self.bias, **where, **act)
 
     def _chooses(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> bool:
         """Say whether there is a kernel for this layer, and it is to be taken."""
-        if self.depthwise or self.pointwise:
-            return self.chosen("depthwise" if self.depthwise else "pointwise", x)
-        few = self.groups == 1 and self.weight.shape[1] <= FEW and residual is None
-        return few and not (x.requires_grad and torch.is_grad_enabled()) and self.chosen("patches", x)
+        kernel = self.entry
+        if kernel is None or (kernel is PATCHES and residual is not None):
+            return False
+        wants = x.requires_grad and torch.is_grad_enabled()
+        return (kernel.gradient or not wants) and self.chosen(kernel, x)
 
     def finished(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> bool:
         """Say whether a GPU passes over the result again: cuDNN convolves, and knows no more than bias and ReLU."""
@@ -268,17 +274,14 @@ class Conv2d(nn.Module):
             self.kernels != "none" and self._chooses(x, residual)
         )
 
-    def chosen(self, operation: str, x: torch.Tensor) -> bool:
+    def chosen(self, kernel: Entry, x: torch.Tensor) -> bool:
         """Say whether a kernel for this layer is taken; the answer is kept for a form of input."""
-        place = (operation, x.shape, x.dtype, x.device)
+        place = (kernel.operation, x.shape, x.dtype, x.device)
         if place not in self._chosen:
-            self._chosen[place] = self._wins(operation, x)
+            where = (self.weight.shape[2], self.stride[0], self.weight.shape[0])
+            large = kernel.takes(pixels=x.shape[2] * x.shape[3])
+            self._chosen[place] = large and taken(self.kernels, kernel, x, *where)
         return self._chosen[place]
-
-    def _wins(self, operation: str, x: torch.Tensor) -> bool:
-        if operation == "pointwise" and x.shape[2] * x.shape[3] < TINY:
-            return False
-        return taken(self.kernels, operation, x, self.weight.shape[2], self.stride[0], self.weight.shape[0])
 
     # ------------------------------------------------------------ module
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
@@ -294,14 +297,12 @@ class Conv2d(nn.Module):
         return text + (f", act={self.act}" if self.act != "none" else "")
 
 
-def taken(kernels: str, operation: str, x: torch.Tensor, window: int, stride: int, channels: int) -> bool:
-    """Say whether a kernel is taken for an input: always with "all", with "auto" where it was measured to win."""
-    if kernels != "auto":
-        return kernels == "all"
+def taken(kernels: str, kernel: Entry, x: torch.Tensor, window: int, stride: int, channels: int) -> bool:
+    """Say whether a kernel is taken for an input."""
     capability = "{}.{}".format(*torch.cuda.get_device_capability(x.device)) if x.is_cuda else None
     n, depth, height, _ = x.shape
     bits = x.dtype.itemsize * 8
-    return wins(Layer(operation, window, stride, depth, channels, height, n, bits, capability))
+    return chosen(kernels, Layer(kernel.operation, window, stride, depth, channels, height, n, bits, capability))
 
 
 def on_gpu(x: torch.Tensor) -> bool:
@@ -348,7 +349,7 @@ class MaxPool2d(nn.MaxPool2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         (window, _), (stride, _) = (2 * (v,) if isinstance(v, int) else v for v in (self.kernel_size, self.stride))
-        if not on_gpu(x) or x.dim() != 4 or not taken(self.kernels, "pool", x, window, stride, x.shape[1]):
+        if not on_gpu(x) or x.dim() != 4 or not taken(self.kernels, POOL, x, window, stride, x.shape[1]):
             return super().forward(x)
         from archdsl.kernels import max_pool2d
 
@@ -357,11 +358,9 @@ class MaxPool2d(nn.MaxPool2d):
 
 def at_once(first: Conv2d, conv: Conv2d) -> bool:
     """Say whether one kernel computes a depthwise convolution and the 1x1 one after it, and nothing twice."""
-    from archdsl.kernels.separable import TAPS, WIDEST
-
     taps = first.weight.shape[2] * first.weight.shape[3]
     slopes = {layer.slope for layer in (first, conv) if layer.act == "leaky_relu"}
-    small = taps <= TAPS and conv.weight.shape[0] <= WIDEST
+    small = SEPARABLE.takes(taps=taps, channels=conv.weight.shape[0])
     return first.depthwise and small and conv.stride == (1, 1) and len(slopes) <= 1
 
 
@@ -408,8 +407,8 @@ class Joined(nn.Module):
     def fused(self, x: torch.Tensor) -> bool:
         """Say whether the kernel is taken on a GPU."""
         if isinstance(self.before, Conv2d):
-            return self.before.chosen("separable", x)
-        return self.conv.chosen("pointwise", x)
+            return self.before.chosen(SEPARABLE, x)
+        return self.conv.chosen(POINTWISE, x)
 
     def fits(self, x: torch.Tensor, residual: torch.Tensor | None) -> bool:
         """Say whether a residual has the shape of the result, where there is one."""

@@ -7,6 +7,7 @@ size shows whether that size is legal.
 
 from __future__ import annotations
 
+from functools import reduce
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -331,7 +332,9 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "slice": lambda u: u.xs[0][:, u.op.start : u.op.stop],
     "reshape": lambda u: u.xs[0].reshape(-1, u.op.channels, u.op.height, u.op.width),
     "upsample": _upsample,
-    "add": lambda u: sum(_alike(u.xs)[1:], u.xs[0]),
+    "add": lambda u: sum(u.xs[1:], u.xs[0]),
+    "maximum": lambda u: reduce(torch.maximum, u.xs),
+    "minimum": lambda u: reduce(torch.minimum, u.xs),
     "mul": _product,
     "sub": lambda u: torch.sub(u.xs[0], u.xs[1]),
     "div": lambda u: torch.div(u.xs[0], u.xs[1]),

@@ -10,6 +10,7 @@ hold raises `ShapeFault`, a position-free reason, and the elaborator adds the pl
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import prod
 
 from archdsl.core.record import Record
@@ -70,6 +71,11 @@ class Arg(Record):
     kind: Kind
     default: object = REQUIRED
     doc: str = ""
+
+    @cached_property
+    def normal(self) -> object:
+        """The default in its normal form; raises `ValueError` where there is none."""
+        return None if self.default is None else self.kind.accept(self.default)
 
 
 def arg(kind: Kind, default: object = REQUIRED, doc: str = "") -> Any:
@@ -283,7 +289,7 @@ class Op(Record):
     # What autograd keeps for the gradient, and whether the gradient of an operand is new memory or that of the result.
     # `saves` is of "operands", "indices" (the second operand alone), "result", and "extras", what else kernels write.
     saves: ClassVar[tuple[str, ...]] = ("operands",)
-    scratch: ClassVar[int] = 0  # maps like the operand that its gradient needs on the way
+    scratch: ClassVar[float] = 0  # maps like the operand that its gradient needs on the way
     gradient: ClassVar[str] = "new"  # or "same", or "first": the same for the first operand alone
     traits: ClassVar[frozenset[str]] = frozenset()  # what other stages have to know of it, of `TRAITS`
     inplace: ClassVar[bool] = False  # PyTorch offers `inplace=True`, and its gradient needs the result only
@@ -296,17 +302,17 @@ class Op(Record):
     @classmethod
     def build(cls, values: dict[str, object]) -> Op:
         """Validate and normalise the arguments; raises `ArgFault`."""
-        made: dict[str, object] = {}
+        made: dict[str, Any] = {}
         for field, spec in cls.args.items():
-            value = values.get(field, spec.default)
-            if value is None and spec.default is None:
-                made[field] = None
-                continue
             try:
-                made[field] = spec.kind.accept(value)
+                if field not in values:
+                    made[field] = spec.normal
+                    continue
+                value = values[field]
+                made[field] = None if value is None and spec.default is None else spec.kind.accept(value)
             except ValueError:
                 raise ArgFault(field, f"expects {spec.kind.text}") from None
-        return cls(**made)
+        return cls.filled(made) if len(made) == len(cls.fields) else cls(**made)
 
     @property
     def arguments(self) -> tuple[object, ...]:
@@ -323,9 +329,7 @@ class Op(Record):
         return ""
 
     # ------------------------------------------------------------ rules
-    def shape(self, x: Shape, *more: Shape) -> Shape:
-        """Return the shape of the result; raises `ShapeFault`."""
-        raise NotImplementedError
+    shape: ClassVar[Callable[..., Shape]]  # of the result, from the shapes of the operands; raises `ShapeFault`
 
     def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
         """Return the shapes of all results, in the order of `results`."""

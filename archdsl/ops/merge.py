@@ -1,4 +1,4 @@
-"""Operators on several tensors, `add`, `mul` and `cat`, and `chunk`, which makes several of one.
+"""Operators on several tensors, `add`, `mul`, `maximum`, `minimum` and `cat`, and `chunk`, which makes several of one.
 
 Operands must agree at the default input size; where they agree only there, `relations` says what the network needs.
 """
@@ -19,6 +19,7 @@ from archdsl.ops.base import (
     call,
     divides,
     equalities,
+    expression,
     fixed,
     integer,
     is_symbolic,
@@ -32,40 +33,6 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from archdsl.core.sizes import Dim, Shape
-
-
-@op("add", "inner", "joins", "pointwise", "fuses")
-class Add(Op):
-    """Sum of tensors of one shape (`a + b`): all [N, C, H, W], or all [N, F], and so is the result."""
-
-    saves = ()
-    gradient = "same"
-
-    def shape(self, x: Shape, *more: Shape) -> Shape:
-        for index, y in enumerate(more, 1):
-            agree("add", x, y, index, range(len(x)), self.spread(x, y))
-        return x
-
-    @staticmethod
-    def spread(x: Shape, y: Shape) -> str:
-        """Say how a map of one pixel is added to each pixel of another: a sum repeats nothing by itself."""
-        pixels = [tuple(map(int, shape[2:])) for shape in (x, y)]
-        one = len(x) == len(y) == 4 and x[1] == y[1] and pixels.count((1, 1)) == 1
-        return "a sum repeats nothing, unlike a product: `upsample(like=...)` spreads one pixel" if one else ""
-
-    def relations(self, *xs: Shape) -> Iterator[Relation]:
-        for index, y in enumerate(xs[1:], 1):
-            yield from equalities(xs[0], y, index, range(len(y)))
-
-    def function(self, *xs: Shape) -> Call:
-        return Call("", (XS,), infix=" + ")
-
-    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
-        return volume(ys[0]) * (len(xs) - 1)
-
-    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        one = volume(ys[0])
-        return (Kernel("add", (one, one), (one,)),) * (len(xs) - 1)
 
 
 class Repeating(Op):
@@ -111,6 +78,15 @@ class Repeating(Op):
         return tuple([Kernel(self.name, (partial[i - 1], volume(xs[i])), (partial[i],)) for i in range(1, len(xs))])
 
 
+@op("add", "inner", "joins", "repeats", "pointwise", "fuses")
+class Add(Repeating):
+    """Sum of tensors, element by element (`a + b`): [N, C, H, W] or [N, F]; axes of size 1 are repeated."""
+
+    sign = " + "
+    saves = ()
+    gradient = "same"
+
+
 @op("mul", "inner", "joins", "repeats")
 class Mul(Repeating):
     """Product of tensors, element by element (`a * b`): [N, C, H, W] or [N, F].
@@ -120,6 +96,33 @@ class Mul(Repeating):
     """
 
     sign = " * "
+
+
+class Extreme(Repeating):
+    """Base of the larger and the smaller of several tensors, two at a time."""
+
+    torch: ClassVar[str]
+    scratch = 1.5  # half of the gradient, and where operands are equal and one is the larger
+
+    def function(self, *xs: Shape) -> Call:
+        text = "{0}"
+        for index in range(1, len(xs)):
+            text = f"{self.torch}({text}, {{{index}}})"
+        return expression(text)
+
+
+@op("maximum", "inner", "joins", "repeats")
+class Maximum(Extreme):
+    """The largest of tensors, element by element (`torch.maximum`); axes of size 1 are repeated."""
+
+    torch = "torch.maximum"
+
+
+@op("minimum", "inner", "joins", "repeats")
+class Minimum(Extreme):
+    """The smallest of tensors, element by element (`torch.minimum`); axes of size 1 are repeated."""
+
+    torch = "torch.minimum"
 
 
 @op("cat", "inner", "joins", "side by side")

@@ -24,7 +24,7 @@ class Wrapper(Op):
     @property
     def evaluations(self) -> int:
         """How often `f` runs for each input."""
-        raise NotImplementedError
+        return self.repeats
 
     @property
     def repeats(self) -> int:
@@ -78,12 +78,10 @@ class Ode(nn.Module):
 
     @property
     def evaluations(self) -> int:
-        """How often `f` runs for each input."""
         return EVALUATIONS[self.solver] * self.repeats
 
     @property
     def repeats(self) -> int:
-        """How many equal steps the evaluations are divided into."""
         return 1 if self.solver == "dopri5" else self.steps
 
 

@@ -9,9 +9,7 @@ from itertools import islice
 
 from archdsl.analysis.costs import Costs
 from archdsl.analysis.legal import accepted, legal_sizes
-from archdsl.analysis.rows import Rows
-from archdsl.analysis.rows import human as human
-from archdsl.analysis.rows import operation as operation
+from archdsl.analysis.rows import Rows, human
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
 from archdsl.ir.network import Scope

@@ -20,13 +20,10 @@ def drawn(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list
     """Return the lines of a table, as wide as it needs; the first `left` columns are names, the others figures."""
     lines = [tuple(head), *map(tuple, rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    body = [" " + "   ".join(map(_aligned, line, widths, [True] * left + [False] * len(line))) for line in lines]
+    line_of = " " + "   ".join([f"{{:{'<' if at < left else '>'}{width}}}" for at, width in enumerate(widths)])
+    body = [line_of.format(*line) for line in lines]
     rule = " " + "─" * (sum(widths) + 3 * (len(widths) - 1))
     return [line.rstrip() for line in (body[0], rule, *body[1:])]
-
-
-def _aligned(cell: str, width: int, left: bool) -> str:
-    return cell.ljust(width) if left else cell.rjust(width)
 
 
 def printed(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from archdsl.analysis.rows import operation
 from archdsl.core.record import Record
 from archdsl.elaborate.values import show as show_value
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import distinct
 from archdsl.ops.base import show
-from archdsl.report.check import operation
 from archdsl.syntax import tree
 
 TYPE_CHECKING = False

@@ -118,6 +118,11 @@ class Arithmetic(Expr):
     first: Expr
     rest: tuple[tuple[str, Expr], ...]
 
+    @cached_property
+    def reached(self) -> tuple[Span, ...]:
+        """The places from the first operand to each further one."""
+        return tuple([self.first.span.to(operand.span) for _, operand in self.rest])
+
 
 class Power(Expr):
     """`base ** exponent`."""
@@ -201,7 +206,7 @@ class Bind(Statement):
 
 
 class Scope(Statement):
-    """`name:` and an indented body. `cat`, `add`, `mul` and `split` as a name make a combinator of its lines."""
+    """`name:` and an indented body. `cat`, `add` and the other combinators as a name make a combinator of its lines."""
 
     name: Name
     body: tuple[Statement, ...]

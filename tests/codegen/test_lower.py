@@ -134,7 +134,7 @@ def test_auto_takes_what_was_measured_to_win(monkeypatch):
 def test_another_word_is_a_mistake():
     with pytest.raises(ValueError, match='"auto", "none" or "all"'):
         archdsl.load("lenet5", kernels="some")
-    assert set(lower.CHOICES) == {"auto", "none", "all"}
+    assert set(measured.CHOICES) == {"auto", "none", "all"}
 
 
 # -------------------------------------------------------------------------------------------------- as text
@@ -161,7 +161,7 @@ def test_plain_text_needs_only_torch():
 def test_a_layer_is_looked_up_by_both_its_widths(monkeypatch):
     """A measurement is of a window and a stride, of the channels of the input and of the result, and of a height."""
     asked = []
-    monkeypatch.setattr("archdsl.codegen.lower.wins", lambda layer: asked.append(layer))
+    monkeypatch.setattr("archdsl.codegen.measured.wins", lambda layer: asked.append(layer))
     text = "net n:\n    input i: [N, 8, H=12, W=10]\n    depthwise(5, stride=2, multiplier=3) -> shuffle(4)\n"
     lower.lower(compile_text(text).network, "auto")
     assert asked == [Layer("training", 5, 2, 8, 24, 12), Layer("shuffle", 1, 1, 24, 24, 6)]

@@ -69,6 +69,12 @@ VALID = {
     "a keyword": (UNIT, "unit(4, step=2)", "0.0 4x3x1x1", "[N, 4, ceil(H/2), ceil(W/2)]"),
     "a default that uses a parameter": (UNIT, "unit(4, 3)", "0.0 4x3x3x3", "[N, 4, ceil(H/3), ceil(W/3)]"),
     "partial application": (UNIT, "u = unit(kernel=3, step=1)\nu(4)", "0.0 4x3x3x3", "[N, 4, H, W]"),
+    "what is left decides, not the call": (
+        "block put(f, n):\n    f(n)\n",
+        "put(conv(kernel=1), 8) -> put(conv(8), 3) -> put(depthwise, 5) -> put(gn, 2)",
+        "0.0 8x3x1x1, 1.0 8x8x3x3, 2.0 8x1x5x5, 3.0 8",
+        "[N, 8, H, W]",
+    ),
     "partial application goes on with what is left": (UNIT, "u = unit(4)\nu(5, 1)", "0.0 4x3x5x5", "[N, 4, H, W]"),
     "a keyword replaces what was given": (UNIT, "u = unit(4)\nu(channels=5)", "0.0 5x3x1x1", "[N, 5, H, W]"),
     "operators are values": ("", "c = conv(kernel=3)\nc(4) -> c(5)", "0 4x3x3x3, 1 5x4x3x3", "[N, 5, H, W]"),

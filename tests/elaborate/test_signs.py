@@ -30,6 +30,8 @@ def steps(body: str, head: str = HEAD) -> list[str]:
     ("body", "wanted"),
     [
         ("x + image", "add"),
+        ("x + (x -> global_avgpool)", "global_avgpool add"),
+        ("maximum(x, image, x)", "maximum"),
         ("x + image + x", "add"),  # one sum of three
         ("x + image - x + x", "add sub add"),
         ("x * image * x / image", "mul div"),
@@ -151,7 +153,7 @@ def test_words_that_are_functions_are_steps(body, wanted):
         ("x + relu", "E0209"), ("relu - x", "E0209"), ("-relu", "E0209"), ("x + true", "E0209"), ('x * "a"', "E0209"), ("x / x.height", "E0209"),
         ("x * [1]", "E0209"), ("l: x + x", "E0224"), ('mean("depth")', "E0205"), ("mean([])", "E0205"), ('mean(["height", "height"])', "E0205"), ("mean", "E0203"),
         ('flatten -> mean("height")', "E0301"), ("conv(3, 1) -> glu", "E0301"), ("hardtanh(1, 1)", "E0205"), ("shift(1, per_channel=true)", "E0205"),
-        ("x + (x -> conv(3, 1))", "E0302"), ("x - (x -> conv(3, 1))", "E0302"), ("x + (x -> global_avgpool)", "E0302"), ("x / (x -> flatten)", "E0302"),
+        ("x + (x -> conv(3, 1))", "E0302"), ("x - (x -> conv(3, 1))", "E0302"), ("x + (x -> flatten)", "E0302"), ("maximum(x, x -> flatten)", "E0302"), ("x / (x -> flatten)", "E0302"),
         ("sub(x, x)", "E0201"), ("times(2)", "E0201"), ("abs(x)", "E0204"), ("max(x, x)", "E0204"),
     ],
 )  # fmt: skip

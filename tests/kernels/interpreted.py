@@ -8,16 +8,20 @@ Outputs are filled with NaN first: an element that no program writes shows.
 from __future__ import annotations
 
 import os
+from importlib import import_module
 
 import pytest
 import torch
 from archdsl.kernels import (
+    available,
     channel_shuffle,
     depthwise,
     depthwise_conv2d,
     finish,
     finish_,
+    max_pool2d,
     patches,
+    patches_conv2d,
     pointwise,
     pointwise_conv2d,
     pointwise_conv2d_scatter,
@@ -29,6 +33,8 @@ from archdsl.kernels import (
 from archdsl.kernels.available import interpreted, runs
 from archdsl.kernels.epilogue import ACTIVATIONS
 from archdsl.kernels.layout import empty_last, is_last
+
+from archdsl.codegen.kernels import KERNELS
 
 # The interpreter truncates to bf16 where a GPU rounds: one step, 2**-7, instead of half of one.
 TOLERANCE = {torch.float32: 1e-6, torch.float16: 2**-10, torch.bfloat16: 2**-7}
@@ -85,6 +91,34 @@ def test_depthwise(case):
     y = empty_last(x, expected.shape).fill_(torch.nan)
     depthwise.launch_fwd(x, weight, scale, shift, residual, g, "relu6", 0.0, y=y)
     close(y, expected, x.dtype)
+
+
+# The operators of each entry, called by what the package offers.
+CALLS = {
+    "depthwise_conv2d": lambda x: depthwise_conv2d(x, random(4, 1, 3, 3).requires_grad_()).sum().backward(),
+    "finish_": lambda x: finish_(x.contiguous(memory_format=LAST), random(4)),
+    "patches_conv2d": lambda x: patches_conv2d(x, random(3, 4, 3, 3)),
+    "pointwise_conv2d": lambda x: pointwise_conv2d(x, random(3, 4, 1, 1)),
+    "max_pool2d": lambda x: max_pool2d(x, 2),
+    "pointwise_conv2d_scatter": lambda x: pointwise_conv2d_scatter(
+        x, random(1, 4, 1, 1), random(1), torch.zeros(x.shape[0] * 30), torch.tensor([[0], [1], [0]])
+    ),
+    "separable_conv2d": lambda x: separable_conv2d(x, random(4, 1, 3, 3), random(3, 4, 1, 1)),
+    "channel_shuffle": lambda x: channel_shuffle(x, 2),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.names[0])
+def test_the_programs_of_an_entry_run(kernel, monkeypatch):
+    module, started = import_module(f"archdsl.kernels.{kernel.file}"), []
+
+    def start(program, *arguments, **constants):
+        started.append(program.__name__)
+        available.start(program, *arguments, **constants)
+
+    monkeypatch.setattr(module, "start", start)
+    CALLS[kernel.names[0]](random(2, 4, 6, 5))
+    assert tuple(started) == kernel.programs
 
 
 WANTED = ((True, True), (True, False), (False, True))

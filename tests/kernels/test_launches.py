@@ -4,6 +4,7 @@ nothing."""
 from __future__ import annotations
 
 import contextlib
+from importlib import import_module
 
 import pytest
 import torch
@@ -11,30 +12,36 @@ import torch
 pytest.importorskip("triton")
 
 from archdsl.kernels import available, depthwise_conv2d, finish_, pointwise, pointwise_conv2d, separable_conv2d
-from archdsl.kernels.depthwise import depthwise_fwd_kernel, depthwise_grads_kernel
-from archdsl.kernels.finish import finish_kernel
-from archdsl.kernels.pointwise import pointwise_fwd_kernel
-from archdsl.kernels.separable import separable_fwd_kernel
 
+from archdsl.codegen.kernels import KERNELS, SCATTER
 from benchmarks import instructions, layers
 from benchmarks.dry import dry, forget
 from benchmarks.layers import Case, Layer
 
-KERNELS = (depthwise_fwd_kernel, depthwise_grads_kernel, finish_kernel, pointwise_fwd_kernel, separable_fwd_kernel)
+PROGRAMS = [
+    getattr(import_module(f"archdsl.kernels.{kernel.file}"), name) for kernel in KERNELS for name in kernel.programs
+]
 LAYERS = (
     Layer("depthwise", 3, 1, 24, 24, 14, "relu6"),
     Layer("gradients", 3, 1, 24, 24, 14),
     Layer("pointwise", 1, 1, 24, 16, 14, "relu6", True),
     Layer("pointwise", 1, 2, 24, 16, 14),
     Layer("separable", 3, 2, 24, 16, 14, "relu6"),
+    Layer("patches", 3, 2, 3, 24, 14, "relu6"),
+    Layer("pool", 3, 2, 24, 24, 14),
 )
 
 
 @pytest.fixture(autouse=True)
 def fresh():
-    forget(*KERNELS)
+    forget(*PROGRAMS)
     yield
-    forget(*KERNELS)
+    forget(*PROGRAMS)
+
+
+def test_what_decides_of_a_kernel_is_measured_by_a_layer():
+    wanted = {kernel.operation for kernel in KERNELS if kernel.operation and kernel is not SCATTER}
+    assert wanted <= {layer.operation for layer in LAYERS}, "what scatters changes a network: that is measured"
 
 
 def launched(layer: Layer, batch: int) -> None:

@@ -28,14 +28,16 @@ from archdsl.ops.base import REQUIRED, ArgFault, Call, Leaf, Op, Operand, Relati
 ROOT = Path(__file__).parents[2]
 CASES = 300  # an operator
 BUILD: Any = Op.__dict__["build"].__func__  # without the checks that operators add for arguments that exclude others
-VARIADIC = {"add", "mul", "cat"}
+VARIADIC = {"add", "mul", "maximum", "minimum", "cat"}
 BINARY = {"sub", "div"}
 REPEATS = {name for name, op in OPS.items() if "repeats" in op.traits}
 
 # What we reject although PyTorch runs it: (operator, words of the fault) -> why.
 STRICTER = {
-    ("add", "differ in shape"): "PyTorch repeats operands of size 1; a sum of unequal maps is a mistake in a network",
-    ("mul", "differ in shape"): "PyTorch lines up tensors of different rank from the right",
+    **{
+        (name, "differ in shape"): "PyTorch lines up tensors of different rank from the right"
+        for name in ("add", "mul", "minimum")
+    },
     ("chunk", "must divide"): "PyTorch makes the last part smaller, or makes fewer parts",
     ("slice", "inside the channels"): "PyTorch cuts a range down to the channels that exist",
     ("slice", "feature map"): "features have no channels to select",
@@ -490,8 +492,9 @@ WRONG: list[tuple[str, str, Any, str, Any]] = [
         window(d, k, t, p, 1, ceil) for d, k, t, p in zip(x[2:], s.kernel, s.step, s.pad)])),
     ("maxunpool", "no relations", pool.MaxUnpool, "relations", nothing),
     ("add", "nothing agrees", merge, "agree", anything),
-    ("add", "no relations", merge, "equalities", nothing),
+    ("add", "no relations", merge.Repeating, "relations", nothing),
     ("mul", "no relations", merge.Repeating, "relations", nothing),
+    ("maximum", "one operand is forgotten", merge.Extreme, "function", lambda s, *xs: Call("{0}.clone")),
     ("sub", "no relations", merge.Repeating, "relations", nothing),
     ("div", "the last operand's shape", merge.Repeating, "shape", lambda s, x, *more: more[-1]),
     ("glu", "channels that are not even", act.GLU, "shape", lambda s, x, *_: (x[0], x[1] // 2, *x[2:])),
@@ -702,7 +705,8 @@ def test_relations_of_a_gate() -> None:
     assert relations("mul", x, pooled) == ["H//224 == 1, axis 2 of (1, 1)", "W//200 == 1, axis 3 of (1, 1)"]
 
 
-def test_a_product_repeats_every_operand_as_torch_does() -> None:
+@pytest.mark.parametrize("name", ["mul", "add", "maximum"])
+def test_a_product_repeats_every_operand_as_torch_does(name: str) -> None:
     """Whichever operand comes first: a gate [N, 1, H, W] before its map, two gates and no map."""
     rng = random.Random(0)
     for _ in range(300):
@@ -710,7 +714,7 @@ def test_a_product_repeats_every_operand_as_torch_does() -> None:
         xs = [
             tuple(d if not i or rng.random() < 0.6 else 1 for i, d in enumerate(full)) for _ in range(rng.randint(2, 4))
         ]
-        assert OPS["mul"].build({}).shape(*xs) == tuple(torch.broadcast_shapes(*xs)), xs
+        assert OPS[name].build({}).shape(*xs) == tuple(torch.broadcast_shapes(*xs)), xs
 
 
 def test_relations_fix_flat_features() -> None:
@@ -734,6 +738,7 @@ ALONE = {  # one use of each operator that keeps the shape of a map with 4 chann
     "scale": "scale(0.5)", "bn": "bn", "gn": "gn(2)", "ln": "ln", "lrn": "lrn(3)", "shuffle": "shuffle(2)", "conv": "conv(4, 1)",
     "depthwise": "depthwise(3)", "maxpool": "maxpool(3, stride=1, pad=1)", "avgpool": "avgpool(3, stride=1, pad=1)", "add": "add(identity, tanh)",
     "identity": "l: identity", "dropout": "dropout(0.5)", "dropout2d": "dropout2d(0.5)", "drop_path": "drop_path(0.5)", "mul": "mul(identity, tanh)",
+    "maximum": "maximum(identity, tanh)", "minimum": "minimum(identity, tanh)",
     "conv_transpose": "conv_transpose(4, 1)", "pad_channels": "slice(0, 3) -> pad_channels(1)", "upsample": "upsample(1)",
     "abs": "abs", "exp": "exp", "log": "softplus -> log", "sqrt": "softplus -> sqrt", "softplus": "softplus", "hardtanh": "hardtanh",
     "glu": "cat(identity, tanh) -> shuffle(2) -> glu", "shift": "shift(0.5)", "sub": "x - image * image", "div": "x / (image * image + 1)", "neg": "-x",
@@ -747,6 +752,8 @@ NOTHING_TO_FUSE = {
     "upsample",
     "pad_channels",
     "mul",
+    "maximum",
+    "minimum",
     "sub",
     "div",
 }  # that are pointwise here
@@ -789,7 +796,15 @@ def test_every_operator_has_answered_which_traits_it_has():
     shaping |= {name for name in OPS if name.startswith(("global_", "adaptive_"))} | {"maxunpool"}
     shaping |= {name for name, op in OPS.items() if "axes" in op.args}
     assert set(ALONE) | shaping == set(OPS)
-    assert {name for name in OPS if "joins" in OPS[name].traits} == {"add", "mul", "cat", "sub", "div"}
+    assert {name for name in OPS if "joins" in OPS[name].traits} == {
+        "add",
+        "mul",
+        "maximum",
+        "minimum",
+        "cat",
+        "sub",
+        "div",
+    }
     for name, op in OPS.items():
         assert {"kernel", "stride"} <= set(op.args) or "window" not in op.traits, name
         assert "pointwise" not in op.traits or "fuses" in op.traits, name

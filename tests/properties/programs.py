@@ -33,7 +33,7 @@ from archdsl.project import Project
 from archdsl.syntax.parser import parse
 
 SMALL = 400_000  # multiply-accumulates, and elements of all values, of a net: milliseconds to run
-INNER = ("chunk", "maxunpool", "add", "mul", "cat")  # operators that are written another way
+INNER = ("chunk", "maxunpool", "add", "mul", "maximum", "minimum", "cat")  # operators that are written another way
 DOMAIN = ("exp", "log", "sqrt")  # which rounding may take over an edge of what they are defined on
 LISTED = [name for name in OPS if name not in (*INNER, *DOMAIN) and "sign" not in OPS[name].traits]
 COMMON = ("conv", "conv", "conv", "depthwise", "bn", "relu", "relu", "maxpool", "avgpool", "shuffle", "slice", "linear")
@@ -318,7 +318,7 @@ class Writer:
             *[f"(({one} -> relu) if x.channels > {self.pick('28')} else identity)" for one in names.tensors],
             *[f"ode({self.called(one, names)}, \"euler\")" for one in names.blocks[:1]], "split(identity, identity, relu)",
             f"conv({n}, 3, init={self.pick(INITS)}, bias_init={self.pick(['zeros', 'ones', 'constant(0.1)', 'uniform(a=-1.0)'])})", f"conv({n}, (3, 3), (1, 1), (1, 1))", "crop(like=x)", "crop((2, 2), offset=1)",
-            f"mul(add({self.kept(names, 1)}, bn), add({self.kept(names, 1)}, relu))",
+            f"mul(add({self.kept(names, 1)}, bn), add({self.kept(names, 1)}, relu))", f"{self.pick(['maximum', 'minimum'])}({self.kept(names, 1)}, {self.pick(['identity', 'relu', self.gate()])})", f"add(identity, {self.gate()})", f"add(conv(1, 1), {self.kept(names, 1)}, {self.gate()})",
         ])  # fmt: skip
 
     def arithmetic(self, names: Names, depth: int = 2) -> str:
@@ -335,6 +335,7 @@ class Writer:
             f"({a} + {b} * {b} - {a} / 2)", f"({a} * {n} + {b})", f"({n} * {a})", f"({a} + {n})", f"({n} + {a})", f"({a} - {n})", f"({n} - {a})", f"({a} / {self.pick(['2', '0.5', '-3', '(1 / 3)'])})",
             f"({n} / (({a} -> softplus) + 1))", f"(-{a})", f"(-{a}**2)", f"((-{a})**2)", f"(({a} + {b}) * ({b} - {a}))", f"((-{a} * {b})**2 - {a})", f"({a}**{self.pick(['2', '3', '1', '0'])})", f"((({a} -> abs) + 1)**{self.pick(['0.5', '-1', '(-0.5)', '(1 / 2)', '1.5'])})",
             f"({a} * ({b} -> {self.reduction()}))", f"({a} - ({a} -> {self.reduction()}))", f"({a} -> {self.reduction()})", f"({a} -> {self.pick(ACTIVATIONS)})", f"({a} * (1 - ({b} -> sigmoid)))",
+            f"({a} + ({b} -> {self.reduction()}))", f"(({a} -> {self.reduction()}) + {b} + {a})", f"{self.pick(['maximum', 'minimum'])}({a}, {b})", f"maximum({a}, {b} -> {self.reduction()}, {a} -> abs)",
             f"(({a} -> {self.reduction()}) * ({b} -> {self.reduction()}))", f"(cat({a}, {b}) -> glu)", f"(({a} -> {self.reduction()}) + ({b} -> {self.reduction()}))", f"({a} if {self.truth(names, 0)} else {b})",
             f"({a} * 2 if x.channels > {self.pick('248')} else {b})", f"({a} + {a})", f"({a} -> {self.pick(['shift', 'scale'])}({self.pick(REALS)}{self.pick(['', ', learned=true', ', learned=true, per_channel=true'])}))",
             f"({a} / (({a}**2 -> {self.pick(['sum', 'mean'])}({self.pick(AXES)})) + 1 -> sqrt))", f"({a} * log({self.pick(['2', '3.5', '1 / 2'])}))", f"({a} + sqrt({self.pick(['2', '0.25'])}) * exp(-1))",
@@ -652,7 +653,7 @@ class Writer:
 
     def _join(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
         """A combinator as a statement."""
-        kind = self.pick(["cat", "add", "mul", "split", "cat"])
+        kind = self.pick(["cat", "add", "mul", "split", "cat", "maximum"])
         inner = Names(names)
         branches = [f"{pad}    {self.kept(names, 1) if kind != 'cat' else self.pipe(inner, 1)}" for _ in range(2)]
         if self.chance(0.3):
