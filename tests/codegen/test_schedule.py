@@ -79,18 +79,16 @@ def test_what_is_printed_assigns_what_is_scheduled(name):
 
 JOINED = """net n:
     input image: [N, 4, H=8, W=8]
-    a = x -> conv(4, 3)
-    b = a -> conv(4, 3)
-    c = add(a, b)
-    d = c -> conv(4, 3)
-    cat(c, d)
+    conv(4, 3)
+    add(identity, conv(4, 3))
+    cat(identity, conv(4, 3))
 """
 
 
 def test_a_variable_holds_a_value_until_it_is_assigned_again():
     network = compile_text(JOINED).network
     assert [(one.names, one.values) for one in flat(scheduled(network).statements)] == [(("x",), (1,)), (("x",), (3,))]
-    # `a`, then `c`; `b` and `d` stand inside of expressions
+    # the first, then the sum; the other two stand inside of expressions
     assert lifetimes(network) == {id(network.scope): {1: 3, 3: None}}
 
 

@@ -38,10 +38,12 @@ class Branches(nn.ModuleDict):
         self["16"] = nn.Linear(8 * 32 * 32, 5)  # <text>:19
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y, z = F.max_pool2d(F.relu(self["1"](self["0"](x)), inplace=True), 2, return_indices=True)
-        x = F.max_unpool2d(F.relu(self["4"](y), inplace=True), z, 2)
-        pair, y = self.pair(x)
-        x = pair * y
+        p, p_indices = F.max_pool2d(
+            F.relu(self["1"](self["0"](x)), inplace=True), 2, return_indices=True
+        )
+        x = F.max_unpool2d(F.relu(self["4"](p), inplace=True), p_indices, 2)
+        r, r_gate = self.pair(x)
+        x = r * r_gate
         tower = self.tower(x)
         x = self.tower(x)
         y, z = (tower + self.tower(x)).chunk(2, 1)

@@ -36,7 +36,7 @@ class BasicConv(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(  # googlenet.arch:15
-            in_channels, channels, kernel, stride=stride, padding=kernel // 2, bias=bias
+            in_channels, channels, kernel, stride=stride, padding=(kernel - 1) // 2, bias=bias
         )
         self.bn = nn.BatchNorm2d(channels, eps=0.001)  # googlenet.arch:15
 
@@ -125,19 +125,19 @@ class GoogLeNet(nn.Module):
         x = F.max_pool2d(self.conv3(x), 3, stride=2, ceil_mode=True)
         x = self.inception3a(x)
         x = F.max_pool2d(self.inception3b(x), 3, stride=2, ceil_mode=True)
-        x = self.inception4a(x)
-        y = self.inception4b(x)
-        y = self.inception4c(y)
-        y = self.inception4d(y)
-        z = F.max_pool2d(self.inception4e(y), 2, ceil_mode=True)
-        z = self.inception5a(z)
-        z = self.inception5b(z)
+        after4a = self.inception4a(x)
+        x = self.inception4b(after4a)
+        x = self.inception4c(x)
+        after4d = self.inception4d(x)
+        x = F.max_pool2d(self.inception4e(after4d), 2, ceil_mode=True)
+        x = self.inception5a(x)
+        x = self.inception5b(x)
         aux2: torch.Tensor | None = None
         aux1: torch.Tensor | None = None
         if self.training:
-            aux1 = self.aux1(x)
-            aux2 = self.aux2(y)
-        x = F.dropout(F.adaptive_avg_pool2d(z, 1).flatten(1), 0.2, self.training)
+            aux1 = self.aux1(after4a)
+            aux2 = self.aux2(after4d)
+        x = F.dropout(F.adaptive_avg_pool2d(x, 1).flatten(1), 0.2, self.training)
         out = self.fc(x)
         if self.training:
             return GoogLeNetOutput(out=out, aux2=aux2, aux1=aux1)
