@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Key = tuple[str, str]  # the module's class, the parameter
 
 
+# Parameters that PyTorch declares as `Tensor | None`, which a checker of types insists on.
+PERHAPS = {("nn.Conv2d", "bias"), ("nn.ConvTranspose2d", "bias")}
+
+
 class Site:
     """A parameter of one operator: the class that owns it, its path from there, and how it starts.
 
@@ -100,7 +104,8 @@ def _arms(common: dict[Key, Initializer], steps: list[Step]) -> list[tuple[str, 
 
 def _guarded(code: str, kind: str, parameter: str, steps: list[Step]) -> list[str]:
     """Return a statement, under a test where some modules of the kind lack the parameter."""
-    if all(parameter in step.everywhere for step in steps if step.kind == kind):
+    there = all(parameter in step.everywhere for step in steps if step.kind == kind)
+    if there and (kind, parameter) not in PERHAPS:
         return [code]
     return [f"if m.{parameter} is not None:", f"    {code}"]
 

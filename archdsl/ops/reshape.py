@@ -228,7 +228,7 @@ class Crop(Op):
 def crop(
     x: torch.Tensor, height: int, width: int, top: int | None = None, left: int | None = None
 ) -> torch.Tensor:
-    """Cut out a part of a map, its centre without a corner: [N, C, H, W] -> [N, C, height, width]."""
+    """Cut out a part of a map, its centre without a corner: [N, C, H, W] -> [N, C, *size]."""
     if top is None:
         top = (x.shape[2] - height) // 2
     if left is None:
