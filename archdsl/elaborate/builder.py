@@ -56,6 +56,7 @@ class Builder:
         self.inputs: list[int] = []
         self.input_names: list[str] = []
         self.captured: dict[Tensor, Tensor] = {}
+        self.given: dict[Tensor, str] = {}  # names of parameters that are tensors of a scope around this one
         self.tags: dict[str, tuple[Tag, int]] = {}
         self.outputs: list[tuple[str, Tensor, bool]] = []
         self.output_places: dict[str, Span] = {}
@@ -84,8 +85,14 @@ class Builder:
         if tensor not in self.captured:
             assert self.outer is not None, "a tensor is only visible inside the scope that made it"
             self.outer.local(tensor)
-            self.captured[tensor] = self.input(tensor.shape, f"t{len(self.captured) + 1}")
+            self.captured[tensor] = self.input(tensor.shape, self._name(tensor))
         return self.captured[tensor]
+
+    def _name(self, tensor: Tensor) -> str:
+        """Return a name for a tensor of a scope around this one: as a parameter, or as the text there calls it."""
+        name = self.given.get(tensor) or tensor.builder.names.get(tensor.id) or "other"
+        names = [name, *[f"{name}{number}" for number in range(2, len(self.inputs) + 2)]]
+        return next(name for name in names if name not in self.input_names)
 
     def named(self, name: str, value: object) -> None:
         """Note the name that a text gives to a tensor of this scope, or to several results."""

@@ -179,7 +179,10 @@ def _arguments(ctx: Context, value: BlockValue, span: Span) -> Env:
     env, given = Env(value.env, value.env.file), dict(value.bound.values)
     for param in value.block.params:
         if param.name in given:
-            bind(param.name, given[param.name], env, param.span)
+            one = given[param.name]
+            bind(param.name, one, env, param.span)
+            if isinstance(one, Tensor):
+                ctx.builder.given[one] = param.name
         elif param.default is None:
             raise errors.missing_argument(value.span or span, value.label, param.name, signature(value), param.span)
         else:

@@ -1,0 +1,192 @@
+"""Generated code as a person would have it: a class for each block, which means what the block means."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import subprocess
+from collections import Counter
+
+import pytest
+import torch
+
+import archdsl
+from archdsl.analysis.legal import legal_sizes
+from archdsl.codegen.module import emit
+from archdsl.codegen.plans import Plans
+from archdsl.compiler import Request, compile_text, compiled
+from archdsl.diagnostics import CompileError
+from archdsl.elaborate.values import show
+from archdsl.run.load import instantiate
+from tests.properties.oracle import inputs
+
+# Blocks that have more than one class, because a loop in them is longer in some instances than in others.
+LOOPS = {("deconvnet", "encoder"), ("deconvnet", "decoder"), ("segnet", "stage"), ("xception", "xception_block")}
+FAMILIES = """alexnet deconvnet densenet121 efficientnet_b0 fcn8s googlenet inception_resnet_v1 inception_v2 inception_v3
+    lenet5_1998 mobilenet_v2 mobilenet_v3_small preresnet50 resnet50 segnet shufflenet_v1 shufflenet_v2_x1_0
+    squeezenet1_0_complex unet vgg11_bn xception""".split()
+NAMES = r"\b(get_submodule|argument|t\d+)\b|\b\w+_: "  # that no person would have chosen
+
+
+# -------------------------------------------------------------------------------------------------- what the files are
+def test_each_block_of_the_gallery_is_one_class():
+    for name in archdsl.nets():
+        plans = Plans(compiled(name).network).classes
+        found = Counter(planned.plan.first.title for planned in plans if planned.plan.first.kind == "block")
+        assert {(name, title) for title, count in found.items() if count > 1} <= LOOPS, name
+
+
+@pytest.mark.skipif(shutil.which("ruff") is None, reason="ruff comes with `archdsl[dev]`")
+def test_a_linter_and_a_formatter_find_nothing_to_change(tmp_path):
+    for name in archdsl.nets():
+        text = emit(compiled(name).network).text
+        assert not re.search(NAMES, text.replace(compiled(name).network.doc, "")), name
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    settings = ["--isolated", "--line-length", "100", "--no-cache"]
+    for command in (["check", "--extend-select", "E501"], ["format", "--check"]):
+        done = subprocess.run(["ruff", *command, *settings, "."], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_what_an_arm_has_stands_under_the_test_of_the_text():
+    text = """block unit(channels, stride=1, squeeze=false):
+    resized = stride > 1 or x.channels != channels
+    body: [[conv(channels, 1), relu] if squeeze, conv(channels, 3, stride) -> bn]
+    if resized:
+        pooled = x -> avgpool(3, stride=1, pad=1)
+        cat(identity, pooled)
+    elif squeeze:
+        relu
+    else:
+        identity
+net n:
+    input image: [N, 8, H=8, W=8]
+    unit(8) -> unit(8, squeeze=true) -> unit(16, 2) -> unit(4)
+"""
+    code = emit(compile_text(text).network).text
+    assert code.count("class Unit") == 1
+    for line in (
+        "        squeeze: bool = False,",
+        "resized = stride > 1 or in_channels != channels",
+        "if squeeze:",
+        "body.append(nn.Sequential(nn.Conv2d(in_channels, channels, 1), nn.ReLU(inplace=True)))",
+        "if self.resized:",
+        "pooled = F.avg_pool2d(x, 3, stride=1, padding=1)",
+        "elif self.squeeze:",
+    ):
+        assert line in code, line
+
+
+def test_a_condition_that_fits_by_chance_is_no_condition():
+    """A loop is longer where `wide` is true, in the instances that there are: it does not decide how often it runs."""
+    text = """block unit(widths, wide):
+    for i, c in enumerate(widths):
+        conv{i+1}: conv(c, 3)
+    relu if wide
+net n:
+    input image: [N, 8, H=8, W=8]
+    unit([8, 8], false) -> unit([8, 8, 8], true)
+"""
+    code = emit(compile_text(text).network).text
+    assert code.count("class Unit") == 2
+
+
+def test_what_a_block_is_given_by_name_may_differ_from_instance_to_instance():
+    text = """block unit(channels, act, pool=maxpool(2)):
+    [conv(channels, 3), act, pool]
+net n:
+    input image: [N, 8, H=32, W=32]
+    unit(8, relu) -> unit(16, silu) -> unit(16, leaky_relu(0.1), avgpool(2))
+"""
+    code = emit(compile_text(text).network).text
+    assert code.count("class Unit") == 1 and "act: Callable[..., nn.Module]" in code
+    assert "Unit(8, 8, partial(nn.ReLU, inplace=True), " in code and "partial(nn.LeakyReLU, negative_slope=0.1" in code
+    found = [type(m).__name__ for m in archdsl.loads(text).modules() if not list(m.children())]
+    assert found == ["Conv2d", "ReLU", "MaxPool2d", "Conv2d", "SiLU", "MaxPool2d", "Conv2d", "LeakyReLU", "AvgPool2d"]
+
+
+def test_one_module_in_two_arms_is_built_once():
+    text = """block unit(stride):
+    main = body: [conv(8, 3, stride), bn]
+    if stride > 1:
+        cat(main, avgpool(3, stride=2, pad=1))
+    else:
+        add(main, identity)
+net n:
+    input image: [N, 8, H=8, W=8]
+    unit(1) -> unit(2) -> conv(8, 1) -> unit(1)
+"""
+    code = emit(compile_text(text).network).text
+    assert code.count("class Unit") == 1 and code.count("self.body = nn.Sequential(") == 1
+    assert code.count("self.body(x)") == 2
+
+
+# -------------------------------------------------------------------------------------------------- what classes mean
+def drawn(plan, rng):
+    """Return other arguments for a class: those of instances, and numbers near them."""
+    given = {}
+    for parameter in plan.parameters():
+        value = rng.choice(list(parameter.values.values()))
+        if type(value) is int and rng.random() < 0.6:
+            value = max(1, rng.choice([value * 2, value + 1, value // 2, 1, 2, 3, 6, value + 8]))
+        given[parameter.name] = value
+    return given
+
+
+def in_the_language(plan, given, channels, scope):
+    """Return a network of the block alone with these arguments; what else an instance was given stays."""
+    block = plan.first
+    defaults = {p.name: p.default.span.text for p in block.definition.params if p.default is not None}
+    kept = {n: v for n, v in scope.args if n not in given and show(v) != defaults.get(n)}
+    said = ", ".join(f"{name}={show(value)}" for name, value in {**kept, **given}.items())
+    sizes = ", H=16, W=16" if len(scope.shapes[scope.inputs[0]]) == 4 else ""
+    stem = re.sub(r".*/|\.arch$", "", block.span.source.name)
+    text = f"from {stem} import {block.title}\nnet n:\n    input image: [N, {channels}{sizes}]\n"
+    return instantiate(compile_text(f"{text}    b: {block.title}({said})\n", Request("n")))
+
+
+def mismatches(name, draws, rng):
+    """Yield differences between the classes of a written file, built with other arguments, and the language."""
+    network = compiled(name).network
+    space = {}
+    exec(compile(emit(network).text, name, "exec", dont_inherit=True), space)
+    for planned in Plans(network).classes:
+        plan = planned.plan
+        names = {p.name for p in plan.parameters()}
+        if plan.first.kind != "block" or len(plan.first.inputs) > 1 or len(plan.first.outputs) > 1:
+            continue
+        if not names <= {p.name for p in plan.first.definition.params} | {"in_channels"}:
+            continue  # a value that the text computes is an argument here
+        for _ in range(draws):
+            given, scope = drawn(plan, rng), rng.choice(plan.scopes)
+            channels = given.get("in_channels", int(scope.shapes[scope.inputs[0]][1]))
+            try:
+                wanted = in_the_language(plan, {n: v for n, v in given.items() if n != "in_channels"}, channels, scope)
+            except CompileError:
+                continue  # no such block
+            made, x = space[plan.name](**given).eval(), torch.randn(2, channels, 16, 16)
+            state, own = wanted.b.state_dict(), made.state_dict()
+            if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in own.items()}:
+                yield plan.name, given, "weights"
+                continue
+            made.load_state_dict(state)
+            yield plan.name, given, "" if torch.allclose(made(x), wanted.eval()(x), atol=1e-5) else "outputs"
+
+
+@pytest.mark.parametrize("name", [n for n in FAMILIES if n not in ("fcn8s", "lenet5_1998")])
+def test_a_class_with_other_arguments_is_the_block_with_these(name):
+    found = list(mismatches(name, 6, random.Random(0)))
+    assert [each for each in found if each[2]] == []
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", FAMILIES)
+def test_scripted_and_traced_it_computes_the_same(name):
+    model = archdsl.load(name).eval()
+    network = compiled(name).network
+    small = {legal.name: legal.nearest(64) for legal in legal_sizes(network)}
+    (x,) = [x.float() for x in inputs(network, small, batch=2)]
+    wanted = model(x)
+    assert torch.equal(torch.jit.script(model)(x), wanted)
+    assert torch.equal(torch.fx.symbolic_trace(model)(x), wanted)
