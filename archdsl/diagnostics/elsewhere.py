@@ -86,7 +86,7 @@ NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("sequential", "modulelist"), "`[conv(8, 3), relu]` is a sequence, `conv(8, 3) -> relu` a chain"),
     **dict.fromkeys(
         ("parameter", "variable", "registerbuffer"),
-        "numbers are learned by operators: `scale(1, learned=true)` multiplies, `shift(0, learned=true)` adds",
+        "a learned tensor is a step: `add(identity, position: learned([64, 14, 14], init=trunc_normal(0.02)))`",
     ),
     **dict.fromkeys(("module", "model", "super", "object"), NO_CLASS),
     **dict.fromkeys(

@@ -309,6 +309,7 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "drop_path": _drop_path,
     "scale": lambda u: u.xs[0] * (u.state["weight"] if u.op.learned else u.op.value),
     "shift": lambda u: u.xs[0] + (u.state["bias"] if u.op.learned else u.op.value),
+    "learned": lambda u: u.state["weight"].repeat(len(u.xs[0]), *[1] * len(u.op.size)),
     "flatten": lambda u: u.xs[0].flatten(1),
     "shuffle": _shuffle,
     "pixel_shuffle": lambda u: F.pixel_shuffle(u.xs[0], u.op.factor),

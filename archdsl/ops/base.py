@@ -396,6 +396,7 @@ TRAITS = {
     "joins": "makes one tensor of several",
     "side by side": "joins them along the channels",
     "repeats": "repeats operands along axes of size 1",
+    "source": "makes a tensor of its weights alone; its operand says how many images there are",
     "flattens": "makes features of channels and places",
     "convolves": "weighs the cells of a window",
     "window": "has the kernel and the stride of a window that slides over a map",

@@ -193,10 +193,14 @@ def carry_over(
 
 
 def _fitted(value: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Return a weight with the axes of size 1 that its place has at the end: a linear layer is a 1x1 convolution."""
-    ends = [len(tuple(dropwhile(lambda size: size == 1, reversed(one.shape)))) for one in (value, own)]
-    same = value.shape[: ends[0]] == own.shape[: ends[1]] and value.shape != own.shape
-    return value.reshape(own.shape) if same else value
+    """Return a weight with the axes of size 1 that its place has at its ends: a linear layer is a 1x1 convolution."""
+    return value.reshape(own.shape) if _core(value) == _core(own) else value
+
+
+def _core(tensor: torch.Tensor) -> list[int]:
+    """Return the shape without the axes of size 1 at its start and at its end."""
+    behind = list(dropwhile(lambda size: size == 1, tensor.shape))
+    return list(dropwhile(lambda size: size == 1, reversed(behind)))[::-1]
 
 
 def _missing(own: State, state: State) -> list[str]:

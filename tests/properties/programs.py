@@ -318,7 +318,7 @@ class Writer:
             *[f"(({one} -> relu) if x.channels > {self.pick('28')} else identity)" for one in names.tensors],
             *[f"ode({self.called(one, names)}, \"euler\")" for one in names.blocks[:1]], "split(identity, identity, relu)",
             f"conv({n}, 3, init={self.pick(INITS)}, bias_init={self.pick(['zeros', 'ones', 'constant(0.1)', 'uniform(a=-1.0)'])})", f"conv({n}, (3, 3), (1, 1), (1, 1))", "crop(like=x)", "crop((2, 2), offset=1)",
-            f"mul(add({self.kept(names, 1)}, bn), add({self.kept(names, 1)}, relu))", f"{self.pick(['maximum', 'minimum'])}({self.kept(names, 1)}, {self.pick(['identity', 'relu', self.gate()])})", f"add(identity, {self.gate()})", f"add(conv(1, 1), {self.kept(names, 1)}, {self.gate()})",
+            f"mul(add({self.kept(names, 1)}, bn), add({self.kept(names, 1)}, relu))", f"{self.pick(['maximum', 'minimum'])}({self.kept(names, 1)}, {self.pick(['identity', 'relu', self.gate()])})", f"add(identity, {self.gate()})", f"add(identity, {self.pick(['', 'l: '])}learned([{self.pick(['x.channels', '1'])}, 1, 1]{self.pick(['', ', init=normal(0.5)'])}))", f"mul({self.kept(names, 1)}, {self.fresh('l')}: learned([{self.pick(['x.channels', n])}, 1, {self.pick('1135')}]))", f"(flatten -> linear({n}) -> add(identity, learned({n})))", f"add(conv(1, 1), {self.kept(names, 1)}, {self.gate()})",
         ])  # fmt: skip
 
     def arithmetic(self, names: Names, depth: int = 2) -> str:
