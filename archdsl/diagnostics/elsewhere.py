@@ -385,6 +385,9 @@ def of_argument(span: Span, callee: str, name: str, candidates: Collection[str])
     value = text[span.end : end].partition("=")[2].strip("\"' ")
     if word == "padding" and "pad" in candidates and value in ("same", "valid"):
         return of_padding(span.replace(end=end), callee, value)
+    if callee == "cat" and word in ("dim", "axis") and value in DIMS and DIMS[value] != "channels":
+        edit = f'axis="{DIMS[value]}"'
+        return [Help(f"here it is `{edit}`", span.replace(end=end), edit, sure=False)]
     here = renamed(name, candidates)
     if here:
         return [Help(f"here it is `{here}`", span, here)]

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 # -------------------------------------------------------------------------------------------------- gradients
 class Sums(TorchFunctionMode):
-    """Replaces the maximum over a window, or an axis, by its sum, and unpooling by a sum over the windows of a position."""
+    """Replaces the maximum over a window, an axis or operands by a sum, and unpooling by a sum over the windows of a position."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -48,6 +48,8 @@ class Sums(TorchFunctionMode):
             return F.adaptive_avg_pool2d(*args)
         if func in (torch.Tensor.amax, torch.Tensor.amin):
             return torch.Tensor.sum(*args, **kwargs)
+        if func in (torch.maximum, torch.minimum):
+            return torch.add(*args)
         return func(*args, **kwargs)
 
 
