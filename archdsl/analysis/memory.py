@@ -183,6 +183,8 @@ class Inference:
 
     def shared(self, op: Op, operands: list[Value], count: int, changed: bool) -> list[Value]:
         """Return results that share the first operand's storage: views, or the operand itself `changed` in place."""
+        if "source" in op.traits:
+            return [Value(self.new(0))]  # a view of a weight
         return [Value(self.hold(operands[0].storage)) for _ in range(count)]
 
     def kernels(
@@ -282,7 +284,7 @@ class Entry:
             if v.slot is not None
         ]
         self.results = [v.slot for v in results]
-        self.scratch = int(op.scratch * max(operands[0].storage.size, whole))
+        self.scratch = int(op.scratch * max([whole, *[v.storage.size for v in operands[:1]]]))
         if op.gradient == "new" and any(v.storage.size < whole for v in learning):
             self.scratch += whole  # a gradient before it is summed over the axes that were repeated
         self.saved, self.weight_sizes, self.name = saved, weight_sizes, name
@@ -319,6 +321,8 @@ class Training(Inference):
 
     def shared(self, op: Op, operands: list[Value], count: int, changed: bool) -> list[Value]:
         found = super().shared(op, operands, count, changed)
+        if "source" in op.traits:
+            return self.recorded(op, [], found, [], op.name)
         if op.gradient == "same" and not changed:
             for value in found:
                 value.slot = operands[0].slot
@@ -464,8 +468,9 @@ def _buffers(root: Scope) -> int:
         for node in scope.nodes:
             if not isinstance(node.what, Scope) and node.what.stateful and not node.reuses:
                 xs, ys = [tuple([_ints(scope.shapes[v]) for v in values]) for values in (node.inputs, node.outputs)]
-                fixed = sum([kernel.fixed for kernel in node.what.kernels(xs, ys)])
-                total += use.owns * (fixed - elements(node.what.weights(xs[0])))
+                kernels = node.what.kernels(xs, ys)
+                learned = elements(node.what.weights(xs[0])) if kernels else 0  # a view of a weight is read by others
+                total += use.owns * (sum([kernel.fixed for kernel in kernels]) - learned)
     return total
 
 

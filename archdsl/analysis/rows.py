@@ -198,7 +198,7 @@ def operation(op: Op, written: Sequence[tuple[str, tree.Expr]] = ()) -> str:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, tuple) and len(set(value)) == 1:
+    if isinstance(value, tuple) and len(value) != 3 and len(set(value)) == 1:  # three are the shape of a map
         value = value[0]
     if isinstance(value, tuple) and isinstance(value[0], str):
         return show_value(value)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 NAMES = """getattr isinstance max min range super dict list tuple int float bool str object __build_class__
     NotImplementedError""".split()
-VIEWS = ("chunk", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
+VIEWS = ("chunk", "split", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
 FUNCTIONS = ("abs", "cat", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh")  # of torch itself
 BROUGHT = ("crop", *(one.code for one in LOWERINGS if not one.base))  # that operators and kernels bring along
@@ -136,9 +136,10 @@ class Value:
 
     def _called(self, name: str, args: tuple[object, ...]) -> Any:
         made = self.derived(name, self.stage.plain(args), view=True)
-        if name != "chunk":
+        if name not in ("chunk", "split"):
             return made
-        return [made.derived(part, view=True) for part in range(args[0])]  # type: ignore[call-overload]
+        count = len(args[0]) if name == "split" else args[0]  # type: ignore[arg-type]
+        return [made.derived(part, view=True) for part in range(count)]  # type: ignore[call-overload]
 
 
 class Parameter:

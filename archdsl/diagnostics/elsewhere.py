@@ -86,7 +86,7 @@ NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("sequential", "modulelist"), "`[conv(8, 3), relu]` is a sequence, `conv(8, 3) -> relu` a chain"),
     **dict.fromkeys(
         ("parameter", "variable", "registerbuffer"),
-        "numbers are learned by operators: `scale(1, learned=true)` multiplies, `shift(0, learned=true)` adds",
+        "a learned tensor is a step: `add(identity, position: learned([64, 14, 14], init=trunc_normal(0.02)))`",
     ),
     **dict.fromkeys(("module", "model", "super", "object"), NO_CLASS),
     **dict.fromkeys(
@@ -385,6 +385,9 @@ def of_argument(span: Span, callee: str, name: str, candidates: Collection[str])
     value = text[span.end : end].partition("=")[2].strip("\"' ")
     if word == "padding" and "pad" in candidates and value in ("same", "valid"):
         return of_padding(span.replace(end=end), callee, value)
+    if callee == "cat" and word in ("dim", "axis") and value in DIMS and DIMS[value] != "channels":
+        edit = f'axis="{DIMS[value]}"'
+        return [Help(f"here it is `{edit}`", span.replace(end=end), edit, sure=False)]
     here = renamed(name, candidates)
     if here:
         return [Help(f"here it is `{here}`", span, here)]

@@ -425,7 +425,7 @@ def _of_value(span: Span, callee: str, name: str, got: str) -> list[Help]:
     """Say what is written for a value of the wrong kind that is right elsewhere."""
     if got.startswith(("a tensor", "the operator", "the block", "a pipeline")) and name not in ("like", "f", "indices"):
         return elsewhere.applied(span)
-    if name == "axes":
+    if name == "axes" or (name == "axis" and span.text.strip("-").isdigit()):
         return elsewhere.of_axes(span)
     if name == "eps" and span.text.isdigit():
         return [elsewhere.without(span, f"leave it out: {elsewhere.CHANNELS}")]

@@ -214,7 +214,8 @@ def _shape_error(
         place = spans[fault.at]
     if len(shapes) > 1:
         labels = [Label(s, f"{show_shape(shapes[i])}") for i, s in spans.items() if i < len(shapes) and s != place]
-        notes.append(Note(_stacked(shapes, 1 if "side by side" in op.traits else None, repeats="repeats" in op.traits)))
+        free = op.number if "side by side" in op.traits else None  # type: ignore[attr-defined]
+        notes.append(Note(_stacked(shapes, free, repeats="repeats" in op.traits)))
         label = f"{fault.label or show_shape(shapes[fault.at if isinstance(fault.at, int) else 0])}"
         make = errors.shapes_differ
     else:

@@ -6,13 +6,15 @@ from archdsl.diagnostics import CompileError, errors
 from archdsl.elaborate.builder import Builder, Tag, main
 from archdsl.elaborate.calls import CALL, partial
 from archdsl.elaborate.context import MAX_WORK
-from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of, truth
+from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of, truth, whole
 from archdsl.elaborate.operators import build, fault, infer, node, operator, relate, tensors_of
 from archdsl.elaborate.problems import Consequence
-from archdsl.elaborate.signs import join
+from archdsl.elaborate.signs import join, joining
 from archdsl.elaborate.values import (
+    NOTHING,
     OMITTED,
     BlockValue,
+    Bound,
     Callee,
     ChainValue,
     Combinator,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from archdsl.elaborate.environment import Env
     from archdsl.ops.base import Op
 
+OPTIONS = {"cat": ("axis",), "split": ("sizes",)}  # what a call may say of all its branches
 NO_PART = "a branch of `split` cannot be left out by a condition", "add an `else`"
 
 
@@ -144,8 +147,6 @@ def _apply_call(
             return enclosed(ctx, lambda inner: _apply_call(ctx, expr, env, inner, inner, None), current, tag, expr.span)
 
         def branch(item: Any, part: Tensor) -> Tensor | None:
-            if isinstance(item, tree.Keyword):
-                raise errors.unknown_argument(item.place, target.kind, item.name, "branch, ...", ())
             if isinstance(item, Located):
                 return _branch_value(ctx, item, part, expr.span)
             if left_out(ctx, item, env, part):
@@ -154,12 +155,13 @@ def _apply_call(
 
         known = current if target.kind != "split" else None  # of `x` in a list that `*` takes the items of
         branches: list[Any] = []
+        options = _options(ctx, target, expr, env, current)
         for argument in expr.arguments:
             if isinstance(argument, tree.Spread):
                 branches += _items(ctx, argument, env, known)
-            else:
+            elif not isinstance(argument, tree.Keyword):
                 branches.append(argument)
-        return combine(ctx, target.kind, branches, branch, current, expr.span)
+        return combine(ctx, target.kind, branches, branch, current, expr.span, options)
     return apply_value(ctx, evaluate(ctx, expr, env, x), current, expr.span, tag)
 
 
@@ -189,24 +191,46 @@ def constant(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None) -> Tenso
 
 
 def _combinator(ctx: Context, target: Combinator, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
-    branches = tuple([b for argument in expr.arguments for b in _given(ctx, argument, target, env, x)])
+    given = [argument for argument in expr.arguments if not isinstance(argument, tree.Keyword)]
+    options = _options(ctx, target, expr, env, x)
+    branches = tuple([b for argument in given for b in _given(ctx, argument, env, x)])
     if target.kind == "split" and OMITTED in branches:
         raise errors.bad_value(expr.span, *NO_PART)
-    if len(expr.arguments) == 1:
-        _no_list(expr.arguments[0], branches, target.kind)
-    value = CombineValue(target.kind, tuple(b for b in branches if b is not OMITTED))
+    if len(given) == 1:
+        _no_list(given[0], branches, target.kind)
+    value = CombineValue(target.kind, tuple(b for b in branches if b is not OMITTED), options)
     if not _is_constant(value):
         return value
-    return join(ctx, value.kind, [(main(branch.item), branch.span) for branch in value.branches], expr.span)
+    tensors = [(main(branch.item), branch.span) for branch in value.branches]
+    return join(ctx, value.kind, tensors, expr.span, options)
 
 
-def _given(ctx: Context, argument: tree.Argument, target: Combinator, env: Env, x: Tensor | None) -> Iterator[Any]:
+def _options(ctx: Context, target: Combinator, expr: tree.Call, env: Env, x: Tensor | None) -> Bound:
+    """Return what a call says of all its branches: `axis="height"` of `cat`, `sizes=[8, 16]` of `split`."""
+    values: dict[str, Any] = {}
+    places: dict[str, Span] = {}
+    known = OPTIONS.get(target.kind, ())
+    for argument in expr.arguments:
+        if not isinstance(argument, tree.Keyword):
+            continue
+        if argument.name not in known:
+            signature = ", ".join(["branch", "...", *[f"{name}=…" for name in known]])
+            raise errors.unknown_argument(argument.place, target.kind, argument.name, signature, known)
+        if argument.name in values:
+            raise errors.bound_twice(argument.place, argument.name, places[argument.name])
+        value = whole(ctx, argument.value, env, x)
+        if isinstance(value, tuple):
+            value = tuple([item.item if isinstance(item, Located) else item for item in value])
+        values[argument.name], places[argument.name] = value, argument.value.span
+    return Bound(tuple(values.items()), tuple(places.items())) if values else NOTHING
+
+
+def _given(ctx: Context, argument: tree.Argument, env: Env, x: Tensor | None) -> Iterator[Any]:
     """Yield the branches that an argument is: itself, or with a star the items of a list."""
-    if isinstance(argument, tree.Keyword):
-        raise errors.unknown_argument(argument.place, target.kind, argument.name, "branch, ...", ())
     if isinstance(argument, tree.Spread):
         yield from _items(ctx, argument, env, x)
         return
+    assert not isinstance(argument, tree.Keyword), "options are no branches"
     value = evaluate(ctx, argument, env, x)
     yield value if value is OMITTED else Located(value, argument.span)
 
@@ -316,7 +340,7 @@ def _unrolled(ctx: Context, value: Any, current: Tensor, span: Span) -> Tensor |
         def branch(item: Any, part: Tensor) -> Tensor | None:
             return _branch_value(ctx, item, part, span)
 
-        result = combine(ctx, value.kind, list(value.branches), branch, current, span)
+        result = combine(ctx, value.kind, list(value.branches), branch, current, span, value.options)
     return result
 
 
@@ -431,12 +455,13 @@ def combine(
     apply: Callable[[Any, Tensor], Tensor | None],
     current: Tensor,
     span: Span,
+    options: Bound = NOTHING,
 ) -> Tensor:
     """Apply branches and combine what they return."""
     parts = [current] * len(branches)
-    if kind == "split" and len(branches) > 1:
-        chunk = OPS["chunk"].build({"parts": len(branches)})
-        shapes, relations = infer(ctx, chunk, [current], span, {})
+    if kind == "split" and (len(branches) > 1 or options.values):
+        chunk, place = _division(len(branches), options, span)
+        shapes, relations = infer(ctx, chunk, [current], span, {}, {"parts": place})
         parts = tensors_of(node(ctx, chunk, [current], shapes, span, None))
         relate(ctx, relations)
     tensors = []
@@ -454,7 +479,18 @@ def combine(
             tensors.append((result, _place(branch) or span))
     if not tensors:
         return current
-    return join(ctx, "cat" if kind == "split" else kind, tensors, span)
+    return join(ctx, "cat" if kind == "split" else kind, tensors, span, NOTHING if kind == "split" else options)
+
+
+def _division(count: int, options: Bound, span: Span) -> tuple[Op, Span]:
+    """Return what divides channels among so many branches, evenly or by `sizes`, and the place that says so."""
+    if not options.values:
+        return OPS["chunk"].build({"parts": count}), span
+    ((_, sizes),), ((_, place),) = options.values, options.places
+    if not isinstance(sizes, tuple) or len(sizes) != count:
+        reason = f"expects a list of {count} integers, the channels of each branch"
+        raise errors.bad_argument(place, "split", "sizes", reason, describe(sizes))
+    return joining("chunk", Bound((("parts", sizes),), (("parts", place),)), "split"), place
 
 
 def _no_tensor_in(sequence: tuple[Any, ...], span: Span) -> None:

@@ -14,6 +14,7 @@ from archdsl.elaborate.expressions import EVALUATE, evaluate
 from archdsl.elaborate.operators import infer, node, operator, relate
 from archdsl.elaborate.values import NOTHING, Bound, Located, OpValue, Quotient, Results, Tensor, describe, show
 from archdsl.ops import OPS
+from archdsl.ops.base import ArgFault
 from archdsl.syntax import tree
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from archdsl.core.source import Span
     from archdsl.elaborate.context import Context
     from archdsl.elaborate.environment import Env
+    from archdsl.ops.base import Op
 
 JOINED = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
 IN_A_ROW = ("+", "*")  # which take any number of tensors
@@ -43,16 +45,27 @@ class Side(Record):
         return isinstance(self.value, Tensor)
 
 
-def join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Span) -> Tensor:
+def join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Span, options: Bound = NOTHING) -> Tensor:
     """Combine tensors, each with the place of its branch."""
+    joined = joining(kind, options)
     if len(tensors) == 1:
         return tensors[0][0]
-    joined = OPS[kind].build({})
     operands = [tensor for tensor, _ in tensors]
     shapes, relations = infer(ctx, joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})
     result = main(node(ctx, joined, operands, shapes, span, None))
     relate(ctx, relations)
     return result
+
+
+def joining(kind: str, options: Bound, written: str = "") -> Op:
+    """Return the operator of a combinator, which a text may call otherwise, with what is said of all branches."""
+    given, places = dict(options.values), dict(options.places)
+    try:
+        return OPS[kind].build(given)
+    except ArgFault as fault:
+        names = {"parts": "sizes"}
+        name, got = names.get(fault.name, fault.name), describe(given[fault.name])
+        raise errors.bad_argument(places[fault.name], written or kind, name, fault.reason, got) from None
 
 
 # -------------------------------------------------------------------------------------------------- from their syntax

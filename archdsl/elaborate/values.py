@@ -156,10 +156,11 @@ class RepeatValue(Pipeline):
 
 
 class CombineValue(Pipeline):
-    """`cat(a, b)`, `add`, `mul`, `maximum`, `minimum`, `split`."""
+    """`cat(a, b)`, `add`, `mul`, `maximum`, `minimum`, `split`, with what is said of all branches: `axis="height"`."""
 
     kind: str
     branches: tuple[Any, ...]
+    options: Bound = NOTHING
 
 
 class LabelValue(Pipeline):
@@ -279,7 +280,8 @@ def show(value: Any) -> str:
     if isinstance(value, RepeatValue):
         return f"{show(value.item)} * {value.count}"
     if isinstance(value, CombineValue):
-        return f"{value.kind}({', '.join(show(v) for v in value.branches)})"
+        options = [f"{name}={show(option)}" for name, option in value.options.values]
+        return f"{value.kind}({', '.join([*map(show, value.branches), *options])})"
     if isinstance(value, LabelValue):
         return f"{value.name}: {show(value.item)}"
     if isinstance(value, Located):

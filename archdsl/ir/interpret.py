@@ -173,6 +173,19 @@ def _axes(u: Use) -> list[int]:
     return [("batch", "channels", "height", "width").index(name) for name in u.op.axes]
 
 
+def _cat(u: Use) -> torch.Tensor:
+    axis = ("batch", "channels", "height", "width").index(u.op.axis)
+    return torch.cat(_alike(u.xs, axis), axis)
+
+
+def _parts(u: Use) -> list[torch.Tensor]:
+    x, parts = u.xs[0], u.op.parts
+    if isinstance(parts, int):
+        return list(x.reshape(len(x), parts, -1, *x.shape[2:]).unbind(1))
+    ends = [sum(parts[: i + 1]) for i in range(len(parts))]
+    return [x[:, end - size : end] for size, end in zip(parts, ends)]
+
+
 def _product(u: Use) -> torch.Tensor:
     result = u.xs[0]
     for x in u.xs[1:]:
@@ -322,6 +335,7 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "drop_path": _drop_path,
     "scale": lambda u: u.xs[0] * (u.state["weight"] if u.op.learned else u.op.value),
     "shift": lambda u: u.xs[0] + (u.state["bias"] if u.op.learned else u.op.value),
+    "learned": lambda u: u.state["weight"].repeat(len(u.xs[0]), *[1] * len(u.op.size)),
     "flatten": lambda u: u.xs[0].flatten(1),
     "shuffle": _shuffle,
     "pixel_shuffle": lambda u: F.pixel_shuffle(u.xs[0], u.op.factor),
@@ -346,6 +360,6 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "over": lambda u: torch.div(u.xs[0], u.op.value),
     "rdiv": lambda u: torch.reciprocal(u.xs[0]) * u.op.value,
     "power": lambda u: torch.pow(u.xs[0], u.op.value),
-    "cat": lambda u: torch.cat(_alike(u.xs, 1), 1),
-    "chunk": lambda u: u.xs[0].reshape(len(u.xs[0]), u.op.parts, -1, *u.xs[0].shape[2:]).unbind(1),
+    "cat": _cat,
+    "chunk": _parts,
 }

@@ -159,6 +159,9 @@ def choice(*words: str) -> Kind:
     return Kind("one of " + ", ".join(f'"{w}"' for w in words), accept, words)
 
 
+AXES = {"channels": 1, "height": 2, "width": 3}  # numbers by name
+
+
 def optional(kind: Kind) -> Kind:
     """A kind that may be left open; the open form is None and cannot be written."""
     return Kind(kind.text, lambda value: None if value is None else kind.accept(value), (None, *kind.examples))
@@ -401,6 +404,7 @@ TRAITS = {
     "side by side": "joins them along the channels",
     "repeats": "repeats operands along axes of size 1",
     "view": "gives a part of its operand, without a copy",
+    "source": "makes a tensor of its weights alone; its operand says how many images there are",
     "flattens": "makes features of channels and places",
     "convolves": "weighs the cells of a window",
     "window": "has the kernel and the stride of a window that slides over a map",
@@ -516,7 +520,7 @@ def is_symbolic(dim: Dim) -> bool:
 
 
 __all__ = [
-    "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Op", "Operand",
+    "AXES", "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Op", "Operand",
     "Relation", "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channels", "choice",
     "divides", "elements", "equalities", "everything", "expression", "extent", "fits", "fixed", "image",
     "integer", "is_symbolic", "number", "op", "optional", "pair", "product", "remains", "scalar", "show", "tensor",

@@ -6,22 +6,29 @@ Operands must agree at the default input size; where they agree only there, `rel
 from __future__ import annotations
 
 from archdsl.core.sizes import SizeFault
+from archdsl.core.windows import Reach
 from archdsl.ops.base import (
+    AXES,
+    MAX_INT,
     XS,
     Call,
     Kernel,
+    Kind,
     Leaf,
     Op,
     Relation,
+    ShapeFault,
     agree,
     arg,
     as_int,
     call,
+    choice,
     divides,
     equalities,
     expression,
+    extent,
     fixed,
-    integer,
+    image,
     is_symbolic,
     op,
     volume,
@@ -129,67 +136,105 @@ class Minimum(Extreme):
 class Cat(Op):
     """Concatenation of channels (`torch.cat(…, 1)`): [N, C1, H, W], [N, C2, H, W], … -> [N, C1 + C2 + …, H, W].
 
-    Flat features [N, F1], [N, F2], … are concatenated too.
+    Flat features [N, F1], [N, F2], … are concatenated too, and maps along their height or their width.
     """
+
+    axis: str = arg(choice(*AXES), "channels", doc="along which axis")
 
     saves = ()
     gradient = "same"
 
+    @property
+    def number(self) -> int:
+        """The number of the axis."""
+        return AXES[self.axis]
+
     def shape(self, x: Shape, *more: Shape) -> Shape:
+        if self.number > 1:
+            image(x)
         for index, y in enumerate(more, 1):
             agree("cat", x, y, index, self.shared(x))
-        return (x[0], self.total([x, *more]), *x[2:])
+        return (*x[: self.number], self.total([x, *more]), *x[self.number + 1 :])
 
-    @staticmethod
-    def shared(x: Shape) -> list[int]:
+    def shared(self, x: Shape) -> list[int]:
         """Return the axes along which operands must agree."""
-        return [axis for axis in range(len(x)) if axis != 1]
+        return [axis for axis in range(len(x)) if axis != self.number]
 
-    @staticmethod
-    def total(xs: list[Shape] | tuple[Shape, ...]) -> Dim:
-        """Add the channels; flat features that cannot be added as functions of the input are held to their default."""
+    def total(self, xs: list[Shape] | tuple[Shape, ...]) -> Dim:
+        """Add the sizes along the axis; what cannot be added as functions of the input is held to its default."""
+        sizes = [x[self.number] for x in xs]
         try:
-            return sum([x[1] for x in xs[1:]], xs[0][1])
+            return sum(sizes[1:], sizes[0])
         except SizeFault:
-            return sum([as_int(x[1]) for x in xs])
+            return sum(map(as_int, sizes))
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         for index, y in enumerate(xs[1:], 1):
             yield from equalities(xs[0], y, index, self.shared(y))
         if not is_symbolic(self.total(xs)):
             for index, x in enumerate(xs):
-                for relation in fixed(x):
-                    yield relation.replace(operands=(index, index))
+                if is_symbolic(x[self.number]):
+                    yield Relation(x[self.number], as_int(x[self.number]), self.number, (index, index))
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        if axis + 2 != self.number:
+            return super().reach(axis, operand, xs, y)
+        sizes, count = [extent(x, axis) for x in xs], extent(y, axis)
+        start = sum(sizes[:operand])
+        spans = [(i - start,) * 2 if start <= i < start + sizes[operand] else None for i in range(count)]
+        return Reach(count, count, tuple(spans))
 
     def function(self, *xs: Shape) -> Call:
-        return call("torch.cat", XS, Leaf(1))
+        return call("torch.cat", XS, Leaf(self.number))
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return (Kernel("cat", (volume(ys[0]),), (volume(ys[0]),)),)
 
 
+def portions() -> Kind:
+    """How many parts, 2 or more, or the channels of each of one or more."""
+
+    def accept(value: object) -> object:
+        sizes = value if isinstance(value, tuple) else (value,)
+        least = 1 if isinstance(value, tuple) else 2
+        if not sizes or any(type(size) is not int or not least <= size <= MAX_INT for size in sizes):
+            raise ValueError
+        return value
+
+    return Kind("a list of integers ≥ 1", accept, (2, 3, 4, (1, 3), (2, 1, 1), (4, 8), (1, 1), (8,), (2, 4)))
+
+
 @op("chunk", "inner")
 class Chunk(Op):
-    """Even division of the channels (`x.chunk(parts, 1)`): [N, C, H, W] -> `parts` times [N, C / parts, H, W].
+    """Division of the channels (`x.chunk(parts, 1)`): [N, C, H, W] -> `parts` times [N, C / parts, H, W].
 
-    The language's `split` is made of it.
+    With a list of channels, each part has so many (`x.split(parts, 1)`). The language's `split` is made of it.
     """
 
     saves = ()
 
-    parts: int = arg(integer(2, examples=(2, 3, 4)), doc="number of results; it must divide the channels")
+    parts: int | tuple[int, ...] = arg(portions(), doc="number of results, which divides the channels, or the channels")
 
     @property
     def results(self) -> tuple[str, ...]:  # type: ignore[override]
         """The names of the results."""
-        return ("out", *[f"out{i}" for i in range(1, self.parts)])
+        count = self.parts if isinstance(self.parts, int) else len(self.parts)
+        return ("out", *[f"out{i}" for i in range(1, count)])
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        divides(self.parts, as_int(x[1]), "input", "parts")
-        return (x[0], as_int(x[1]) // self.parts, *x[2:])
+        return self.shapes(x)[0]
 
     def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
-        return (self.shape(*xs),) * self.parts
+        batch, channels, *rest = xs[0]
+        if isinstance(self.parts, int):
+            divides(self.parts, as_int(channels), "input", "parts")
+            sizes = (as_int(channels) // self.parts,) * self.parts
+        else:
+            sizes = self.parts
+        if sum(sizes) != as_int(channels):
+            label = f"{' + '.join(map(str, sizes))} is {sum(sizes)}, and the input has {as_int(channels)} channels"
+            raise ShapeFault("the sizes of the parts must add up to the channels", label=label, at="parts")
+        return tuple([(batch, size, *rest) for size in sizes])
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return ()  # a view
@@ -198,4 +243,4 @@ class Chunk(Op):
         yield from fixed(xs[0])
 
     def function(self, *xs: Shape) -> Call:
-        return call("{0}.chunk", self.leaf("parts"), Leaf(1))
+        return call("{0}.chunk" if isinstance(self.parts, int) else "{0}.split", self.leaf("parts"), Leaf(1))

@@ -6,7 +6,7 @@ So the result can be multiplied back: `x * (x -> mean("channels") -> sigmoid)` w
 from __future__ import annotations
 
 from archdsl.core.windows import Reach
-from archdsl.ops.base import Kind, Leaf, Op, arg, call, everything, extent, image, op, volume
+from archdsl.ops.base import AXES, Kind, Leaf, Op, arg, call, everything, extent, image, op, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from archdsl.core.sizes import Dim, Shape
     from archdsl.ops.base import Call
-
-AXES = {"channels": 1, "height": 2, "width": 3}
 
 
 def axes() -> Kind:

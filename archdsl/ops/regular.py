@@ -1,10 +1,15 @@
-"""Regularisation, scaling, `dropout`, `drop_path`, `scale`, `shift`, and `identity`: all keep their input's shape."""
+"""Regularisation and scaling, which keep their input's shape: `dropout`, `drop_path`, `scale`, `shift`, `identity`.
+
+And `learned`, a tensor that stands alone.
+"""
 
 from __future__ import annotations
 
 from archdsl.ops.base import (
+    MAX_INT,
     ArgFault,
     Kernel,
+    Kind,
     Leaf,
     Op,
     arg,
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from archdsl.core.sizes import Dim, Shape
+    from archdsl.core.windows import Reach
     from archdsl.ops.base import Call
 
 
@@ -230,3 +236,61 @@ class Scale(nn.Module):
     def scratch(self) -> int:  # type: ignore[override]
         """The gradient of a learned factor is a sum over a map of products."""
         return int(self.learned)
+
+
+def sizes() -> Kind:
+    """The sizes of a tensor without its batch, `[channels, height, width]` or `[features]`; a number is the latter."""
+
+    def accept(value: object) -> tuple[int, ...]:
+        given = value if isinstance(value, tuple) else (value,)
+        if len(given) not in (1, 3) or any(type(size) is not int or not 1 <= size <= MAX_INT for size in given):
+            raise ValueError
+        return given
+
+    examples = ((4, 1, 1), (4, 3, 5), (1, 3, 5), (6,), (1, 1, 1), 8)
+    return Kind("[channels, height, width] or [features], of integers ≥ 1", accept, examples)
+
+
+@op("learned", "source")
+class Learned(Op):
+    """A learned tensor, the same for every image: -> [N, *size], whatever the step before it is.
+
+    `add(identity, position: learned([64, 14, 14], init=trunc_normal(0.02)))` adds an embedding of positions. It starts
+    from 0 where no `init` says otherwise.
+    """
+
+    size: tuple[int, ...] = arg(sizes(), doc="its shape, without the batch")
+
+    stateful = True
+    saves = ()
+    support = '''\
+class Learned(nn.Module):
+    """A learned tensor, repeated for each image of a batch: its input says how many there are."""
+
+    def __init__(self, size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.size = size
+        self.weight = nn.Parameter(torch.zeros(size))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight if torch.is_grad_enabled() else self.weight.detach()  # of which views ask for no gradient
+        return weight.expand(x.shape[0], *self.size)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}"
+'''
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return (x[0], *self.size)
+
+    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
+        return {"weight": self.size}
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return ()  # a view of the weight
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return None
+
+    def module(self, x: Shape) -> Call:
+        return call("Learned", self.leaf("size"))

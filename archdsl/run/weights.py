@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from functools import partial
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -180,6 +181,7 @@ def carry_over(
     if not ready.new.issuperset(missing) or (unexpected and not partly):
         raise WeightsError(_difference(source, own, missing, unexpected))
     kept = [name for name in own if name in usable and name not in ready.new]
+    usable |= {name: _fitted(usable[name], own[name]) for name in kept}
     wrong = [name for name in kept if own[name].shape != usable[name].shape]
     if wrong:
         name = wrong[0]
@@ -188,6 +190,17 @@ def carry_over(
         raise WeightsError(f"`{name}` is {shapes}{more}")
     model.load_state_dict({**own, **{name: usable[name] for name in kept}})
     return ready.said
+
+
+def _fitted(value: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Return a weight with the axes of size 1 that its place has at its ends: a linear layer is a 1x1 convolution."""
+    return value.reshape(own.shape) if _core(value) == _core(own) else value
+
+
+def _core(tensor: torch.Tensor) -> list[int]:
+    """Return the shape without the axes of size 1 at its start and at its end."""
+    behind = list(dropwhile(lambda size: size == 1, tensor.shape))
+    return list(dropwhile(lambda size: size == 1, reversed(behind)))[::-1]
 
 
 def _missing(own: State, state: State) -> list[str]:

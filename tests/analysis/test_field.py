@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 # -------------------------------------------------------------------------------------------------- gradients
 class Sums(TorchFunctionMode):
-    """Replaces the maximum over a window, or an axis, by its sum, and unpooling by a sum over the windows of a position."""
+    """Replaces the maximum over a window, an axis or operands by a sum, and unpooling by a sum over the windows of a position."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -48,6 +48,8 @@ class Sums(TorchFunctionMode):
             return F.adaptive_avg_pool2d(*args)
         if func in (torch.Tensor.amax, torch.Tensor.amin):
             return torch.Tensor.sum(*args, **kwargs)
+        if func in (torch.maximum, torch.minimum):
+            return torch.add(*args)
         return func(*args, **kwargs)
 
 
@@ -157,11 +159,20 @@ def mirrors(op: Any) -> bool:
     return getattr(op, "mode", "") in ("reflect", "replicate") and op.name == "pad"
 
 
-@pytest.mark.parametrize("name", [n for n in OPS if n not in ("linear", "maxunpool")])  # flat features have no rows
+# Flat features have no rows, and what is learned sees nothing.
+@pytest.mark.parametrize("name", [n for n in OPS if n not in ("linear", "maxunpool", "learned")])
 @pytest.mark.filterwarnings("ignore:dropout2d")
 def test_an_operator_sees_what_its_gradient_reaches(name):
     torch.manual_seed(0)
     assert mismatches(name, 10) == (10, [])
+
+
+def test_what_is_learned_sees_nothing():
+    op = OPS["learned"].build({"size": (4, 3, 5)})
+    assert op.reach(0, 0, ((1, 2, 6, 6),), (1, 4, 3, 5)) is None
+    text = "net n:\n    input image: [N, 4, H=8, W=8]\n    conv(4, 3)\n    add(identity, l: learned([4, 8, 8])) -> end: relu\n"
+    found = fields(compile_text(text).network)
+    assert "l" not in found and found["end"].size == (3, 3)
 
 
 WRONG = [

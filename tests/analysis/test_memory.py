@@ -264,6 +264,8 @@ RULES = {
     "an absolute value": "\n    conv(32, 1) -> sigmoid -> abs -> tanh -> conv(2, 1)\n",
     "a root": "\n    conv(32, 1) -> sigmoid -> sqrt -> tanh -> conv(2, 1)\n",
     "a gated unit": "\n    conv(64, 1) -> sigmoid -> glu -> tanh -> conv(2, 1)\n",
+    "a learned tensor": "\n    conv(32, 1) -> tanh\n    add(identity, l: learned([32, 24, 20])) -> tanh -> conv(2, 1)\n",
+    "a learned tensor that is repeated": "\n    conv(32, 1) -> tanh\n    mul(identity, l: learned([32, 1, 1])) -> tanh -> conv(2, 1)\n",
     "a learned summand": "\n    conv(32, 1) -> shift(0, learned=true, per_channel=true) -> tanh -> scale(2, learned=true) -> conv(2, 1)\n",
     "an activation of a result": "\n    output a = image -> conv(16, 3) -> relu\n    y = image -> conv(16, 3)\n    output b = y\n    output c = y -> relu -> conv(16, 1) -> relu\n",
 }  # fmt: skip

@@ -27,7 +27,8 @@ class Reference:
 def _torchvision(name: str, **options: Any) -> nn.Module:
     import torchvision
 
-    return torchvision.models.get_model(name, weights=None, **options)
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):  # whose widths are computed with tensors
+        return torchvision.models.get_model(name, weights=None, **options).to("meta")
 
 
 def _pyramid(name: str) -> nn.Module:
@@ -62,7 +63,11 @@ REFERENCES = {
         resnet101 resnet152 resnext50_32x4d resnext101_32x8d wide_resnet50_2 wide_resnet101_2 densenet121 densenet161
         densenet169 densenet201 squeezenet1_0 squeezenet1_1 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small
         shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0 efficientnet_b0 efficientnet_b1
-        efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7""".split()
+        efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7
+        mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3 convnext_tiny convnext_small convnext_base
+        convnext_large efficientnet_v2_s efficientnet_v2_m efficientnet_v2_l regnet_x_400mf regnet_x_800mf
+        regnet_x_1_6gf regnet_x_3_2gf regnet_x_8gf regnet_x_16gf regnet_x_32gf regnet_y_400mf regnet_y_800mf
+        regnet_y_1_6gf regnet_y_3_2gf regnet_y_8gf regnet_y_16gf regnet_y_32gf""".split()
     },
     "googlenet": Reference("torchvision", "googlenet", init_weights=False, aux_logits=True),
     "inception_v3": Reference("torchvision", "inception_v3", 128, init_weights=False, aux_logits=True),
@@ -70,11 +75,33 @@ REFERENCES = {
     "fcn_resnet101": Reference("torchvision", "fcn_resnet101", 65, weights_backbone=None, aux_loss=True),
     "fpn_resnet18": Reference("torchvision.fpn", "resnet18", 65),
     "fpn_resnet50": Reference("torchvision.fpn", "resnet50", 65),
+    "deeplabv3_resnet50": Reference("torchvision", "deeplabv3_resnet50", 65, weights_backbone=None, aux_loss=True),
+    "deeplabv3_resnet101": Reference("torchvision", "deeplabv3_resnet101", 65, weights_backbone=None, aux_loss=True),
+    **{
+        name: Reference("timm", name)
+        for name in """repvgg_a0 repvgg_a1 repvgg_a2 repvgg_b0 repvgg_b1 repvgg_b1g4 repvgg_b2 repvgg_b3 ghostnet_050
+        ghostnet_100 ghostnet_130 hrnet_w18_small hrnet_w18_small_v2 hrnet_w18 hrnet_w32 hrnet_w40
+        hrnet_w48 hrnet_w64 res2net50_26w_4s res2net101_26w_4s res2net50_26w_6s res2net50_26w_8s res2net50_48w_2s
+        res2net50_14w_8s vovnet39a vovnet57a ese_vovnet39b ese_vovnet57b ese_vovnet99b darknet53
+        cspdarknet53 seresnet50 seresnet101 seresnet152 seresnext50_32x4d seresnext101_32x4d seresnext101_32x8d
+        convmixer_1536_20 convmixer_768_32 convmixer_1024_20_ks9_p14 dla34 dla46_c dla60 dla102 dla169 dla60x dpn68
+        dpn92 dpn98 dpn107 dpn131 resnest14d resnest26d resnest50d resnest101e""".split()
+    },
+    **{
+        f"mobilenet_v4_{s}": Reference("timm", f"mobilenetv4_conv_{s}", drop_rate=0.2)
+        for s in ("small", "medium", "large")
+    },
     "inception_v4": Reference("timm", "inception_v4", 128),
     "inception_resnet_v2": Reference("timm", "inception_resnet_v2", 128),
     "xception": Reference("timm", "legacy_xception"),
     "mobilenet_v1": Reference("timm", "mobilenetv1_100"),
     "alexnet_2012": Reference("pytorchcv", "alexnet", 227, {"groups": 1}),
+    **{
+        f"{name}_cifar": Reference("pytorchcv", f"{name}_cifar10", 32)
+        for name in """wrn16_10 wrn28_10 wrn40_8 pyramidnet110_a48 pyramidnet110_a84 pyramidnet110_a270""".split()
+    },
+    "sknet50": Reference("pytorchcv", "sknet50", 224),
+    "sknet101": Reference("pytorchcv", "sknet101", 224),
     "zfnet": Reference("pytorchcv", "zfnet", 224),
     "zfnet_wide": Reference("pytorchcv", "zfnetb", 224),
     "nin": Reference("pytorchcv", "nin_cifar10", 32),

@@ -503,9 +503,11 @@ WRONG: list[tuple[str, str, Any, str, Any]] = [
         d for i, d in enumerate(x) if i not in s.numbers)),
     ("var", "axes that keep their size", reduce.Reduction, "shape", lambda s, x: x),
     ("shift", "weights of one axis", regular.Shift, "weights", lambda s, x: {"bias": (x[1],)} if s.learned else {}),
-    ("cat", "channels of the first", merge.Cat, "total", staticmethod(lambda xs: xs[0][1])),
+    ("cat", "channels of the first", merge.Cat, "total", lambda s, xs: xs[0][s.number]),
     ("cat", "no relations", merge, "equalities", nothing),
     ("chunk", "parts that do not divide", merge, "divides", anything),
+    ("chunk", "parts of one size", merge.Chunk, "shapes", lambda s, x: ((x[0], x[1] // 2, *x[2:]),) * len(s.results)),
+    ("cat", "equal sizes along its axis", merge.Cat, "shared", lambda s, x: range(len(x))),
     ("flatten", "channels only", reshape.Flatten, "shape", lambda s, x: x[:2]),
     ("pad", "axes exchanged", reshape.Pad, "sides", property(lambda s: (s.size[:2], s.size[2:]))),
     ("pad", "no relations", reshape.Pad, "relations", nothing),
@@ -515,6 +517,8 @@ WRONG: list[tuple[str, str, Any, str, Any]] = [
     ("upsample", "scale as size", reshape.Upsample, "shape", lambda s, x, *_: (*x[:2], *(s.scale or s.size or (1, 1)))),
     ("scale", "weights of one axis", regular.Scale, "weights", lambda s, x: {"weight": (x[1],)} if s.learned else {}),
     ("dropout", "always training", regular.Dropout, "function", lambda s, x: Call("F.dropout", (X, Leaf(s.p)))),
+    ("learned", "a batch of its own", regular.Learned, "shape", lambda s, x, *_: (1, *s.size)),
+    ("learned", "one axis of weights", regular.Learned, "weights", lambda s, x: {"weight": s.size[:1]}),
     ("identity", "flattens", regular.Identity, "function", lambda s, x: Call("{0}.flatten", (Leaf(1),))),
 ]  # fmt: skip
 
@@ -553,6 +557,8 @@ def test_arguments_are_checked(name: str, field: str) -> None:
     bad: list[object] = [object(), "word", -1e39, float("nan"), (1, 2, 3), (True, 1), (1,), [1, 2]]
     if True not in kind.examples:
         bad.append(True)
+    if name in ("learned", "chunk"):  # which take lists of integers
+        bad = [value for value in bad if value not in ((1, 2, 3), (1,))]
     for value in bad:
         with pytest.raises(ArgFault) as fault:
             BUILD(OPS[name], {field: value})
@@ -792,6 +798,7 @@ def test_every_operator_has_answered_which_traits_it_has():
         "chunk",
         "cat",
         "linear",
+        "learned",
     }
     shaping |= {name for name in OPS if name.startswith(("global_", "adaptive_"))} | {"maxunpool"}
     shaping |= {name for name, op in OPS.items() if "axes" in op.args}

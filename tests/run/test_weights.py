@@ -164,6 +164,19 @@ def test_what_does_not_fit_is_refused(change, partly, message):
         carry_over(Layers(), state, {}, partly=partly)
 
 
+def test_a_linear_layer_is_a_convolution_of_one_pixel():
+    """Axes of size 1 at the ends may differ, as between `nn.Linear` and a 1x1 convolution; nothing else may."""
+    model = torch.nn.Sequential(torch.nn.Conv2d(4, 3, 1))
+    weight, bias = torch.randn(3, 4), torch.randn(3)
+    carry_over(model, {"0.weight": weight, "0.bias": bias}, {})
+    assert torch.equal(model[0].weight[:, :, 0, 0], weight) and torch.equal(model[0].bias, bias)
+    carry_over(model, {"0.weight": weight[None] + 1, "0.bias": bias[:, None, None]}, {})  # of a batch of one
+    assert torch.equal(model[0].weight[:, :, 0, 0], weight + 1)
+    for shape in ((4, 3), (3, 4, 1, 2), (3, 1, 4), (12,), (3, 2, 2)):
+        with pytest.raises(archdsl.WeightsError, match="in the network"):
+            carry_over(model, {"0.weight": torch.randn(shape), "0.bias": bias}, {})
+
+
 def test_a_part_takes_what_it_needs_of_a_whole():
     model, state = Layers(), given(other=torch.ones(2))
     carry_over(model, state, {}, partly=True)
