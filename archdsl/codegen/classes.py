@@ -204,7 +204,7 @@ class ClassPlan:
             inputs = [context.channels.get(i) for i in step.inputs]
             if "side by side" in what.traits and all(inputs):
                 guesses.append(added([t for t in inputs if t is not None]))
-            elif isinstance(what, Chunk) and inputs[0] is not None:
+            elif isinstance(what, Chunk) and isinstance(what.parts, int) and inputs[0] is not None:
                 for part in step.outputs:
                     self._known(context, part, [inputs[0].divided(what.parts)])
             elif "flattens" in what.traits:
@@ -639,10 +639,8 @@ def _added(children: list[Child], name: str) -> Iterator[list[str]]:
     for first, count, step in labelled_runs(children):
         child = children[first]
         if count > 1:
-            yield [
-                f"for i in range({count}):",
-                f"    {name}.add_module({label(child.name)}, {looped(child.piece, step)})",
-            ]
+            made = Piece(f"{name}.add_module", (Argument("", label(child.name)), Argument("", looped(child.piece, step))))
+            yield [f"for i in range({count}):", *[line[8:] for line in made.lines("", 12)]]
         else:
             given = Argument("", f'"{child.name}"'), Argument("", child.piece)
             yield statement(Piece(f"{name}.add_module", given), "")

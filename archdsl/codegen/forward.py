@@ -184,6 +184,8 @@ def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:
         name = found.group(1)
         return _tight(operands[int(name)], target) if name.isdigit() else values[name]
 
+    if any("." in value for value in values.values()):  # a slice whose ends are more than names or numbers
+        target = target.replace("}:{", "} : {")
     return re.sub(r"\{(\w+)\}", fill, target)
 
 

@@ -22,6 +22,7 @@ class Piece(Record):
     """A call, `target(arguments)`; with `brackets` a list `[...]` of pieces, or, without any, code as it is.
 
     With `if` for brackets the target is the condition under which the one argument is there: else it is an identity.
+    With `for` the target is the head of a loop that makes the one argument again and again.
     """
 
     target: str
@@ -37,6 +38,8 @@ class Piece(Record):
             return self.target
         if self.brackets == "if":
             return f"{_flat(self.arguments[0])} if {self.target} else {ABSENT}"
+        if self.brackets == "for":
+            return f"*[{_flat(self.arguments[0])} {self.target}]"
         inside = ", ".join(_flat(argument) for argument in self.arguments)
         return f"{self.target}{self.brackets[0]}{inside}{self.brackets[1]}"
 
@@ -48,9 +51,11 @@ class Piece(Record):
         flat = self.flat() + close
         pad = " " * indent
         fits = len(pad) + len(before) + len(flat) + len(after) <= WIDTH
-        if self.brackets == "if" and not fits:
+        if self.brackets in ("if", "for") and not fits:
             inner = self.arguments[0].value
             assert isinstance(inner, Piece), "a module is a call"
+            if self.brackets == "for":
+                return [f"{pad}*[", *inner.lines("", indent + 4), f"{pad}    {self.target}", f"{pad}]{close}{after}"]
             opened = f"{pad}{before}({after if _is_comment(after) else ''}"
             choice = [*inner.lines("", indent + 4), f"{pad}    if {self.target}", f"{pad}    else {ABSENT}"]
             choice = [f"{pad}    {self.flat()}"] if indent + 4 + len(self.flat()) <= WIDTH else choice
@@ -61,9 +66,6 @@ class Piece(Record):
             return [f"{pad}{before}{flat}{after}"]
         comment = after if _is_comment(after) else ""
         found = [f"{pad}{before}{self.target}{self.brackets[0]}{comment}"]
-        if len(self.arguments) == 1 and " for " in _flat(self.arguments[0]):
-            found.append(f"{pad}    {_flat(self.arguments[0])}")
-            return [*found, f"{pad}{self.brackets[1]}{close}{'' if comment else after}"]
         inside = ", ".join(_flat(argument) for argument in self.arguments)
         if not any(isinstance(a.value, Piece) for a in self.arguments) and indent + 4 + len(inside) <= WIDTH:
             return [*found, f"{pad}    {inside}", f"{pad}{self.brackets[1]}{close}{'' if comment else after}"]
@@ -72,19 +74,9 @@ class Piece(Record):
             if isinstance(argument.value, Piece):
                 found += argument.value.lines(name, indent + 4, "," if len(self.arguments) > 1 else "")
             else:
-                found += _broken(f"{pad}    {name}{argument.value},")
+                found.append(f"{pad}    {name}{argument.value},")
         found.append(f"{pad}{self.brackets[1]}{close}{'' if comment else after}")
         return found
-
-
-def _broken(line: str) -> list[str]:
-    """Return an argument, a comprehension on three lines where it is too wide for one."""
-    item, found, loop = line.rpartition(" for ")
-    if len(line) <= WIDTH or not found or not loop.endswith("],"):
-        return [line]
-    pad = line[: len(line) - len(line.lstrip())]
-    start = item.index("[") + 1
-    return [item[:start], f"{pad}    {item[start:]}", f"{pad}    for {loop[:-2]}", f"{pad}],"]
 
 
 def _is_comment(after: str) -> bool:
@@ -112,9 +104,8 @@ def sequence(children: list[Child]) -> list[Argument]:
         if count == 1:
             found.append(Argument("", piece))
         else:
-            loop = looped(piece, step)
-            index = "i" if any(step) else "_"
-            found.append(Argument("", f"*[{loop} for {index} in range({count})]"))
+            head = f"for {'i' if any(step) else '_'} in range({count})"
+            found.append(Argument("", Piece(head, (Argument("", looped(piece, step)),), "for")))
     return found
 
 
@@ -198,7 +189,7 @@ def _step(left: Piece, right: Piece) -> tuple[int, ...] | None:
     return tuple(steps)
 
 
-def looped(piece: Piece, step: tuple[int, ...], index: str = "i") -> str:
+def looped(piece: Piece, step: tuple[int, ...], index: str = "i") -> Piece:
     """Return a piece as the body of a loop, its growing integers over the index."""
     arguments = []
     for argument, by in zip(piece.arguments, step):
@@ -206,7 +197,7 @@ def looped(piece: Piece, step: tuple[int, ...], index: str = "i") -> str:
             grown = f"{argument.number} {'+' if by > 0 else '-'} {f'{abs(by)} * ' if abs(by) != 1 else ''}{index}"
             argument = argument.replace(value=grown)
         arguments.append(argument)
-    return piece.replace(arguments=tuple(arguments)).flat()
+    return piece.replace(arguments=tuple(arguments))
 
 
 # -------------------------------------------------------------------------------------------------- lines of code

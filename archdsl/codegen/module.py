@@ -218,7 +218,8 @@ def docstring(text: str, indent: int) -> list[str]:
     plain = "".join(c for c in text if c.isprintable() or c == "\n").strip()
     if "\n" not in plain and len(_quoted(plain)) + indent + 6 <= WIDTH:
         return [f'"""{_quoted(plain)}{" " if plain.endswith(chr(34)) else ""}"""']
-    lines = [piece for line in plain.split("\n") for piece in wrap(line, WIDTH - 3 - indent) or [""]]
+    width = WIDTH - 3 - indent - (3 if "\n" not in plain else 0)  # a single line has the quotes at its end
+    lines = [piece for line in plain.split("\n") for piece in wrap(line, width) or [""]]
     first, *rest = map(_quoted, lines)
     return [f'"""{first}', *rest, '"""']
 

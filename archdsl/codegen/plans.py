@@ -105,11 +105,11 @@ def lifetimes(network: Network) -> dict[int, dict[int, int | None]]:
 
 def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
     """Return the modules that a class holds, each with its step; one that some instances lack is optional."""
-    found: list[tuple[Step, Child | None]] = []
+    found: list[tuple[Step, Child]] = []
     context, order = plan.context, plan.body.steps()
     several = [sorted(uses, key=order.index) for uses in plan.body.shared]
     shared = {uses[-1]: uses for uses in several}
-    waiting = {step: uses[0] for uses in several for step in uses[:-1]}
+    waiting = {step for uses in several for step in uses[:-1]}
 
     def enter(items: list[Step | Branch], needed: list[Term]) -> None:
         for item in items:
@@ -118,12 +118,11 @@ def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
                     enter(arm, [*needed, plan.arm(context, item, number)])
                 plan.joined(context, item)
             elif item in waiting:  # which the last use builds
-                if item is waiting[item]:
-                    found.append((item, None))
+                pass
             elif item in shared:
-                uses = shared[item]
-                made = plan.child(context, plan.shared(context, uses))
-                found[found.index((uses[0], None))] = (uses[0], made)
+                child = plan.child(context, plan.shared(context, shared[item]))
+                if child is not None:
+                    found.append((item, child))
             elif item.node.reuses or not is_module(item.node, item.scope):
                 plan.follow(context, item)
             else:
@@ -132,7 +131,7 @@ def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
                     found.append((item, plan.optional(child, both(needed)) if needed else child))
 
     enter(plan.body.items, [])
-    return [(step, child) for step, child in found if child is not None]
+    return found
 
 
 # -------------------------------------------------------------------------------------------------- names

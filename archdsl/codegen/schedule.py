@@ -329,6 +329,8 @@ class Scheduler:
         main = ["x", root] if not branch and len(step.outputs) == 1 else []
         reusable = [n for n in main if n in self.owner and (n == "x" or n in LETTERS)]
         given = [self.body.name(value)] if self.body.name(value) else []
+        if not self.left.get(value):  # as linters know what is not read
+            given = [f"_{(given or [_word(node)])[0]}"]
         candidates = itertools.chain(outputs, given, reusable, branch, LETTERS, _numbered(_word(node)))
         name = next(c for c in candidates if self._usable(c, self.left))
         self.owner[name] = value
