@@ -639,7 +639,9 @@ def _added(children: list[Child], name: str) -> Iterator[list[str]]:
     for first, count, step in labelled_runs(children):
         child = children[first]
         if count > 1:
-            made = Piece(f"{name}.add_module", (Argument("", label(child.name)), Argument("", looped(child.piece, step))))
+            made = Piece(
+                f"{name}.add_module", (Argument("", label(child.name)), Argument("", looped(child.piece, step)))
+            )
             yield [f"for i in range({count}):", *[line[8:] for line in made.lines("", 12)]]
         else:
             given = Argument("", f'"{child.name}"'), Argument("", child.piece)

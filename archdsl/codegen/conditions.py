@@ -36,6 +36,8 @@ class Conditions:
     def __init__(self, definition: tree.Block | tree.Net | None, names: dict[str, Term]) -> None:
         self.names = dict(names)
         self.tests = list(_tests(definition.body)) if definition is not None else []
+        body = definition.body if definition is not None else ()
+        self.counted = {name for targets in _targets(body) for name in _flat(targets)}  # the variables of loops
         main = names.get("in_channels")
         for statement in _statements(definition.body) if definition is not None and main is not None else ():
             if isinstance(statement, tree.Bind) and statement.value.span.text == "x" and main is not None:
@@ -48,18 +50,35 @@ class Conditions:
 
         With it comes the test of the text. `channels` are those of what reaches the arm.
         """
-        count = len(steps[0].numbers)
-        wanted = tuple([i in arm if i in branch.mask else MISSING for i in range(count)])
-        near = [(_distance(test, steps), test) for test in self.tests]
-        for _, test in sorted([pair for pair in near if pair[0] is not None], key=itemgetter(0)):
+        wanted = tuple([i in arm if i in branch.mask else MISSING for i in range(len(steps[0].numbers))])
+        found = self._around(steps, wanted, channels)
+        if found is None and all(self._around([step], wanted, channels) is not None for step in steps):
+            return self._around(steps[:1], wanted, channels)  # each has a test of its own, and these say the same
+        return found
+
+    def _around(
+        self, steps: list[Step], wanted: tuple[object, ...], channels: Term | None
+    ) -> tuple[Term, tree.Expr] | None:
+        """Return the test that decides about steps, where it is true in exactly those instances."""
+        near = [(distance, test) for test in self.tests if (distance := _distance(test, steps)) is not None]
+        for _, test in sorted(near, key=itemgetter(0)):
             for here in (channels, self.names.get("in_channels")):
-                term = translate(test.expr, self.names | ({"x.channels": here} if here is not None else {}))
+                term = self._term(test.expr, self.names | ({"x.channels": here} if here is not None else {}))
                 if term is None or term.literal:
                     continue
                 term = negated(term) if test.negative else term
                 if all(w is MISSING or c is w for c, w in zip(term.column, wanted)):
                     return term, test.expr
         return None
+
+    def _term(self, expr: tree.Expr, names: dict[str, Term]) -> Term | None:
+        """Translate a test; what it says of the passes of a loop is decided for each step, which stands in one."""
+        if isinstance(expr, tree.Logic):
+            left = tuple([item for item in expr.items if not self.counted & {*_names(item)}])
+            if len(left) == 1:
+                return translate(left[0], names)
+            expr = expr.replace(items=left) if left else expr
+        return translate(expr, names)
 
 
 def arms(branch: Branch) -> Iterator[tuple[frozenset[int], list[Step]]]:
@@ -139,6 +158,25 @@ def _statements(piece: object) -> Iterator[tree.Statement]:
         yield piece
     for part in _parts(piece):
         yield from _statements(part)
+
+
+def _targets(piece: object) -> Iterator[tree.Targets]:
+    if isinstance(piece, tree.Targets):
+        yield piece
+    for part in _parts(piece):
+        yield from _targets(part)
+
+
+def _flat(targets: tree.Targets) -> Iterator[str]:
+    for name in targets.names:
+        yield from [name] if isinstance(name, str) else _flat(name)
+
+
+def _names(piece: object) -> Iterator[str]:
+    if isinstance(piece, tree.Name) and piece.plain is not None:
+        yield piece.plain
+    for part in _parts(piece):
+        yield from _names(part)
 
 
 def _parts(piece: object) -> Iterator[object]:

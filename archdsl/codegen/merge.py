@@ -438,9 +438,9 @@ def _grouped(steps: list[Step], mask: frozenset[int]) -> list[Step | Branch]:
             near = [arm for arm in arms if arm[0] & own]
             if not near:
                 arms.append((own, [steps[at]]))
-            elif len(near) == 1 and own <= near[0][0]:
+            elif len(near) == 1 and own <= near[0][0] and (own == near[0][0] or _within(steps[at], near[0][1])):
                 near[0][1].append(steps[at])
-            elif len(near) == 1 and near[0][0] < own and near[0] is arms[-1]:
+            elif len(near) == 1 and near[0][0] < own and near[0] is arms[-1] and _within(near[0][1][0], [steps[at]]):
                 arms[-1] = (own, [*near[0][1], steps[at]])
             else:
                 break
@@ -448,6 +448,12 @@ def _grouped(steps: list[Step], mask: frozenset[int]) -> list[Step | Branch]:
         arms.sort(key=lambda arm: arm[1][0].node.arms)  # as the text has them
         items.append(Branch(mask, [(own, _grouped(inner, own)) for own, inner in arms]))
     return items
+
+
+def _within(step: Step, steps: list[Step]) -> bool:
+    """Say whether a step stands in the arm of the text in which the others stand directly."""
+    outer = min([one.node.arms for one in steps], key=len)
+    return bool(outer) and step.node.arms[: len(outer)] == outer
 
 
 class _Values:
@@ -495,25 +501,29 @@ class _Values:
 
     def _settled(self, levels: list[list[Step | Branch]], values: dict[int, int]) -> int:
         """Return the one value that instances read, where they come together if they are several."""
-        for items in levels:
-            self._come_together(items, values)
+        for k, items in enumerate(levels):
+            self._come_together(items, values, {v for level in levels[k + 1 :] for v in _made(level)})
         if len(set(values.values())) > 1:
             raise Unlike
         return next(iter(values.values()))
 
-    def _come_together(self, items: list[Step | Branch], values: dict[int, int]) -> None:
-        for item in items:
+    def _come_together(self, items: list[Step | Branch], values: dict[int, int], later: set[int]) -> None:
+        """Join values behind the branches that made them; those that are made `later` are not there yet."""
+        for k, item in enumerate(items):
             if len(set(values.values())) == 1:
                 return
             if isinstance(item, Branch):
-                self._join(item, values)
+                beyond = later.union(_made(items[k + 1 :]))
+                there = {i: v for i, v in values.items() if v not in beyond}
+                self._join(item, there)
+                values.update(there)
 
     def _join(self, branch: Branch, values: dict[int, int]) -> None:
         inside = {v for _, arm in branch.arms for v in _made(arm)}
         for mask, arm in branch.arms:
             part = {i: v for i, v in values.items() if i in mask}
             if part:
-                self._come_together(arm, part)
+                self._come_together(arm, part, set())
                 values.update(part)
         inside |= {v for _, arm in branch.arms for v in _made(arm)}  # those that were joined just now
         sources: list[int | None] = []

@@ -118,6 +118,7 @@ class Scheduler:
         self.text: dict[int, str] = {}
         self.root: dict[int, str] = {}  # the variable that a value's expression starts from
         self.owner: dict[str, int] = {}
+        self.depth = 0  # of arms
         self.waiting: dict[int, int] = {}  # parts of tensors, which are written where they are joined, and of which
         self.pending: Step | None = None  # a step whose result goes into the next statement, or gets a name
         self.statements: list[Assignment | Choice] = []
@@ -223,7 +224,8 @@ class Scheduler:
         self, step: Step, following: Step | Branch | None, result: int, code: str, ends: Sequence[int | None]
     ) -> bool:
         """Say whether an expression goes into the statement of the step that follows."""
-        if self.left.get(result) != 1 or self.body.name(result):
+        leaves = following is None and self.depth > 0  # an arm, under the name that all arms give
+        if self.left.get(result) != 1 or (self.body.name(result) and not leaves):
             return False
         if following is None:
             return result in [self._real(v) for v in ends if v is not None] and len(code) <= WIDTH - 8 - len("return ")
@@ -268,7 +270,9 @@ class Scheduler:
         for k, mask in enumerate(branch.masks):
             items = branch.arms[k][1] if k < len(branch.arms) else []
             self.statements, self.owner, self.left = [], dict(owner), _added(after, reads[k])
+            self.depth += 1
             self._items(items, [join.sources[k] for join in branch.joins])
+            self.depth -= 1
             self._leave(branch, k, names)
             if mask and (items or self.statements):
                 heading = self.writer.heading(branch, k) if items else "else:"
