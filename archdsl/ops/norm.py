@@ -168,7 +168,7 @@ class LayerNorm(Affine):
 
     support = '''\
 class LayerNorm2d(nn.LayerNorm):
-    """Layer normalisation over the channels of a map, at every position: [N, C, H, W] -> [N, C, H, W]."""
+    """Layer normalization over the channels of a map, at every position: keeps [N, C, H, W]."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x.permute(0, 2, 3, 1)

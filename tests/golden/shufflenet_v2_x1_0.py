@@ -16,16 +16,6 @@ class Unit(nn.Module):
         super().__init__()
         half = channels // 2
         self.stride = stride
-        self.branch2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:10
-            nn.Conv2d(in_channels // 2 if stride == 1 else in_channels, half, 1, bias=False),
-            nn.BatchNorm2d(half),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(half, half, 3, stride=stride, padding=1, groups=half, bias=False),
-            nn.BatchNorm2d(half),
-            nn.Conv2d(half, half, 1, bias=False),
-            nn.BatchNorm2d(half),
-            nn.ReLU(inplace=True),
-        )
         self.branch1 = (  # shufflenet_v2_x1_0.arch:14
             nn.Sequential(
                 nn.Conv2d(
@@ -45,6 +35,16 @@ class Unit(nn.Module):
             if stride != 1
             else nn.Identity()
         )
+        self.branch2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:10
+            nn.Conv2d(in_channels // 2 if stride == 1 else in_channels, half, 1, bias=False),
+            nn.BatchNorm2d(half),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(half, half, 3, stride=stride, padding=1, groups=half, bias=False),
+            nn.BatchNorm2d(half),
+            nn.Conv2d(half, half, 1, bias=False),
+            nn.BatchNorm2d(half),
+            nn.ReLU(inplace=True),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.stride == 1:
@@ -57,8 +57,8 @@ class Unit(nn.Module):
 
 
 class ShuffleNetV2(nn.Module):
-    """ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design (Ma et al., 2018),
-    arXiv:1807.11164.
+    """ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design (Ma et al.,
+    2018), arXiv:1807.11164.
     """
 
     def __init__(self, classes: int = 1000) -> None:

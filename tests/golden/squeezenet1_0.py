@@ -30,8 +30,8 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """SqueezeNet: AlexNet-Level Accuracy with 50x Fewer Parameters and <0.5MB Model Size (Iandola
-    et al., 2016), arXiv:1602.07360.
+    """SqueezeNet: AlexNet-Level Accuracy with 50x Fewer Parameters and <0.5MB Model Size
+    (Iandola et al., 2016), arXiv:1602.07360.
     """
 
     def __init__(self, classes: int = 1000) -> None:
