@@ -168,10 +168,11 @@ class LayerNorm(Affine):
 
     support = '''\
 class LayerNorm2d(nn.LayerNorm):
-    """Layer normalisation over the channels of a map, at every position: [N, C, H, W] -> [N, C, H, W]."""
+    """Layer normalisation over the channels of a map, at every position: keeps [N, C, H, W]."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        x = x.permute(0, 2, 3, 1)
+        x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         return x.permute(0, 3, 1, 2)
 '''
 

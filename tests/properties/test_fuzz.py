@@ -294,7 +294,7 @@ def run_nets(count: int, seed: int) -> int:
 
 
 def test_nets_at_random_run():
-    assert run_nets(120, seed=50_000) > 8
+    assert run_nets(160, seed=50_000) > 8
 
 
 @pytest.mark.slow
