@@ -85,7 +85,8 @@ REFERENCES = {
         res2net50_14w_8s vovnet39a vovnet57a ese_vovnet39b ese_vovnet57b ese_vovnet99b darknet53
         cspdarknet53 seresnet50 seresnet101 seresnet152 seresnext50_32x4d seresnext101_32x4d seresnext101_32x8d
         convmixer_1536_20 convmixer_768_32 convmixer_1024_20_ks9_p14 dla34 dla46_c dla60 dla102 dla169 dla60x dpn68
-        dpn92 dpn98 dpn107 dpn131 resnest14d resnest26d resnest50d resnest101e""".split()
+        dpn92 dpn98 dpn107 dpn131 convnextv2_atto convnextv2_femto convnextv2_pico convnextv2_nano convnextv2_tiny
+        convnextv2_base resnest14d resnest26d resnest50d resnest101e""".split()
     },
     **{
         f"mobilenet_v4_{s}": Reference("timm", f"mobilenetv4_conv_{s}", drop_rate=0.2)

@@ -24,6 +24,7 @@ SMALL = {
     "fpn": "fpn_resnet18",
     "regnet": "regnet_y_400mf",
     "convnext": "convnext_tiny",
+    "convnextv2": "convnextv2_atto",
     "efficientnet_v2": "efficientnet_v2_s",
     "deeplabv3": "deeplabv3_resnet50",
     "mnasnet": "mnasnet1_0",
@@ -34,7 +35,7 @@ SMALL = {
     "mobilenet_v4": "mobilenet_v4_small",
 }
 # Siblings of more than 40 million parameters of networks that are held to their references all the same.
-LARGE = """convnext_base convnext_large convnext_small deeplabv3_resnet101 dla169 dpn107 dpn131 dpn98 efficientnet_v2_l
+LARGE = """convnextv2_base convnext_base convnext_large convnext_small deeplabv3_resnet101 dla169 dpn107 dpn131 dpn98 efficientnet_v2_l
 efficientnet_v2_m hrnet_w40 hrnet_w48 hrnet_w64 regnet_x_16gf regnet_x_32gf regnet_y_16gf regnet_y_32gf repvgg_b1 repvgg_b2
 repvgg_b3 res2net101_26w_4s res2net50_26w_8s resnest101e seresnet101 seresnet152 seresnext101_32x4d seresnext101_32x8d
 sknet101 ese_vovnet99b convmixer_1536_20 wrn40_8_cifar pyramidnet110_a270_cifar""".split()
