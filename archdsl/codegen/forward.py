@@ -186,6 +186,8 @@ def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:
 
     if any("." in value for value in values.values()):  # a slice whose ends are more than names or numbers
         target = target.replace("}:{", "} : {")
+    if " ** " in target and all(re.fullmatch(r"-?[\w.]+", part) for part in (*operands, *values.values())):
+        target = target.replace(" ** ", "**")
     return re.sub(r"\{(\w+)\}", fill, target)
 
 

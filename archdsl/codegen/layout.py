@@ -212,13 +212,14 @@ def depths(code: str) -> list[int]:
 
 def is_call(code: str) -> bool:
     """Say whether an expression is a name or a call, which binds tightly."""
-    return code[:1] != "-" and not any(depth == 0 and mark == " " for mark, depth in zip(code, depths(code)))
+    outer = [mark for mark, depth in zip(code, depths(code)) if depth == 0]
+    return code[:1] != "-" and " " not in outer and "**" not in "".join(outer)
 
 
 def binding(code: str) -> int:
     """Say how tightly an expression binds: 1 a sum, 2 a product or a minus before it, 3 a power, 4 a name or a call."""
     outer = "".join([mark if depth == 0 else "_" for mark, depth in zip(code, depths(code))])
-    for level, signs in enumerate(((" + ", " - "), (" * ", " / "), (" ** ",)), 1):
+    for level, signs in enumerate(((" + ", " - "), (" * ", " / "), ("**",)), 1):
         if any(sign in outer for sign in signs):
             return level
     return 2 if code[:1] == "-" else 4 if " " not in outer else 0

@@ -273,7 +273,8 @@ class Learned(nn.Module):
         self.weight = nn.Parameter(torch.zeros(size))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = self.weight if torch.is_grad_enabled() else self.weight.detach()  # of which views ask for no gradient
+        # A view of a weight would ask for a gradient where none is wanted.
+        weight = self.weight if torch.is_grad_enabled() else self.weight.detach()
         return weight.expand(x.shape[0], *self.size)
 
     def extra_repr(self) -> str:
