@@ -67,7 +67,7 @@ LONG |= dict.fromkeys(
     399,
 )
 FILES = dict(bundled_nets())
-WIDE = {"convmixer": 126, "deeplabv3": 177, "dla34": 181, "dpn68": 114, "res2net": 101}
+WIDE = {"convmixer": 126, "convnextv2": 119, "deeplabv3": 177, "dla34": 181, "dpn68": 114, "res2net": 101}
 
 
 @pytest.mark.parametrize("name", archdsl.nets())
