@@ -44,6 +44,7 @@ OTHERS = """net others(shuffled=2):
     u: [conv(16, 1), softplus, hardtanh(0, 6), glu]
     s = x
     v: abs -> exp -> sqrt -> log -> shift(0.5) -> shift(0, learned=true, per_channel=true) -> softplus -> hardtanh(0, 6)
+    n: add(identity, learned([8, 1, 1])) -> maximum(identity, learned([1, 1, 1])) -> split(identity, relu, sizes=[3, 5])
     t = x -> conv(8, 1)
     w = x * s + 1 - (x - (x -> mean("channels"))) / (s**2 -> sum(["height", "width"])) - (1 - t / 2) * 3 + 1 / t
     -w -> cat(identity, glu) -> cat(max("channels"), var("channels"), min("channels")) -> max("height") -> conv(16, 1)
