@@ -98,11 +98,8 @@ def proven(body: Body, conditions: Conditions) -> bool:
         for mask, steps in every if branch.rest else every[:-1]:
             node = steps[0].node
             block = branch.optional is not None and isinstance(node.what, Scope) and node.what.kind == "block"
-            if (
-                not block
-                and not (branch.lone is not None and is_given(node))
-                and conditions.of(branch, mask, steps, None) is None
-            ):
+            asked = block or (branch.lone is not None and is_given(node))
+            if not asked and conditions.of(branch, mask, steps, None) is None:
                 return False
     return True
 

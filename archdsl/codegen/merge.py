@@ -50,9 +50,7 @@ class Step:
         self.scope = body.scope(self.index)
         self.node = self.present[0][2]
         ways = {(n.what.name, numbers[i] in body.in_place(s)) for i, s, n in self.present if isinstance(n.what, Op)}
-        self.varies = (
-            len(ways) > 1
-        )  # an activation that instances are given, or one that may overwrite its input in some
+        self.varies = len(ways) > 1  # what instances are given by name differs, or whether it overwrites its input
         self.inputs: list[int] = []
         self.outputs: list[int] = []
 
