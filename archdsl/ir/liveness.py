@@ -105,7 +105,8 @@ def is_module(node: Node, scope: Scope) -> bool:
 
 def in_place(scope: Scope) -> frozenset[int]:
     """Return the activations that may overwrite their input: nobody else reads it, and its maker does not need it."""
-    layers = {value for n in scope.nodes if isinstance(n.what, Op) and n.what.stateful for value in n.outputs}
+    made = [n for n in scope.nodes if isinstance(n.what, Op) and n.what.stateful and "source" not in n.what.traits]
+    layers = {value for n in made for value in n.outputs}  # what is learned is a view of its weight
     readers: dict[int, int] = {output.value: 2 for output in scope.outputs}  # which is read outside
     for node in scope.nodes:
         for value in {*node.inputs}:

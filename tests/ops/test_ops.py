@@ -671,6 +671,14 @@ def test_drop_path_drops_whole_samples() -> None:
     assert torch.equal(run("drop_path", x, p=1.0), torch.zeros_like(x))
 
 
+def test_what_is_learned_is_not_overwritten() -> None:
+    """Its result is a view of the weight, the same for all images: an activation makes a tensor of its own."""
+    model = archdsl.loads("net n:\n    input image: [N, 4, H=5, W=5]\n    l: learned([4, 1, 1], init=ones) -> relu\n")
+    with torch.no_grad():
+        assert model(torch.zeros(3, 4, 5, 5)).shape == (3, 4, 1, 1)
+    assert torch.equal(model.l.weight, torch.ones(4, 1, 1))
+
+
 def test_scale_starts_from_its_value() -> None:
     x = torch.randn(2, 3, 4, 5)
     for values in ({}, {"learned": True}, {"learned": True, "per_channel": True}):
