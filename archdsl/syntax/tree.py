@@ -278,7 +278,10 @@ class Import(Node):
 
     def place(self, word: int) -> Span:
         """Return the place of one of the line's words: 1 is the module, the names start at 3."""
-        start, end = [found.span() for found in WORD.finditer(self.span.text)][word]
+        words = [found.span() for found in WORD.finditer(self.span.text)]
+        if word >= len(words):
+            return self.span  # of a word that stands for one that is missing in a broken text
+        start, end = words[word]
         return self.span.replace(start=self.span.start + start, end=self.span.start + end)
 
 
