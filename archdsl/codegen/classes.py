@@ -60,10 +60,12 @@ class Parameter:
         kinds = {type(v) for v in self.values.values()}
         if Code in kinds:
             return "Callable[..., nn.Module]"
+        lengths = {len(v) for v in self.values.values() if isinstance(v, tuple)}
+        pair = "tuple[int, int]" if lengths == {2} else "tuple[int, ...]"
         if kinds == {int, tuple}:
-            return "int | tuple[int, int]"
+            return f"int | {pair}"
         kind = kinds.pop() if len(kinds) == 1 else float
-        return "tuple[int, int]" if kind is tuple else kind.__name__
+        return pair if kind is tuple else kind.__name__
 
     def __str__(self) -> str:
         default = "" if self.default is REQUIRED else f" = {python(self.default)}"
