@@ -189,7 +189,7 @@ class ClassPlan:
     def arm(self, context: Context, branch: Branch, number: int) -> Term:
         """Return the condition of an arm of a branch; that of the last one, if it is left, is that no other holds."""
         every = list(arms(branch))
-        if number and number == len(every) - 1 and not branch.rest:
+        if branch.remains(number):
             return both([negated(self.condition(context, branch, *one)) for one in every[:-1]])
         return self.condition(context, branch, *every[number])
 
@@ -426,7 +426,7 @@ class ClassPlan:
         column: list[object] = [MISSING] * len(self.scopes)
         for i, scope, node in step.present:
             column[i] = _made(scope, node, step.numbers[i] in step.body.in_place(scope))
-        name = step.node.span.text if step.node.span.text.isidentifier() else "act"
+        name = step.node.span.text if is_given(step.node) else "act"
         return Piece(self.use(self.resolve(tuple(column), [], name)).text)
 
     # ------------------------------------------------------------ modules
@@ -554,21 +554,19 @@ class ClassPlan:
                 row.append(child)
                 continue
             flush()
-            for number, (mask, arm) in enumerate(item.arms):
+            for number, (_, arm) in enumerate(item.arms):
                 inside = self._listed(context, arm, made, name, numbered)
-                lines.append(self.heading(context, item, number, mask))
+                lines.append(self.heading(context, item, number))
                 lines += [f"    {line}" for line in inside]
             self.joined(context, item)
         flush()
         return lines
 
-    def heading(self, context: Context, branch: Branch, number: int, mask: frozenset[int], own: str = "") -> str:
+    def heading(self, context: Context, branch: Branch, number: int) -> str:
         """Return the line that an arm of a branch starts with: `if ...:`, `elif ...:` or `else:`."""
-        _, steps = list(arms(branch))[number]
-        if number and number == len(branch.arms) - 1 and not branch.rest:
+        if branch.remains(number):
             return "else:"
-        text = own or self.condition(context, branch, mask, steps).text
-        return f"{'elif' if number else 'if'} {text}:"
+        return f"{'elif' if number else 'if'} {self.arm(context, branch, number).text}:"
 
     def _numbered(self, context: Context, step: Step) -> Child:
         """Return a module of a sequence, where an empty step has a number, too."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from operator import itemgetter
 
-from archdsl.codegen.merge import MISSING, Step, is_given
+from archdsl.codegen.merge import MISSING, Step, is_given, steps_in
 from archdsl.codegen.terms import negated, translate
 from archdsl.ir.network import Scope
 from archdsl.syntax import tree
@@ -35,11 +35,11 @@ class Conditions:
 
     def __init__(self, definition: tree.Block | tree.Net | None, names: dict[str, Term]) -> None:
         self.names = dict(names)
-        self.tests = list(_tests(definition.body)) if definition is not None else []
         body = definition.body if definition is not None else ()
+        self.tests = list(_tests(body))
         self.counted = {name for targets in _targets(body) for name in _flat(targets)}  # the variables of loops
         main = names.get("in_channels")
-        for statement in _statements(definition.body) if definition is not None and main is not None else ():
+        for statement in _statements(body):
             if isinstance(statement, tree.Bind) and statement.value.span.text == "x" and main is not None:
                 self.names.setdefault(f"{statement.name.span.text}.channels", main)
 
@@ -84,7 +84,7 @@ class Conditions:
 def arms(branch: Branch) -> Iterator[tuple[frozenset[int], list[Step]]]:
     """Yield the arms of a branch, each with its steps."""
     for mask, items in branch.arms:
-        yield mask, list(_inside(items))
+        yield mask, list(steps_in(items))
 
 
 def proven(body: Body, conditions: Conditions) -> bool:
@@ -102,15 +102,6 @@ def proven(body: Body, conditions: Conditions) -> bool:
             if not asked and conditions.of(branch, mask, steps, None) is None:
                 return False
     return True
-
-
-def _inside(items: list[Step | Branch]) -> Iterator[Step]:
-    for item in items:
-        if isinstance(item, Step):
-            yield item
-        else:
-            for _, arm in item.arms:
-                yield from _inside(arm)
 
 
 def _distance(test: Test, steps: list[Step]) -> tuple[int, int] | None:

@@ -105,10 +105,9 @@ class Calls:
 
     def heading(self, branch: Branch, number: int) -> str:
         """Return the line that an arm of a branch starts with; what its condition mentions is kept as attributes."""
-        mask, steps = list(arms(branch))[number]
-        if number and number == len(branch.arms) - 1 and not branch.rest:
+        if branch.remains(number):
             return "else:"
-        term = self.plan.condition(self.context, branch, mask, steps)
+        term, (_, steps) = self.plan.arm(self.context, branch, number), list(arms(branch))[number]
         return f"{'elif' if number else 'if'} {self._held(term, steps)}:"
 
     def _held(self, term: Term, steps: list[Step]) -> str:

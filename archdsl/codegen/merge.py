@@ -104,6 +104,10 @@ class Branch:
         held = step is not None and is_module(step.node, step.scope) and not step.node.reuses
         return step if held else None
 
+    def remains(self, number: int) -> bool:
+        """Say whether an arm is the one that is left where no other is taken."""
+        return number > 0 and number == len(self.arms) - 1 and not self.rest
+
     @property
     def masks(self) -> list[frozenset[int]]:
         """The instances of each arm, and those of none."""
@@ -168,20 +172,21 @@ class Body:
 
     def steps(self) -> list[Step]:
         """Return all steps, those in branches too."""
-        return list(_steps(self.items))
+        return list(steps_in(self.items))
 
     def branches(self) -> list[Branch]:
         """Return all branches, inner ones too."""
         return list(_branches(self.items))
 
 
-def _steps(items: list[Step | Branch]) -> Iterator[Step]:
+def steps_in(items: list[Step | Branch]) -> Iterator[Step]:
+    """Yield the steps of items, those in branches too."""
     for item in items:
         if isinstance(item, Step):
             yield item
         else:
             for _, arm in item.arms:
-                yield from _steps(arm)
+                yield from steps_in(arm)
 
 
 def _branches(items: list[Step | Branch]) -> Iterator[Branch]:
@@ -190,24 +195,6 @@ def _branches(items: list[Step | Branch]) -> Iterator[Branch]:
             yield item
             for _, arm in item.arms:
                 yield from _branches(arm)
-
-
-def reads(items: list[Step | Branch]) -> dict[int, int]:
-    """Count how often values are read, by steps and as sources of joins."""
-    found: dict[int, int] = {}
-    for item in items:
-        if isinstance(item, Step):
-            for value in item.inputs:
-                found[value] = found.get(value, 0) + 1
-            continue
-        for _, arm in item.arms:
-            for value, count in reads(arm).items():
-                found[value] = found.get(value, 0) + count
-        for join in item.joins:
-            for source in join.sources:
-                if source is not None:
-                    found[source] = found.get(source, 0) + 1
-    return found
 
 
 # -------------------------------------------------------------------------------------------------- merging
@@ -322,7 +309,7 @@ def _aligned(body: Body, forms: list[list[int]], kinds: Kinds) -> list[list[int 
     working = {node.name for i in body.mask for node in body.scope(i).nodes if not is_idle(node)}
     for members in forms:
         first = body.scope(members[0])
-        own = [(key, n) for key, n in zip(kinds.faces(first), kinds.kept(first))]
+        own = list(zip(kinds.faces(first), kinds.kept(first)))
         if len(forms) > 1:  # a module that does nothing here and something elsewhere is left out here
             own = [
                 (k, n)
