@@ -196,7 +196,7 @@ class ClassPlan:
     # ------------------------------------------------------------ channels
     def channel(self, context: Context, value: int) -> Term:
         """Return an expression for the channels of a value."""
-        return self.resolve(context.body.axis(value, 1), [context.channels.get(value)], "channels")
+        return self.resolve(context.body.channels(value), [context.channels.get(value)], "channels")
 
     def _track(self, context: Context, step: Step, out: Term | None) -> None:
         """Note how the channels of a step's result are written, where that is known."""
@@ -218,7 +218,7 @@ class ClassPlan:
         self._known(context, result, guesses)
 
     def _known(self, context: Context, value: int, guesses: Sequence[Term | None]) -> None:
-        column = context.body.axis(value, 1)
+        column = context.body.channels(value)
         known = next((g for g in guesses if g is not None and _fits(g.column, column)), None)
         if known is not None:
             context.channels[value] = known
@@ -276,7 +276,7 @@ class ClassPlan:
         if height == width == 1:
             return base
         if base is None:
-            channels = next(c for c in body.axis(value, 1) if isinstance(c, int))
+            channels = next(c for c in body.channels(value) if isinstance(c, int))
             base = literal(channels, len(self.scopes))
         # What it gives, not what it should: where maps differ in size, it is no expression for all of them.
         column = tuple([c * height * width if isinstance(c, int) else c for c in base.column])
@@ -472,7 +472,7 @@ class ClassPlan:
             )
             out.append(term)
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
-        made = context.body.axis(step.outputs[0], 1)
+        made = context.body.channels(step.outputs[0])
         self._track(context, step, next((t for t in reversed(out) if _fits(t.column, made)), None))
         return Piece(plan.name, tuple(arguments))
 

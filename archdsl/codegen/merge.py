@@ -12,12 +12,13 @@ from __future__ import annotations
 from archdsl.ir.liveness import in_place, is_empty, is_module, is_plain_sequence, is_sequence, needed
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import once
-from archdsl.ops.base import Leaf, Op
+from archdsl.ops.base import Leaf, Op, channel_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
+    from archdsl.core.sizes import Shape
     from archdsl.ir.network import Node
     from archdsl.ops.base import Call
 
@@ -164,11 +165,16 @@ class Body:
 
     def axis(self, value: int, axis: int) -> tuple[object, ...]:
         """Return the size of a value along an axis in each instance."""
-        found = []
-        for scope, own in zip(self.scopes, self.ids[value]):
-            there = isinstance(scope, Scope) and own is not None and axis < len(scope.shapes[own])
-            found.append(int(scope.shapes[own][axis]) if there else MISSING)  # type: ignore[union-attr, index]
-        return tuple(found)
+        return tuple([int(shape[axis]) if axis < len(shape) else MISSING for shape in self._shapes(value)])
+
+    def channels(self, value: int) -> tuple[object, ...]:
+        """Return the channels of a value in each instance."""
+        return tuple([channel_count(shape) if shape else MISSING for shape in self._shapes(value)])
+
+    def _shapes(self, value: int) -> list[Shape]:
+        """Return the shapes of a value, empty ones where an instance has no such value."""
+        pairs = zip(self.scopes, self.ids[value])
+        return [scope.shapes[own] if isinstance(scope, Scope) and own is not None else () for scope, own in pairs]
 
     def steps(self) -> list[Step]:
         """Return all steps, those in branches too."""

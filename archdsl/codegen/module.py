@@ -95,10 +95,10 @@ class Writer:
         starts = initialization.statements(plans)
         if starts:
             texts[-1] = texts[-1].replace(init=[*texts[-1].init, "", *starts])
-        support = sorted(set().union(*(plan.support for plan in plans)))
+        support = _used(sorted(set().union(*(plan.support for plan in plans))), texts)
         body = _template().render(
             classes=texts,
-            support=[s.rstrip() for s in support],
+            support=support,
             result=self.result,
             doc=_module_doc(self.network),
             inference=inference,
@@ -146,6 +146,17 @@ class Writer:
 def _bound(plan: ClassPlan) -> list[str]:
     """Return the statements that bind the names of the body which the code mentions."""
     return [f"{name} = {term.text}" for name, term in plan.locals.items() if name in plan.used]
+
+
+def _used(support: list[str], classes: list[ClassText]) -> list[str]:
+    """Return the classes and functions that operators bring along and that something of the file names."""
+    pieces = [piece for text in support for piece in text.rstrip().split("\n\n\n")]
+    words = set(re.findall(r"\w+", "\n".join(line for one in classes for line in (*one.init, *one.forward))))
+    found: list[str] = []
+    while more := [p for p in pieces if p not in found and re.split(r"\W", p, maxsplit=2)[1] in words]:
+        found += more
+        words |= set(re.findall(r"\w+", "\n".join(more)))
+    return [piece for piece in pieces if piece in found]
 
 
 def _built(plan: ClassPlan, step: Step, child: Child) -> list[str]:

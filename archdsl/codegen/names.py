@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 
 from archdsl.codegen.terms import ATOM, Term, collapsed, translate
+from archdsl.ops.base import channel_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def names_of(scopes: Sequence[Scope], without: frozenset[str]) -> tuple[dict[str
     bound: dict[str, Term] = {}
     first = scopes[0]
     if first.kind != "net" and "in_channels" not in without:
-        names["in_channels"] = variable("in_channels", tuple(int(s.shapes[s.inputs[0]][1]) for s in scopes))
+        names["in_channels"] = variable("in_channels", tuple(channel_count(s.shapes[s.inputs[0]]) for s in scopes))
     for number, (name, _) in enumerate(first.args):
         column = tuple(s.args[number][1] for s in scopes)
         if all(type(v) in PLAIN for v in column) and not keyword.iskeyword(name) and name not in without:

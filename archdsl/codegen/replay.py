@@ -18,7 +18,7 @@ from collections import OrderedDict
 from archdsl.codegen.kernels import BASES, LOWERINGS
 from archdsl.codegen.lower import lower
 from archdsl.codegen.module import emit, layers
-from archdsl.codegen.plans import RESERVED
+from archdsl.codegen.plans import RESERVED, SUPPORT
 from archdsl.codegen.terms import collapsed, python
 from archdsl.ir.liveness import is_module, is_sequence, needed
 from archdsl.ir.network import Scope
@@ -40,7 +40,10 @@ NAMES = """getattr isinstance max min range super dict list tuple int float bool
 VIEWS = ("chunk", "split", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
 FUNCTIONS = ("abs", "cat", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh")  # of torch itself
-BROUGHT = ("crop", *(one.code for one in LOWERINGS if not one.base))  # that operators and kernels bring along
+BROUGHT = (  # functions that operators and kernels bring along
+    *re.findall(r"^def (\w+)", SUPPORT, re.MULTILINE),
+    *(one.code for one in LOWERINGS if not one.base),
+)
 MOST = 5  # differences that are told
 MAX_LAYERS = 20_000  # 3 s; a larger network is written without: those published have under 1,300
 
@@ -107,6 +110,9 @@ class Value:
 
     def __mul__(self, other: object) -> Value:
         return self.derived("*", self.stage.plain(other))
+
+    def __matmul__(self, other: object) -> Value:
+        return self.derived("@", self.stage.plain(other))
 
     def __truediv__(self, other: object) -> Value:
         return self.derived("/", self.stage.plain(other))

@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from archdsl.elaborate.context import Context
     from archdsl.elaborate.environment import File
 
-COMBINATORS = {kind: Combinator(kind) for kind in ("cat", "add", "mul", "maximum", "minimum", "split")}
+COMBINATORS = {
+    kind: Combinator(kind) for kind in ("cat", "add", "mul", "maximum", "minimum", "split", "matmul", "attention")
+}
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
 SIGNS = {name for name, op in OPS.items() if "sign" in op.traits}
 WORDS = [*[name for name in OPS if name not in SIGNS], *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]

@@ -26,7 +26,7 @@ from archdsl.elaborate.calls import signature
 from archdsl.elaborate.context import MAX_CALLS, Context, Settings, Watched
 from archdsl.elaborate.environment import Env
 from archdsl.elaborate.expressions import COMBINATORS, bind, definition, evaluate, loop, text_of, truth, whole
-from archdsl.elaborate.operators import axis_name, fault, node
+from archdsl.elaborate.operators import fault, node
 from archdsl.elaborate.pipelines import APPLY_VALUE, apply, combine, enclosed, entered, left_out
 from archdsl.elaborate.problems import Consequence, Enough, Problems
 from archdsl.elaborate.requirements import demanded, open_relations, sizes_of
@@ -34,7 +34,7 @@ from archdsl.elaborate.values import OMITTED, BlockValue, Located, Quotient, Ten
 from archdsl.elaborate.weight import is_fed
 from archdsl.ir.network import Network, Requirement
 from archdsl.ir.outputs import Pruner, selected
-from archdsl.ops import OPS
+from archdsl.ops import OPS, axes
 from archdsl.ops.base import show as show_shape
 from archdsl.syntax import tree
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 
 MAX_SIZE = 1 << 24  # of an input
-INPUT_FORMS = "images are `[N, C, H, W]`, flat features are `[N, F]`"
+INPUT_FORMS = "images are `[N, C, H, W]`, tokens `[N, L, C]`, flat features `[N, F]`"
 
 
 class Outcome(Record):
@@ -216,9 +216,10 @@ def _check_signature(ctx: Context, declared: tree.Signature, block: str, shape: 
     if tuple(wanted) == shape:
         return
     where = [i for i, (a, b) in enumerate(zip(wanted, shape)) if a != b] if len(wanted) == len(shape) else []
-    axes = ("axis differs: " if len(where) == 1 else "axes differ: ") + ", ".join(axis_name(i) for i in where)
+    names = ", ".join([axes.name(i, len(shape)) for i in where])
     span = declared.outputs[where[0]].span if where else declared.span
-    notes = [axes, *_counterexample(wanted[where[0]], shape[where[0]])] if where else ["the ranks differ"]
+    title = f"{'axis differs' if len(where) == 1 else 'axes differ'}: {names}"
+    notes = [title, *_counterexample(wanted[where[0]], shape[where[0]])] if where else ["the ranks differ"]
     shapes = f"[{', '.join(map(show, wanted))}]", show_shape(shape)
     raise errors.signature_broken(span, block, *shapes, "\n".join(notes), ctx.trail())
 
@@ -333,8 +334,8 @@ def _input_statement(ctx: Context, statement: tree.Input, env: Env, x: Tensor | 
         return _bind_input(ctx, statement, env, builder, x)
     if builder.nodes:
         raise errors.misplaced(statement.span, "an `input`", "inputs stand before the first step of a net")
-    if len(statement.dims) not in (2, 4):
-        raise errors.bad_input(statement.span, f"an input has 2 or 4 axes, not {len(statement.dims)}", INPUT_FORMS)
+    if len(statement.dims) not in (2, 3, 4):
+        raise errors.bad_input(statement.span, f"an input has 2 to 4 axes, not {len(statement.dims)}", INPUT_FORMS)
     number = len(builder.inputs)
     asked = ctx.settings.sizes[number] if number < len(ctx.settings.sizes) else None
     if asked is not None and len(asked) != len(statement.dims):

@@ -15,7 +15,7 @@ from archdsl.elaborate.calls import signature
 from archdsl.elaborate.expressions import EVALUATE, evaluate
 from archdsl.elaborate.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
 from archdsl.ir.network import Node, Scope
-from archdsl.ops import initializers
+from archdsl.ops import axes, initializers
 from archdsl.ops.base import MAX_INT, REQUIRED, ArgFault, ShapeFault
 from archdsl.ops.base import show as show_shape
 from archdsl.ops.pool import MaxUnpool
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from archdsl.ops.base import Kind, Op, Relation
     from archdsl.ops.initializers import Initializer
 
-AXES = {"batch": 0, "channels": 1, "features": 1, "height": 2, "width": 3}
+SIZES = {"features", *[name for names in axes.LAYOUTS.values() for name in names]}  # that a tensor may be asked for
 MAX_NODES = 10_000  # steps in one distinct instance after another, 1.0 to 1.5 s; published networks have under 1,300
 # What `nn.Module` already uses, so that no label may; a test compares it with torch.
 MODULE_NAMES = frozenset(
@@ -179,7 +179,7 @@ def infer(
         for relation in op.relations(*shapes):
             if not relation.holds:
                 raise ShapeFault(
-                    f"the {axis_name(relation.axis)} does not fit",
+                    f"the {axes.name(relation.axis, len(shapes[relation.operands[-1]]))} does not fit",
                     label=f"{int(relation.left)} against {int(relation.right)}",
                     at=relation.operands[-1],
                 )
@@ -214,7 +214,7 @@ def _shape_error(
         place = spans[fault.at]
     if len(shapes) > 1:
         labels = [Label(s, f"{show_shape(shapes[i])}") for i, s in spans.items() if i < len(shapes) and s != place]
-        free = op.number if "side by side" in op.traits else None  # type: ignore[attr-defined]
+        free = axes.find(op.axis, len(shapes[0])) if "side by side" in op.traits else None  # type: ignore[attr-defined]
         notes.append(Note(_stacked(shapes, free, repeats="repeats" in op.traits)))
         label = f"{fault.label or show_shape(shapes[fault.at if isinstance(fault.at, int) else 0])}"
         make = errors.shapes_differ
@@ -349,19 +349,19 @@ def attribute_of(ctx: Context, tensor: Tensor, name: str, span: Span, outputs: t
     if tensor.guess and ctx.problems is not None and name not in elsewhere.ATTRIBUTES:  # which no tensor has
         ctx.problems.doubt = True
     what = "this result" if outputs else describe(tensor)
-    axis = AXES.get(name)
-    if axis is not None:
-        if axis >= len(tensor.shape):
-            raise errors.unknown_attribute(span, what, name, ("batch", "features"))
+    if name in SIZES:
+        axis = axes.find(name, len(tensor.shape))
+        if axis is None:
+            raise errors.unknown_attribute(span, what, name, sizes_of(tensor.shape))
         return tensor.shape[axis]
     made = tensor.builder.nodes[tensor.node].what if tensor.node >= 0 else None
     if not isinstance(made, Scope):
-        raise errors.unknown_attribute(span, what, name, [*outputs, "channels", "height", "width"])
+        raise errors.unknown_attribute(span, what, name, [*outputs, *sizes_of(tensor.shape)[1:]])
     ctx.spend(len(made.nodes) // 16, span)
     found = _tapped(tensor, made, name)
     if found is None:
         labels = [n.name for n in made.nodes if n.labelled]
-        raise errors.unknown_attribute(span, what, name, [*outputs, "channels", "height", "width", *labels])
+        raise errors.unknown_attribute(span, what, name, [*outputs, *sizes_of(tensor.shape)[1:], *labels])
     return found
 
 
@@ -424,9 +424,9 @@ def as_initializer(given: Any) -> Any:
     return given if isinstance(given, initializers.Initializer) else None
 
 
-def axis_name(axis: int) -> str:
-    """Name an axis of a tensor."""
-    return ("batch", "channels", "height", "width")[axis] if axis < 4 else f"axis {axis}"
+def sizes_of(shape: Shape) -> tuple[str, ...]:
+    """Return the names of a tensor's sizes."""
+    return ("batch", "features") if len(shape) == 2 else axes.LAYOUTS[len(shape)]
 
 
 def _sizes(shape: Shape) -> str:
@@ -450,7 +450,8 @@ def _stacked(shapes: tuple[Shape, ...], free: int | None = None, repeats: bool =
     widths = [max(map(len, column)) for column in columns]
     rows = ["[" + ", ".join(columns[a][i].rjust(widths[a]) for a in range(len(s))) + "]" for i, s in enumerate(shapes)]
     same = {"1"} if repeats else set()
-    differ = [axis_name(a) for a, column in enumerate(columns) if len(set(column) - same) > 1 and a != free]
+    rank = len(max(shapes, key=len))
+    differ = [axes.name(a, rank) for a, column in enumerate(columns) if len(set(column) - same) > 1 and a != free]
     lines = rows if len(rows) <= 6 else [*rows[:6], "..."]
     if differ:
         words = ", ".join(differ[:-1]) + (" and " if len(differ) > 1 else "") + differ[-1]

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from archdsl.elaborate.environment import Env
     from archdsl.ops.base import Op
 
-OPTIONS = {"cat": ("axis",), "split": ("sizes",)}  # what a call may say of all its branches
+OPTIONS = {"cat": ("axis",), "split": ("sizes",), "attention": ("heads",)}  # what a call may say of all its branches
 NO_PART = "a branch of `split` cannot be left out by a condition", "add an `else`"
 
 

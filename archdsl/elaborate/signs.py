@@ -48,7 +48,7 @@ class Side(Record):
 def join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Span, options: Bound = NOTHING) -> Tensor:
     """Combine tensors, each with the place of its branch."""
     joined = joining(kind, options)
-    if len(tensors) == 1:
+    if len(tensors) == 1 and "multiplies" not in joined.traits:
         return tensors[0][0]
     operands = [tensor for tensor, _ in tensors]
     shapes, relations = infer(ctx, joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})

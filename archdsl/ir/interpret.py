@@ -169,21 +169,100 @@ def _alike(xs: list[torch.Tensor], *axes: int) -> list[torch.Tensor]:
     return xs
 
 
+def _axis(u: Use, name: str) -> int:
+    """Return the number of an axis: N, C, H, W of a map, N, L, C of tokens, N, rows, columns, L, C in windows."""
+    layouts = {2: "NC", 3: "NLC", 4: "NCHW", 5: "NHWLC"}
+    letters = {"channels": "C", "height": "H", "width": "W", "tokens": "L"}
+    return layouts[u.xs[0].dim()].index(letters[name])
+
+
 def _axes(u: Use) -> list[int]:
-    return [("batch", "channels", "height", "width").index(name) for name in u.op.axes]
+    return [_axis(u, name) for name in u.op.axes]
 
 
 def _cat(u: Use) -> torch.Tensor:
-    axis = ("batch", "channels", "height", "width").index(u.op.axis)
+    axis = _axis(u, u.op.axis)
     return torch.cat(_alike(u.xs, axis), axis)
 
 
 def _parts(u: Use) -> list[torch.Tensor]:
-    x, parts = u.xs[0], u.op.parts
-    if isinstance(parts, int):
-        return list(x.reshape(len(x), parts, -1, *x.shape[2:]).unbind(1))
-    ends = [sum(parts[: i + 1]) for i in range(len(parts))]
-    return [x[:, end - size : end] for size, end in zip(parts, ends)]
+    axis, parts = _axis(u, "channels"), u.op.parts
+    x = u.xs[0].movedim(axis, 0)
+    sizes = [len(x) // parts] * parts if isinstance(parts, int) else list(parts)
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    return [x[end - size : end].movedim(0, axis) for size, end in zip(sizes, ends)]
+
+
+def _slice(u: Use) -> torch.Tensor:
+    axis = _axis(u, u.op.axis)
+    if u.xs[0].shape[axis] < u.op.stop:
+        raise Mismatch(f"{u.op.stop} {u.op.axis} of {tuple(u.xs[0].shape)}")
+    return u.xs[0].narrow(axis, u.op.start, u.op.stop - u.op.start)
+
+
+def _places(x: torch.Tensor) -> torch.Tensor:
+    """Return the places of a map as tokens, and tokens as they are."""
+    return x.reshape(*x.shape[:2], -1).transpose(1, 2) if x.dim() == 4 else x
+
+
+def _attention(u: Use) -> torch.Tensor:
+    """Take the softmax of every query with all keys, head by head, and the mean of the values that it weighs."""
+    q, k, v = [_places(x).tensor_split(u.op.heads, -1) for x in u.xs[:3]]
+    found = []
+    for head in range(u.op.heads):
+        products = q[head] @ k[head].transpose(-2, -1) / q[head].shape[-1] ** 0.5
+        products = products + u.xs[3][:, head] if len(u.xs) > 3 else products
+        found.append(torch.softmax(products, -1) @ v[head])
+    made = torch.cat(found, -1)
+    return made.transpose(1, 2).reshape(len(made), -1, *u.xs[0].shape[2:]) if u.xs[0].dim() == 4 else made
+
+
+def _matmul(u: Use) -> torch.Tensor:
+    x, y = u.xs
+    if x.shape[:-2] != y.shape[:-2]:
+        raise Mismatch(f"{[tuple(x.shape) for x in u.xs]} do not fit each other")
+    return torch.matmul(x, y)
+
+
+def _windows(op: Any, size: torch.Size | tuple[int, ...]) -> tuple[list[torch.Tensor], list[int]]:
+    """Return the rows and the columns of each window, as numbers, and the height and width that are cut."""
+    found, wholes = [], []
+    high, wide = op.window or op.every or op.grid
+    for side, length in zip((high, wide), size):
+        whole = -(-length // side) * side if op.pad else length
+        if whole % side:
+            raise Mismatch(f"{length} is not a multiple of {side}")
+        places = torch.arange(whole)
+        cells = places.reshape(side, -1) if op.grid else places.reshape(-1, side)
+        found.append(cells if op.window else cells.T)
+        wholes.append(whole)
+    return found, wholes
+
+
+def _tokens(u: Use) -> torch.Tensor:
+    x, op = u.xs[0], u.op
+    if not (op.window or op.every or op.grid):
+        return _places(x)
+    (rows, columns), (height, width) = _windows(op, x.shape[2:])
+    x = F.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]))
+    made = x[:, :, rows[:, None, :, None], columns[None, :, None, :]]  # N, C, rows, columns, height, width
+    return made.reshape(*made.shape[:4], -1).permute(0, 2, 3, 4, 1)
+
+
+def _untokens(u: Use) -> torch.Tensor:
+    x, op = u.xs[0], u.op
+    size = op.size if op.size else u.xs[1].shape[2:]
+    if not (op.window or op.every or op.grid):
+        if x.shape[1] != size[0] * size[1]:
+            raise Mismatch(f"{x.shape[1]} tokens for a map of {tuple(size)}")
+        return x.transpose(1, 2).reshape(len(x), -1, *size)
+    (rows, columns), (height, width) = _windows(op, size)
+    if x.shape[1:4] != (len(rows), len(columns), rows.shape[1] * columns.shape[1]):
+        raise Mismatch(f"{tuple(x.shape)} are not the windows of a map of {tuple(size)}")
+    made = x.new_empty(len(x), x.shape[-1], height, width)
+    cells = x.permute(0, 4, 1, 2, 3).reshape(len(x), -1, len(rows), len(columns), rows.shape[1], columns.shape[1])
+    made[:, :, rows[:, None, :, None], columns[None, :, None, :]] = cells
+    return made[:, :, : size[0], : size[1]]
 
 
 def _product(u: Use) -> torch.Tensor:
@@ -221,9 +300,9 @@ def _batch_norm(u: Use) -> torch.Tensor:
 
 
 def _layer_norm(u: Use) -> torch.Tensor:
-    rows = u.xs[0].movedim(1, -1)
+    rows = u.xs[0].movedim(_axis(u, "channels"), -1)
     weight, bias = u.state.get("weight"), u.state.get("bias")
-    return F.layer_norm(rows, rows.shape[-1:], weight, bias, u.op.eps).movedim(-1, 1)
+    return F.layer_norm(rows, rows.shape[-1:], weight, bias, u.op.eps).movedim(-1, _axis(u, "channels"))
 
 
 def _drop_path(u: Use) -> torch.Tensor:
@@ -300,10 +379,10 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "leaky_relu": lambda u: F.leaky_relu(u.xs[0], u.op.slope),
     "elu": lambda u: F.elu(u.xs[0], u.op.alpha),
     "gelu": lambda u: F.gelu(u.xs[0], approximate=u.op.approximate),
-    "softmax": lambda u: torch.softmax(u.xs[0], 1),
+    "softmax": lambda u: torch.softmax(u.xs[0], _axis(u, u.op.axis)),
     "softplus": lambda u: F.softplus(u.xs[0]),
     "hardtanh": lambda u: F.hardtanh(u.xs[0], u.op.low, u.op.high),
-    "glu": lambda u: F.glu(u.xs[0], 1),
+    "glu": lambda u: F.glu(u.xs[0], _axis(u, "channels")),
     "abs": lambda u: u.xs[0].abs(),
     "exp": lambda u: u.xs[0].exp(),
     "log": lambda u: u.xs[0].log(),
@@ -343,7 +422,10 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "pad": lambda u: F.pad(u.xs[0], u.op.size, u.op.mode),
     "crop": _crop,
     "pad_channels": lambda u: torch.cat([u.xs[0], u.xs[0].new_zeros(len(u.xs[0]), u.op.count, *u.xs[0].shape[2:])], 1),
-    "slice": lambda u: u.xs[0][:, u.op.start : u.op.stop],
+    "slice": _slice,
+    "tokens": _tokens,
+    "untokens": _untokens,
+    "transpose": lambda u: u.xs[0].transpose(-2, -1),
     "reshape": lambda u: u.xs[0].reshape(-1, u.op.channels, u.op.height, u.op.width),
     "upsample": _upsample,
     "add": lambda u: sum(u.xs[1:], u.xs[0]),
@@ -362,4 +444,6 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "power": lambda u: torch.pow(u.xs[0], u.op.value),
     "cat": _cat,
     "chunk": _parts,
+    "matmul": _matmul,
+    "attention": _attention,
 }

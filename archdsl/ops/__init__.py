@@ -1,6 +1,19 @@
 """The operators of the language: one class an operator, one file a family."""
 
-from archdsl.ops import act, arithmetic, conv, merge, norm, pool, reduce, regular, reshape
+from archdsl.ops import act, arithmetic, conv, merge, norm, pool, products, reduce, regular, reshape, tokens
 from archdsl.ops.base import OPS
 
-__all__ = ["OPS", "act", "arithmetic", "conv", "merge", "norm", "pool", "reduce", "regular", "reshape"]
+__all__ = [
+    "OPS",
+    "act",
+    "arithmetic",
+    "conv",
+    "merge",
+    "norm",
+    "pool",
+    "products",
+    "reduce",
+    "regular",
+    "reshape",
+    "tokens",
+]

@@ -1,7 +1,9 @@
-"""Functions of one element, and those over the channels: `softmax`, and `glu`, which alone changes the shape."""
+"""Functions of one element, and those along an axis: `softmax`, and `glu`, which alone changes the shape."""
 
 from __future__ import annotations
 
+from archdsl.core.windows import Reach
+from archdsl.ops import axes
 from archdsl.ops.base import (
     ArgFault,
     Leaf,
@@ -12,12 +14,17 @@ from archdsl.ops.base import (
     as_int,
     boolean,
     call,
+    channel_count,
     channels,
     choice,
+    everything,
     fixed,
     number,
+    numbered,
     op,
     volume,
+    with_channels,
+    without_tokens,
 )
 
 TYPE_CHECKING = False
@@ -120,14 +127,33 @@ class GELU(Activation):
 
 @op("softmax")
 class Softmax(Activation):
-    """Softmax over the channels (`nn.Softmax`): the channels of every position become positive and sum to 1."""
+    """Softmax along an axis (`nn.Softmax`): the values along it become positive and sum to 1.
+
+    Without an axis, along the channels at every position.
+    """
+
+    axis: str = arg(choice(*axes.NAMES), "channels", doc="along which axis")
 
     torch = ("nn.Softmax", "F.softmax")
     saves = ("result",)
     operations = 5  # maximum, difference, exp, sum, quotient
 
-    def keywords(self) -> dict[str, Leaf]:
-        return {"dim": Leaf(1)}
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        numbered(self.axis, x)
+        return x
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return everything(y, axis) if axes.spatial(y, axis) == numbered(self.axis, y) else Reach.same()
+
+    def dim(self, x: Shape) -> Leaf:
+        """Return the number of the axis."""
+        return Leaf(axes.in_code(numbered(self.axis, x), x))
+
+    def module(self, x: Shape) -> Call:
+        return call("nn.Softmax", dim=self.dim(x))
+
+    def function(self, *xs: Shape) -> Call:
+        return call("F.softmax", X, dim=self.dim(xs[0]))
 
 
 @op("softplus", "pointwise", "fuses")
@@ -163,16 +189,18 @@ class Hardtanh(Activation):
 class GLU(Activation):
     """Gated linear unit (`nn.GLU(1)`; Dauphin et al., 2017): [N, 2 C, H, W] -> [N, C, H, W], or [N, 2 F] -> [N, F].
 
+    Of tokens too: [N, L, 2 C] -> [N, L, C].
+
     The first half of the channels is multiplied by the sigmoid of the second.
     """
 
     torch = ("nn.GLU", "F.glu")
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        if as_int(x[1]) % 2:
-            label = f"{as_int(x[1])} channels have no two halves"
+        if channel_count(x) % 2:
+            label = f"{channel_count(x)} channels have no two halves"
             raise ShapeFault("needs an even number of channels", label=label, at=0)
-        return (x[0], as_int(x[1]) // 2, *x[2:])
+        return with_channels(x, channel_count(x) // 2)
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         yield from fixed(xs[0])
@@ -180,8 +208,11 @@ class GLU(Activation):
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return volume(ys[0]) * 5
 
-    def keywords(self) -> dict[str, Leaf]:
-        return {"dim": Leaf(1)}
+    def module(self, x: Shape) -> Call:
+        return call("nn.GLU", dim=Leaf(axes.in_code(axes.channel(x), x), omit=-1))
+
+    def function(self, *xs: Shape) -> Call:
+        return call("F.glu", X, dim=Leaf(axes.in_code(axes.channel(xs[0]), xs[0]), omit=-1))
 
 
 class Function(Activation):
@@ -215,7 +246,7 @@ class PReLU(Op):
     stateful = True
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        return x
+        return without_tokens(x, "one slope for all suits them") if self.per_channel else x
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         if self.per_channel:

@@ -16,6 +16,7 @@ from math import prod
 from archdsl.core.record import Record
 from archdsl.core.sizes import Size, product, symbols
 from archdsl.core.windows import Reach
+from archdsl.ops import axes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,9 +160,6 @@ def choice(*words: str) -> Kind:
     return Kind("one of " + ", ".join(f'"{w}"' for w in words), accept, words)
 
 
-AXES = {"channels": 1, "height": 2, "width": 3}  # numbers by name
-
-
 def optional(kind: Kind) -> Kind:
     """A kind that may be left open; the open form is None and cannot be written."""
     return Kind(kind.text, lambda value: None if value is None else kind.accept(value), (None, *kind.examples))
@@ -231,7 +229,18 @@ XS = Operand(None)
 
 def channels(x: Shape) -> Leaf:
     """Return the channels of the input as a leaf."""
-    return Leaf(as_int(x[1]), "{in}")
+    return Leaf(channel_count(x), "{in}")
+
+
+def channel_count(x: Shape) -> int:
+    """Return the number of channels, or features, at the default input size."""
+    return int(x[axes.channel(x)])
+
+
+def with_channels(x: Shape, count: Dim) -> Shape:
+    """Return a shape with another number of channels."""
+    axis = axes.channel(x)
+    return (*x[:axis], count, *x[axis + 1 :])
 
 
 def as_int(dim: Dim) -> int:
@@ -401,6 +410,7 @@ TRAITS = {
     "inner": "what a combinator or a sign of the language is made of: it has neither module nor label",
     "sign": "is written as a sign, `a - b`, and has no name in a text",
     "joins": "makes one tensor of several",
+    "multiplies": "makes a product of its operands, which have roles of their own",
     "side by side": "joins them along the channels",
     "repeats": "repeats operands along axes of size 1",
     "view": "gives a part of its operand, without a copy",
@@ -433,6 +443,31 @@ def image(x: Shape, index: int = 0) -> Shape:
         label = f"operand {index + 1} is {show(x)}" if index else f"the input is {show(x)}"
         raise ShapeFault(f"needs a feature map [N, C, H, W], got {show(x)}", label=label, at=index)
     return x
+
+
+def tokens(x: Shape, index: int = 0) -> Shape:
+    """Return the shape of operand `index`, tokens [N, L, C], in windows or not; raises `ShapeFault` for others."""
+    if len(x) not in (3, 5):
+        label = f"operand {index + 1} is {show(x)}" if index else f"the input is {show(x)}"
+        text = "`tokens` makes them of a map" if len(x) == 4 else ""
+        raise ShapeFault(f"needs tokens [N, L, C], got {show(x)}", label=label, at=index, help=text)
+    return x
+
+
+def without_tokens(x: Shape, help: str = "`ln` normalises tokens") -> Shape:
+    """Return a shape, or raise `ShapeFault` for tokens, whose places PyTorch would take for channels."""
+    if len(x) in (3, 5):
+        title, label = "needs a map or flat features, not tokens", f"the input is {show(x)}"
+        raise ShapeFault(title, label=label, at=0, help=help)
+    return x
+
+
+def numbered(name: str, x: Shape, at: str = "axis") -> int:
+    """Return the number of an axis; raises `ShapeFault` for a tensor that has none of this name."""
+    number = axes.find(name, len(x))
+    if number is None:
+        raise ShapeFault(f"the input has no {name}", label=f"the input is {show(x)}", at=at)
+    return number
 
 
 def fits(x: Shape, y: Shape, kernel: tuple[int, int], at: str = "kernel") -> Shape:
@@ -485,13 +520,18 @@ def equalities(x: Shape, y: Shape, index: int, axes: Iterable[int]) -> Iterator[
 
 def fixed(x: Shape) -> Iterator[Relation]:
     """Yield what holds a symbolic number of flat features, or channels, to its value at the default input size."""
-    if is_symbolic(x[1]):
-        yield Relation(x[1], as_int(x[1]), 1, (0, 0))
+    axis = axes.channel(x)
+    if is_symbolic(x[axis]):
+        yield Relation(x[axis], as_int(x[axis]), axis, (0, 0))
 
 
 def extent(shape: Shape, axis: int) -> int:
-    """Return the size of a map along an axis, 0 for the height and 1 for the width, at the default input size."""
-    return as_int(shape[axis + 2]) if len(shape) == 4 else 1
+    """Return how many positions there are along an axis, 0 for the height and 1 for the width, at the default size.
+
+    The positions of tokens in windows are the windows; features, and tokens of a whole map, are in one place.
+    """
+    number = axes.spatial(shape, axis)
+    return 1 if number is None else as_int(shape[number])
 
 
 def everything(shape: Shape, axis: int) -> Reach:
@@ -520,9 +560,9 @@ def is_symbolic(dim: Dim) -> bool:
 
 
 __all__ = [
-    "AXES", "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Op", "Operand",
-    "Relation", "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channels", "choice",
-    "divides", "elements", "equalities", "everything", "expression", "extent", "fits", "fixed", "image",
-    "integer", "is_symbolic", "number", "op", "optional", "pair", "product", "remains", "scalar", "show", "tensor",
-    "volume",
+    "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Op", "Operand",
+    "Relation", "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channel_count", "channels",
+    "choice", "divides", "elements", "equalities", "everything", "expression", "extent", "fits", "fixed", "image",
+    "integer", "is_symbolic", "number", "numbered", "op", "optional", "pair", "product", "remains", "scalar", "show",
+    "tensor", "tokens", "volume", "with_channels", "without_tokens",
 ]  # fmt: skip

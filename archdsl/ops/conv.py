@@ -12,6 +12,7 @@ from archdsl.ops.base import (
     as_int,
     boolean,
     call,
+    channel_count,
     channels,
     divides,
     fits,
@@ -24,6 +25,7 @@ from archdsl.ops.base import (
     remains,
     show,
     volume,
+    with_channels,
 )
 
 TYPE_CHECKING = False
@@ -223,7 +225,7 @@ class ConvTranspose(Op):
 
 @op("linear", "fuses")
 class Linear(Op):
-    """Fully connected layer (`nn.Linear`) on flat features: [N, F] -> [N, out].
+    """Fully connected layer (`nn.Linear`) on features or on each token: [N, F] -> [N, out], [N, L, C] -> [N, L, out].
 
     Its weights need a fixed F: after a `flatten` of a map whose size depends on the input, F is taken at the default
     input size, and the network is then fixed to the sizes that lead to it.
@@ -235,27 +237,27 @@ class Linear(Op):
     stateful = True
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        if len(x) != 2:
+        if len(x) == 4:
             raise ShapeFault(
                 f"`linear` needs flat features [N, F], got {show(x)}",
                 label=f"the input is {show(x)}",
                 at=0,
-                help="put `flatten` before it",
+                help="put `flatten` before it, or `tokens` for a layer at each position",
             )
-        return (x[0], self.out)
+        return with_channels(x, self.out)
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         yield from fixed(xs[0])
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
-        weight: dict[str, tuple[int, ...]] = {"weight": (self.out, as_int(x[1]))}
+        weight: dict[str, tuple[int, ...]] = {"weight": (self.out, channel_count(x))}
         return weight | {"bias": (self.out,)} if self.bias else weight
 
     def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
-        return as_int(xs[0][1]) * self.out
+        return volume(ys[0]) * channel_count(xs[0])
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
-        return self.out if self.bias else 0
+        return volume(ys[0]) if self.bias else 0
 
     def module(self, x: Shape) -> Call:
         return call("nn.Linear", channels(x), self.leaf("out"), bias=self.leaf("bias", omit=True))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from archdsl.core.sizes import SizeFault
 from archdsl.core.windows import Reach
+from archdsl.ops import axes
 from archdsl.ops.base import (
-    AXES,
     MAX_INT,
     XS,
     Call,
@@ -22,16 +22,18 @@ from archdsl.ops.base import (
     arg,
     as_int,
     call,
+    channel_count,
     choice,
     divides,
     equalities,
     expression,
     extent,
     fixed,
-    image,
     is_symbolic,
+    numbered,
     op,
     volume,
+    with_channels,
 )
 
 TYPE_CHECKING = False
@@ -136,33 +138,28 @@ class Minimum(Extreme):
 class Cat(Op):
     """Concatenation of channels (`torch.cat(…, 1)`): [N, C1, H, W], [N, C2, H, W], … -> [N, C1 + C2 + …, H, W].
 
-    Flat features [N, F1], [N, F2], … are concatenated too, and maps along their height or their width.
+    Flat features [N, F1], [N, F2], … are concatenated too, maps along their height or their width, and tokens along
+    their channels or one after another: [N, L1, C], [N, L2, C], … -> [N, L1 + L2 + …, C].
     """
 
-    axis: str = arg(choice(*AXES), "channels", doc="along which axis")
+    axis: str = arg(choice(*axes.NAMES), "channels", doc="along which axis")
 
     saves = ()
     gradient = "same"
 
-    @property
-    def number(self) -> int:
-        """The number of the axis."""
-        return AXES[self.axis]
-
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        if self.number > 1:
-            image(x)
+        number = numbered(self.axis, x)
         for index, y in enumerate(more, 1):
             agree("cat", x, y, index, self.shared(x))
-        return (*x[: self.number], self.total([x, *more]), *x[self.number + 1 :])
+        return (*x[:number], self.total([x, *more]), *x[number + 1 :])
 
     def shared(self, x: Shape) -> list[int]:
         """Return the axes along which operands must agree."""
-        return [axis for axis in range(len(x)) if axis != self.number]
+        return [axis for axis in range(len(x)) if axis != numbered(self.axis, x)]
 
     def total(self, xs: list[Shape] | tuple[Shape, ...]) -> Dim:
         """Add the sizes along the axis; what cannot be added as functions of the input is held to its default."""
-        sizes = [x[self.number] for x in xs]
+        sizes = [x[numbered(self.axis, x)] for x in xs]
         try:
             return sum(sizes[1:], sizes[0])
         except SizeFault:
@@ -171,13 +168,14 @@ class Cat(Op):
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         for index, y in enumerate(xs[1:], 1):
             yield from equalities(xs[0], y, index, self.shared(y))
+        number = numbered(self.axis, xs[0])
         if not is_symbolic(self.total(xs)):
             for index, x in enumerate(xs):
-                if is_symbolic(x[self.number]):
-                    yield Relation(x[self.number], as_int(x[self.number]), self.number, (index, index))
+                if is_symbolic(x[number]):
+                    yield Relation(x[number], as_int(x[number]), number, (index, index))
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
-        if axis + 2 != self.number:
+        if axes.spatial(y, axis) != numbered(self.axis, y):
             return super().reach(axis, operand, xs, y)
         sizes, count = [extent(x, axis) for x in xs], extent(y, axis)
         start = sum(sizes[:operand])
@@ -185,7 +183,7 @@ class Cat(Op):
         return Reach(count, count, tuple(spans))
 
     def function(self, *xs: Shape) -> Call:
-        return call("torch.cat", XS, Leaf(self.number))
+        return call("torch.cat", XS, Leaf(axes.in_code(numbered(self.axis, xs[0]), xs[0])))
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return (Kernel("cat", (volume(ys[0]),), (volume(ys[0]),)),)
@@ -225,16 +223,16 @@ class Chunk(Op):
         return self.shapes(x)[0]
 
     def shapes(self, *xs: Shape) -> tuple[Shape, ...]:
-        batch, channels, *rest = xs[0]
+        count = channel_count(xs[0])
         if isinstance(self.parts, int):
-            divides(self.parts, as_int(channels), "input", "parts")
-            sizes = (as_int(channels) // self.parts,) * self.parts
+            divides(self.parts, count, "input", "parts")
+            sizes = (count // self.parts,) * self.parts
         else:
             sizes = self.parts
-        if sum(sizes) != as_int(channels):
-            label = f"{' + '.join(map(str, sizes))} is {sum(sizes)}, and the input has {as_int(channels)} channels"
+        if sum(sizes) != count:
+            label = f"{' + '.join(map(str, sizes))} is {sum(sizes)}, and the input has {count} channels"
             raise ShapeFault("the sizes of the parts must add up to the channels", label=label, at="parts")
-        return tuple([(batch, size, *rest) for size in sizes])
+        return tuple([with_channels(xs[0], size) for size in sizes])
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return ()  # a view
@@ -243,4 +241,5 @@ class Chunk(Op):
         yield from fixed(xs[0])
 
     def function(self, *xs: Shape) -> Call:
-        return call("{0}.chunk" if isinstance(self.parts, int) else "{0}.split", self.leaf("parts"), Leaf(1))
+        axis = Leaf(axes.in_code(axes.channel(xs[0]), xs[0]))
+        return call("{0}.chunk" if isinstance(self.parts, int) else "{0}.split", self.leaf("parts"), axis)

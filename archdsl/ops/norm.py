@@ -12,6 +12,7 @@ from archdsl.ops.base import (
     as_int,
     boolean,
     call,
+    channel_count,
     channels,
     divides,
     elements,
@@ -22,6 +23,8 @@ from archdsl.ops.base import (
     number,
     op,
     volume,
+    with_channels,
+    without_tokens,
 )
 
 TYPE_CHECKING = False
@@ -55,7 +58,8 @@ class Affine(Op):
         return self.affine
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
-        return {"weight": (as_int(x[1]),), "bias": (as_int(x[1]),)} if self.affine else {}
+        count = channel_count(x)
+        return {"weight": (count,), "bias": (count,)} if self.affine else {}
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return volume(xs[0]) * (7 if self.affine else 5)  # mean, difference, square, sum, product; scale and shift
@@ -70,6 +74,9 @@ class BatchNorm(Affine):
 
     `nn.BatchNorm2d` on feature maps, `nn.BatchNorm1d` on flat features.
     """
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        return without_tokens(x)
 
     eps: float = arg(EPSILON, 1e-5, doc="added to the variance")
     momentum: float = arg(number(0, 1), 0.1, doc="weight of the newest batch in the running statistics")
@@ -126,7 +133,7 @@ class GroupNorm(Affine):
         return self.groups == x[1]
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        divides(self.groups, as_int(x[1]), "input")
+        divides(self.groups, as_int(without_tokens(x)[1]), "input")
         return x
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
@@ -158,9 +165,9 @@ class GroupNorm(Affine):
 
 @op("ln", "fuses")
 class LayerNorm(Affine):
-    """Layer normalisation over the channels (Ba et al., 2016): keeps the shape, [N, C, H, W] or [N, F].
+    """Layer normalisation over the channels (Ba et al., 2016): keeps the shape, [N, C, H, W], [N, L, C] or [N, F].
 
-    `nn.LayerNorm` on flat features. On a map every position is normalised by itself, as in ConvNeXt.
+    `nn.LayerNorm` on tokens and on features. On a map every position is normalised by itself, as in ConvNeXt.
     """
 
     eps: float = arg(EPSILON, 1e-5, doc="added to the variance")
@@ -177,7 +184,7 @@ class LayerNorm2d(nn.LayerNorm):
 '''
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        positions = volume((1, *xs[0][2:]))
+        positions = volume(with_channels(xs[0], 1))
         writes = (volume(ys[0]), positions, positions)  # with the mean and the deviation at each position
         return (Kernel("ln", (volume(xs[0]),), writes, elements(self.weights(xs[0]))),)
 

@@ -6,7 +6,8 @@ So the result can be multiplied back: `x * (x -> mean("channels") -> sigmoid)` w
 from __future__ import annotations
 
 from archdsl.core.windows import Reach
-from archdsl.ops.base import AXES, Kind, Leaf, Op, arg, call, everything, extent, image, op, volume
+from archdsl.ops import axes
+from archdsl.ops.base import Kind, Leaf, Op, arg, call, everything, extent, numbered, op, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,50 +17,49 @@ if TYPE_CHECKING:
     from archdsl.ops.base import Call
 
 
-def axes() -> Kind:
-    """One name of an axis, or a list of them; the normal form is in the order of a tensor's axes."""
+def names() -> Kind:
+    """One name of an axis, or a list of them; the normal form is in the order of a map's axes."""
 
     def accept(value: object) -> tuple[str, ...]:
-        names = value if isinstance(value, tuple) else (value,)
-        texts = ["channels" if name == "features" else name for name in names if isinstance(name, str)]
-        if len(texts) < len(names) or not texts or not AXES.keys() >= set(texts) or len(set(texts)) < len(texts):
+        given = value if isinstance(value, tuple) else (value,)
+        texts = [axes.EITHER.get(name, name) for name in given if isinstance(name, str)]
+        if len(texts) < len(given) or not texts or not set(axes.NAMES) >= set(texts) or len(set(texts)) < len(texts):
             raise ValueError
-        return tuple(sorted(texts, key=AXES.__getitem__))
+        return tuple(sorted(texts, key=axes.NAMES.index))
 
-    examples = ("channels", "height", "width", ("height", "width"), ("channels", "width"))
-    return Kind('"channels", "height" or "width", or a list of these', accept, examples)
+    examples = ("channels", "height", "width", ("height", "width"), ("channels", "width"), "tokens")
+    return Kind('"channels", "tokens", "height" or "width", or a list of these', accept, examples)
 
 
 class Reduction(Op):
     """Base of the reductions: [N, C, H, W] -> the same with size 1 along the axes; [N, F] -> [N, 1]."""
 
-    axes: tuple[str, ...] = arg(axes(), doc="over which axes")
+    axes: tuple[str, ...] = arg(names(), doc="over which axes")
 
     torch: ClassVar[str]  # name of the method
     operations: ClassVar[int] = 1  # for each element of the operand
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        if self.axes != ("channels",):
-            image(x)
-        return tuple([1 if axis in self.numbers else size for axis, size in enumerate(x)])
+        numbers = self.numbers(x)
+        return tuple([1 if axis in numbers else size for axis, size in enumerate(x)])
 
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The numbers of the axes."""
-        return tuple([AXES[name] for name in self.axes])
+    def numbers(self, x: Shape) -> tuple[int, ...]:
+        """Return the numbers of the axes, in their order."""
+        return tuple(sorted([numbered(name, x, "axes") for name in self.axes]))
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return volume(xs[0]) * self.operations
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
-        return everything(xs[0], axis) if axis + 2 in self.numbers and extent(xs[0], axis) > 1 else Reach.same()
+        gone = axes.spatial(y, axis) in self.numbers(y)
+        return everything(xs[0], axis) if gone and extent(xs[0], axis) > 1 else Reach.same()
 
     def keywords(self) -> dict[str, Leaf]:
         """The arguments after the axes, by PyTorch's names."""
         return {"keepdim": Leaf(True)}
 
     def function(self, *xs: Shape) -> Call:
-        numbers = self.numbers
+        numbers = tuple([axes.in_code(number, xs[0]) for number in self.numbers(xs[0])])
         return call(f"{{0}}.{self.torch}", Leaf(numbers[0] if len(numbers) == 1 else numbers), **self.keywords())
 
 

@@ -13,9 +13,9 @@ from archdsl.ops.base import (
     Leaf,
     Op,
     arg,
-    as_int,
     boolean,
     call,
+    channel_count,
     expression,
     image,
     number,
@@ -164,12 +164,19 @@ class Constant(Op):
         return self.learned
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        return image(x) if self.per_channel else x
+        if self.per_channel and len(x) == 2:
+            image(x)
+        return x
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
         if not self.learned:
             return {}
-        return {self.weight: (as_int(x[1]), 1, 1) if self.per_channel else (1,)}
+        return {self.weight: self.of_channels(x) if self.per_channel else (1,)}
+
+    @staticmethod
+    def of_channels(x: Shape) -> tuple[int, ...]:
+        """Return the shape of what has a number for each channel: [C, 1, 1] on maps, [C] on tokens."""
+        return (channel_count(x), 1, 1) if len(x) == 4 else (channel_count(x),)
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return volume(xs[0])
@@ -177,7 +184,8 @@ class Constant(Op):
     def module(self, x: Shape) -> Call | None:
         if not self.learned:
             return None
-        shape = Leaf((as_int(x[1]), 1, 1), "({in}, 1, 1)") if self.per_channel else None
+        formula = "({in}, 1, 1)" if len(x) == 4 else "({in},)"
+        shape = Leaf(self.of_channels(x), formula) if self.per_channel else None
         return call(self.torch, self.leaf("value"), shape)
 
     def function(self, *xs: Shape) -> Call | None:
@@ -196,7 +204,7 @@ class Shift(Constant):
     gradient = "same"
     support = '''\
 class Shift(nn.Module):
-    """Add a learned summand, one for all (shape [1]) or one a channel (shape [C, 1, 1])."""
+    """Add a learned summand, one for all (shape [1]) or one a channel ([C, 1, 1], of tokens [C])."""
 
     def __init__(self, value: float, shape: tuple[int, ...] = (1,)) -> None:
         super().__init__()
@@ -217,7 +225,7 @@ class Scale(Constant):
     torch, weight, sign = "Scale", "weight", "*"
     support = '''\
 class Scale(nn.Module):
-    """Multiply by a learned factor, one for all (shape [1]) or one a channel (shape [C, 1, 1])."""
+    """Multiply by a learned factor, one for all (shape [1]) or one a channel ([C, 1, 1], of tokens [C])."""
 
     def __init__(self, value: float, shape: tuple[int, ...] = (1,)) -> None:
         super().__init__()
@@ -239,16 +247,16 @@ class Scale(nn.Module):
 
 
 def sizes() -> Kind:
-    """The sizes of a tensor without its batch, `[channels, height, width]` or `[features]`; a number is the latter."""
+    """The sizes of a tensor without its batch: a map, tokens or features; a number stands for the last."""
 
     def accept(value: object) -> tuple[int, ...]:
         given = value if isinstance(value, tuple) else (value,)
-        if len(given) not in (1, 3) or any(type(size) is not int or not 1 <= size <= MAX_INT for size in given):
+        if len(given) > 3 or not given or any(type(size) is not int or not 1 <= size <= MAX_INT for size in given):
             raise ValueError
         return given
 
-    examples = ((4, 1, 1), (4, 3, 5), (1, 3, 5), (6,), (1, 1, 1), 8)
-    return Kind("[channels, height, width] or [features], of integers ≥ 1", accept, examples)
+    examples = ((4, 1, 1), (4, 3, 5), (1, 3, 5), (6,), (1, 1, 1), 8, (3, 4), (1, 6))
+    return Kind("[channels, height, width], [tokens, channels] or [features], of integers ≥ 1", accept, examples)
 
 
 @op("learned", "source")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archdsl.core.windows import Reach
+from archdsl.ops import axes
 from archdsl.ops.base import (
     MAX_INT,
     ArgFault,
@@ -25,6 +26,8 @@ from archdsl.ops.base import (
     fixed,
     image,
     integer,
+    is_symbolic,
+    numbered,
     op,
     optional,
     pair,
@@ -289,24 +292,40 @@ class PadChannels(Op):
 
 @op("slice", "view")
 class Slice(Op):
-    """A range of channels (`x[:, start:stop]`): [N, C, H, W] -> [N, stop - start, H, W]."""
+    """A range of channels (`x[:, start:stop]`): [N, C, H, W] -> [N, stop - start, H, W].
+
+    Or of rows, columns or tokens: `slice(0, 1, axis="tokens")` is the first token.
+    """
 
     saves = ()
 
     start: int = arg(integer(0, examples=(0, 1, 2)), doc="the first channel, counted from 0")
     stop: int = arg(integer(1, examples=(1, 2, 4, 6)), doc="one past the last channel")
+    axis: str = arg(choice(*axes.NAMES), "channels", doc="along which axis")
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        if not self.start < self.stop <= as_int(image(x)[1]):
-            label = f"channels {self.start} to {self.stop} of {x[1]}"
-            raise ShapeFault("a slice must be inside the channels", label=label, at="stop")
-        return (x[0], self.stop - self.start, *x[2:])
+        number = numbered(self.axis, x)
+        if not self.start < self.stop <= int(x[number]):
+            label = f"{self.axis} {self.start} to {self.stop} of {int(x[number])}"
+            raise ShapeFault(f"a slice must be inside the {self.axis}", label=label, at="stop")
+        return (*x[:number], self.stop - self.start, *x[number + 1 :])
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        number = numbered(self.axis, xs[0])
+        if is_symbolic(xs[0][number]):
+            yield Relation(xs[0][number], self.stop, number, (0, 0), at_least=True)
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        here = axes.spatial(y, axis) == numbered(self.axis, y)
+        return Reach.window(1, pad=-self.start) if here else super().reach(axis, operand, xs, y)
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return ()  # a view
 
     def function(self, *xs: Shape) -> Call:
-        return expression("{0}[:, {start}:{stop}]", start=self.leaf("start"), stop=self.leaf("stop"))
+        number = numbered(self.axis, xs[0])
+        before = "..." if axes.in_code(number, xs[0]) < 0 else ", ".join([":"] * number)
+        return expression(f"{{0}}[{before}, {{start}}:{{stop}}]", start=self.leaf("start"), stop=self.leaf("stop"))
 
 
 @op("reshape")

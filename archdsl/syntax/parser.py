@@ -25,7 +25,6 @@ MAX_DEPTH = 100  # of an expression or of statements inside one another
 OUTERMOST = ("body", "block", "net", "start")  # whose place would be a whole definition or file
 MAX_DIGITS = 20
 MAX_TOKENS = 100_000  # words, numbers and signs in one text, 0.8 s; the largest file of the gallery has under 1,000
-COMBINATORS = ("cat", "add", "mul", "maximum", "minimum", "split")
 ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)  # how an item of a file starts
 # Words with a meaning only where a definition or a statement starts; elsewhere they are ordinary names.
 SOFT_WORDS = frozenset("FROM IMPORT DEFAULT INIT FN BLOCK NET INPUT OUTPUT REQUIRE".split())
