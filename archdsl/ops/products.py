@@ -158,7 +158,8 @@ def attention_in_windows(
         return (Kernel(self.name, tuple([volume(x) for x in xs]), (volume(ys[0]), sums)),)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
-        return everything(xs[operand], axis) if len(y) == 4 and operand < 3 else super().reach(axis, operand, xs, y)
+        looked_at = operand == 3 or (len(y) == 4 and operand > 0)  # by each query
+        return everything(xs[operand], axis) if looked_at else super().reach(axis, operand, xs, y)
 
     def function(self, *xs: Shape) -> Call:
         name = {3: "attention", 4: "attention_of_maps", 5: "attention_in_windows"}[len(xs[0])]

@@ -22,7 +22,8 @@ from archdsl.analysis.field import Axis, Field, fields
 from archdsl.compiler import Request, bundled_nets, compile_text, compiled
 from archdsl.core.windows import Reach
 from archdsl.ops import OPS, conv, pool
-from archdsl.ops.base import extent, volume
+from archdsl.ops.axes import channel, spatial
+from archdsl.ops.base import extent, numbered, volume
 from archdsl.run.load import instantiate
 from tests.ops.test_ops import Case, Owner, as_tuple, is_tensor, ours, python
 
@@ -75,8 +76,10 @@ def spread(x: torch.Tensor, kernel: int, size: Any) -> torch.Tensor:
 
 
 def support(gradient: torch.Tensor, axis: int) -> tuple[int, int] | None:
-    """Return the first and the last row (axis 0) or column where a gradient [N, C, H, W] is not zero."""
-    lines = (gradient != 0).any(0).any(0).any(1 - axis).nonzero().flatten()
+    """Return the first and the last row (axis 0) or column where a gradient is not zero, of a map or of windows."""
+    kept = spatial(gradient.shape, axis)
+    others = [i for i in range(gradient.dim()) if i != kept]
+    lines = (gradient != 0).any(dim=others, keepdim=True).flatten().nonzero().flatten()
     return (int(lines[0]), int(lines[-1])) if len(lines) else None
 
 
@@ -102,7 +105,7 @@ def seen_by(op: Any, xs: tuple[tuple[int, ...], ...], operand: int) -> dict[tupl
         found = {}
         for i in range(extent(y.shape, 0)):
             for j in range(extent(y.shape, 1)):
-                part = weighted[:, :, i, j] if y.dim() == 4 else weighted
+                part = weighted[:, :, i, j] if y.dim() == 4 else weighted[:, i, j] if y.dim() == 5 else weighted
                 (gradient,) = torch.autograd.grad(part.sum(), tensors[operand], retain_graph=True)
                 found[i, j] = support(gradient, 0), support(gradient, 1)
     return found
@@ -112,14 +115,14 @@ def reach_of(op: Any, xs: tuple[tuple[int, ...], ...], operand: int) -> Field | 
     rows, columns = [op.reach(axis, operand, xs, op.shape(*xs)) for axis in (0, 1)]
     if rows is None or columns is None:
         return None
-    return Field(*[Axis(r, (0, n - 1)) for r, n in zip((rows, columns), xs[operand][2:])])
+    return Field(*[Axis(r, (0, n - 1)) for r, n in zip((rows, columns), [extent(xs[operand], axis) for axis in (0, 1)])])
 
 
 def agrees(op: Any, field: Field | None, i: int, j: int, found: tuple[Any, Any]) -> bool:
     """Compare what a position sees by the gradient and by the rule; at borders, taps of a dilated window may miss."""
     said = (None, None) if field is None or None in field.at(i, j) else field.at(i, j)
     dilated = max(getattr(op, "dilation", (1,))) > 1
-    if field is None or not (op.name == "reshape" or (dilated and cut(field, i, j))):
+    if field is None or not (op.name in ("reshape", "transpose") or (dilated and cut(field, i, j))):
         return found == said
     return all(f is None or (s and s[0] <= f[0] and f[1] <= s[1]) for f, s in zip(found, said))
 
@@ -134,11 +137,11 @@ def mismatches(name: str, count: int) -> tuple[int, list[str]]:
     rng, compared, wrong = random.Random(name), 0, []
     while compared < count:
         case = Case(name, rng)
-        if ours(case)[0] is None or len(case.xs[0]) != 4 or excluded(case):
+        if ours(case)[0] is None or len(case.xs[0]) not in (4, 5) or excluded(case):
             continue
         compared += 1
         more = any(is_tensor(type(case.op), f) for f in case.values)
-        for operand in range(1 if more else len(case.xs)):
+        for operand in range(1 if more else min(len(case.xs), 3 if name == "attention" else 9)):  # of what is added a hull
             field = reach_of(case.op, case.xs, operand)
             for (i, j), found in seen_by(case.op, case.xs, operand).items():
                 if not agrees(case.op, field, i, j, found):
@@ -148,7 +151,10 @@ def mismatches(name: str, count: int) -> tuple[int, list[str]]:
 
 def excluded(case: Case) -> bool:
     """Indices are tested by themselves; a group of one element normalises to a constant; large maps take long."""
-    op, (_, channels, h, w) = case.op, case.xs[0]
+    op, x, (h, w) = case.op, case.xs[0], [extent(case.xs[0], axis) for axis in (0, 1)]
+    channels = x[channel(x)]
+    if op.name == "softmax" and x[numbered(op.axis, x)] == 1:
+        return True
     alone = op.name == "ln" and channels == 1 or op.name == "gn" and channels * h * w == op.groups
     alone |= op.name == "var" and volume(op.shape(*case.xs)) == channels * h * w
     return alone or mirrors(op) or getattr(op, "indices", False) or h * w > 100

@@ -53,6 +53,7 @@ STRICTER = {
     ("maxpool", "no cell inside"): "PyTorch reads memory behind the map",
     ("crop", "exactly one of"): "two sizes",
     ("untokens", "exactly one of"): "two sizes",
+    ("untokens", "windows need"): "PyTorch exchanges two axes of any tensor",
     ("untokens", "must divide"): "slicing cuts a range down to what exists",
     ("untokens", "excludes"): "windows of two kinds",
     ("tokens", "excludes"): "windows of two kinds",

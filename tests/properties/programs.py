@@ -33,7 +33,7 @@ from archdsl.project import Project
 from archdsl.syntax.parser import parse
 
 SMALL = 400_000  # multiply-accumulates, and elements of all values, of a net: milliseconds to run
-INNER = ("chunk", "maxunpool", "add", "mul", "maximum", "minimum", "cat")  # operators that are written another way
+INNER = ("chunk", "maxunpool", "add", "mul", "maximum", "minimum", "cat", "matmul", "attention")  # written another way
 DOMAIN = ("exp", "log", "sqrt")  # which rounding may take over an edge of what they are defined on
 LISTED = [name for name in OPS if name not in (*INNER, *DOMAIN) and "sign" not in OPS[name].traits]
 COMMON = ("conv", "conv", "conv", "depthwise", "bn", "relu", "relu", "maxpool", "avgpool", "shuffle", "slice", "linear")
@@ -98,6 +98,10 @@ AXES = (
     '["width", "channels", "height"]',
 )
 REDUCTIONS = ("mean", "mean", "sum", "max", "min", "var")
+WINDOWS = (
+    "", "", "", "", "window=2", "every=2", "grid=2", "window=(1, 3), pad=true", "every=(2, 1)", "grid=(1, 2)", "every=3, pad=true",
+    "grid=3, pad=true", "window=4, pad=true",
+)  # fmt: skip
 SOLVERS, MARGINS = ('"rk4"', '"midpoint"', '"euler"'), ('"reflect"', '"constant"', '"replicate"')
 TEXTS = ('"a"', '"b"', '"a" + "b"')
 FNS = {  # each with what may be said of it then
@@ -311,6 +315,7 @@ class Writer:
             *[f"[conv(q, r) for q, r in {one}]" for one in names.pairs], *[f"cat(*[conv(q, r) for i, (q, r) in enumerate({one})])" for one in names.pairs],
             "(adaptive_avgpool(2) -> conv(x.height, 1))", "conv(4, 3, stride=max(1, x.channels // 8))", f"[conv({n}, 1), bn, relu6]", f"mul({self.gate()}, identity)", f"add([{self.kept(names, 1)}, identity])",
             f"(global_avgpool -> flatten -> linear(x.features) -> ln -> gn(1) -> reshape({n}, 1, 1))", f"(cat(identity, identity) -> pixel_shuffle(2) -> conv({n}, 1))", "(maxpool(3, stride=2, ceil=true) -> upsample(2))",
+            f"attention({self.kept(names, 1)}, {self.kept(names, 1)}, conv({n}, 1){self.pick(['', ', heads=2'])})", "(tokens -> linear(x.channels))", "(transpose -> conv(4, (3, 1)) -> transpose)", f"slice(0, {n}, axis={self.pick(AXES[:3])})", 'softmax(axis="width")',
             "(conv_transpose(x.channels, 2, stride=2) -> avgpool(2))", f"({a} -> {b} if {self.truth(names)} else {a})", f"([{a}] if {self.truth(names)} else [{b}, relu])", f"[{a}, {b} if {self.truth(names)}]", "[]", f"({a}, )[0]",
             f"ode(conv(x.channels, 1), steps={self.pick('123')}, solver={self.pick(SOLVERS)})", "ode([relu, conv(x.channels, 3)], tolerance=0.1)", f"ode({self.fresh('l')}: conv(x.channels, 1), \"euler\")",
             *[f"ode({one}, {self.pick(SOLVERS)}, steps=2)" for one in names.maps], "[bn, relu, conv(x.channels, 1)] * 2", f"pad({self.pick(['1', '(1, 2)', '(0, 1, 2, 0)'])}, {self.pick(MARGINS)})",
@@ -446,7 +451,7 @@ class Writer:
             + ["label", "bind", "bind", "tensor", "shared", "twice", "tap", "pools", "unpool", "signs", "signs"]
         )
         kinds += ["if", "for", "loop", "body", "join", "mixed"] * (1 if depth else 0) + ["named", "rebind"]
-        kinds += ["require", "dense", "unit", "before", "pairs", "maps", "sizes"]
+        kinds += ["require", "dense", "unit", "before", "pairs", "maps", "sizes", "tokens", "tokens"]
         return getattr(self, f"_{self.pick(kinds)}")(names, depth, pad, inside)
 
     def body(self, names: Names, depth: int, pad: str, inside: str, most: int = 2) -> list[str]:
@@ -845,6 +850,38 @@ class Writer:
             ),
         ]
 
+    def _tokens(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """The places of a map as tokens, in windows or not, and as a map again, or their mean."""
+        before, way = self.fresh("t"), self.pick(WINDOWS)
+        links = [f"tokens({way})", *[self.token_step(names) for _ in range(self.pick([0, 1, 1, 2, 3]))]]
+        if not way and self.chance(0.2):
+            links.append(self.pick(['mean("tokens") -> flatten', 'slice(0, 1, axis="tokens") -> flatten', "flatten"]))
+            links.append("reshape(x.features, 1, 1)")
+        else:
+            links.append(
+                f"untokens({way}{', ' if way else ''}{self.pick([f'like={before}', f'like={before}', 'size=4'])})"
+            )
+        names.tensors.append(before)
+        return [f"{pad}{before} = x", f"{pad}{' -> '.join(links)}"]
+
+    def token_step(self, names: Names) -> str:
+        """Return a step on tokens, which mostly keeps how many they are."""
+        n, own = self.number(names, 1), "linear(x.channels)"
+        heads = self.pick(["", ", heads=1", ", heads=2", f", heads={self.number(names, 0)}"])
+        a, b = (
+            self.pick(["identity", "ln", own, "relu", f"({self.fresh('l')}: {own})"]),
+            self.pick([own, "tanh", "identity"]),
+        )
+        return self.pick([
+            own, f"linear({n})", f"({self.fresh('l')}: linear({n}, bias=false))", "ln", "ln(affine=false)", self.pick(ACTIVATIONS), "dropout(0.3)", "drop_path(0.2)",
+            f"[ln, linear({n}), gelu, linear({n})]", f"add(identity, [ln, {own}])", f"attention({a}, {b}, {a}{heads})", f"attention({a}, {b}, linear({n}){heads})",
+            f"add(identity, [ln, attention({own}, {b}, {a}{heads}), {own}])", "(linear(3 * x.channels) -> attention(slice(0, 4), slice(4, 8), slice(8, 12), heads=2))",
+            "softmax", 'softmax(axis="tokens")', "glu", "scale(0.5, learned=true, per_channel=true)", "shift(0.1, learned=true)", "prelu", f"cat({a}, {b})", f"split({a}, {b})",
+            "(transpose -> linear(x.channels) -> transpose)", "(transpose -> softmax -> transpose)", f"matmul(matmul({a}, transpose) -> softmax, {b})", "matmul(identity, transpose)",
+            f"matmul({a} -> transpose, {b})", "add(identity, learned([1, x.channels], init=normal(0.5)))", "add(identity, learned([x.tokens, x.channels]))", f'cat({a}, {b}, axis="tokens")',
+            'mul(identity, mean("tokens"))', 'add(identity, max("channels"))', 'slice(0, 2, axis="tokens")', f"slice(0, {n})", f"attention(identity, cat({a}, {b}, axis=\"tokens\"), cat({b}, {a}, axis=\"tokens\"))",
+        ])  # fmt: skip
+
     def _sizes(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
         """Sizes that are named and compared."""
         name = self.name("h")
@@ -1230,6 +1267,9 @@ class Writer:
                 f"    input flat: [{self.pick('NB')}, {self.pick([4, 12])}]",
                 f"    {self.pick(['linear(4) -> reshape(1, 2, 2)', 'linear(12) -> relu -> reshape(3, 2, 2)', 'bn -> linear(16) -> ln -> reshape(4, 2, 2)'])}",
             ], names
+        if self.chance(0.04):
+            length = self.pick(["L=6", "6", "L=9"])
+            return [*opening, f"    input words: [N, {length}, 4]", f"    {self.token_step(names)}"], names
         opening.append(f"    input image: [N, {channels}, {size}]")
         if self.chance(0.12) and "H=" in size and "W=" in size:
             opening.append(
