@@ -144,8 +144,10 @@ class Value:
         made = self.derived(name, self.stage.plain(args), view=True)
         if name not in ("chunk", "split"):
             return made
-        count = len(args[0]) if name == "split" else args[0]  # type: ignore[arg-type]
-        return [made.derived(part, view=True) for part in range(count)]  # type: ignore[call-overload]
+        count: Any = args[0]
+        if name == "split":  # a pair of equal sizes is written as one
+            count = 2 if isinstance(count, int) else len(count)
+        return [made.derived(part, view=True) for part in range(count)]
 
 
 class Parameter:

@@ -153,7 +153,7 @@ class Mentions:
 def _is_lonely(call: tree.Call) -> bool:
     """Say whether a call is of a combinator with less than two branches; `*list` may be any number."""
     name = call.target.plain if isinstance(call.target, tree.Name) else None
-    if name not in COMBINATORS or len(call.arguments) > 1:
+    if name not in COMBINATORS or name == "attention" or len(call.arguments) > 1:
         return False
     return not call.arguments or isinstance(call.arguments[0], (tree.Chain, tree.Labelled))
 
@@ -388,5 +388,6 @@ def _huge(scope: Scope) -> Iterator[Diagnostic]:
     for node in scope.nodes:
         if not isinstance(node.what, Scope) and "convolves" in node.what.traits:
             height, width = getattr(node.what, "kernel", (1, 1))
-            if min(height, width) > LARGEST:
+            patches = getattr(node.what, "stride", None) == (height, width)
+            if min(height, width) > LARGEST and not patches:
                 yield errors.huge_window(node.span, height, width)

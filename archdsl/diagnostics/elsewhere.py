@@ -48,23 +48,29 @@ ARGUMENTS = {
 RUNNING = "the device and the type of the numbers are chosen in Python"
 TWO_AXES = "maps are two-dimensional: on one of height 1, `conv(out, (1, 3))` is one-dimensional"
 CHANNELS = "input channels are not written; `x.channels` counts them"
-NO_PRODUCT = "there is no product of matrices, and no attention; `a * b` multiplies element by element"
+PRODUCT = "`matmul(a, b)` multiplies tokens `[N, L, K]` and `[N, K, M]`, and `transpose` exchanges the last two axes"
+ATTENTION = (
+    "`qkv: linear(3 * x.channels) -> attention(heads=8)`, or `attention(q: linear(64), k: linear(64), v: linear(64))`"
+)
 NO_EFFECT = "a file has no effects; `archdsl check --shapes` prints every layer"
 NO_OPERATOR = (
     "this language has no such operator; functions of one element are `abs`, `exp`, `log`, `sqrt`, `softplus` ..."
 )
-NO_MAPS = "maps stay `[N, C, H, W]`: nothing changes the order of their axes"
+ORDER = "`tokens` makes `[N, H*W, C]` of a map, `untokens(like=map)` undoes it, `transpose` exchanges the last two axes"
 NO_CLASS = "a network is `net name:`, a piece of one `block name:`, and a body is its steps"
-NO_SEQUENCE = "networks here are convolutional: nothing runs over a sequence"
+NO_SEQUENCE = "networks here see images: nothing runs along a sequence, and tokens are the places of a map"
 NOTHING_CHANGES = "nothing changes a tensor, so no copy is needed: leave it out"
 RESHAPED = "`flatten` makes `[N, F]` of maps, `reshape(channels, height, width)` maps of features"
 NAMES = {  # what is written where no operator has the meaning
-    **dict.fromkeys(("permute", "transpose", "movedim", "moveaxis", "swapaxes", "rearrange"), NO_MAPS),
+    **dict.fromkeys(("permute", "movedim", "moveaxis", "swapaxes", "rearrange"), ORDER),
     **dict.fromkeys(("view", "viewas", "reshapeas", "unflatten"), RESHAPED),
     **dict.fromkeys(("squeeze",), "`flatten` makes `[N, C]` of `[N, C, 1, 1]`"),
     **dict.fromkeys(("unsqueeze", "expanddims"), "`reshape(x.channels, 1, 1)` makes `[N, C, 1, 1]` of `[N, C]`"),
     **dict.fromkeys(("stack", "hstack", "vstack"), "`cat(a, b)` joins along the channels"),
-    **dict.fromkeys(("matmul", "bmm", "mm", "einsum", "attention", "multiheadattention", "selfattention"), NO_PRODUCT),
+    **dict.fromkeys(("bmm", "mm", "einsum", "dot"), PRODUCT),
+    **dict.fromkeys(("multiheadattention", "selfattention", "scaleddotproductattention", "mha"), ATTENTION),
+    **dict.fromkeys(("windowpartition", "unfold"), "`tokens(window=7)` cuts a map into windows"),
+    **dict.fromkeys(("windowreverse", "fold"), "`untokens(window=7, like=map)` puts windows together again"),
     **dict.fromkeys(("sub", "subtract", "minus"), "it is written `a - b`"),
     **dict.fromkeys(("div", "divide", "truediv"), "it is written `a / b`"),
     **dict.fromkeys(("neg", "negative"), "it is written `-x`"),
@@ -101,7 +107,7 @@ NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("clone", "detach", "contiguous", "copy"), NOTHING_CHANGES),
     **dict.fromkeys(("device", "dtype", "to", "cuda", "cpu", "half", "float", "float32", "float16"), RUNNING),
     **dict.fromkeys(("keepdim", "keepdims"), "axes stay, with size 1, and `flatten` drops them"),
-    **dict.fromkeys(("lstm", "gru", "rnn", "embedding", "transformer", "tokenizer"), NO_SEQUENCE),
+    **dict.fromkeys(("lstm", "gru", "rnn", "embedding", "tokenizer"), NO_SEQUENCE),
     **dict.fromkeys(("tuple", "list", "append"), "a list is written `[a, b]`; `+` joins two"),
     **dict.fromkeys(("inchannels", "inplanes", "infeatures", "inchans"), CHANNELS),
     **dict.fromkeys(("outchannels",), "a parameter stands in the first line: `block b(out_channels):`"),
@@ -113,7 +119,7 @@ UNSAID = {  # arguments that are left out, with the reason
     **dict.fromkeys(
         ("inchannels", "infeatures", "numfeatures", "numchannels", "normalizedshape", "inputshape"), CHANNELS
     ),
-    **dict.fromkeys(("dim", "axis", "startdim", "enddim"), "it is always the channels"),
+    **dict.fromkeys(("dim", "axis", "startdim", "enddim"), "without a word of its own it is the channels"),
     **dict.fromkeys(("keepdim", "keepdims"), NAMES["keepdims"]),
     **dict.fromkeys(("device", "dtype"), RUNNING),
     "dataformat": "maps are always `[N, C, H, W]`",
@@ -136,8 +142,10 @@ AXES = ("batch", "channels", "height", "width")
 ATTRIBUTES = {
     **dict.fromkeys(("shape", "size", "dim", "ndim"), "sizes are `x.channels`, `x.height` and `x.width`"),
     **dict.fromkeys(("view", "reshape", "flatten"), "steps are joined: `x -> flatten`, `x -> reshape(8, 4, 4)`"),
-    **{word: NAMES[word] for word in ("permute", "transpose", "squeeze", "unsqueeze", "clone", "detach")},
-    **{word: NAMES[word] for word in ("contiguous", "to", "cuda", "device", "dtype", "half", "matmul")},
+    **{word: NAMES[word] for word in ("permute", "squeeze", "unsqueeze", "clone", "detach")},
+    **{word: NAMES[word] for word in ("contiguous", "to", "cuda", "device", "dtype", "half")},
+    "transpose": "steps are joined: `x -> transpose`",
+    "matmul": "`matmul(x, y)`",
     **{word: NAMES[word] for word in ("pow", "square", "sub", "div", "neg", "std")},
     **{word: f'steps are joined: `x -> {word}("channels")`' for word in ("mean", "sum", "max", "min", "var")},
     "in_channels": "`x.channels`",
@@ -154,7 +162,7 @@ OF_PYTHON = {  # arguments of `load` that are none of the net
         ("image_size", "img_size", "input_size"), "`--input 1x3x224x224`; a network accepts every legal size"
     ),
 }
-NOT_CONVOLUTIONAL = ("vit", "deit", "swin", "beit", "bert", "gpt", "clip", "mixer", "maxvit", "cait", "xcit", "llama")
+NOT_CONVOLUTIONAL = ("swin", "beit", "bert", "gpt", "clip", "maxvit", "cait", "xcit", "llama")
 
 # What stands before a token on its line, how it starts, what helps, and an edit of the line: a pattern and its text.
 SYNTAX: tuple[tuple[str, ...], ...] = (
@@ -191,8 +199,7 @@ SYNTAX: tuple[tuple[str, ...], ...] = (
      r"(let|var|const|val|auto)\s+(?=\w+\s*=)", ""),
     (r"^\s*\w+\s*:\s*\w+\s*", "=", "values have no types: `width = 3`", r":\s*\w+\s*(?==)", " "),
     (r"^\s*/?", r"//|\*", "`#` starts a comment", r"^(\s*)//", r"\1#"),
-    (r"\w\[[^\]]*", ":", "there are no slices: `[depths[i] for i in range(2)]`; of channels, `slice(0, 8)`",
-     r"(\w+)\[\s*:\s*(\w+)\s*\]", r"[\1[i] for i in range(\2)]"),
+    (r"\w\[[^\]]*:[^\]]*", ":", "a slice has no step: `[depths[i] for i in range(0, 4, 2)]`"),
     (r"\b[fr]", '"', "texts are plain; a name may hold a value: `layer{i}`"),
     (r"^\s*[a-z_]\w*\s+", r"[\d\"\[]", "a call has its values in parentheses: `conv(64, 3)`"),
     (r"(^\s+|->\s*|:\s*)[a-z_]\w*(\([^()]*\))?\s+", r"[a-z_]\w*\b(?!\s*=)", "steps are joined: `conv(64, 3) -> relu`"),
@@ -217,7 +224,7 @@ CHARACTERS = {
     "|": "conditions are joined by `or`, steps by `->`",
     "^": "`**` is the power",
     "?": "a choice is `relu if deep else silu`",
-    "@": NO_PRODUCT,
+    "@": PRODUCT,
     "`": "strings are written in double quotes",
     "\\": "a line goes on inside brackets, or where the next one starts with `->`",
 }

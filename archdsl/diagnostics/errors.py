@@ -258,7 +258,8 @@ def no_network(span: Span, name: str, candidates: Sequence[str]) -> Diagnostic:
     close = [Help(h.text) for h in _did_you_mean(span, name, candidates)]
     listing = Help("`archdsl list` shows the bundled networks")
     if name.lower().startswith(elsewhere.NOT_CONVOLUTIONAL):
-        return _simple(f"no network or file `{name}`", span, "", Note("the networks here are convolutional"), listing)
+        note = Note("of transformers, the gallery has `vit_b_16` and its sizes, and `mobilevit_s`")
+        return _simple(f"no network or file `{name}`", span, "", note, listing)
     return _simple(f"no network or file `{name}`", span, "", *(close or [listing]))
 
 
@@ -398,7 +399,11 @@ def too_many_arguments(span: Span, callee: str, signature: str) -> Diagnostic:
         relu(1)
     """
     number = span.text.lstrip("-")[:1].isdigit()
-    more = [Help("leave it out: it is always the channels")] if number and callee == "softmax" else []
+    more = (
+        [Help('leave it out: it is the channels; `softmax(axis="tokens")` goes along another axis')]
+        if number and callee == "softmax"
+        else []
+    )
     helps = more if number or span.text[:1] in '"[' else elsewhere.too_many(span, callee)
     return _simple(
         f"too many arguments for `{callee}`", span, "nothing takes this", Note(f"`{callee}({signature})`"), *helps

@@ -313,6 +313,19 @@ def _indexed(ctx: Context, expr: tree.Index, env: Env, x: Tensor | None) -> Any:
     return item.item if isinstance(item, Located) else item
 
 
+def _sliced(ctx: Context, expr: tree.Slice, env: Env, x: Tensor | None) -> Any:
+    items = evaluate(ctx, expr.value, env, x)
+    if not isinstance(items, tuple):
+        raise errors.bad_index(expr.value.span, f"only lists have slices; this is {describe(items)}")
+    ends = []
+    for end in (expr.first, expr.last):
+        number = None if end is None else whole(ctx, end, env, x)
+        if end is not None and type(number) is not int:
+            raise errors.bad_index(end.span, f"a slice ends at an integer; this is {describe(number)}")
+        ends.append(number)
+    return items[ends[0] : ends[1]]
+
+
 # -------------------------------------------------------------------------------------------------- logic
 def truth(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None) -> bool:
     """Evaluate a condition."""
@@ -350,5 +363,6 @@ EVALUATE.update(
         tree.Not: _negation,
         tree.Compare: _comparison,
         tree.Index: _indexed,
+        tree.Slice: _sliced,
     }
 )

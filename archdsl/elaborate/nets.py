@@ -334,8 +334,13 @@ def _input_statement(ctx: Context, statement: tree.Input, env: Env, x: Tensor | 
         return _bind_input(ctx, statement, env, builder, x)
     if builder.nodes:
         raise errors.misplaced(statement.span, "an `input`", "inputs stand before the first step of a net")
-    if len(statement.dims) not in (2, 3, 4):
-        raise errors.bad_input(statement.span, f"an input has 2 to 4 axes, not {len(statement.dims)}", INPUT_FORMS)
+    batch = statement.dims[0][0]
+    batchless = len(statement.dims) == 3 and not (isinstance(batch, tree.Name) and batch.plain)
+    if len(statement.dims) not in (2, 3, 4) or batchless:
+        reason = (
+            "an input starts with its batch" if batchless else f"an input has 2 to 4 axes, not {len(statement.dims)}"
+        )
+        raise errors.bad_input(statement.span, reason, INPUT_FORMS)
     number = len(builder.inputs)
     asked = ctx.settings.sizes[number] if number < len(ctx.settings.sizes) else None
     if asked is not None and len(asked) != len(statement.dims):

@@ -460,10 +460,10 @@ def combine(
     """Apply branches and combine what they return."""
     parts = [current] * len(branches)
     if kind == "split" and (len(branches) > 1 or options.values):
-        chunk, place = _division(len(branches), options, span)
-        shapes, relations = infer(ctx, chunk, [current], span, {}, {"parts": place})
-        parts = tensors_of(node(ctx, chunk, [current], shapes, span, None))
-        relate(ctx, relations)
+        parts = _divided(ctx, *_division(len(branches), options, span), current, span)
+    if kind == "attention" and not branches:  # queries, keys and values lie one after another
+        thirds = _divided(ctx, OPS["chunk"].build({"parts": 3}), span, current, span)
+        return join(ctx, kind, [(third, span) for third in thirds], span, options)
     tensors = []
     for branch, part in zip(branches, parts):
         try:
@@ -480,6 +480,14 @@ def combine(
     if not tensors:
         return current
     return join(ctx, "cat" if kind == "split" else kind, tensors, span, NOTHING if kind == "split" else options)
+
+
+def _divided(ctx: Context, chunk: Op, place: Span, current: Tensor, span: Span) -> list[Tensor]:
+    """Divide the channels of a tensor."""
+    shapes, relations = infer(ctx, chunk, [current], span, {}, {"parts": place})
+    parts = tensors_of(node(ctx, chunk, [current], shapes, span, None))
+    relate(ctx, relations)
+    return parts
 
 
 def _division(count: int, options: Bound, span: Span) -> tuple[Op, Span]:

@@ -69,7 +69,7 @@ class Attention(Op):
 
     Its branches are the queries, the keys and the values: tokens [N, L, C], [N, M, C] and [N, M, D] -> [N, L, D], or
     maps, whose places are the tokens. Tokens in windows see their window alone. A fourth branch, [N, heads, L, M], is
-    added to the products before the softmax.
+    added to the products before the softmax. Without branches the channels are divided into queries, keys and values.
     """
 
     heads: int = arg(integer(1, examples=(1, 2, 4)), 1, doc="parts of the channels, each with weights of its own")

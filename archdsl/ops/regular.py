@@ -17,6 +17,7 @@ from archdsl.ops.base import (
     call,
     channel_count,
     expression,
+    fixed,
     image,
     number,
     op,
@@ -25,11 +26,12 @@ from archdsl.ops.base import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import ClassVar
 
     from archdsl.core.sizes import Dim, Shape
     from archdsl.core.windows import Reach
-    from archdsl.ops.base import Call
+    from archdsl.ops.base import Call, Relation
 
 
 @op("identity", "identity")
@@ -164,8 +166,6 @@ class Constant(Op):
         return self.learned
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        if self.per_channel and len(x) == 2:
-            image(x)
         return x
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
@@ -173,9 +173,13 @@ class Constant(Op):
             return {}
         return {self.weight: self.of_channels(x) if self.per_channel else (1,)}
 
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        if self.per_channel:
+            yield from fixed(xs[0])
+
     @staticmethod
     def of_channels(x: Shape) -> tuple[int, ...]:
-        """Return the shape of what has a number for each channel: [C, 1, 1] on maps, [C] on tokens."""
+        """Return the shape of what has a number for each channel: [C, 1, 1] on maps, else [C]."""
         return (channel_count(x), 1, 1) if len(x) == 4 else (channel_count(x),)
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
@@ -204,7 +208,7 @@ class Shift(Constant):
     gradient = "same"
     support = '''\
 class Shift(nn.Module):
-    """Add a learned summand, one for all (shape [1]) or one a channel ([C, 1, 1], of tokens [C])."""
+    """Add a learned summand, one for all (shape [1]) or one a channel ([C, 1, 1] on a map, else [C])."""
 
     def __init__(self, value: float, shape: tuple[int, ...] = (1,)) -> None:
         super().__init__()
@@ -225,7 +229,7 @@ class Scale(Constant):
     torch, weight, sign = "Scale", "weight", "*"
     support = '''\
 class Scale(nn.Module):
-    """Multiply by a learned factor, one for all (shape [1]) or one a channel ([C, 1, 1], of tokens [C])."""
+    """Multiply by a learned factor, one for all (shape [1]) or one a channel ([C, 1, 1] on a map, else [C])."""
 
     def __init__(self, value: float, shape: tuple[int, ...] = (1,)) -> None:
         super().__init__()

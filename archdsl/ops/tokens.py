@@ -18,9 +18,11 @@ from archdsl.ops.base import (
     arg,
     boolean,
     call,
+    channel_count,
     everything,
     expression,
     extent,
+    fixed,
     image,
     op,
     optional,
@@ -251,7 +253,7 @@ def from_grid(
         if tuple(map(int, wanted[1:-1])) != tuple(map(int, x[1:-1])):
             label = f"the input is {show(x)}, and a map of {int(size[0])}x{int(size[1])} is {show(wanted)}"
             raise ShapeFault("the tokens are not those of such a map", label=label, at="size" if self.size else 1)
-        return (x[0], x[-1], *size)
+        return (x[0], channel_count(x), *size)
 
     def shape_before(self, x: Shape, size: tuple[Dim, ...]) -> Shape:
         """Return the tokens that a map of a size has."""
@@ -261,6 +263,7 @@ def from_grid(
         return (x[0], *windows, count, x[-1])
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
+        yield from fixed(xs[0])  # the channels of a map are a number
         size, operand = self.target(*xs[1:]), len(xs) - 1
         if self.way:
             yield from self.needs(size, operand)

@@ -401,6 +401,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "call": tree.Call,
     "attribute": tree.Attribute,
     "index": tree.Index,
+    "slice": tree.Slice,
     "integer": _integer,
     "float": _float,
     "string": lambda span, text: tree.Literal(span, text[1:-1]),

@@ -276,7 +276,12 @@ def _attribute(expr: tree.Attribute, first: bool) -> Doc:
 
 
 def _index(expr: tree.Index, first: bool) -> Doc:
-    return (_expr(expr.value, POSTFIX, first), _bracketed("[", [_expr(expr.index)], "]"))
+    return (_expr(expr.value, POSTFIX, first), _bracketed("[", [_expr(expr.index, CHOICE)], "]"))
+
+
+def _slice(expr: tree.Slice, first: bool) -> Doc:
+    ends = ["" if end is None else _expr(end, CHOICE) for end in (expr.first, expr.last)]
+    return (_expr(expr.value, POSTFIX, first), _bracketed("[", [(ends[0], ":", ends[1])], "]"))
 
 
 _LEVELS: dict[type, int] = {
@@ -291,6 +296,7 @@ _LEVELS: dict[type, int] = {
     tree.Call: POSTFIX,
     tree.Attribute: POSTFIX,
     tree.Index: POSTFIX,
+    tree.Slice: POSTFIX,
 }
 
 _EXPRESSIONS: dict[type, Callable[[Any, bool], Doc]] = {
@@ -311,6 +317,7 @@ _EXPRESSIONS: dict[type, Callable[[Any, bool], Doc]] = {
     tree.Call: _call,
     tree.Attribute: _attribute,
     tree.Index: _index,
+    tree.Slice: _slice,
 }
 
 

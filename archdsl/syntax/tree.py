@@ -181,6 +181,14 @@ class Index(Expr):
     index: Expr
 
 
+class Slice(Expr):
+    """`value[first:last]`; either end may be left out."""
+
+    value: Expr
+    first: Expr | None
+    last: Expr | None
+
+
 # -------------------------------------------------------------------------------------------------- statements
 class Targets(Node):
     """The names that a `for` binds; nested for nested values."""

@@ -109,8 +109,8 @@ def test_arguments_of_python(given, said):
 
 
 def test_networks_that_are_not_convolutional():
-    with pytest.raises(CompileError, match="the networks here are convolutional"):
-        archdsl.check("vit_b_16")
+    with pytest.raises(CompileError, match="no network or file `swin_t`"):
+        archdsl.check("swin_t")
 
 
 SEVERAL = (

@@ -69,6 +69,8 @@ REFERENCES = {
         regnet_x_1_6gf regnet_x_3_2gf regnet_x_8gf regnet_x_16gf regnet_x_32gf regnet_y_400mf regnet_y_800mf
         regnet_y_1_6gf regnet_y_3_2gf regnet_y_8gf regnet_y_16gf regnet_y_32gf""".split()
     },
+    **{name: Reference("torchvision", name, 224) for name in "vit_b_16 vit_b_32 vit_l_16 vit_l_32 vit_h_14".split()},
+    **{name: Reference("timm", name, 128) for name in "mobilevit_s mobilevit_xs mobilevit_xxs".split()},
     "googlenet": Reference("torchvision", "googlenet", init_weights=False, aux_logits=True),
     "inception_v3": Reference("torchvision", "inception_v3", 128, init_weights=False, aux_logits=True),
     "fcn_resnet50": Reference("torchvision", "fcn_resnet50", 65, weights_backbone=None, aux_loss=True),

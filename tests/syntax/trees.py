@@ -98,6 +98,7 @@ def _expressions(depth: int) -> SearchStrategy[Any]:
         node(tree.Call, inner, arguments(depth - 1)),
         node(tree.Attribute, inner, words),
         node(tree.Index, inner, inner),
+        node(tree.Slice, inner, st.none() | inner, st.none() | inner),
     )
 
 
