@@ -1,6 +1,6 @@
 """What the counters in use count: one table a tool, so that anyone's published number can be traced.
 
-    macs       multiply-accumulates of convolutions and linear layers: archdsl's own
+    macs       multiply-accumulates of convolutions, linear layers, matrix products and attention: archdsl's own
     all        every arithmetic operation: two a multiply-accumulate, and those of biases, norms, activations, pools
     torch      torch.utils.flop_counter.FlopCounterMode
     fvcore     fvcore.nn.FlopCountAnalysis
@@ -16,7 +16,7 @@ of functions, so formulas may depend on the form in which a step runs. The tests
 from __future__ import annotations
 
 from archdsl.core.record import Record
-from archdsl.ops.base import as_int, elements, volume
+from archdsl.ops.base import as_int, elements, numbered, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ def _thop_adaptive(use: Use) -> int:
 
 
 def _thop_softmax(use: Use) -> int:
-    channels = int(use.xs[0][1])
-    return inputs(use) // channels * (3 * channels - 1)
+    summed = int(use.xs[0][numbered(use.op.axis, use.xs[0])])
+    return inputs(use) // summed * (3 * summed - 1)
 
 
 def _thop_norm(use: Use) -> int:
@@ -155,8 +155,8 @@ CONVENTIONS = {
         Convention(
             "macs",
             "MACs",
-            "multiply-accumulates of convolutions, transposed convolutions and linear layers; all else counts 0",
-            _rows(conv__depthwise__conv_transpose__linear=macs),
+            "multiply-accumulates of convolutions, linear layers, matrix products and attention; all else counts 0",
+            _rows(conv__depthwise__conv_transpose__linear__matmul__attention=macs),
         ),
         Convention(
             "all",
@@ -169,7 +169,8 @@ CONVENTIONS = {
             "torch",
             "FLOPs",
             "twice the multiply-accumulates of convolutions and matrix products",
-            _rows(conv__depthwise__conv_transpose__linear=twice(macs)),
+            _rows(conv__depthwise__conv_transpose__linear__matmul__attention=twice(macs)),
+            ("the fused kernels that run attention on a CPU are not known to it, and count 0",),
         ),
         Convention(
             "fvcore",
@@ -177,13 +178,16 @@ CONVENTIONS = {
             "multiply-accumulates; 2 an element of a batch norm with weights, 5 of other norms, 4 of bilinear "
             "upsampling, 1 of nearest and of what adaptive average pooling reads",
             _rows(
-                conv__depthwise__conv_transpose__linear=macs,
+                conv__depthwise__conv_transpose__linear__matmul=macs,
                 bn=affine(2, 1),
                 gn__ln=affine(5, 4),
                 upsample=_resampled(1, 4),
                 adaptive_avgpool__global_avgpool=inputs,
             ),
-            ("average pooling over windows, activations and sums count 0, adaptive average pooling does not",),
+            (
+                "average pooling over windows, activations and sums count 0, adaptive average pooling does not",
+                "attention as one function counts 0",
+            ),
         ),
         Convention(
             "thop",
@@ -212,7 +216,8 @@ CONVENTIONS = {
             "multiply-accumulates with biases; 2 an element of a norm with weights; elements of activations and pools",
             _rows(
                 conv__depthwise__conv_transpose__linear=_with_bias,
-                bn__gn__ln=as_module(affine(2, 1)),
+                bn__gn=as_module(affine(2, 1)),
+                ln=as_module(inputs),
                 relu__elu__gelu__prelu=as_both(outputs, inputs),
                 relu6=as_both(outputs, lambda use: 0 if use.nn else inputs(use)),
                 leaky_relu=as_module(outputs),
@@ -225,6 +230,7 @@ CONVENTIONS = {
             (
                 "a module that calls a counted function, such as `nn.ReLU` or `nn.MaxPool2d`, is counted twice",
                 "sums and products written as operators, `a + b`, count 0; `torch.add` would not",
+                "a layer norm counts 1 an element, with weights or without",
             ),
         ),
         Convention(

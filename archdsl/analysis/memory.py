@@ -45,10 +45,16 @@ class Storage:
 class Value:
     """A tensor: its storage, and the number under which its gradient gathers; None where none is needed."""
 
-    __slots__ = ("slot", "storage")
+    __slots__ = ("part", "slot", "storage")
 
     def __init__(self, storage: Storage, slot: int | None = None) -> None:
         self.storage, self.slot = storage, slot
+        self.part = storage.size
+
+    @property
+    def size(self) -> int:
+        """The bytes of its gradient: of a view only those that it shows."""
+        return min(self.part, self.storage.size)
 
 
 class Peak(Record):
@@ -169,7 +175,10 @@ class Inference:
         xs, ys = self.shapes(scope, node)
         kernels = self.run(node.what, xs, ys)
         if not kernels or number in self.overwriting(scope):
-            return self.shared(node.what, operands, len(ys), bool(kernels))
+            views = self.shared(node.what, operands, len(ys), bool(kernels))
+            for view, shape in zip(views, ys):
+                view.part = _volume(shape) * self.batch * self.size
+            return views
         return self.kernels(node.what, kernels, operands, len(ys), name or node.what.name)
 
     @once
@@ -277,15 +286,15 @@ class Entry:
         taken = any(spec.kind.tensor for spec in op.args.values())  # an argument has no gradient
         learning = operands[:1] if taken else operands
         passing = len(learning) if op.gradient == "same" else int(op.gradient == "first")
-        whole = 0 if "repeats" not in op.traits else results[0].storage.size  # what is repeated gets a sum
+        whole = 0 if "repeats" not in op.traits else results[0].size  # what is repeated gets a sum
         self.wanted = [
-            Wanted(v.slot, v.storage.size, i < passing and v.storage.size >= whole)
+            Wanted(v.slot, v.size, i < passing and v.size >= whole)
             for i, v in enumerate(learning)
             if v.slot is not None
         ]
         self.results = [v.slot for v in results]
-        self.scratch = int(op.scratch * max([whole, *[v.storage.size for v in operands[:1]]]))
-        if op.gradient == "new" and any(v.storage.size < whole for v in learning):
+        self.scratch = int(op.scratch * max([whole, *[v.size for v in operands[:1]]]))
+        if op.gradient == "new" and any(v.size < whole for v in learning):
             self.scratch += whole  # a gradient before it is summed over the axes that were repeated
         self.saved, self.weight_sizes, self.name = saved, weight_sizes, name
 

@@ -52,6 +52,7 @@ def join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Span
         return tensors[0][0]
     operands = [tensor for tensor, _ in tensors]
     shapes, relations = infer(ctx, joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})
+    joined = joined.on(*[operand.shape for operand in operands])
     result = main(node(ctx, joined, operands, shapes, span, None))
     relate(ctx, relations)
     return result

@@ -340,6 +340,10 @@ class Op(Record):
         """What it says in a text, where that is no call: `a - b`."""
         return ""
 
+    def on(self, *xs: Shape) -> Op:
+        """Return the operator as it is on operands of these shapes, where that is something of its own."""
+        return self
+
     # ------------------------------------------------------------ rules
     shape: ClassVar[Callable[..., Shape]]  # of the result, from the shapes of the operands; raises `ShapeFault`
 

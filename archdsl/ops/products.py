@@ -74,8 +74,8 @@ class Attention(Op):
 
     heads: int = arg(integer(1, examples=(1, 2, 4)), 1, doc="parts of the channels, each with weights of its own")
 
-    saves = ("operands", "result", "extras")
-    scratch = 1
+    maps: bool = False  # whose places are copied to tokens first
+    written: float = 0.0  # products for each element of the queries; none by one kernel that keeps them to itself
     support = '''\
 def attention(
     q: torch.Tensor,
@@ -99,7 +99,8 @@ def attention_of_maps(
     heads: int = 1,
 ) -> torch.Tensor:
     """Attention of the places of a map to those of another."""
-    places = [x.flatten(2).transpose(1, 2) for x in (q, k, v)]
+    # Fused kernels need the channels of a place side by side.
+    places = [x.flatten(2).transpose(1, 2).contiguous() for x in (q, k, v)]
     made = attention(places[0], places[1], places[2], bias, heads)
     return made.transpose(1, 2).unflatten(2, q.shape[2:])
 
@@ -153,9 +154,49 @@ def attention_in_windows(
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return self.products(xs) * (self.heads * (6 + len(xs[3:])))  # the scale and a softmax, and what is added
 
+    def on(self, *xs: Shape) -> Op:
+        alike = len(xs) == 3 and channel_count(xs[0]) == channel_count(xs[2])
+        written = 0.0 if alike else int(self.products(xs)) * self.heads / int(volume(xs[0]))
+        return self.replace(maps=len(xs[0]) == 4, written=written)
+
+    @property
+    def scratch(self) -> float:  # type: ignore[override]
+        """The gradients of the products, before and after the softmax."""
+        return 2 * self.written
+
+    @property
+    def saves(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What the gradient needs; of maps their copies."""
+        return ("extras", "result") if self.maps else ("operands", "extras", "result")
+
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        sums = volume(with_channels(xs[0], self.heads))  # of the softmax, for the gradient
-        return (Kernel(self.name, tuple([volume(x) for x in xs]), (volume(ys[0]), sums)),)
+        q, k, v, *bias = [volume(x) for x in xs]
+        copies = (
+            Kernel("copy", (q,), (q,)),
+            Kernel("copy", (k,), (k,), held=(q,)),
+            Kernel("copy", (v,), (v,), held=(q, k)),
+        )
+        held = (q, k) if self.maps else ()
+        if not self.written:
+            sums = volume(with_channels(xs[0], self.heads))  # of the softmax, for the gradient
+            last: tuple[Kernel, ...] = (Kernel(self.name, (q, k, v), (volume(ys[0]), sums), held=held),)
+        else:
+            products = self.products(xs) * self.heads
+            masks = self.products(xs) * -(-self.heads // 4)  # a byte for each product: whether it counts
+            last = (
+                Kernel("mul", (q,), (q,), held=held),
+                Kernel("mul", (k,), (k,), held=(*held, q)),
+                Kernel("matmul", (q, k), (products,), held=(*held, q)),
+                Kernel("softmax", (products, *bias), (products,), held=(*held, masks)),
+                Kernel("matmul", (products, v), (volume(ys[0]),), held=held),
+            )
+        return (*copies, *last) if self.maps else last
+
+    def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        *before, last = self.kernels(xs, ys)
+        copies = tuple([volume(x) for x in xs[:3]]) if self.maps else ()
+        weights = () if not self.written else (self.products(xs) * self.heads,)
+        return (*before, last.replace(writes=(*last.writes, *copies, *weights), held=()))
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         looked_at = operand == 3 or (len(y) == 4 and operand > 0)  # by each query

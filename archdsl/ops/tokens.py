@@ -103,8 +103,13 @@ class Windows(Op):
             label = f"{int(sizes[0])}x{int(sizes[1])} is not a multiple of {self.sides[0]}x{self.sides[1]}"
             raise ShapeFault(f"`{self.way}` must divide height and width", label=label, at=at, help="or `pad=true`")
 
+    def moves(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> bool:
+        """Say whether elements are copied to other places."""
+        raise NotImplementedError
+
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        return super().kernels(xs[:1], ys) if self.way else ()  # a view, where there are no windows
+        copies = self.way and self.moves(xs, ys)
+        return super().kernels(xs[:1], ys) if copies else ()  # else a view of a map, or of tokens, that is dense
 
     def arguments_of(self) -> tuple[tuple[Leaf, ...], dict[str, Leaf]]:
         """The windows as arguments of a function: one side where they are square, and whether maps are filled up."""
@@ -171,10 +176,17 @@ def filled(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
             yield from self.needs(xs[0][2:], 0)
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        found, one, whole = super().kernels(xs, ys), volume(xs[0]), volume(ys[0])
-        if found and self.pad:
-            found = (Kernel("pad", (one,), (whole,)), Kernel(self.name, (whole,), (whole,)))
-        return found
+        one, whole = volume(xs[0]), volume(ys[0])
+        margins = (Kernel("pad", (one,), (whole,)),) if self.pad else ()
+        return (*margins, *[kernel.replace(reads=(whole,)) for kernel in super().kernels(xs, ys)])
+
+    def moves(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> bool:
+        """Say whether a step from one row of a window to the next is no step of the same length through memory."""
+        rows, columns = [extent(ys[0], axis) for axis in (0, 1)]
+        if self.way == "window":
+            return columns > 1 and min(self.sides) > 1
+        inside = [int(self.padded(size, axis)) // n for axis, (size, n) in enumerate(zip(xs[0][2:], (rows, columns)))]
+        return rows > 1 and min(inside) > 1
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         if not self.way:
@@ -270,6 +282,13 @@ def from_grid(
         for axis, (have, want) in enumerate(zip(xs[0], self.shape_before(xs[0], size))):
             if have != want:
                 yield Relation(have, want, axis, (0, 0))
+
+    def moves(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> bool:
+        """Say whether rows and columns of the map are no steps of one length through the memory of the tokens."""
+        (high, wide), rows, columns = self.sides, *[extent(xs[0], axis) for axis in (0, 1)]
+        if self.way == "window":
+            return columns > 1 and high > 1 and (wide > 1 or rows > 1)
+        return any(n > 1 and int(self.padded(extent(ys[0], axis), axis)) > n for axis, n in enumerate((rows, columns)))
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         if operand:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -50,6 +51,20 @@ OTHERS = """net others(shuffled=2):
     -w -> cat(identity, glu) -> cat(max("channels"), var("channels"), min("channels")) -> max("height") -> conv(16, 1)
     g: dropout -> slice(0, 6) -> flatten -> linear(10) -> bn -> softmax
 """
+OF_TOKENS = """net places:
+    input image: [N, 4, H=24, W=20]
+    attention(conv(8, 1), conv(8, 1), conv(4, 1), heads=2)
+    skip = x
+    a: [tokens, ln, linear(12), gelu, linear(4), softmax]
+    b: attention(q: linear(8), identity -> k: linear(8), tanh, heads=4) -> prelu -> softmax(axis="tokens")
+    matmul(matmul(identity, transpose) -> softmax, identity) -> glu -> linear(4, bias=false)
+    untokens(like=skip) -> tokens(window=(4, 5)) -> linear(12) -> attention(heads=2)
+    scale(1, learned=true, per_channel=true) -> dropout -> untokens(window=(4, 5), like=skip)
+    tokens(every=2) -> attention(identity, relu, silu) -> untokens(every=2, like=skip)
+    tokens(grid=4) -> attention(identity, relu, silu) -> untokens(grid=4, like=skip) -> transpose -> tokens
+    cat(learned([2, 4]), identity, axis="tokens") -> add(identity, learned([1, 4])) -> slice(0, 1, axis="tokens")
+    flatten -> linear(3)
+"""
 
 
 def small(name: str) -> Any:
@@ -78,7 +93,7 @@ def images(checked: Any) -> list[torch.Tensor]:
 
 # -------------------------------------------------------------------------------------------------- the tools
 def by_torch(model: torch.nn.Module, xs: list[torch.Tensor]) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         model(*xs)
     return counter.get_total_flops()
 
@@ -143,10 +158,11 @@ def test_conventions_and_bytes_are_those_of_the_tools(name):
     assert total(checked.network, "macs") * 2 == total(checked.network, "torch")
 
 
+@pytest.mark.parametrize("text", [OTHERS, OF_TOKENS], ids=["maps", "tokens"])
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.filterwarnings("ignore")
-def test_conventions_on_operators_that_no_network_has(tool):
-    checked = compile_text(OTHERS)
+def test_conventions_on_operators_that_no_network_has(tool, text):
+    checked = compile_text(text)
     assert total(checked.network, tool) == TOOLS[tool](built(checked), images(checked))
 
 

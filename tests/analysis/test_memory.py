@@ -267,6 +267,14 @@ RULES = {
     "a learned tensor": "\n    conv(32, 1) -> tanh\n    add(identity, l: learned([32, 24, 20])) -> tanh -> conv(2, 1)\n",
     "a learned tensor that is repeated": "\n    conv(32, 1) -> tanh\n    mul(identity, l: learned([32, 1, 1])) -> tanh -> conv(2, 1)\n",
     "a learned summand": "\n    conv(32, 1) -> shift(0, learned=true, per_channel=true) -> tanh -> scale(2, learned=true) -> conv(2, 1)\n",
+    "tokens": "\n    conv(32, 1) -> tokens -> linear(64) -> gelu -> linear(32) -> untokens(like=image) -> tanh -> conv(2, 1)\n",
+    "attention": "\n    conv(32, 1) -> tokens -> linear(96) -> attention(heads=4) -> linear(32) -> mean(\"tokens\")\n",
+    "attention of maps": "\n    attention(conv(32, 1), conv(32, 1), conv(32, 1), heads=4) -> tanh -> conv(4, 1)\n",
+    "attention in windows": "\n    conv(32, 1) -> tokens(window=4) -> linear(96) -> attention(heads=4) -> linear(32) -> untokens(window=4, like=image) -> tanh -> conv(4, 1)\n",
+    "every second row": "\n    conv(32, 1) -> tanh -> tokens(every=2) -> tanh -> untokens(every=2, like=image) -> tanh -> conv(4, 1)\n",
+    "windows that are filled up": "\n    conv(32, 1) -> tanh -> tokens(grid=7, pad=true) -> tanh -> untokens(grid=7, pad=true, like=image) -> tanh -> conv(4, 1)\n",
+    "a product of matrices": "\n    conv(32, 1) -> tanh -> tokens\n    matmul(identity, transpose) -> softmax -> tanh -> linear(4)\n",
+    "an encoder of tokens": "\n    conv(32, 1) -> tokens\n    add(identity, [ln, linear(96), attention(heads=2), linear(32)])\n    add(identity, [ln, linear(128), gelu, linear(32)])\n    ln -> slice(0, 1, axis=\"tokens\") -> flatten -> linear(4)\n",
     "an activation of a result": "\n    output a = image -> conv(16, 3) -> relu\n    y = image -> conv(16, 3)\n    output b = y\n    output c = y -> relu -> conv(16, 1) -> relu\n",
 }  # fmt: skip
 
@@ -274,6 +282,12 @@ RULES = {
 @pytest.mark.parametrize("name", RULES)
 def test_peaks_where_one_rule_decides(name):
     compare(compile_text(f"{USED}net n:\n    input image: [N, 8, H=24, W=20]{RULES[name]}"), 0.01)
+
+
+def test_peaks_of_attention_whose_products_are_written():
+    """Of values that are wider than queries no fused kernel runs on a CPU."""
+    text = "tokens -> attention(linear(32), linear(32), linear(64), heads=4) -> tanh -> linear(4)"
+    compare(compile_text(f"net n:\n    input image: [N, 8, H=24, W=20]\n    conv(32, 1) -> {text}\n"), 0.05)
 
 
 def test_buffers_are_held_once():
