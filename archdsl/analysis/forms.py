@@ -129,7 +129,8 @@ def _fraction(value: Fraction) -> str:
 class Closed(Record):
     """The costs of one scope as forms: parameters, MACs, and bytes (float32, one image, eager).
 
-    `free` says that nothing in it holds for some sizes only, so that it is the same net at every legal size.
+    `free` says that nothing in it holds for some sizes only, so that it is the same net at every legal size, and runs
+    the same kernels.
     """
 
     params: int
@@ -156,6 +157,7 @@ class Forms:
                 free = free and always
                 continue
             params += 0 if node.reuses else parameters(node, scope)
+            free = free and "copies" not in node.what.traits
             if times and type(node.what).macs is not Op.macs:
                 macs.add(node.what.macs(*_shapes(node, scope)), times)
         return params, macs, free

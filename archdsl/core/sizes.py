@@ -244,6 +244,17 @@ def window(dim: Dim, kernel: int, stride: int = 1, pad: int = 0, dilation: int =
     return steps + 1 - _indicator(overhang, reach - pad)
 
 
+def padded_same(dim: Dim, kernel: int, stride: int = 1, dilation: int = 1) -> Dim:
+    """Return a size with the margins that give `ceil(size / stride)` windows a place, as TensorFlow pads.
+
+    How much is missing depends on a residue only, so it stays exact.
+    """
+    missing = ((dim + (stride - 1)) // stride - 1) * stride + dilation * (kernel - 1) + 1 - dim
+    if isinstance(missing, Size):
+        return dim + _size(missing.symbol, missing.period, 0, tuple([max(v, 0) for v in missing.values]))
+    return dim + max(int(missing), 0)
+
+
 def symbols(dim: Dim) -> tuple[Symbol, ...]:
     """Return the input sizes that a dim depends on."""
     if isinstance(dim, Size):

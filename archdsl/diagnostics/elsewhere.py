@@ -414,15 +414,11 @@ def of_axes(span: Span) -> list[Help]:
 
 def of_padding(span: Span, callee: str, word: str) -> list[Help]:
     """Return what is written for an argument that pads as a word says: `padding="same"`."""
+    if callee in ("conv", "depthwise", "maxpool"):
+        return [Help(f'here it is `pad="{word}"`', span, f'pad="{word}"')]
     if word == "valid":
         return [Help("here it is `pad=0`", span, "pad=0")]
-    if callee not in ("conv", "depthwise"):
-        return [Help("padding is a number: `pad=1` around a window of 3 keeps the size at stride 1")]
-    text = span.source.text
-    start = text.rfind("\n", 0, span.start) + 1
-    strides = "stride" in text[start : call_at(text, text.rfind(f"{callee}(", start, span.start)) or None]
-    reason = f"`{callee}` keeps the size by itself at stride 1"
-    return [Help(reason) if strides else without(span, f"leave it out: {reason}")]
+    return [Help("padding is a number here: `pad=1` around a window of 3 keeps the size at stride 1")]
 
 
 def of_attribute(span: Span, name: str) -> list[Help]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from archdsl.elaborate.context import Context
     from archdsl.elaborate.environment import Env
     from archdsl.elaborate.values import Callee, OpValue
-    from archdsl.ops.base import Kind, Op, Relation
+    from archdsl.ops.base import Kind, Margins, Op, Relation
     from archdsl.ops.initializers import Initializer
 
 SIZES = {"features", *[name for names in axes.LAYOUTS.values() for name in names]}  # that a tensor may be asked for
@@ -57,6 +57,9 @@ def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
     rule, operands = ctx.memo.rules.get(key), [current]
     if rule is None:
         op, further = build(value, span, dict(value.bound.places))
+        margins = op.margins()
+        if margins is not None:
+            return _within(ctx, value, margins, current, span, tag)
         operands += further
         rule = _rule(ctx, value, op, operands, span)
         if not further:
@@ -67,6 +70,19 @@ def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
     if rule.relations:
         relate(ctx, rule.relations)
     return result
+
+
+def _within(
+    ctx: Context, value: OpValue, margins: Margins, current: Tensor, span: Span, tag: Tag | None
+) -> Tensor | Results:
+    """Add margins in a step of their own, and apply the operator with the padding that is left to it."""
+    step, left = margins
+    if step is not None:
+        shapes, _ = infer(ctx, step, [current], span, {})
+        (current,) = tensors_of(node(ctx, step, [current], shapes, span, None))
+    values = {**dict(value.bound.values), "pad": left}
+    inner = value.replace(bound=value.bound.replace(values=tuple(sorted(values.items()))))
+    return operator(ctx, inner, current, span, tag)
 
 
 class Rule(Record):

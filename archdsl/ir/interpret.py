@@ -189,6 +189,8 @@ def _parts(u: Use) -> list[torch.Tensor]:
     axis, parts = _axis(u, "channels"), u.op.parts
     x = u.xs[0].movedim(axis, 0)
     sizes = [len(x) // parts] * parts if isinstance(parts, int) else list(parts)
+    if sum(sizes) != len(x):
+        raise Mismatch(f"{tuple(u.xs[0].shape)} in parts of {sizes}")
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
     return [x[end - size : end].movedim(0, axis) for size, end in zip(sizes, ends)]
 
@@ -367,6 +369,17 @@ def _upsample(u: Use) -> torch.Tensor:
     return F.interpolate(x, tuple(size), mode=op.mode, **corners)
 
 
+def _pad_same(u: Use) -> torch.Tensor:
+    """Add as many rows and columns as the last of ceil(size / step) windows reaches past the map."""
+    margins: list[int] = []
+    for axis in (1, 0):
+        size, side, step = u.xs[0].shape[axis + 2], u.op.window[axis], u.op.stride[axis]
+        starts = range(0, size, step)
+        missing = max(0, starts[-1] + side - size)
+        margins += [missing // 2, -(-missing // 2)]
+    return F.pad(u.xs[0], margins, value=float("-inf") if u.op.lowest else 0.0)
+
+
 OPERATORS: dict[str, Callable[[Use], Any]] = {
     "relu": lambda u: F.relu(u.xs[0]),
     "relu6": lambda u: F.relu6(u.xs[0]),
@@ -419,6 +432,7 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "shuffle": _shuffle,
     "pixel_shuffle": lambda u: F.pixel_shuffle(u.xs[0], u.op.factor),
     "pixel_unshuffle": lambda u: F.pixel_unshuffle(u.xs[0], u.op.factor),
+    "pad_same": _pad_same,
     "pad": lambda u: F.pad(u.xs[0], u.op.size, u.op.mode),
     "crop": _crop,
     "pad_channels": lambda u: torch.cat([u.xs[0], u.xs[0].new_zeros(len(u.xs[0]), u.op.count, *u.xs[0].shape[2:])], 1),

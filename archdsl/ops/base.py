@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from archdsl.core.sizes import Dim, Shape, Symbol
 
+    Margins = tuple["Op | None", tuple[int, int]]
+
 
 class ShapeFault(Exception):
     """A shape that an operator refuses: a title without a full stop, and the argument or operand to blame."""
@@ -147,6 +149,16 @@ def boolean() -> Kind:
         return value
 
     return Kind("true or false", accept, (True, False))
+
+
+def padding() -> Kind:
+    """Rows and columns on each side, or how many there are by a word; `valid` is none."""
+    numbers = pair(0, examples=(0, 1, (1, 0)))
+
+    def accept(value: object) -> object:
+        return value if value == "same" else numbers.accept(0 if value == "valid" else value)
+
+    return Kind(f'{numbers.text}, "same" or "valid"', accept, numbers.examples)
 
 
 def choice(*words: str) -> Kind:
@@ -344,6 +356,13 @@ class Op(Record):
         """Return the operator as it is on operands of these shapes, where that is something of its own."""
         return self
 
+    def margins(self) -> Margins | None:
+        """Return the step that adds margins before this one, if there is one, and the padding that is left to it.
+
+        None where the padding is in numbers.
+        """
+        return None
+
     # ------------------------------------------------------------ rules
     shape: ClassVar[Callable[..., Shape]]  # of the result, from the shapes of the operands; raises `ShapeFault`
 
@@ -423,6 +442,7 @@ TRAITS = {
     "convolves": "weighs the cells of a window",
     "window": "has the kernel and the stride of a window that slides over a map",
     "pointwise": "what it gives at a place depends on that place and channel alone, in evaluation",
+    "copies": "gives a view at some input sizes and a copy at others",
     "fuses": "pointwise steps can go into the pass that writes its result",
 }
 
@@ -567,6 +587,6 @@ __all__ = [
     "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Op", "Operand",
     "Relation", "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channel_count", "channels",
     "choice", "divides", "elements", "equalities", "everything", "expression", "extent", "fits", "fixed", "image",
-    "integer", "is_symbolic", "number", "numbered", "op", "optional", "pair", "product", "remains", "scalar", "show",
-    "tensor", "tokens", "volume", "with_channels", "without_tokens",
+    "integer", "is_symbolic", "number", "numbered", "op", "optional", "padding", "pair", "product", "remains", "scalar",
+    "show", "tensor", "tokens", "volume", "with_channels", "without_tokens",
 ]  # fmt: skip

@@ -21,19 +21,21 @@ from archdsl.ops.base import (
     integer,
     op,
     optional,
+    padding,
     pair,
     remains,
     show,
     volume,
     with_channels,
 )
+from archdsl.ops.margins import PadSame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archdsl.core.sizes import Dim, Shape
-    from archdsl.ops.base import Call, Relation
+    from archdsl.ops.base import Call, Margins, Relation
 
 
 def _starts_with_input(x: Shape, out: int, kernel: tuple[int, int], stride: tuple[int, int]) -> bool:
@@ -46,6 +48,9 @@ def _starts_with_input(x: Shape, out: int, kernel: tuple[int, int], stride: tupl
     return out == as_int(x[1]) and square and side >= 6 and side % 2 == 0 and side not in (step, 2 * step)
 
 
+PAD = 'zeros on each side; "same" as TensorFlow pads, so that `ceil(H / stride)` rows remain, "valid" for none'
+
+
 @op("conv", "convolves", "window", "fuses")
 class Conv(Op):
     """2-D convolution (`nn.Conv2d`): [N, C, H, W] -> [N, out, H', W'].
@@ -56,12 +61,15 @@ class Conv(Op):
     out: int = arg(integer(1, examples=(4, 6, 8, 12)), doc="output channels")
     kernel: tuple[int, int] = arg(pair(1), doc="window, one number or (height, width)")
     stride: tuple[int, int] = arg(pair(1), 1, doc="step of the window")
-    pad: tuple[int, int] | None = arg(optional(pair(0, examples=(0, 1, (1, 0)))), None, doc="zeros on each side")
+    pad: tuple[int, int] | None = arg(optional(padding()), None, doc=PAD)
     dilation: tuple[int, int] = arg(pair(1), 1, doc="distance between the taps of the window")
     groups: int = arg(integer(1, examples=(1, 2, 4)), 1, doc="independent groups of channels")
     bias: bool = arg(boolean(), True, doc="add a learned constant to each output channel")
 
     stateful = True
+
+    def margins(self) -> Margins | None:
+        return PadSame.of(self.pad, self.kernel, self.stride, self.dilation)
 
     @property
     def padding(self) -> tuple[int, int]:
@@ -115,12 +123,15 @@ class Depthwise(Op):
 
     kernel: tuple[int, int] = arg(pair(1), doc="window, one number or (height, width)")
     stride: tuple[int, int] = arg(pair(1), 1, doc="step of the window")
-    pad: tuple[int, int] | None = arg(optional(pair(0, examples=(0, 1, (1, 0)))), None, doc="zeros on each side")
+    pad: tuple[int, int] | None = arg(optional(padding()), None, doc=PAD)
     dilation: tuple[int, int] = arg(pair(1), 1, doc="distance between the taps of the window")
     multiplier: int = arg(integer(1), 1, doc="output channels for each input channel")
     bias: bool = arg(boolean(), True, doc="add a learned constant to each output channel")
 
     stateful = True
+
+    def margins(self) -> Margins | None:
+        return PadSame.of(self.pad, self.kernel, self.stride, self.dilation)
 
     def conv(self, x: Shape) -> Conv:
         """The same convolution written with its channels and groups."""

@@ -24,11 +24,13 @@ from archdsl.ops.base import (
     image,
     op,
     optional,
+    padding,
     pair,
     remains,
     tensor,
     volume,
 )
+from archdsl.ops.margins import PadSame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from archdsl.core.sizes import Dim, Shape
-    from archdsl.ops.base import Call
+    from archdsl.ops.base import Call, Margins
 
 KERNELS = (1, 2, 3, 4, (3, 1), (2, 3))
 PADS = (0, 1, (1, 0), (0, 1), 2)
@@ -92,11 +94,17 @@ class MaxPool(Window):
 
     saves = ("operands", "extras")
 
+    pad: tuple[int, int] = arg(
+        padding(), 0, doc='rows and columns added on each side, of which none is a maximum; or "same", "valid"'
+    )
     dilation: tuple[int, int] = arg(pair(1), 1, doc="distance between the cells of the window")
     ceil: bool = arg(boolean(), False, doc="let the last window overhang")
     indices: bool = arg(boolean(), False, doc="return the positions of the maxima too")
 
     torch = ("nn.MaxPool2d", "F.max_pool2d")
+
+    def margins(self) -> Margins | None:
+        return PadSame.of(self.pad, self.kernel, self.step, self.dilation, lowest=True)
 
     @property
     def results(self) -> tuple[str, ...]:  # type: ignore[override]

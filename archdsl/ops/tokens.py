@@ -118,7 +118,7 @@ class Windows(Op):
         return sides, {"pad": self.leaf("pad", omit=False)}
 
 
-@op("tokens")
+@op("tokens", "copies")
 class Tokens(Windows):
     """The positions of a map as tokens, row by row: [N, C, H, W] -> [N, H*W, C].
 
@@ -204,7 +204,7 @@ def filled(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
         return call("to_windows" if self.way == "window" else f"to_{self.way}", Operand(0), *sides, **options)
 
 
-@op("untokens")
+@op("untokens", "copies")
 class Untokens(Windows):
     """Tokens as a map again, the inverse of `tokens` with the same windows: [N, H*W, C] -> [N, C, H, W].
 

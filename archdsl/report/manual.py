@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from archdsl.ops.base import Arg, Op
 
 # Operators that combinators stand for, or that only they use.
-WITHIN_COMBINATORS = {"add", "mul", "maximum", "minimum", "cat", "chunk", "matmul", "attention"}
+WITHIN_COMBINATORS = {"add", "mul", "maximum", "minimum", "cat", "chunk", "matmul", "attention", "pad_same"}
 LIMITS = (
     ("archdsl.project", "MAX_BYTES", "bytes in a file"),
     ("archdsl.project", "MAX_IMPORTS", "files that import one another in a row"),

@@ -38,7 +38,7 @@ PRODUCTS = {"matmul": (1,), "attention": (2, 2, 2, 3, 3, 1)}  # how many operand
 KINDS = {  # how often the first operand is features, tokens, tokens in windows; else it is a map
     "linear": (0.4, 0.3, 0.1), "reshape": (0.6, 0.1, 0.0), "untokens": (0.05, 0.4, 0.5), "matmul": (0.05, 0.6, 0.3),
     "attention": (0.05, 0.4, 0.3), "tokens": (0.05, 0.05, 0.0),
-    "maxunpool": (0.1, 0.02, 0.0),
+    "maxunpool": (0.1, 0.02, 0.0), "maxpool": (0.05, 0.02, 0.0),
 }  # fmt: skip
 REPEATS = {name for name, op in OPS.items() if "repeats" in op.traits}
 
@@ -869,6 +869,7 @@ def test_every_operator_has_answered_which_traits_it_has():
         "slice",
         "reshape",
         "chunk",
+        "pad_same",
         "tokens",
         "untokens",
         "transpose",

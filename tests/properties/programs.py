@@ -33,7 +33,18 @@ from archdsl.project import Project
 from archdsl.syntax.parser import parse
 
 SMALL = 400_000  # multiply-accumulates, and elements of all values, of a net: milliseconds to run
-INNER = ("chunk", "maxunpool", "add", "mul", "maximum", "minimum", "cat", "matmul", "attention")  # written another way
+INNER = (
+    "chunk",
+    "maxunpool",
+    "add",
+    "mul",
+    "maximum",
+    "minimum",
+    "cat",
+    "matmul",
+    "attention",
+    "pad_same",
+)  # written another way
 DOMAIN = ("exp", "log", "sqrt")  # which rounding may take over an edge of what they are defined on
 LISTED = [name for name in OPS if name not in (*INNER, *DOMAIN) and "sign" not in OPS[name].traits]
 COMMON = ("conv", "conv", "conv", "depthwise", "bn", "relu", "relu", "maxpool", "avgpool", "shuffle", "slice", "linear")
@@ -315,6 +326,7 @@ class Writer:
             *[f"[conv(q, r) for q, r in {one}]" for one in names.pairs], *[f"cat(*[conv(q, r) for i, (q, r) in enumerate({one})])" for one in names.pairs],
             "(adaptive_avgpool(2) -> conv(x.height, 1))", "conv(4, 3, stride=max(1, x.channels // 8))", f"[conv({n}, 1), bn, relu6]", f"mul({self.gate()}, identity)", f"add([{self.kept(names, 1)}, identity])",
             f"(global_avgpool -> flatten -> linear(x.features) -> ln -> gn(1) -> reshape({n}, 1, 1))", f"(cat(identity, identity) -> pixel_shuffle(2) -> conv({n}, 1))", "(maxpool(3, stride=2, ceil=true) -> upsample(2))",
+            f"conv({n}, {self.pick(['2', '3', '(1, 4)', '5'])}, stride={self.pick(['1', '2', '3', '(2, 1)'])}, pad=\"same\"{self.pick(['', '', ', dilation=2'])})", "depthwise(3, stride=2, pad=\"same\")", "maxpool(3, stride=2, pad=\"same\")",
             f"attention({self.kept(names, 1)}, {self.kept(names, 1)}, conv({n}, 1){self.pick(['', ', heads=2'])})", "(tokens -> linear(x.channels))", "(transpose -> conv(4, (3, 1)) -> transpose)", f"slice(0, {n}, axis={self.pick(AXES[:3])})", 'softmax(axis="width")',
             "(conv_transpose(x.channels, 2, stride=2) -> avgpool(2))", f"({a} -> {b} if {self.truth(names)} else {a})", f"([{a}] if {self.truth(names)} else [{b}, relu])", f"[{a}, {b} if {self.truth(names)}]", "[]", f"({a}, )[0]",
             f"ode(conv(x.channels, 1), steps={self.pick('123')}, solver={self.pick(SOLVERS)})", "ode([relu, conv(x.channels, 3)], tolerance=0.1)", f"ode({self.fresh('l')}: conv(x.channels, 1), \"euler\")",
