@@ -78,7 +78,7 @@ def python(value: object) -> str:
 
 def collapsed(value: object) -> object:
     """Return `(3, 3)` as 3, anything else as it is."""
-    if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
+    if type(value) is tuple and len(value) == 2 and value[0] == value[1]:
         return value[0]
     return value
 

@@ -5,6 +5,7 @@ And `learned`, a tensor that stands alone.
 
 from __future__ import annotations
 
+from archdsl.core.sizes import Area, Size
 from archdsl.ops.base import (
     MAX_INT,
     ArgFault,
@@ -12,13 +13,16 @@ from archdsl.ops.base import (
     Kind,
     Leaf,
     Op,
+    Relation,
     arg,
+    as_int,
     boolean,
     call,
     channel_count,
     expression,
     fixed,
     image,
+    is_symbolic,
     number,
     op,
     volume,
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
     from archdsl.core.sizes import Dim, Shape
     from archdsl.core.windows import Reach
-    from archdsl.ops.base import Call, Relation
+    from archdsl.ops.base import Call
 
 
 @op("identity", "identity")
@@ -250,14 +254,24 @@ class Scale(nn.Module):
         return int(self.learned)
 
 
-def sizes() -> Kind:
-    """The sizes of a tensor without its batch: a map, tokens or features; a number stands for the last."""
+class Sizes(tuple):  # type: ignore[type-arg]
+    """Sizes that stay a tuple in generated code: two equal ones are no pair that one number stands for."""
 
-    def accept(value: object) -> tuple[int, ...]:
+    __slots__ = ()
+
+
+def sizes() -> Kind:
+    """The sizes of a tensor without its batch: a map, tokens or features; a number stands for the last.
+
+    One that changes with the input stands for its value at the default size.
+    """
+
+    def accept(value: object) -> Sizes:
         given = value if isinstance(value, tuple) else (value,)
-        if len(given) > 3 or not given or any(type(size) is not int or not 1 <= size <= MAX_INT for size in given):
+        known = [int(size) if isinstance(size, (Size, Area)) else size for size in given]
+        if len(known) > 3 or not known or any(type(size) is not int or not 1 <= size <= MAX_INT for size in known):
             raise ValueError
-        return given
+        return Sizes(given)
 
     examples = ((4, 1, 1), (4, 3, 5), (1, 3, 5), (6,), (1, 1, 1), 8, (3, 4), (1, 6))
     return Kind("[channels, height, width], [tokens, channels] or [features], of integers ≥ 1", accept, examples)
@@ -271,7 +285,7 @@ class Learned(Op):
     from 0 where no `init` says otherwise.
     """
 
-    size: tuple[int, ...] = arg(sizes(), doc="its shape, without the batch")
+    size: tuple[Dim, ...] = arg(sizes(), doc="its shape, without the batch")
 
     stateful = True
     saves = ()
@@ -294,10 +308,20 @@ class Learned(nn.Module):
 '''
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        return (x[0], *self.size)
+        return (x[0], *self.known)
+
+    @property
+    def known(self) -> Sizes:
+        """The sizes at the default input size, to which the network is held."""
+        return Sizes(map(as_int, self.size))
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        for size in self.size:
+            if is_symbolic(size):
+                yield Relation(size, as_int(size), 1, (0, 0))
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
-        return {"weight": self.size}
+        return {"weight": tuple(self.known)}
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return ()  # a view of the weight
@@ -306,4 +330,4 @@ class Learned(nn.Module):
         return None
 
     def module(self, x: Shape) -> Call:
-        return call("Learned", self.leaf("size"))
+        return call("Learned", Leaf(self.known, "{size}"))
