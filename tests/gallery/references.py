@@ -70,6 +70,11 @@ REFERENCES = {
         regnet_y_1_6gf regnet_y_3_2gf regnet_y_8gf regnet_y_16gf regnet_y_32gf""".split()
     },
     **{name: Reference("torchvision", name, 224) for name in "vit_b_16 vit_b_32 vit_l_16 vit_l_32 vit_h_14".split()},
+    "lraspp_mobilenet_v3_large": Reference("torchvision", "lraspp_mobilenet_v3_large", 65, weights_backbone=None),
+    **{
+        name: Reference("timm", name)
+        for name in "mobileone_s0 mobileone_s1 mobileone_s2 mobileone_s3 mobileone_s4".split()
+    },
     **{name: Reference("timm", name, 128) for name in "mobilevit_s mobilevit_xs mobilevit_xxs".split()},
     "googlenet": Reference("torchvision", "googlenet", init_weights=False, aux_logits=True),
     "inception_v3": Reference("torchvision", "inception_v3", 128, init_weights=False, aux_logits=True),
