@@ -46,11 +46,18 @@ def read(path: str) -> Source:
             raise errors.unreadable(place, f"`{name}` is larger than {MAX_BYTES >> 20} MiB")
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
-        text = data.decode().removeprefix("\ufeff")
     except OSError as problem:
         raise errors.unreadable(place, f"cannot read `{name}`: {problem.strerror}") from None
+    return decoded(name, data, path)
+
+
+def decoded(name: str, data: bytes, path: str = "") -> Source:
+    """Return what a file holds as a source; raises `CompileError` where that is no text."""
+    try:
+        text = data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
+        place = Span(Source(name, "", path), 0, 0)
         raise errors.unreadable(place, f"`{name}` is not text in UTF-8 (line {line})") from None
     return source_of(name, text, path)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Each is a module of this package: `add_options(parser)` says what the command takes, `run(options)` does it.
 COMMANDS = {
     "check": "check networks: exact shapes, parameters, MACs",
+    "fmt": "lay files out in the common form",
     "compile": "write a network as Python that needs only torch",
     "cost": "what a network costs: operations, bytes, memory, receptive fields",
     "sweep": "what a network costs over a grid of parameters and input sizes",

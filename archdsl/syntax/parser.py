@@ -26,6 +26,7 @@ OUTERMOST = ("body", "block", "net", "start")  # whose place would be a whole de
 MAX_DIGITS = 20
 MAX_TOKENS = 100_000  # words, numbers and signs in one text, 0.8 s; the largest file of the gallery has under 1,000
 COMBINATORS = ("cat", "add", "mul", "maximum", "minimum", "split")
+COMMENT = re.compile(r"#[^\n]*")
 ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)  # how an item of a file starts
 # Words with a meaning only where a definition or a statement starts; elsewhere they are ordinary names.
 SOFT_WORDS = frozenset("FROM IMPORT DEFAULT INIT FN BLOCK NET INPUT OUTPUT REQUIRE".split())
@@ -346,12 +347,16 @@ def _targets(span: Span, *names: Any) -> tree.Targets:
 
 def _chain(span: Span, *links: Any) -> tree.Chain:
     """A choice in a chain stands in parentheses: `a -> b if test` reads as if the test were of the whole chain."""
+    end = span.start
     for link in links:
         choice = link.value if isinstance(link, tree.Labelled) else link
         if isinstance(choice, (tree.OnlyIf, tree.Either)):
-            starts = [place.start for place in (link.span, choice.span) if place.start > span.start]
-            if not any(span.source.text[:start].rstrip().endswith("(") for start in starts):
+            gaps = [(end, link.span.start)]
+            if isinstance(link, tree.Labelled):
+                gaps.append((link.name.span.end, choice.span.start))
+            if not any(COMMENT.sub("", span.source.text[slice(*gap)]).rstrip().endswith("(") for gap in gaps):
                 raise errors.open_choice(choice.span, span)
+        end = link.span.end
     return tree.Chain(span, links)
 
 
