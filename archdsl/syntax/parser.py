@@ -26,7 +26,7 @@ OUTERMOST = ("body", "block", "net", "start")  # whose place would be a whole de
 MAX_DIGITS = 20
 MAX_TOKENS = 100_000  # words, numbers and signs in one text, 0.8 s; the largest file of the gallery has under 1,000
 COMBINATORS = ("cat", "add", "mul", "maximum", "minimum", "split")
-COMMENT = re.compile(r"#[^\n]*")
+PASSED_OVER = re.compile(r"#[^\n]*|\\\n")  # comments, and line ends that do not count
 ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)  # how an item of a file starts
 # Words with a meaning only where a definition or a statement starts; elsewhere they are ordinary names.
 SOFT_WORDS = frozenset("FROM IMPORT DEFAULT INIT FN BLOCK NET INPUT OUTPUT REQUIRE".split())
@@ -354,7 +354,7 @@ def _chain(span: Span, *links: Any) -> tree.Chain:
             gaps = [(end, link.span.start)]
             if isinstance(link, tree.Labelled):
                 gaps.append((link.name.span.end, choice.span.start))
-            if not any(COMMENT.sub("", span.source.text[slice(*gap)]).rstrip().endswith("(") for gap in gaps):
+            if not any(PASSED_OVER.sub("", span.source.text[slice(*gap)]).rstrip().endswith("(") for gap in gaps):
                 raise errors.open_choice(choice.span, span)
         end = link.span.end
     return tree.Chain(span, links)
