@@ -31,6 +31,7 @@ COMMANDS = {
     "search": "the best setting of a network under budgets",
     "list": "list the bundled networks",
     "explain": "explain a diagnostic by its code",
+    "server": "the language server, for editors",
 }
 OURS = "This is a bug in archdsl, not in your file. Please report it with the lines above."
 
