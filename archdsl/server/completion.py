@@ -16,11 +16,13 @@ from archdsl.elaborate.builtins import FUNCTIONS
 from archdsl.elaborate.expressions import COMBINATORS
 from archdsl.ops.initializers import ROWS
 from archdsl.server import words
-from archdsl.server.analysis import Linked
-from archdsl.server.references import maker
+from archdsl.server.analysis import Analysis, Linked
+from archdsl.server.documents import View
+from archdsl.server.positions import Edited
+from archdsl.server.references import applied
 from archdsl.server.scopes import definition_at
 from archdsl.syntax import tree
-from archdsl.syntax.lexer import CLOSING, OPENING
+from archdsl.syntax.lexer import CLOSING, OPENING, indent_of
 from archdsl.syntax.parser import parser
 
 TYPE_CHECKING = False
@@ -28,12 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from archdsl.server.documents import Document, Documents, View
+    from archdsl.server.documents import Document, Documents
     from archdsl.server.scopes import Binding
 
 FROM = re.compile(r"^from[ \t]+(\w*)$")
 IMPORT = re.compile(r"^from[ \t]+(\w+)[ \t]+import\b[^\n]*$")
 DOT = re.compile(r"([A-Za-z_]\w*)[ \t]*\.[ \t]*\w*$")
+STAND_IN = "identity"
 ATTRIBUTES = {"channels": "channels", "height": "rows", "width": "columns", "features": "of a flat tensor"}
 STATEMENTS = ("if", "for", "else", "elif", "input", "output", "require")
 ITEMS = ("block", "net", "fn", "from", "default", "init")
@@ -62,11 +65,11 @@ def completions(document: Document, documents: Documents, offset: int) -> list[t
     imported = IMPORT.match(place.line)
     if imported is not None:
         return _exported(document, documents, imported.group(1))
-    view = document.parsed
+    view = _without_line(document, documents, offset)
     dot = DOT.search(place.line)
     if dot is not None:
         return _after_dot(dot.group(1), document.checked, document, offset)
-    within = definition_at(view.module, document.since(view).back(offset)) if view is not None else None
+    within = definition_at(view.module, Edited(view.text, document.text).back(offset)) if view is not None else None
     return [*_arguments(place, view, within), *_names(view, within), *_words(place)]
 
 
@@ -87,6 +90,20 @@ def place_at(text: str, offset: int) -> Place:
                 last = word
     callee, given = calls[-1] if calls else ("", [])
     return Place(before[before.rfind("\n") + 1 :], callee if callee.isidentifier() else None, tuple(given))
+
+
+def _without_line(document: Document, documents: Documents, offset: int) -> View | None:
+    """Return the text without the line that is being written, where it parses so; else the last one that did."""
+    text = document.text
+    start = text.rfind("\n", 0, offset) + 1
+    line, newline, behind = text[start:].partition("\n")
+    stand_in = line[: indent_of(line)] + STAND_IN if line[:1].isspace() else ""
+    try:
+        source = documents.source(document, text[:start] + stand_in + newline + behind)
+        file = Linked(documents.text_of, documents.trees).link(source)
+    except CompileError:
+        return document.parsed
+    return View(Analysis(source, file.module, file))
 
 
 def _item(name: str, kind: types.CompletionItemKind, doc: str | None = None, rank: int = 5) -> types.CompletionItem:
@@ -130,7 +147,7 @@ def _after_dot(name: str, view: View | None, document: Document, offset: int) ->
         return found
     within = definition_at(view.module, document.since(view).back(offset))
     binding = next((one for one in view.scopes.visible(within) if one.name == name), None)
-    made = maker(binding, view) if binding is not None else None
+    made = applied(binding, view) if binding is not None else None
     if made is None:
         return found
     labels = [node.name for node in made.nodes if node.labelled] + [o.name for o in made.outputs if not o.implicit]
@@ -146,9 +163,9 @@ def _arguments(place: Place, view: View | None, within: Any) -> list[types.Compl
             label=f"{name}=",
             kind=types.CompletionItemKind.Keyword,
             documentation=types.MarkupContent(types.MarkupKind.Markdown, about),
-            sort_text=f"1{name}",
+            sort_text=f"1{number:03}",
         )
-        for name, about in words.arguments(callee).items()
+        for number, (name, about) in enumerate(words.arguments(callee).items())
         if name not in place.given
     ]
 

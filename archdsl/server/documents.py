@@ -15,12 +15,12 @@ from archdsl.server.analysis import Analysis, Linked, looked_at
 from archdsl.server.positions import Edited, Positions
 from archdsl.server.scopes import Scopes
 from archdsl.server.steps import Steps
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archdsl.core.source import Source
     from archdsl.diagnostics import Diagnostic
-    from archdsl.syntax import tree
 
 
 class View:
@@ -153,18 +153,18 @@ class Documents:
     def importing(self, document: Document) -> list[Document]:
         """Return the other open files that import this one, directly or not."""
         real = os.path.realpath(document.path)
-        return [other for other in self.open.values() if other is not document and real in _imported(other)]
+        return [other for other in self.open.values() if other is not document and real in self._imported(other)]
 
-
-def _imported(document: Document) -> set[str]:
-    """Return the real paths of the files that a file imports, directly or not."""
-    found: set[str] = set()
-    work = [document.parsed.analysis.file] if document.parsed is not None else []
-    while work:
-        file = work.pop()
-        for other, _ in file.imports.values() if file is not None else ():
-            path = os.path.realpath(other.source.path)
-            if path not in found:
-                found.add(path)
-                work.append(other)
-    return found
+    def _imported(self, document: Document) -> set[str]:
+        """Return the real paths of the files that a file imports, directly or not, as far as they parse."""
+        found: set[str] = set()
+        work = [document.parsed.module] if document.parsed is not None else []
+        while work:
+            module = work.pop()
+            asked = [item.module for item in module.items if isinstance(item, tree.Import)]
+            for path in [project.beside(module.source, name) for name in asked]:
+                real = os.path.realpath(path)
+                if path and real not in found:
+                    found.add(real)
+                    work += [self.trees[path]] if path in self.trees else []
+        return found

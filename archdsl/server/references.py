@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 
 from archdsl import project
-from archdsl.core.record import Record
-from archdsl.diagnose import fix
 from archdsl.diagnostics import CompileError
+from archdsl.elaborate.nets import elaborate
 from archdsl.ir.network import Scope
-from archdsl.server.analysis import Linked
+from archdsl.server.analysis import Linked, all_of, looked_at
 from archdsl.server.scopes import Scopes
 from archdsl.syntax import tree
 from archdsl.syntax.parser import SOFT_WORDS, parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from archdsl.core.source import Source, Span
     from archdsl.server.documents import Documents, View
@@ -31,13 +31,6 @@ class Refused(Exception):
     """A renaming that is not done, and why."""
 
 
-class Edits(Record):
-    """A renaming: the places of each file, by its path, and the text that comes there."""
-
-    places: dict[str, list[Span]]
-    name: str
-
-
 def defined(mention: Mention, view: View) -> Span | None:
     """Return where a mention is bound: a name, a file that is imported, or the label that an attribute asks for."""
     if mention.binding is not None:
@@ -49,18 +42,30 @@ def _labelled(mention: Mention, view: View) -> Span | None:
     """Return the label that an attribute of a tensor means: in the block or net that has made the tensor."""
     value = mention.callee
     found = view.scopes.at(value.span.start) if isinstance(value, tree.Name) else None
-    made = maker(found.binding, view) if found is not None and found.binding is not None else None
+    made = applied(found.binding, view) if found is not None and found.binding is not None else None
     node = next((n for n in made.nodes if n.name == mention.name), None) if made is not None else None
     return node.span if node is not None else None
 
 
-def maker(binding: Binding, view: View) -> Scope | None:
-    """Return the block or net that makes the tensor to which a name is bound."""
-    if not isinstance(binding.node, tree.Bind) or view.steps is None:
+def applied(binding: Binding, view: View) -> Scope | None:
+    """Return the block or net that makes the tensor to which a name is bound, a net with all of its steps.
+
+    In the network around it, a net has only those steps that its results there need.
+    """
+    file = view.analysis.file
+    if not isinstance(binding.node, tree.Bind) or view.steps is None or file is None:
         return None
     place = view.steps.within(binding.node.value.span.start, binding.node.value.span.end)
     made = place.steps[0][1].what if place is not None else None
-    return made if isinstance(made, Scope) else None
+    if not isinstance(made, Scope) or place is None:
+        return None
+    word = NAME.match(view.text, place.start)
+    name = word.group() if word is not None else ""
+    home = file.imports[name][0] if name in file.imports else file
+    if made.kind == "net" and isinstance(home.definitions.get(name), (tree.Net, tree.Alias)):
+        with suppress(CompileError):  # it may have parameters that are given here alone
+            return elaborate(home, name).scope
+    return made
 
 
 def references(binding: Binding, documents: Documents) -> list[Span]:
@@ -110,8 +115,8 @@ def _mentions(binding: Binding, source: Source, documents: Documents) -> list[Sp
 
 
 # -------------------------------------------------------------------------------------------------- renaming
-def renamable(mention: Mention | None) -> Mention:
-    """Return a mention that can be renamed; raises `Refused`."""
+def renamable(mention: Mention | None) -> tuple[Mention, Binding]:
+    """Return a mention that can be renamed, and what it means; raises `Refused`."""
     binding = mention.binding if mention is not None else None
     if mention is None or binding is None:
         raise Refused("there is no name here that this file binds: labels are the names of weights")
@@ -119,34 +124,36 @@ def renamable(mention: Mention | None) -> Mention:
         raise Refused("a computed name has no single text")
     if binding.kind == "import":
         raise Refused("the file that this is imported from has a mistake")
-    return mention
+    return mention, binding
 
 
-def rename(binding: Binding, name: str, documents: Documents) -> Edits:
-    """Return the edits that rename a binding; raises `Refused` where they would change more than a name."""
+def rename(binding: Binding, name: str, documents: Documents) -> list[Span]:
+    """Return the places where a binding is renamed; raises `Refused` where that would change more than a name."""
     if not NAME.fullmatch(name) or name in HARD or name == "x":
         raise Refused(f"`{name}` cannot be a name")
-    if os.path.dirname(os.path.realpath(binding.span.source.path)) == os.path.realpath(project.GALLERY) and not any(
-        os.path.realpath(document.path) == os.path.realpath(binding.span.source.path)
-        for document in documents.open.values()
-    ):
+    home = os.path.realpath(binding.span.source.path)
+    if os.path.dirname(home) == os.path.realpath(project.GALLERY) and documents.text_of(home) is None:
         raise Refused(f"`{binding.name}` is defined in the gallery")
     places: dict[str, list[Span]] = {}
     for span in references(binding, documents):
         places.setdefault(span.source.path, []).append(span)
     for spans in places.values():
-        _hold(spans, binding, name)
-    return Edits(places, name)
+        if name in _names(spans[0].source):
+            raise Refused(f"`{name}` is used in {spans[0].source.name} already")
+    texts = {os.path.realpath(path): renamed(spans[0].source.text, spans, name) for path, spans in places.items()}
+    for spans in places.values():
+        source = spans[0].source
+        before = _mistakes(source, documents.text_of)
+        text = texts.get(os.path.realpath(source.path), source.text)
+        if _mistakes(source.replace(text=text), lambda path: texts.get(path) or documents.text_of(path)) > before:
+            raise Refused(f"{source.name} mentions `{binding.name}` in a place that cannot be found by its text alone")
+    return [span for spans in places.values() for span in spans]
 
 
-def _hold(spans: list[Span], binding: Binding, name: str) -> None:
-    """Refuse a renaming after which a file has another mistake, or in which the name has a meaning already."""
-    source = spans[0].source
-    if name in _names(source):
-        raise Refused(f"`{name}` is used in {source.name} already")
-    after = source.replace(text=renamed(source.text, spans, name))
-    if len(fix.diagnose(after)) > len(fix.diagnose(source)):
-        raise Refused(f"{source.name} mentions `{binding.name}` in a place that cannot be found by its text alone")
+def _mistakes(source: Source, opened: Callable[[str], str | None]) -> int:
+    """Count the mistakes of a file among others, some of which are open."""
+    found = all_of(looked_at(source, Linked(opened, {}), None))
+    return sum(one is not None and one.level == "error" for one in found)
 
 
 def _names(source: Source) -> set[str]:

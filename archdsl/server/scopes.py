@@ -71,12 +71,14 @@ class _Names:
         return None
 
     def computed(self, name: tree.Name) -> Binding | None:
-        """Return the binding of a computed name: the first that begins as it does."""
+        """Return the binding of a computed name: one that begins as it does, else a plain one that it may be."""
         names: _Names | None = self
+        pattern = re.compile(form(name))
         while names is not None:
-            for _, binding in names.forms:
-                if binding.name == name.parts[0]:
-                    return binding
+            every = [binding for _, binding in names.forms if binding.name == name.parts[0]]
+            every += [binding for plain, binding in names.bound.items() if pattern.fullmatch(plain)]
+            if every:
+                return every[0]
             names = names.outer
         return None
 
@@ -138,6 +140,7 @@ class Scopes:
         if isinstance(item, (tree.Block, tree.Net)):
             if isinstance(item, tree.Block) and item.signature is not None:
                 self._signature(item.signature, names)
+            self._computed(item, names)
             self._body(item.body, names)
         elif isinstance(item, (tree.Fn, tree.Alias)):
             self._walk(item.value, names)
@@ -193,14 +196,19 @@ class Scopes:
             self._bind(names, name.plain, "variable", name.span, statement)
             return
         self._parts(name, names)
-        first = name.parts[0] if isinstance(name.parts[0], str) else ""
-        known = names.computed(name)
-        if known is None:
-            known = self._bind(names, first, "computed", name.span, statement)
-        else:
-            self.mentions.append(Mention(name.span, first, "binding", known))
-        home = names if names.outer is None or names.outer is self.top else _outermost(names, self.top)
-        home.forms.append((re.compile(form(name)), known))
+        self.mentions.append(Mention(name.span, _first(name), "binding", names.computed(name)))
+
+    def _computed(self, node: Any, names: _Names) -> None:
+        """Bind the computed names of a definition: all of it has them, and a loop asks for one before its line."""
+        for part in parts(node):
+            self._computed(part, names)
+        if isinstance(node, tree.Bind) and node.name.plain is None:
+            first = _first(node.name)
+            known = next((binding for _, binding in names.forms if binding.name == first), None)
+            if known is None:
+                known = Binding(first, "computed", node.name.span, node, self.within)
+                self.bindings.append(known)
+            names.forms.append((re.compile(form(node.name)), known))
 
     def _input(self, statement: tree.Input, names: _Names) -> None:
         text = statement.span.text
@@ -250,8 +258,7 @@ class Scopes:
             self._name(name.plain, name.span, names)
             return
         self._parts(name, names)
-        first = name.parts[0] if isinstance(name.parts[0], str) else ""
-        self.mentions.append(Mention(name.span, first, "name", names.computed(name)))
+        self.mentions.append(Mention(name.span, _first(name), "name", names.computed(name)))
 
     def _name(self, name: str, span: Span, names: _Names) -> None:
         self.mentions.append(Mention(span, name, "name", names.find(name)))
@@ -305,11 +312,9 @@ class Scopes:
         return Binding(name, "parameter", head(param.span, name), param, callee)
 
 
-def _outermost(names: _Names, top: _Names) -> _Names:
-    """Return the names of the whole definition, to which computed ones belong."""
-    while names.outer is not None and names.outer is not top:
-        names = names.outer
-    return names
+def _first(name: tree.Name) -> str:
+    """Return how a computed name begins."""
+    return name.parts[0] if isinstance(name.parts[0], str) else ""
 
 
 def head(span: Span, name: str) -> Span:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from archdsl.elaborate.builtins import FUNCTIONS
 from archdsl.elaborate.expressions import SIGNS
 from archdsl.elaborate.values import show
@@ -35,6 +37,7 @@ INITIAL = {
 }
 
 
+@cache
 def of_word(name: str) -> str | None:
     """Return the entry of a word of the language."""
     if name in OPERATORS:

@@ -12,7 +12,7 @@ from lsprotocol import types
 from pygls import uris
 from pygls.lsp.client import LanguageClient
 
-PATIENCE = 60  # seconds after which the server is taken for dead; it answers in some milliseconds
+PATIENCE = 30  # seconds after which the server is taken for dead; it answers in some milliseconds
 
 
 class Editor:
