@@ -14,15 +14,8 @@ from pygments.lexer import RegexLexer, bygroups, include, words
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Whitespace
 
 from archdsl.elaborate.expressions import WORDS
-from archdsl.syntax import grammar
-from archdsl.syntax.parser import SOFT_WORDS
+from archdsl.syntax.vocabulary import CONSTANTS, HARD, PATTERNS, PUNCTUATION, SIGNS
 
-TABLES = grammar.load()
-PATTERNS = dict(TABLES.patterns)
-HARD = [text for text, kind in TABLES.literals.items() if text.isalpha() and kind not in SOFT_WORDS]
-SYMBOLS = [text for text in TABLES.literals if not text.isalpha()]
-PUNCTUATION = [symbol for symbol in SYMBOLS if symbol in "()[]{},.:"]
-SIGNS = [symbol for symbol in SYMBOLS if symbol not in PUNCTUATION]
 NAME = PATTERNS["NAME"]
 MARGIN = r"(?<![^\n])"  # where a line starts
 INDENT = MARGIN + r"([ \t]+)"
@@ -62,7 +55,7 @@ class ArchLexer(RegexLexer):  # type: ignore[misc]
             (PATTERNS["FLOAT"], Number.Float),
             (PATTERNS["INTEGER"], Number.Integer),
             (PATTERNS["TRAINING"], Keyword),
-            (words(("true", "false"), suffix=r"\b"), Keyword.Constant),
+            (words(CONSTANTS, suffix=r"\b"), Keyword.Constant),
             (words(HARD, suffix=r"\b"), Keyword),
             (rf"{NAME}(?=:[ \t]+[^\s#])", Name.Label),
             (words(WORDS, suffix=r"\b"), Name.Builtin),

@@ -14,6 +14,7 @@ from archdsl.server.analysis import Linked, all_of, looked_at
 from archdsl.server.scopes import Scopes
 from archdsl.syntax import tree
 from archdsl.syntax.parser import SOFT_WORDS, parser
+from archdsl.syntax.vocabulary import HARD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from archdsl.server.scopes import Binding, Mention
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
-HARD = {word for word, kind in parser().tables.literals.items() if word.isalpha() and kind not in SOFT_WORDS}
 
 
 class Refused(Exception):
