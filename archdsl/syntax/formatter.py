@@ -167,8 +167,10 @@ class _Layout:
         end = indent + len(row[0].text)
         places: dict[tuple[bool, int, int], int] = {}
         for number, (before, word) in enumerate(pairwise(row), 1):
+            if end > WIDTH:
+                break
             loose = spacing.breaking(before, word, inside, self.roles)
-            if loose is not None and loose != spacing.BEFORE_CLOSING and end <= WIDTH:
+            if loose is not None and loose != spacing.BEFORE_CLOSING:
                 places[(loose == spacing.AFTER_OPENING, len(inside), loose)] = number
             end += len(spacing.space(before, word, inside, self.roles)) + len(word.text)
             inside = spacing.within(inside, word)

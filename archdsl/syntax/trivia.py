@@ -90,7 +90,7 @@ class _Gap:
     def __init__(self, source: Source, start: int, end: int) -> None:
         self.aside: Comment | None = None
         self.own: list[Comment] = []
-        self.newlines = 0 if start else 1  # since the last comment
+        self.newlines = 0  # since the last comment
         self.broken = not start
         for found in PIECE.finditer(source.text, start, end):
             piece = found.group()

@@ -155,3 +155,17 @@ def test_a_text_without_words() -> None:
 def test_what_does_not_parse_is_a_mistake() -> None:
     with pytest.raises(CompileError):
         laid_out("net a:\n    conv(\n")
+
+
+@pytest.mark.parametrize("end", [99, 100, 101])
+def test_a_line_ends_in_column_100_at_the_latest(end: int) -> None:
+    """The first comma is at the end of a line as long as is allowed, or the line is ended before it."""
+    head = "net a(b):\n    input i: [N, 3, H=8, W=8]\n"
+    line = "    cat(" + "b, " * 12
+    line += "y" * (end - len(line) - 1) + ","
+    before = head + line + " relu)\n"
+    assert len(line) == end
+    first, second = laid_out(before).split("\n")[2:4]
+    assert (first, second) == (
+        (line, "        relu)") if end <= WIDTH else (line[:43], line[44:].rjust(end - 36) + " relu)")
+    )
