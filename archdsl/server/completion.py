@@ -15,7 +15,7 @@ from archdsl.diagnostics import CompileError
 from archdsl.elaborate.builtins import FUNCTIONS
 from archdsl.elaborate.expressions import COMBINATORS
 from archdsl.ops.initializers import ROWS
-from archdsl.server import words
+from archdsl.server import scopes, words
 from archdsl.server.analysis import Analysis, Linked
 from archdsl.server.documents import View
 from archdsl.server.positions import Edited
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FROM = re.compile(r"^from[ \t]+(\w*)$")
 IMPORT = re.compile(r"^from[ \t]+(\w+)[ \t]+import\b[^\n]*$")
+STRING = re.compile(r'"[^"\n]*"')
 DOT = re.compile(r"([A-Za-z_]\w*)[ \t]*\.[ \t]*\w*$")
 STAND_IN = "identity"
 ATTRIBUTES = {"channels": "channels", "height": "rows", "width": "columns", "features": "of a flat tensor"}
@@ -59,6 +60,8 @@ class Place(Record):
 
 def completions(document: Document, documents: Documents, offset: int) -> list[types.CompletionItem]:
     """Return what may stand at an offset of a text, which is seldom whole there."""
+    if _is_prose(document.text[:offset]):
+        return []
     place = place_at(document.text, offset)
     if FROM.match(place.line):
         return [_item(name, types.CompletionItemKind.File) for name in _modules(document)]
@@ -73,6 +76,12 @@ def completions(document: Document, documents: Documents, offset: int) -> list[t
     return [*_arguments(place, view, within), *_names(view, within), *_words(place)]
 
 
+def _is_prose(before: str) -> bool:
+    """Say whether a text ends inside a comment, a string or a docstring."""
+    code = STRING.sub("", before[before.rfind("\n") + 1 :])
+    return "#" in code or '"' in code or before.count('"""') % 2 == 1
+
+
 def place_at(text: str, offset: int) -> Place:
     """Return what is known of a place from the words before it."""
     before = text[:offset]
@@ -80,7 +89,7 @@ def place_at(text: str, offset: int) -> Place:
     last = ""
     with suppress(CompileError):  # the text ends in the middle
         for kind, word, *_ in parser().lexer.tokens(Source("", before)):
-            if word in OPENING and kind != "STRING":
+            if word in OPENING:
                 calls.append((last if word == "(" else "", []))
             elif word in CLOSING and calls:
                 calls.pop()
@@ -131,13 +140,9 @@ def _exported(document: Document, documents: Documents, module: str) -> list[typ
     except CompileError:
         return []
     return [
-        _item(name, KINDS.get(_kind(item), types.CompletionItemKind.Class), words.of_definition(item))
+        _item(name, KINDS[scopes.KINDS[type(item)]], words.of_definition(item))
         for name, item in file.definitions.items()
     ]
-
-
-def _kind(item: Any) -> str:
-    return "function" if isinstance(item, tree.Fn) else "block" if isinstance(item, tree.Block) else "net"
 
 
 def _after_dot(name: str, view: View | None, document: Document, offset: int) -> list[types.CompletionItem]:

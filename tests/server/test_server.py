@@ -115,6 +115,13 @@ def test_advice_is_a_warning(editor, file):
     assert found.severity == types.DiagnosticSeverity.Warning and str(found.code).startswith("W")
 
 
+def test_a_file_of_blocks_has_mistakes_too(editor, file):
+    uri = file("block cell:\n    convv(4, 3)\n")
+    assert codes(editor.diagnostics(uri, lambda found: bool(found))) == ["E0201"]
+    assert editor.hints(uri) == {}
+    assert editor.command("archdsl.nets", uri) == {"nets": [], "chosen": None}
+
+
 def test_a_mistake_of_a_file_that_is_imported_stands_at_the_head(editor, file):
     other = file("block cell:\n    conv(4, 3\n", "blocks.arch")
     uri = file("from blocks import cell\n\nnet a:\n    input i: [N, 3, H=8, W=8]\n    cell\n")
@@ -225,6 +232,13 @@ def test_completion(editor, file, text, among):
     if "from" in text:
         assert "conv" not in found
     assert blocks
+
+
+@pytest.mark.parametrize("text", ["    relu  # con", '    require 1 > 0, "con', 'net b:\n    """Con'])
+def test_no_completion_in_prose(editor, file, text):
+    uri = file("net a:\n    input i: [N, 3, H=8, W=8]\n    relu\n")
+    editor.change(uri, editor.texts[uri] + text)
+    assert editor.completions(uri) == []
 
 
 def test_completion_of_the_labels_of_a_result(editor, file):
