@@ -181,6 +181,23 @@ def test_hints_show_the_shape_at_the_end_of_each_line(editor, resnet):
     assert not any(line.startswith("input") for line in shown)
 
 
+def test_a_body_has_its_shape_at_its_head_and_a_branch_its_own(editor, file):
+    uri = file(
+        "net a:\n    input image: [N, 3, H=8, W=8]\n    body:\n        conv(4, 3)\n        maxpool(2)\n"
+        "    cat(conv(5, 1),\n        conv(6, 1))\n"
+    )
+    halved = "[N, 4, H//2, W//2]"
+    assert editor.hints(uri) == {
+        3: halved,
+        4: "[N, 4, H, W]",
+        5: halved,
+        6: "[N, 5, H//2, W//2]",
+        7: "[N, 11, H//2, W//2]",
+    }
+    assert "[N, 5, H//2, W//2]" in editor.hover(uri, "conv(5") and "[N, 6, H//2, W//2]" in editor.hover(uri, "conv(6")
+    assert "[N, 11, H//2, W//2]" in editor.hover(uri, "cat(")
+
+
 def test_hints_are_of_the_net_that_is_chosen(editor, resnet):
     assert editor.command("archdsl.nets", resnet)["chosen"] == "resnet50"
     (action,) = editor.actions(resnet, "resnet18 =")
