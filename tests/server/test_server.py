@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,18 @@ def test_mistakes_of_other_nets_do_not_blink(editor, file):
     at_once = [one for one in editor.shown[seen:] if one.uri == uri][0]
     assert codes([*at_once.diagnostics]) == ["E0302"]
     assert editor.taken(uri, at_once.diagnostics[0].range) == "conv(4, 3)"
+
+
+def test_a_mistake_that_is_found_again_is_shown_once(editor, file):
+    uri = file(PAIR)
+    editor.command("archdsl.chooseNet", uri, "two")
+    editor.diagnostics(uri, lambda found: codes(found) == ["E0302"])
+    editor.wait(asyncio.sleep(0.5))  # all is checked
+    seen = len(editor.shown)
+    editor.change(uri, "\n" + PAIR)
+    editor.hints(uri)
+    at_once = [one for one in editor.shown[seen:] if one.uri == uri][0]
+    assert codes([*at_once.diagnostics]) == ["E0302"]
 
 
 def test_all_mistakes_of_a_broken_text_come(editor, file):
