@@ -236,6 +236,7 @@ def test_hints_stay_while_the_text_is_broken_and_move_with_it(editor, file):
         ("    conv(", ["out=", "kernel=", "stride=", "init="]),
         ("    conv(8, kernel=3, ", ["stride="]),
         ("    cell(", ["width=", "act="]),
+        ("    cell(twice(3), ", ["act="]),
         ("    unit = cell(act=silu)\n    unit(", ["width="]),
         ("    act(", ["slope="]),
         ("    r", ["relu", "range", "resnet", "require"]),
