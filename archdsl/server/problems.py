@@ -1,4 +1,4 @@
-"""Diagnostics as the protocol has them, and their edits as actions; each code leads to its explanation."""
+"""Diagnostics as the protocol has them, and their edits as actions."""
 
 from __future__ import annotations
 
