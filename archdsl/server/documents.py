@@ -59,7 +59,7 @@ class Document:
         self.analysis = Analysis(project.source_of(os.path.basename(path), "", path))
         self.parsed: View | None = None
         self.checked: View | None = None
-        self.everything: tuple[str, list[Diagnostic]] = ("", [])  # of the last text that was checked whole
+        self.others: tuple[str, list[Diagnostic]] = ("", [])  # what else was found in the last text checked whole
         self.proven: tuple[str, list[Diagnostic]] | None = None  # those, with the edits that mend them, of a text
 
     @property
@@ -82,12 +82,15 @@ class Document:
         """Its latest text, where that parses."""
         return self.parsed if self.parsed is not None and self.parsed.analysis is self.analysis else None
 
-    def carried(self) -> list[Diagnostic]:
-        """Return what was found in the last text that was checked whole, less what the nets of this one decide anew.
+    def keep(self, found: list[Diagnostic]) -> None:
+        """Keep what was found in the whole text, less what looking at it finds anew each time."""
+        own = {(one.code, one.primary.span.start) for one in self.analysis.mistakes}
+        others = [one for one in found if (one.code, one.primary.span.start) not in own and "syntax" not in one.traits]
+        self.others = self.text, others
 
-        Mistakes and advice of nets that are not looked at stay until all is checked again, or they would blink.
-        """
-        text, found = self.everything
+    def carried(self) -> list[Diagnostic]:
+        """Return what was kept at its places in this text: it stays until all is checked again, or it would blink."""
+        text, found = self.others
         edited = Edited(text, self.text)
         return [one for one in (_moved(diagnostic, edited, self) for diagnostic in found) if one is not None]
 

@@ -73,7 +73,7 @@ class Server(LanguageServer):
                 await asyncio.sleep(0)
             else:
                 found.append(one)
-        document.everything = document.text, found
+        document.keep(found)
         self.publish(document, found)
         for other in self.documents.importing(document) if edited else ():
             self.documents.look_at(other)

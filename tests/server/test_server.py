@@ -96,22 +96,39 @@ def test_mistakes_of_other_nets_do_not_blink(editor, file):
     editor.diagnostics(uri, lambda found: codes(found) == ["E0302"])  # of `two`, after a rest
     seen = len(editor.shown)
     editor.change(uri, "\n" + PAIR)
+    assert at_once(editor, uri, seen) == ["E0302"]
+    assert editor.taken(uri, editor.shown[-1].diagnostics[0].range) == "conv(4, 3)"
+
+
+def at_once(editor, uri: str, seen: int) -> list[str]:
+    """Return the codes that were shown first after so many messages."""
     editor.hints(uri)
-    at_once = [one for one in editor.shown[seen:] if one.uri == uri][0]
-    assert codes([*at_once.diagnostics]) == ["E0302"]
-    assert editor.taken(uri, at_once.diagnostics[0].range) == "conv(4, 3)"
+    return codes([*[one for one in editor.shown[seen:] if one.uri == uri][0].diagnostics])
 
 
 def test_a_mistake_that_is_found_again_is_shown_once(editor, file):
     uri = file(PAIR)
+    editor.diagnostics(uri, lambda found: codes(found) == ["E0302"])  # of `two`, after a rest
+    seen = len(editor.shown)
     editor.command("archdsl.chooseNet", uri, "two")
-    editor.diagnostics(uri, lambda found: codes(found) == ["E0302"])
+    assert at_once(editor, uri, seen) == ["E0302"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("    add(identity,\n", "    add(identity,\n        relu)\n"),  # at the end of the text, which is not edited
+        ("    w = 4\n    y = x -> conv(w, 3)\n    x + y\n", "    w = 3\n    y = x -> conv(w, 3)\n    x + y\n"),
+    ],
+)
+def test_a_mistake_that_is_mended_elsewhere_goes_at_once(editor, file, wrong, right):
+    head = "net a:\n    input i: [N, 3, H=8, W=8]\n"
+    uri = file(head + wrong)
+    editor.diagnostics(uri, lambda found: bool(found))
     editor.wait(asyncio.sleep(0.5))  # all is checked
     seen = len(editor.shown)
-    editor.change(uri, "\n" + PAIR)
-    editor.hints(uri)
-    at_once = [one for one in editor.shown[seen:] if one.uri == uri][0]
-    assert codes([*at_once.diagnostics]) == ["E0302"]
+    editor.change(uri, head + right)
+    assert at_once(editor, uri, seen) == []
 
 
 def test_all_mistakes_of_a_broken_text_come(editor, file):
