@@ -35,15 +35,15 @@ class Bottleneck(nn.Module):
         with_downsample: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)  # resnet50.arch:29
-        self.bn1 = nn.BatchNorm2d(planes)  # resnet50.arch:29
-        self.conv2 = nn.Conv2d(  # resnet50.arch:30
+        self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)  # resnet50.arch:28
+        self.bn1 = nn.BatchNorm2d(planes)  # resnet50.arch:28
+        self.conv2 = nn.Conv2d(  # resnet50.arch:29
             planes, planes, 3, stride=stride, padding=1, bias=False
         )
-        self.bn2 = nn.BatchNorm2d(planes)  # resnet50.arch:30
-        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)  # resnet50.arch:31
-        self.bn3 = nn.BatchNorm2d(4 * planes)  # resnet50.arch:31
-        self.downsample = (  # resnet50.arch:32
+        self.bn2 = nn.BatchNorm2d(planes)  # resnet50.arch:29
+        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)  # resnet50.arch:30
+        self.bn3 = nn.BatchNorm2d(4 * planes)  # resnet50.arch:30
+        self.downsample = (  # resnet50.arch:31
             Shortcut(in_channels, 4 * planes, stride) if with_downsample else nn.Identity()
         )
 
@@ -59,25 +59,25 @@ class ResNet(nn.Module):
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)  # resnet50.arch:38
-        self.bn1 = nn.BatchNorm2d(64)  # resnet50.arch:38
-        self.layer1 = nn.Sequential(  # resnet50.arch:40
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)  # resnet50.arch:37
+        self.bn1 = nn.BatchNorm2d(64)  # resnet50.arch:37
+        self.layer1 = nn.Sequential(  # resnet50.arch:39
             Bottleneck(64, 64, with_downsample=True),
             *[Bottleneck(256, 64) for _ in range(2)],
         )
-        self.layer2 = nn.Sequential(  # resnet50.arch:40
+        self.layer2 = nn.Sequential(  # resnet50.arch:39
             Bottleneck(256, 128, stride=2, with_downsample=True),
             *[Bottleneck(512, 128) for _ in range(3)],
         )
-        self.layer3 = nn.Sequential(  # resnet50.arch:40
+        self.layer3 = nn.Sequential(  # resnet50.arch:39
             Bottleneck(512, 256, stride=2, with_downsample=True),
             *[Bottleneck(1024, 256) for _ in range(5)],
         )
-        self.layer4 = nn.Sequential(  # resnet50.arch:40
+        self.layer4 = nn.Sequential(  # resnet50.arch:39
             Bottleneck(1024, 512, stride=2, with_downsample=True),
             *[Bottleneck(2048, 512) for _ in range(2)],
         )
-        self.fc = nn.Linear(2048, classes)  # resnet50.arch:41
+        self.fc = nn.Linear(2048, classes)  # resnet50.arch:40
 
         for m in self.modules():
             if isinstance(m, nn.Conv2d):

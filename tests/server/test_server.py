@@ -234,7 +234,8 @@ def test_hints_are_of_the_net_that_is_chosen(editor, resnet):
     assert action.title == "Show the shapes of `resnet18`"
     refreshed = editor.refreshed
     assert editor.command(action.command, *action.arguments) == "resnet18"
-    assert "512" in editor.hints(resnet)[40] and editor.refreshed > refreshed
+    line = editor.place(resnet, "layer{i+1}")["position"].line + 1
+    assert "512" in editor.hints(resnet)[line] and editor.refreshed > refreshed
     assert not editor.actions(resnet, "resnet18 =")
 
 
