@@ -37,6 +37,9 @@ manual:  ## rewrite the generated sections of the docs
 mutations:  ## break gallery files one token at a time: where do diagnostics point?
 	$(PYTHON) -m benchmarks.mutations
 
+editors:  ## rewrite the grammar that editors colour texts by
+	$(PYTHON) -m archdsl.report.textmate
+
 figures:  ## recount the published figures in docs/figures.md
 	$(PYTHON) docs/figures.py
 
@@ -67,4 +70,4 @@ bench-gpu:  ## time layers, networks and training on a GPU, in eight minutes
 release:  ## build and check what is published, and run it in a clean environment
 	PATH="$$(dirname "$$(command -v $(PYTHON))"):$$PATH" .ci/release
 
-.PHONY: release help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults
+.PHONY: release editors help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults

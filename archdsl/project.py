@@ -46,11 +46,18 @@ def read(path: str) -> Source:
             raise errors.unreadable(place, f"`{name}` is larger than {MAX_BYTES >> 20} MiB")
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
-        text = data.decode().removeprefix("\ufeff")
     except OSError as problem:
         raise errors.unreadable(place, f"cannot read `{name}`: {problem.strerror}") from None
+    return decoded(name, data, path)
+
+
+def decoded(name: str, data: bytes, path: str = "") -> Source:
+    """Return what a file holds as a source; raises `CompileError` where that is no text."""
+    try:
+        text = data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
+        place = Span(Source(name, "", path), 0, 0)
         raise errors.unreadable(place, f"`{name}` is not text in UTF-8 (line {line})") from None
     return source_of(name, text, path)
 
@@ -147,6 +154,10 @@ class Project:
                 self.attempt(item, _settings, file, item)
         return file
 
+    def read(self, path: str) -> Source:
+        """Read a file that is imported; an editor has texts that are not saved."""
+        return read(path)
+
     def parse(self, source: Source) -> tree.Module:
         """Return the tree of a text."""
         return parse(source)
@@ -156,7 +167,7 @@ class Project:
         step(*arguments)
 
     def _import(self, file: File, item: tree.Import, chain: list[tuple[str, str]]) -> None:
-        path = _beside(file.source, item.module)
+        path = beside(file.source, item.module)
         if not path:
             raise errors.no_module(item.place(1), item.module, bundled())
         here = (os.path.realpath(file.source.path) if file.source.path else "", file.source.name)
@@ -168,7 +179,7 @@ class Project:
         if len(chain) > MAX_IMPORTS:
             raise errors.limit_exceeded(item.span, "files import one another too deeply", str(len(chain)), MAX_IMPORTS)
         if real not in self.files:
-            self.files[real] = self._link(read(path), chain)
+            self.files[real] = self._link(self.read(path), chain)
         found = self.files[real]
         for word, name in enumerate(item.names, 3):
             if name not in found.definitions:
@@ -179,7 +190,7 @@ class Project:
             file.imports[name] = (found, item)
 
 
-def _beside(source: Source, module: str) -> str:
+def beside(source: Source, module: str) -> str:
     """Return the path of an imported module: a sibling of the importing file, else a bundled one, else nothing."""
     folders = [os.path.dirname(os.path.abspath(source.path))] if source.path else []
     for folder in [*folders, GALLERY]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Each is a module of this package: `add_options(parser)` says what the command takes, `run(options)` does it.
 COMMANDS = {
     "check": "check networks: exact shapes, parameters, MACs",
+    "fmt": "lay files out in the common form",
     "compile": "write a network as Python that needs only torch",
     "cost": "what a network costs: operations, bytes, memory, receptive fields",
     "sweep": "what a network costs over a grid of parameters and input sizes",
@@ -30,6 +31,7 @@ COMMANDS = {
     "search": "the best setting of a network under budgets",
     "list": "list the bundled networks",
     "explain": "explain a diagnostic by its code",
+    "server": "the language server, for editors",
 }
 OURS = "This is a bug in archdsl, not in your file. Please report it with the lines above."
 

@@ -16,6 +16,7 @@ from archdsl.ir.liveness import needed
 from archdsl.ir.network import Scope
 from archdsl.syntax import tree
 from archdsl.syntax.names import form, parts
+from archdsl.syntax.trivia import ALLOW
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     Axis = tuple[frozenset[int], int]  # positions that are read, modulo a period
 
 MOST = 10  # of one code in one file
-ALLOW = re.compile(r"#\s*allow\b([^#:]*)")
 VECTOR = 8  # 16-bit values in a load of 16 bytes, the widest one
 LARGEST = 31  # window of a published network (RepLKNet)
 MAX_PERIOD = 64  # of the strides on one tensor

@@ -8,7 +8,9 @@ from archdsl.diagnostics.diagnostic import CompileError
 EXTRAS = {  # package -> the extra that brings it; none where a plain installation does
     "jinja2": "",
     "lark": "test",
+    "lsprotocol": "lsp",
     "matplotlib": "plot",
+    "pygls": "lsp",
     "safetensors": "torch",
     "torch": "torch",
     "torchdiffeq": "torch",

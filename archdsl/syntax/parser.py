@@ -25,6 +25,7 @@ MAX_DEPTH = 100  # of an expression or of statements inside one another
 OUTERMOST = ("body", "block", "net", "start")  # whose place would be a whole definition or file
 MAX_DIGITS = 20
 MAX_TOKENS = 100_000  # words, numbers and signs in one text, 0.8 s; the largest file of the gallery has under 1,000
+PASSED_OVER = re.compile(r"#[^\n]*|\\\n")  # comments, and line ends that do not count
 ITEM = re.compile(r"^(?:net|block|fn|default|init|from)\b", re.MULTILINE)  # how an item of a file starts
 # Words with a meaning only where a definition or a statement starts; elsewhere they are ordinary names.
 SOFT_WORDS = frozenset("FROM IMPORT DEFAULT INIT FN BLOCK NET INPUT OUTPUT REQUIRE".split())
@@ -345,12 +346,16 @@ def _targets(span: Span, *names: Any) -> tree.Targets:
 
 def _chain(span: Span, *links: Any) -> tree.Chain:
     """A choice in a chain stands in parentheses: `a -> b if test` reads as if the test were of the whole chain."""
+    end = span.start
     for link in links:
         choice = link.value if isinstance(link, tree.Labelled) else link
         if isinstance(choice, (tree.OnlyIf, tree.Either)):
-            starts = [place.start for place in (link.span, choice.span) if place.start > span.start]
-            if not any(span.source.text[:start].rstrip().endswith("(") for start in starts):
+            gaps = [(end, link.span.start)]
+            if isinstance(link, tree.Labelled):
+                gaps.append((link.name.span.end, choice.span.start))
+            if not any(PASSED_OVER.sub("", span.source.text[slice(*gap)]).rstrip().endswith("(") for gap in gaps):
                 raise errors.open_choice(choice.span, span)
+        end = link.span.end
     return tree.Chain(span, links)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from archdsl.cli.main import COMMANDS
 
-HEAVY = ("torch", "triton", "numpy", "lark", "jinja2", "rich", "dataclasses", "inspect")
+HEAVY = ("torch", "triton", "numpy", "lark", "jinja2", "rich", "dataclasses", "inspect", "pygls", "asyncio")
 
 
 def imported(code: str, modules: Sequence[str] = HEAVY) -> set[str]:

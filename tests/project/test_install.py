@@ -206,6 +206,7 @@ def test_an_editable_installation():
         ("torchdiffeq", "archdsl.load('odenet')", '`ode` needs torchdiffeq.*"archdsl.torch."'),
         ("safetensors", "archdsl.load('lenet5', weights='a.safetensors')", "`.safetensors` file needs safetensors"),
         ("jinja2", "archdsl.compile('lenet5')", "writing Python needs jinja2.*`pip install jinja2`"),
+        ("pygls", "import archdsl.cli.server as s; s.run(None)", '`archdsl server` needs pygls.*"archdsl.lsp."'),
         ("lark", "import archdsl.syntax.grammar as g; g.build()", 'grammar needs lark.*"archdsl.test."'),
     ],
 )

@@ -239,3 +239,11 @@ def test_an_ambiguous_grammar_is_refused(old: str, new: str, tmp_path: Path, mon
     monkeypatch.setattr(grammar, "GRAMMAR", str(tmp_path / "bad.lark"))
     with pytest.raises(GrammarError, match="(?i)conflict|collision"):
         grammar.lark_parser(strict=True)
+
+
+def test_a_comment_may_stand_between_a_parenthesis_and_the_choice_in_it():
+    choice = "conv(4, 3) -> (relu if true)"
+    noted = 'conv(4, 3) -> (  # see (3)\n    # and "#"\n    \\\n relu if true)'
+    assert parse_value(Source("value", noted)) == parse_value(Source("value", choice))
+    with pytest.raises(CompileError, match="no parentheses"):
+        parse_value(Source("value", "(conv(4, 3)  # (\n    -> relu if true)"))

@@ -1,0 +1,17 @@
+"""Runs the server for one editor, over standard input and output."""
+
+from __future__ import annotations
+
+import gc
+
+from archdsl.server.features import made
+
+GARBAGE = 50_000  # objects between two looks for cycles: a check makes many objects, and few cycles
+
+
+def run() -> None:
+    """Serve one editor until it ends."""
+    gc.enable()  # which the command line has turned off
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+    made().start_io()
