@@ -5,26 +5,37 @@ from __future__ import annotations
 import itertools
 import keyword
 import os
+from operator import attrgetter
 
 from archdsl.codegen.conditions import Conditions, arms
+from archdsl.codegen.context import Context
 from archdsl.codegen.layout import Argument, Child, Piece, label, labelled_runs, looped, named, sequence
-from archdsl.codegen.merge import MISSING, Missing, Step, is_given, side_by_side
+from archdsl.codegen.looping import Looping
+from archdsl.codegen.loops import Folded, Turns
+from archdsl.codegen.merge import Branch, Step, Unlike, is_computed, is_given, side_by_side
 from archdsl.codegen.names import names_of, variable
 from archdsl.codegen.terms import (
-    CHOICE,
+    MISSING,
     PRODUCT,
     Code,
+    Listed,
+    Missing,
     Term,
     added,
+    alike,
     both,
     collapsed,
+    either,
+    fits,
     formula,
+    list_type,
     literal,
     negated,
+    over,
+    paired,
     python,
     translate,
 )
-from archdsl.core.record import kinds
 from archdsl.ir.liveness import is_empty, is_module
 from archdsl.ir.network import Scope
 from archdsl.ops.base import REQUIRED, Leaf, Op
@@ -36,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from archdsl.codegen.groups import Groups
-    from archdsl.codegen.merge import Body, Branch
+    from archdsl.codegen.merge import Body
     from archdsl.codegen.terms import Column
     from archdsl.core.source import Source
     from archdsl.ir.network import Node
@@ -60,6 +71,8 @@ class Parameter:
         kinds = {type(v) for v in self.values.values()}
         if Code in kinds:
             return "Callable[..., nn.Module]"
+        if Listed in kinds:
+            return list_type([v for v in self.values.values() if isinstance(v, Listed)])
         lengths = {len(v) for v in self.values.values() if isinstance(v, tuple)}
         pair = "tuple[int, int]" if lengths == {2} else "tuple[int, ...]"
         if kinds == {int, tuple}:
@@ -70,13 +83,6 @@ class Parameter:
     def __str__(self) -> str:
         default = "" if self.default is REQUIRED else f" = {python(self.default)}"
         return f"{self.name}: {self.annotation}{default}"
-
-
-class Context:
-    """Where code is generated: a body (the class's own, or that of a sequence inside it), and what its channels are."""
-
-    def __init__(self, body: Body, channels: dict[int, Term]) -> None:
-        self.body, self.channels = body, channels
 
 
 class ClassPlan:
@@ -100,46 +106,64 @@ class ClassPlan:
         self.proven: dict[int, tree.Expr] = {}  # expressions of the text that reached the code as they are
         self.consumed: set[str] = set()  # names that the channels of some input depend on
         self.lists: set[str] = set()  # variables that hold the modules of a sequence
-        self.names, self.locals = names_of(self.scopes, without)
+        self.running: dict[str, list[Term]] = {}  # variables of loops, and what they are assigned
+        self.told: dict[str, tree.Expr] = {}  # names that loops bind in the code, as the text does
+        named = names_of(self.scopes, without)
+        self.names, self.locals = named.known, named.bound
         self.base = self._base()
         self.conditions = Conditions(self.first.definition, self.names)
-        self.context = Context(body, {})
+        self.reserved = self.conditions.counted | self.conditions.bound
+        self.context = Context(body, {}, self.names, self.conditions, list(range(len(self.scopes))))
         main = self.names.get("in_channels")
         if main is not None:
             self.context.channels[body.inputs[0]] = main
 
-    def resolve(self, column: Column, candidates: Iterable[Term | None], hint: str, label: str = "") -> Term:
+    def resolve(
+        self, context: Context, column: Column, candidates: Iterable[Term | None], hint: str, label: str = ""
+    ) -> Term:
         """Return an expression for a column: a candidate that gives it, a literal, or a new parameter.
 
         That is called by the `hint`, and where this is taken, by the `label` of its step, too.
         """
         column = tuple(collapsed(v) for v in column)
         for candidate in candidates:
-            if candidate is not None and _fits(candidate.column, column):
+            if candidate is not None and not candidate.stream and fits(candidate.column, column):
                 return candidate
         present = [v for v in column if v is not MISSING]
-        if all(_alike(v, present[0]) for v in present):
+        if all(alike(v, present[0]) for v in present):
             return literal(present[0], len(column))
         chance = len({*present}) < EVIDENCE
-        for term in (*([] if chance else self.names.values()), *self.extra.values()):
-            if _fits(term.column, column):
+        for term in (*([] if chance else context.names.values()), *self._extra_in(context)):
+            if fits(term.column, column):
                 return term
+        return self._parameter(context, column, hint, label)
+
+    def _extra_in(self, context: Context) -> list[Term]:
+        return [over(term, context.owners) for term in self.extra.values()]
+
+    def _parameter(self, context: Context, column: Column, hint: str, label: str) -> Term:
+        """Return a new parameter; in a loop it has one value in all passes."""
+        own: list[object] = [MISSING] * len(self.scopes)
+        for owner, value in zip(context.owners, column):
+            if value is not MISSING and not fits((value,), (own[owner],)):
+                raise Unlike
+            own[owner] = value if own[owner] is MISSING else own[owner]
+        present = [v for v in own if v is not MISSING]
         words = itertools.chain(
             [hint, f"{label}_{hint}"] if label else [hint], (f"{hint}{i}" for i in itertools.count(2))
         )
-        taken = {*self.names, *self.extra, *self.without, *keyword.kwlist}
+        taken = {*self.names, *self.extra, *self.without, *self.reserved, *self.running, *keyword.kwlist}
         name = next(word for word in words if word not in taken)
-        filled = tuple(present[0] if v is MISSING else v for v in column)
-        self.extra[name] = variable(name, filled)
-        return self.extra[name]
+        self.extra[name] = variable(name, tuple(present[0] if v is MISSING else v for v in own))
+        return over(self.extra[name], context.owners)
 
     def use(self, term: Term) -> Term:
         """Note the names that an expression mentions, and return it."""
         for name in term.names:
             if name not in self.used:
                 self.used.add(name)
-                if name in self.locals:
-                    self.use(self.locals[name])
+                for other in (*([self.locals[name]] if name in self.locals else []), *self.running.get(name, ())):
+                    self.use(other)
         return term
 
     def parameters(self) -> list[Parameter]:
@@ -150,7 +174,7 @@ class ClassPlan:
                 continue
             values = {id(scope): value for scope, value in zip(self.scopes, term.column)}
             default: object = REQUIRED
-            if name in self.first.optional:
+            if name in self.first.optional or self.first.kind == "net":
                 common = _most_common(term.column)
                 default = REQUIRED if isinstance(common, Code) and "(" in common.text else common
             elif name in self.extra and {(type(v), v) for v in term.column} == {(bool, True), (bool, False)}:
@@ -162,7 +186,7 @@ class ClassPlan:
     def _base(self) -> str:
         """Return the class that it extends: modules with numbers for names are items of a dictionary of modules."""
         held = [s.node.name for s in self.body.steps() if isinstance(s.node.what, Scope) or is_module(s.node, s.scope)]
-        if self.groups.plain(self.first):
+        if self.groups.sequential(self.first):
             return "nn.Sequential"
         return "nn.Module" if all(map(str.isidentifier, held)) or DICTIONARY & {*held} else "nn.ModuleDict"
 
@@ -176,15 +200,15 @@ class ClassPlan:
     def condition(self, context: Context, branch: Branch, arm: frozenset[int], steps: list[Step]) -> Term:
         """Return the condition of an arm of a branch: a test of the text, or a parameter where there is none."""
         here = context.channels.get(steps[0].inputs[0])
-        found = self.conditions.of(branch, arm, steps, here)
+        found = context.conditions.of(branch, arm, steps, here)
         if found is not None:
             self.proven[id(found[1])] = found[1]
             return self.use(found[0])
         first = steps[0].node  # of what is empty elsewhere, or after a parameter of the test is gone
         what = first.what.title if isinstance(first.what, Scope) else first.what.name
         hint = first.name if first.labelled else first.span.text if is_given(first) else what
-        column = tuple([i in arm if i in branch.mask else MISSING for i in range(len(self.scopes))])
-        return self.use(self.resolve(column, [], f"with_{hint}"))
+        column = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
+        return self.use(self.resolve(context, column, [], f"with_{hint}"))
 
     def arm(self, context: Context, branch: Branch, number: int) -> Term:
         """Return the condition of an arm of a branch; that of the last one, if it is left, is that no other holds."""
@@ -196,7 +220,7 @@ class ClassPlan:
     # ------------------------------------------------------------ channels
     def channel(self, context: Context, value: int) -> Term:
         """Return an expression for the channels of a value."""
-        return self.resolve(context.body.axis(value, 1), [context.channels.get(value)], "channels")
+        return self.resolve(context, context.body.axis(value, 1), [context.channels.get(value)], "channels")
 
     def _track(self, context: Context, step: Step, out: Term | None) -> None:
         """Note how the channels of a step's result are written, where that is known."""
@@ -219,7 +243,7 @@ class ClassPlan:
 
     def _known(self, context: Context, value: int, guesses: Sequence[Term | None]) -> None:
         column = context.body.axis(value, 1)
-        known = next((g for g in guesses if g is not None and _fits(g.column, column)), None)
+        known = next((g for g in guesses if g is not None and fits(g.column, column)), None)
         if known is not None:
             context.channels[value] = known
 
@@ -239,10 +263,7 @@ class ClassPlan:
         found = [term for term in terms if term is not None]
         if len(found) != 2 or len(terms) != 2:
             return None
-        test = self.arm(context, branch, 0)
-        column = tuple([a if t is True else b for t, a, b in zip(test.column, found[0].column, found[1].column)])
-        text = f"{found[0].text} if {test.text} else {found[1].text}"
-        return Term(text, column, test.names | found[0].names | found[1].names, CHOICE)
+        return either(found[0], self.arm(context, branch, 0), found[1])
 
     def shared(self, context: Context, uses: list[Step]) -> Step:
         """Return the steps that are uses of one module, in arms of which each instance takes one, as one step."""
@@ -277,7 +298,7 @@ class ClassPlan:
             return base
         if base is None:
             channels = next(c for c in body.axis(value, 1) if isinstance(c, int))
-            base = literal(channels, len(self.scopes))
+            base = literal(channels, context.count)
         # What it gives, not what it should: where maps differ in size, it is no expression for all of them.
         column = tuple([c * height * width if isinstance(c, int) else c for c in base.column])
         return Term(f"{base.within(PRODUCT)} * {height} * {width}", column, base.names, PRODUCT)
@@ -285,19 +306,20 @@ class ClassPlan:
     # ------------------------------------------------------------ operators
     def leaf(self, context: Context, step: Step, leaves: Sequence[Leaf], hint: str) -> Term:
         """Return an expression for an argument of an operator, of which there is a leaf for each instance."""
-        column: list[object] = [MISSING] * len(self.scopes)
+        column: list[object] = [MISSING] * context.count
         for (i, _, _), leaf in zip(step.present, leaves):
             column[i] = leaf.value
         text = leaves[0].formula
         field = text[1:-1] if text.startswith("{") and text.endswith("}") and text.count("{") == 1 else ""
         if text == "{in}":
             main = self.channel(context, step.inputs[0])
-            return self.use(self._consume(self.resolve(tuple(column), [main], "in_channels")))
+            return self.use(self._consume(self.resolve(context, tuple(column), [main], "in_channels")))
         if field:
-            written = self._written(context, step, field)
-            found = self.resolve(tuple(column), [written], "channels" if field == "out" else field, _label(step))
+            written = self._argument(context, step, field)
+            word = "channels" if field == "out" else field
+            found = self.resolve(context, tuple(column), [written], word, _label(step))
             return self.use(self._proved(found, step, field))
-        return self.use(self.resolve(tuple(column), self._formulas(context, step, text), hint, _label(step)))
+        return self.use(self.resolve(context, tuple(column), self._formulas(context, step, text), hint, _label(step)))
 
     def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
@@ -316,7 +338,12 @@ class ClassPlan:
         if expr is None:
             return None
         here = context.channels.get(step.inputs[0])
-        return translate(expr, self.names | ({"x.channels": here} if here is not None else {}))
+        return translate(expr, context.names | ({"x.channels": here} if here is not None else {}))
+
+    def _argument(self, context: Context, step: Step, field: str) -> Term | None:
+        """Return an argument of an operator as the text has it."""
+        written = self._written(context, step, field)
+        return written if written is None else paired(written)
 
     def _proved(self, term: Term, step: Step, field: str) -> Term:
         expr = dict(step.node.written).get(field)
@@ -363,7 +390,8 @@ class ClassPlan:
 
         What a name bound in the body says of a parameter is said where all mentions of that name are.
         """
-        bound = {name: expr for name, expr, _ in self.first.bindings if name in self.locals and name in self.used}
+        own = {name: expr for name, expr, _ in self.first.bindings if name in self.locals and name in self.used}
+        bound = own | self.told
         told: set[str] = set()
         while True:
             proven = _mentions((*self.proven.values(), *[bound[name] for name in told]))
@@ -381,7 +409,7 @@ class ClassPlan:
         for field in step.node.what.args:
             if f"{{{field}}}" in text:
                 column = step.column(_field(field))
-                names[field] = self.resolve(column, [self._written(context, step, field)], field, _label(step))
+                names[field] = self.resolve(context, column, [self._argument(context, step, field)], field, _label(step))
         alternatives = [t.strip() for t in text.split("|")]
         return [formula(alternative, names) for alternative in alternatives]
 
@@ -401,7 +429,7 @@ class ClassPlan:
         """Return the constructor of an operator's module: `nn.Conv2d(in_channels, width, 3, padding=1)`."""
         if step.varies:
             self._track(context, step, None)
-            return self._given(step)
+            return self._given(context, step)
         calls = []
         for _, scope, node in step.present:
             assert isinstance(node.what, Op), "nodes of one class are of one kind"
@@ -417,17 +445,17 @@ class ClassPlan:
         assert isinstance(step.node.what, Op)
         if "out" in step.node.what.args:
             written = self._written(context, step, "out")
-            out = self.resolve(step.column(_field("out")), [written], "channels", _label(step))
+            out = self.resolve(context, step.column(_field("out")), [written], "channels", _label(step))
         self._track(context, step, out)
         return Piece(calls[0].target, tuple(arguments))
 
-    def _given(self, step: Step) -> Piece:
+    def _given(self, context: Context, step: Step) -> Piece:
         """Return the call of what makes an activation, where instances are given different ones."""
-        column: list[object] = [MISSING] * len(self.scopes)
+        column: list[object] = [MISSING] * context.count
         for i, scope, node in step.present:
             column[i] = _made(scope, node, step.numbers[i] in step.body.in_place(scope))
         name = step.node.span.text if is_given(step.node) else "act"
-        return Piece(self.use(self.resolve(tuple(column), [], name)).text)
+        return Piece(self.use(self.resolve(context, tuple(column), [], name)).text)
 
     # ------------------------------------------------------------ modules
     def child(self, context: Context, step: Step) -> Child | None:
@@ -435,6 +463,7 @@ class ClassPlan:
         node = step.node
         if isinstance(node.what, Op):
             return Child(node.name, self.operator(context, step))
+        assert not isinstance(node.what, Turns), "a loop is no module"
         whats = step.column(lambda _, node: MISSING if is_empty(node.what) else node.what)  # type: ignore[arg-type]
         full = next((w for w in whats if isinstance(w, Scope)), None)
         if full is None:
@@ -448,7 +477,7 @@ class ClassPlan:
         if any(isinstance(whats[i], Missing) for i in step.mask):
             hint = node.name if node.labelled else full.title
             column = tuple([isinstance(w, Scope) if i in step.mask else MISSING for i, w in enumerate(whats)])
-            made = self.optional(made, self.use(self.resolve(column, [], f"with_{hint}")))
+            made = self.optional(made, self.use(self.resolve(context, column, [], f"with_{hint}")))
         return made
 
     def optional(self, child: Child, condition: Term) -> Child:
@@ -462,29 +491,31 @@ class ClassPlan:
         out: list[Term] = []
         for parameter in plan.parameters():
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
-            if parameter.default is not REQUIRED and all(v is MISSING or _alike(v, parameter.default) for v in column):
+            if parameter.default is not REQUIRED and all(v is MISSING or alike(v, parameter.default) for v in column):
                 continue
             guesses = [self._written(context, step, parameter.name)]
             if parameter.name == "in_channels":
                 guesses.insert(0, self._consume(self.channel(context, step.inputs[0])))
             term = self.use(
-                self._proved(self.resolve(column, guesses, parameter.name, _label(step)), step, parameter.name)
+                self._proved(self.resolve(context, column, guesses, parameter.name, _label(step)), step, parameter.name)
             )
             out.append(term)
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
         made = context.body.axis(step.outputs[0], 1)
-        self._track(context, step, next((t for t in reversed(out) if _fits(t.column, made)), None))
+        self._track(context, step, next((t for t in reversed(out) if fits(t.column, made)), None))
         return Piece(plan.name, tuple(arguments))
 
     def _sequence(self, context: Context, step: Step, inner: Body) -> Child:
         """Return `nn.Sequential(...)` for a sequence or labelled body."""
         start = context.channels.get(step.inputs[0])
-        nested = Context(inner, {inner.inputs[0]: start} if start is not None else {})
+        nested = context.within(inner, {inner.inputs[0]: start} if start is not None else {})
         name, first = step.node.name, inner.first
         if first.wrapper is not None:
             f = self._numbered(nested, inner.steps()[0])
             return Child(name, self._wrapper(first, f.piece), f.before)
-        piece, before = self.sequential(nested, "nn.Sequential", name if step.node.labelled else "layers")
+        word = name.rstrip("0123456789_") if is_computed(step.node, step.scope) else name
+        piece, before = self.sequential(nested, "nn.Sequential", word if step.node.labelled else "layers")
+        assert piece is not None, "only a class is its own sequence"
         last = nested.channels.get(inner.results[0])
         if last is not None:
             context.channels[step.outputs[0]] = last
@@ -500,23 +531,26 @@ class ClassPlan:
         given = [Argument(name, python(value)) for name, value, default in own if value != default]
         return Piece(type(op).__name__, (Argument("", f), *given))
 
-    def sequential(self, context: Context, target: str, hint: str) -> tuple[Piece, tuple[str, ...]]:
+    def sequential(self, context: Context, target: str, hint: str) -> tuple[Piece | None, tuple[str, ...]]:
         """Return the call that makes a sequence, and the statements before it that list what is in it.
 
-        A sequence of which some instances have more than others is listed first, and then made of the list.
+        A sequence of which some instances have more than others is listed first, and then made of the list. A class
+        that is one adds to itself what has labels, and needs no call.
         """
-        body, numbered, made = context.body, self.groups.plain(context.body.first), {}
-        if not body.branches():
-            made = {step: self._numbered(context, step) for step in body.steps()}
-            children = list(made.values())
+        body, numbered, itself = context.body, self.groups.plain(context.body.first), target != "nn.Sequential"
+        name = "self" if itself and not numbered else self._variable(hint)
+        parts = self.parts(context, body.items, name, numbered)
+        children = [part for part in parts if isinstance(part, Child)]
+        if len(children) == len(parts) and not any(child.key for child in children):
             before = tuple([line for child in children for line in child.before])
-            if numbered:
-                return Piece(target, tuple(sequence(children))), before
-            piece = Piece(target, (Argument("", named(children)),))
-            if len(piece.flat()) <= SHORT:
+            given = sequence(children) if numbered else [Argument("", named(children))]
+            piece = Piece(target, tuple(given))
+            if numbered or itself or len(piece.flat()) <= SHORT:
+                self.lists.discard(name)
                 return piece, before
-        name = self._variable(hint)
-        listed = self._listed(context, body.items, made, name, numbered)
+        listed = self.listed(parts, name, numbered)
+        if name == "self":
+            return None, ("super().__init__()", *listed)
         if numbered:
             return Piece(target, (Argument("", f"*{name}"),)), (f"{name}: list[nn.Module] = []", *listed)
         return Piece(name, brackets=""), (f"{name} = {target}()", *listed)
@@ -524,43 +558,62 @@ class ClassPlan:
     def _variable(self, hint: str) -> str:
         """Return a name for a sequence under construction."""
         name = hint
-        while name in self.lists or name in self.names or name in self.extra or name in self.without:
+        taken = {*self.lists, *self.names, *self.extra, *self.without, *self.reserved, *self.running}
+        while name in taken:
             name += "_"
         self.lists.add(name)
         return name
 
-    def _listed(
-        self, context: Context, items: list[Step | Branch], made: dict[Step, Child], name: str, numbered: bool
-    ) -> list[str]:
-        """Return the statements that add the modules of a sequence to a list, or to itself where they have labels."""
+    def parts(self, context: Context, items: list[Step | Branch], name: str, numbered: bool) -> list[Child | list[str]]:
+        """Return what is in a sequence: modules, and statements that add further ones to it."""
+        found: list[Child | list[str]] = []
+        for item in items:
+            if isinstance(item, Branch):
+                found.append(self._choice(context, item, name, numbered))
+            elif isinstance(item.node.what, Turns):
+                found += Looping(self, context, item).parts(name, numbered)
+            else:
+                child = self._numbered(context, item)
+                found.append(child if numbered else child.replace(key=self._key(context, item, name)))
+        return found
+
+    def _choice(self, context: Context, branch: Branch, name: str, numbered: bool) -> list[str]:
+        lines = []
+        for number, (_, arm) in enumerate(branch.arms):
+            inside = self.listed(self.parts(context, arm, name, numbered), name, numbered)
+            lines += [self.heading(context, branch, number), *[f"    {line}" for line in inside]]
+        self.joined(context, branch)
+        return lines
+
+    def listed(self, parts: list[Child | list[str]], name: str, numbered: bool) -> list[str]:
+        """Return the statements that add parts to a list, or to a sequence where they have labels."""
         lines: list[str] = []
         row: list[Child] = []
-
-        def flush() -> None:
-            if not numbered:
-                lines.extend(line for child in _added(row, name) for line in child)
-            elif len(row) == 1:
-                lines.extend(statement(Piece(f"{name}.append", tuple(sequence(row))), ""))
-            elif row:
-                lines.extend(statement(Piece("", tuple(sequence(row)), "[]"), f"{name} += "))
-            row.clear()
-
-        for item in items:
-            if isinstance(item, Step):
-                child = made[item] if item in made else self._numbered(context, item)
-                if child.before and row:
-                    flush()
-                lines += child.before
-                row.append(child)
+        for part in [*parts, []]:
+            if isinstance(part, Child) and not part.before:
+                row.append(part)
                 continue
-            flush()
-            for number, (_, arm) in enumerate(item.arms):
-                inside = self._listed(context, arm, made, name, numbered)
-                lines.append(self.heading(context, item, number))
-                lines += [f"    {line}" for line in inside]
-            self.joined(context, item)
-        flush()
+            lines += _added(row, name, numbered)
+            row = [part] if isinstance(part, Child) else []
+            lines += part.before if isinstance(part, Child) else part
         return lines
+
+    def _key(self, context: Context, step: Step, name: str) -> str:
+        """Return the expression for a name that is not the same everywhere: computed, or a place in the sequence."""
+        label = step.node.label
+        if label is None or not is_computed(step.node, step.scope):
+            return f"str(len({name}))" if isinstance(step.scope, Folded) and not step.node.labelled else ""
+        parts = [literal(p, context.count) if isinstance(p, str) else translate(p, context.names) for p in label.parts]
+        terms = [part for part in parts if part is not None]
+        made = tuple(["".join(map(str, values)) for values in zip(*[term.column for term in terms])])
+        texts = [p if isinstance(p, str) else f"{{{term.text}}}" for p, term in zip(label.parts, terms)]
+        if len(terms) < len(parts) or not fits(made, step.column(lambda _, node: node.name)) or '"' in "".join(texts):
+            raise Unlike
+        for part, term in zip(label.parts, terms):
+            self.use(term)
+            if isinstance(part, tree.Expr):
+                self.proven[id(part)] = part
+        return f'f"{"".join(texts)}"'
 
     def heading(self, context: Context, branch: Branch, number: int) -> str:
         """Return the line that an arm of a branch starts with: `if ...:`, `elif ...:` or `else:`."""
@@ -575,6 +628,16 @@ class ClassPlan:
     def comment(self, node: Node) -> str:
         """Return the trailing comment that leads back to the text."""
         return f"  # {file_name(node.span.source)}:{node.span.line}"
+
+    def idle(self, line: str) -> bool:
+        """Say whether a statement assigns a variable of a loop that nothing reads."""
+        name, _, _ = line.strip().partition(" ")
+        return name in self.running and name not in self.used
+
+    def fresh(self, hint: str) -> str:
+        """Return a name for a variable of a loop."""
+        taken = {*self.names, *self.extra, *self.without, *self.reserved, *self.running, *self.lists}
+        return next(n for n in itertools.chain([hint], (f"{hint}{i}" for i in itertools.count(2))) if n not in taken)
 
 
 def file_name(source: Source) -> str:
@@ -600,22 +663,8 @@ def _mentions(piece: object) -> dict[str, int]:
     return counts
 
 
-def _fits(have: Column, wanted: Column) -> bool:
-    """Say whether an expression gives a column, wherever the column has a value."""
-    if len(have) != len(wanted):
-        return False
-    return all(w is MISSING or _alike(h, w) for h, w in zip(have, wanted))
-
-
-def _alike(a: object, b: object) -> bool:
-    """Say whether two values are one in generated code: 0, 0.0 and `False` are equal to Python, and not to PyTorch."""
-    if type(a) is not tuple:
-        return type(a) is type(b) and a == b
-    return a == b and kinds((a,)) == kinds((b,))
-
-
 def _most_common(column: Column) -> object:
-    return max(column, key=lambda v: sum(1 for w in column if _alike(v, w)))
+    return max(column, key=lambda v: sum(1 for w in column if alike(v, w)))
 
 
 def _label(step: Step) -> str:
@@ -645,18 +694,32 @@ def _argument(name: str, term: Term) -> Argument:
     return Argument(name, term.text, value if term.literal and type(value) is int else None)
 
 
-def _added(children: list[Child], name: str) -> Iterator[list[str]]:
+def _added(children: list[Child], name: str, numbered: bool) -> list[str]:
+    """Return the statements that add modules to a list, or with their labels to a sequence."""
+    if not numbered:
+        return [line for key, run in itertools.groupby(children, attrgetter("key")) for line in _named(key, run, name)]
+    if len(children) == 1 and children[0].piece.brackets != "for":
+        return statement(Piece(f"{name}.append", tuple(sequence(children))), "")
+    return statement(Piece("", tuple(sequence(children)), "[]"), f"{name} += ") if children else []
+
+
+def _named(key: str, found: Iterable[Child], name: str) -> Iterator[str]:
     """Yield the statements that add modules with labels to a sequence, a run of them as a loop."""
+    children = list(found)
+    if key:
+        for child in children:
+            yield from statement(Piece(f"{name}.add_module", (Argument("", key), Argument("", child.piece))), "")
+        return
     for first, count, step in labelled_runs(children):
         child = children[first]
         if count > 1:
             made = Piece(
                 f"{name}.add_module", (Argument("", label(child.name)), Argument("", looped(child.piece, step)))
             )
-            yield [f"for i in range({count}):", *[line[8:] for line in made.lines("", 12)]]
+            yield from [f"for i in range({count}):", *[line[8:] for line in made.lines("", 12)]]
         else:
             given = Argument("", f'"{child.name}"'), Argument("", child.piece)
-            yield statement(Piece(f"{name}.add_module", given), "")
+            yield from statement(Piece(f"{name}.add_module", given), "")
 
 
 def statement(piece: Piece, before: str, after: str = "") -> list[str]:

@@ -5,10 +5,11 @@ The tests of a block are candidates. One is taken where it is true in exactly th
 
 from __future__ import annotations
 
+from copy import copy
 from operator import itemgetter
 
-from archdsl.codegen.merge import MISSING, Step, is_given, steps_in
-from archdsl.codegen.terms import negated, translate
+from archdsl.codegen.merge import Step, is_given, steps_in
+from archdsl.codegen.terms import MISSING, negated, translate
 from archdsl.ir.network import Scope
 from archdsl.syntax import tree
 
@@ -34,14 +35,24 @@ class Conditions:
     """The conditions of a definition over the names of its class."""
 
     def __init__(self, definition: tree.Block | tree.Net | None, names: dict[str, Term]) -> None:
-        self.names = dict(names)
         body = definition.body if definition is not None else ()
         self.tests = list(_tests(body))
         self.counted = {name for targets in _targets(body) for name in _flat(targets)}  # the variables of loops
+        binds = [statement for statement in _statements(body) if isinstance(statement, tree.Bind)]
+        self.bound = {bind.name.plain for bind in binds}
+        self.inputs = [bind.name.span.text for bind in binds if bind.value.span.text == "x"]
+        self.names = self._with_inputs(names)
+
+    def over(self, names: dict[str, Term]) -> Conditions:
+        """Return the same conditions over other names: those in a loop."""
+        made = copy(self)
+        made.names = self._with_inputs(names)
+        return made
+
+    def _with_inputs(self, names: dict[str, Term]) -> dict[str, Term]:
+        """Return names with the channels of those that stand for the input."""
         main = names.get("in_channels")
-        for statement in _statements(body):
-            if isinstance(statement, tree.Bind) and statement.value.span.text == "x" and main is not None:
-                self.names.setdefault(f"{statement.name.span.text}.channels", main)
+        return names if main is None else {f"{name}.channels": main for name in self.inputs} | names
 
     def of(
         self, branch: Branch, arm: frozenset[int], steps: list[Step], channels: Term | None
@@ -74,7 +85,7 @@ class Conditions:
     def _term(self, expr: tree.Expr, names: dict[str, Term]) -> Term | None:
         """Translate a test; what it says of the passes of a loop is decided for each step, which stands in one."""
         if isinstance(expr, tree.Logic):
-            left = tuple([item for item in expr.items if not self.counted & {*_names(item)}])
+            left = tuple([item for item in expr.items if not (self.counted - names.keys()) & {*_names(item)}])
             if len(left) == 1:
                 return translate(left[0], names)
             expr = expr.replace(items=left) if left else expr

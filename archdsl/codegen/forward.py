@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 # What generated methods mention beside names of the text, so that no variable or parameter may hide it.
 WORDS = frozenset(
-    """Callable F NamedTuple OrderedDict None True False __class__ _ getattr i isinstance m max min nn optimize partial
-    range self super torch""".split()
+    """Callable F NamedTuple OrderedDict None True False __class__ _ enumerate getattr i isinstance len list m max min
+    nn optimize partial range reversed self str super torch zip""".split()
 ) | {one.code for one in LOWERINGS}
 
 

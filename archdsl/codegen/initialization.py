@@ -112,7 +112,7 @@ def _guarded(code: str, kind: str, parameter: str, steps: list[Step]) -> list[st
 
 def _steps(plan: ClassPlan) -> Iterator[Step]:
     """Yield the operators with weights of a class: what any of its instances has, and what all of them have."""
-    instances = [dict(_owners(scope, "", plan.groups.plain(scope), plan)) for scope in plan.scopes]
+    instances = [dict(_owners(scope, "", plan.groups.sequential(scope), plan)) for scope in plan.scopes]
     for place in dict.fromkeys(place for instance in instances for place in instance):
         path, target = place
         found = [instance[place] for instance in instances if place in instance]

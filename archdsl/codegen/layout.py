@@ -94,6 +94,7 @@ class Child(Record):
     name: str
     piece: Piece
     before: tuple[str, ...] = ()
+    key: str = ""  # the expression for a name that is not the same everywhere
 
 
 def sequence(children: list[Child]) -> list[Argument]:
@@ -177,6 +178,8 @@ def _numbered(name: str) -> tuple[str, int]:
 def _step(left: Piece, right: Piece) -> tuple[int, ...] | None:
     """Return by how much each integer grows from one piece to the next, or None where they differ otherwise."""
     if (left.target, left.brackets, len(left.arguments)) != (right.target, right.brackets, len(right.arguments)):
+        return None
+    if left.brackets == "for":
         return None
     steps = []
     for a, b in zip(left.arguments, right.arguments):

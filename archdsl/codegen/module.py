@@ -111,12 +111,15 @@ class Writer:
         doc = docstring(plan.first.doc or _title(plan.first), 4)
         if planned.sequence is not None:
             piece, before = planned.sequence
-            return self._text(plan, doc, [*_bound(plan), *before, *statement(piece, "")], [], ["x"])
+            lines = [*_bound(plan), *before, *(statement(piece, "") if piece is not None else ())]
+            return self._text(plan, doc, lines, [], ["x"])
         assert schedule is not None, "what is no sequence has a `forward`"
-        stored = [f"self.{name} = {term.text}" for name, term in sorted(plan.stored.items())]
-        lines = ["super().__init__()", *_bound(plan), *stored]
+        stored = {f"self.{name} = {term.text}": term for name, term in sorted(plan.stored.items())}
+        late = [line for line, term in stored.items() if term.names & plan.running.keys()]  # what a loop has counted
+        lines = ["super().__init__()", *_bound(plan), *[line for line in stored if line not in late]]
         for step, child in planned.children:
             lines += _built(plan, step, child)
+        lines += late
         forward = printed(schedule, plan.first, planned.result)
         return self._text(plan, doc, lines, forward, planned.arguments)
 
@@ -129,15 +132,16 @@ class Writer:
         inputs: list[str],
     ) -> ClassText:
         parameters = _signature(["self", *map(str, plan.parameters())])
+        init = [line for line in init if not plan.idle(line)]
         arguments = ", ".join(["self", *[f"{name}: torch.Tensor" for name in inputs]])
         outputs = plan.first.outputs
         returns = "torch.Tensor"
-        if self.result is not None and plan.first is self.network.scope:
+        if self.result is not None and plan.first is self.plans.scope:
             always = len([o for o in outputs if not o.training])
             returns = self.result.name if always == len(outputs) else f"torch.Tensor | {self.result.name}"
         elif len(outputs) > 1:
             returns = f"tuple[{', '.join(['torch.Tensor'] * len(outputs))}]"
-        if plan.first is self.network.scope:
+        if plan.first is self.plans.scope:
             paragraph = " ".join((self.network.scope.doc or self.network.doc).split("\n\n")[0].split("\n"))
             doc = docstring(paragraph or _title(plan.first), 4)
         return ClassText(plan.name, plan.base, doc, parameters, init, _typed(arguments, returns), forward)

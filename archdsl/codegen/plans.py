@@ -6,10 +6,12 @@ import keyword
 import re
 
 from archdsl.codegen.classes import ClassPlan
+from archdsl.codegen.context import Written
 from archdsl.codegen.forward import WORDS, scheduled
-from archdsl.codegen.groups import Groups
+from archdsl.codegen.groups import Groups, told_apart
 from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import Child, Piece
+from archdsl.codegen.loops import folded
 from archdsl.codegen.merge import Branch, Step
 from archdsl.codegen.terms import Term, both
 from archdsl.core.record import Record
@@ -21,6 +23,7 @@ from archdsl.ops.wrap import WRAPPERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from archdsl.codegen.loops import Place
     from archdsl.codegen.schedule import Schedule
     from archdsl.ir.network import Network, Scope
 
@@ -50,7 +53,7 @@ class Planned(Record):
     arguments: list[str]
     schedule: Schedule | None
     result: str = ""
-    sequence: tuple[Piece, tuple[str, ...]] | None = None
+    sequence: tuple[Piece | None, tuple[str, ...]] | None = None
 
 
 class Plans:
@@ -61,9 +64,23 @@ class Plans:
         if steps > MAX_STEPS:
             what = "this network has too many distinct steps for its code to be written"
             raise errors.limit_exceeded(network.scope.span, what, f"{steps:,}", MAX_STEPS)
-        groups = Groups(network.scope)
-        names = _class_names(groups, network)
-        self.scope = network.scope
+        self.network = network
+        special = told_apart(network.scope)
+        written_out: frozenset[Place] = frozenset()
+        done = False
+        while not done:
+            try:
+                self._plan(folded(network.scope, written_out, special))
+                done = True
+            except Written as loop:
+                written_out |= {loop.where}
+
+    def _plan(self, scopes: dict[int, Scope]) -> None:
+        network = self.network
+        self.scopes = scopes  # by the identity of what they are in the network
+        self.scope = scopes[id(network.scope)]
+        groups = Groups(self.scope)
+        names = _class_names(groups, network, self.scope)
         self.result = f"{names[-1]}Output" if len(network.scope.outputs) > 1 else ""
         self.classes: list[Planned] = []
         self.by_scope: dict[int, ClassPlan] = {}
@@ -78,7 +95,7 @@ class Plans:
 
     def _planned(self, plan: ClassPlan) -> Planned:
         first = plan.first
-        if plan.groups.plain(first):
+        if plan.groups.sequential(first):
             made = plan.sequential(plan.context, "super().__init__", "layers")
             return Planned(plan, [], ["x"], None, sequence=made)
         children = _children(plan)
@@ -95,9 +112,11 @@ def lifetimes(network: Network) -> dict[int, dict[int, int | None]]:
 
     A local variable holds its tensor until the name is assigned again, or to the end (None): memory depends on it.
     """
+    plans = Plans(network)
+    origins = {id(scope): origin for origin, scope in plans.scopes.items()}
     return {
-        id(scope): planned.schedule.lifetimes(planned.plan.body, i)
-        for planned in Plans(network).classes
+        origins[id(scope)]: planned.schedule.lifetimes(planned.plan.body, i)
+        for planned in plans.classes
         if planned.schedule is not None
         for i, scope in enumerate(planned.plan.scopes)
     }
@@ -135,12 +154,12 @@ def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
 
 
 # -------------------------------------------------------------------------------------------------- names
-def _class_names(groups: Groups, network: Network) -> list[str]:
+def _class_names(groups: Groups, network: Network, root: Scope) -> list[str]:
     """Name the classes: the block's name, and where one block gives several, what tells them apart."""
     members = [[body.scope(i) for i in sorted(body.mask)] for body in groups.classes]
     by_title: dict[str, list[int]] = {}
     for number, scopes in enumerate(members):
-        title = _net_name(network) if scopes[0] is network.scope else camel(scopes[0].title or "part")
+        title = _net_name(network) if scopes[0] is root else camel(scopes[0].title or "part")
         by_title.setdefault(title, []).append(number)
     names: dict[int, str] = {}
     taken = RESERVED | {f"{_net_name(network)}Output"}

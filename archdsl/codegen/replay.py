@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from archdsl.ir.network import Network, Node
     from archdsl.ops.base import Call
 
-NAMES = """getattr isinstance max min range super dict list tuple int float bool str object __build_class__
-    NotImplementedError""".split()
+NAMES = """enumerate getattr isinstance len max min range reversed super zip dict list tuple int float bool str object
+    __build_class__ NotImplementedError""".split()
 VIEWS = ("chunk", "split", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
 FUNCTIONS = ("abs", "cat", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh")  # of torch itself
@@ -204,6 +204,12 @@ class Sequential(Module):
         for name, module in named:
             self.add_module(str(name), module)
 
+    def append(self, module: Module) -> None:
+        self.add_module(str(len(self)), module)
+
+    def __len__(self) -> int:
+        return len(self.children())
+
     def forward(self, x: Any) -> Any:
         for _, module in self.children():
             x = module(x)
@@ -249,6 +255,7 @@ class Stage:
         self.training = False
         self.calls: set[int] = set()  # modules and functions that ran
         self.omits: dict[tuple[str, str], object] = {}  # by target and keyword
+        self.sizes: dict[tuple[str, int | str], bool] = {}  # arguments: whether PyTorch may take two numbers for one
         self.steps: dict[str, int] = {}  # of pools: the argument that the stride is, where it is left out
         self.base: Any = type("Module", (Module,), {"stage": self})
         self.classes: dict[str, type[Module]] = {"Module": self.base}
@@ -318,13 +325,19 @@ class Stage:
     def known(self, target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Return the arguments of a call, those left out that are PyTorch's own."""
         left = {}
+        args = tuple([self.argument(target, place, value) for place, value in enumerate(args)])
         for name, value in kwargs.items():
             default = self.omits.get((target, name), REQUIRED)
             if name == "stride" and target in self.steps:
                 default = self.plain(args[self.steps[target]])
             if name != "inplace" and self.plain(value) != default:
-                left[name] = value
-        return self.plain(args), self.plain(left)
+                left[name] = self.argument(target, name, value)
+        return args, tuple(sorted(left.items()))
+
+    def argument(self, target: str, place: int | str, value: Any) -> Any:
+        """Return an argument as `plain` does: two equal numbers are one only where PyTorch takes two."""
+        pair = type(value) is tuple and len(value) == 2 and all(type(part) is int for part in value)
+        return ("pair", value) if pair and not self.sizes.get((target, place), True) else self.plain(value)
 
     def function(self, target: str) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -377,6 +390,10 @@ class Wanted:
         shapes = [scope.shapes[i] for i in node.inputs]
         calls = [call for call in (node.what.module(shapes[0]), node.what.function(*shapes)) if call is not None]
         for call in calls:
+            for place, part in [*enumerate(call.args), *call.kwargs]:
+                if isinstance(part, Leaf) and type(part.value) in (int, tuple):
+                    two = type(part.value) is tuple or self.stage.sizes.get((call.target, place), False)
+                    self.stage.sizes[call.target, place] = two
             for name, part in call.kwargs:
                 if isinstance(part, Leaf) and part.omit is not REQUIRED:
                     self.stage.omits[call.target, name] = self.stage.plain(part.omit)

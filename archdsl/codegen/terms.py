@@ -17,17 +17,48 @@ from archdsl.syntax.parser import parse_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     Column = tuple[object, ...]
 
-ATOM, PRODUCT, SUM, COMPARISON, NOT, AND, OR, CHOICE = 3, 2, 1, 0, -1, -2, -3, -4  # how tightly an expression binds
+# How tightly an expression binds.
+ATOM, POWER, SIGN, PRODUCT, SUM, COMPARISON, NOT, AND, OR, CHOICE = 5, 4, 3, 2, 1, 0, -1, -2, -3, -4
+PLAIN = (int, float, bool, str)
+UNKNOWN = object()
 
 
 class Code(Record):
     """A value that is written as this code: what makes a module, `nn.ReLU` or `partial(nn.LeakyReLU, 0.2)`."""
 
     text: str
+
+
+class Listed(tuple[object, ...]):
+    """A list of the text: `(64, 64)` is two numbers, and not one for height and width."""
+
+    __slots__ = ()
+
+
+def plain(value: object) -> object:
+    """Return a value of the text as one of Python, or `UNKNOWN` where that is a pipeline or a tensor."""
+    if isinstance(value, tuple):
+        found = [plain(item) for item in value]
+        return UNKNOWN if UNKNOWN in found else Listed(found)
+    return value if type(value) in PLAIN else UNKNOWN
+
+
+def list_type(lists: Sequence[Listed]) -> str:
+    """Return the Python type of lists: `tuple[int, ...]`, or by place where their items are of several kinds."""
+    one = _type([item for each in lists for item in each])
+    if "|" not in one or len({len(each) for each in lists}) > 1:
+        return f"tuple[{one}, ...]"
+    return f"tuple[{', '.join([_type(items) for items in zip(*lists)])}]"
+
+
+def _type(values: Sequence[object]) -> str:
+    lists = [value for value in values if isinstance(value, Listed)]
+    kinds = dict.fromkeys([type(value).__name__ for value in values if not isinstance(value, Listed)])
+    return " | ".join([*kinds, *([list_type(lists)] if lists else [])]) or "int"
 
 
 class Term(Record):
@@ -38,6 +69,7 @@ class Term(Record):
     names: frozenset[str] = frozenset()  # the parameters and variables that the expression mentions
     binding: int = ATOM
     opposite: str = ""  # of a comparison: `a != b` for `a == b`
+    stream: bool = False  # whether it is what a loop takes, and no list: `range(3)`
 
     @property
     def literal(self) -> bool:
@@ -78,7 +110,7 @@ def python(value: object) -> str:
 
 def collapsed(value: object) -> object:
     """Return `(3, 3)` as 3, anything else as it is."""
-    if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
+    if type(value) is tuple and len(value) == 2 and value[0] == value[1]:
         return value[0]
     return value
 
@@ -122,8 +154,7 @@ def both(terms: list[Term]) -> Term:
     if len(terms) == 1:
         return terms[0]
     column = tuple([all(v is True for v in values) for values in zip(*[term.column for term in terms])])
-    names = frozenset[str]().union(*[term.names for term in terms])
-    return Term(" and ".join([term.within(AND) for term in terms]), column, names, AND)
+    return Term(" and ".join([term.within(AND) for term in terms]), column, mentioned(terms), AND)
 
 
 def _comparison(expr: tree.Compare, names: dict[str, Term]) -> Term | None:
@@ -149,13 +180,27 @@ def _comparable(sign: str, left: object, right: object) -> bool:
 
 
 def _items(expr: tree.Items, names: dict[str, Term]) -> Term | None:
-    found = [translate(item, names) for item in expr.items]
-    items = [item for item in found if item is not None]
-    if len(items) < len(found) or not items:
+    items = _translated(expr.items, names)
+    if not items:
         return None
     text = ", ".join([item.text for item in items]) + ("," if len(items) == 1 else "")
-    mentioned = frozenset[str]().union(*[item.names for item in items])
-    return Term(f"({text})", tuple(zip(*[item.column for item in items])), mentioned)
+    return Term(f"({text})", tuple(Listed(values) for values in _columns(items)), mentioned(items))
+
+
+def _translated(exprs: Iterable[object], names: dict[str, Term]) -> list[Term] | None:
+    """Return what expressions are in Python, or None where one says more than is known."""
+    found = [translate(expr, names) if isinstance(expr, tree.Expr) else None for expr in exprs]
+    terms = [term for term in found if term is not None and not term.stream]
+    return terms if len(terms) == len(found) else None
+
+
+def _columns(terms: list[Term]) -> Iterator[tuple[object, ...]]:
+    return zip(*[term.column for term in terms])
+
+
+def mentioned(terms: Iterable[Term]) -> frozenset[str]:
+    """Return the names that terms mention."""
+    return frozenset[str]().union(*[term.names for term in terms])
 
 
 def _logic(expr: tree.Logic, names: dict[str, Term]) -> Term | None:
@@ -166,8 +211,7 @@ def _logic(expr: tree.Logic, names: dict[str, Term]) -> Term | None:
     level = AND if expr.word == "and" else OR
     join = all if expr.word == "and" else any
     column = tuple([join(values) for values in zip(*[item.column for item in items])])
-    mentioned = frozenset[str]().union(*[item.names for item in items])
-    return Term(f" {expr.word} ".join([item.within(level) for item in items]), column, mentioned, level)
+    return Term(f" {expr.word} ".join([item.within(level) for item in items]), column, mentioned(items), level)
 
 
 def _negation(expr: tree.Not, names: dict[str, Term]) -> Term | None:
@@ -176,16 +220,106 @@ def _negation(expr: tree.Not, names: dict[str, Term]) -> Term | None:
 
 
 def _called(expr: tree.Call, names: dict[str, Term]) -> Term | None:
-    """Translate `max` and `min` of integers."""
+    """Translate functions of numbers and lists; what a loop takes alone is a `stream`."""
     word = expr.target.plain if isinstance(expr.target, tree.Name) else None
-    given = [translate(a, names) for a in expr.arguments if isinstance(a, tree.Expr)]
-    terms = [term for term in given if term is not None and all(type(v) is int for v in term.column)]
-    if word not in ("max", "min") or len(terms) < max(2, len(expr.arguments)):
+    function = _FUNCTIONS.get(word or "")
+    if function is None or word in names:
         return None
-    pick = max if word == "max" else min
-    column = tuple([pick(values) for values in zip(*[term.column for term in terms])])
-    mentioned = frozenset[str]().union(*[term.names for term in terms])
-    return Term(f"{word}({', '.join([term.text for term in terms])})", column, mentioned)
+    found = [translate(a, names) if isinstance(a, tree.Expr) else None for a in expr.arguments]
+    terms = [term for term in found if term is not None]
+    if len(terms) < len(found) or not terms:
+        return None
+    nests = word in ("enumerate", "zip") or (word == "reversed" and terms[0].text.startswith("range("))
+    if any(term.stream for term in terms) and not nests:
+        return None
+    try:
+        column = tuple([function(*values) for values in _columns(terms)])
+    except (TypeError, ValueError):
+        return None
+    text = f"{word}({', '.join([term.text for term in terms])})"
+    return Term(text, column, mentioned(terms), stream=word in _STREAMS)
+
+
+def _numbers(function: Callable[..., object]) -> Callable[..., object]:
+    """Return a function of two and more integers, which is Python's for nothing else."""
+
+    def call(*values: object) -> object:
+        if len(values) < 2 or any(type(value) is not int for value in values):
+            raise TypeError
+        return function(*values)
+
+    return call
+
+
+def _range(*values: object) -> Listed:
+    if any(type(value) is not int for value in values):
+        raise TypeError
+    return Listed(range(*values))  # type: ignore[call-overload]
+
+
+def _list(value: object) -> Listed:
+    if not isinstance(value, Listed):
+        raise TypeError
+    return value
+
+
+_FUNCTIONS: dict[str, Callable[..., object]] = {
+    "max": _numbers(max),
+    "min": _numbers(min),
+    "len": lambda value: len(_list(value)),
+    "range": _range,
+    "enumerate": lambda value: Listed([Listed(pair) for pair in enumerate(_list(value))]),
+    "reversed": lambda value: Listed(_list(value)[::-1]),
+    "zip": lambda *values: Listed([Listed(items) for items in zip(*map(_list, values))]),
+}
+_STREAMS = ("range", "enumerate", "reversed", "zip")
+
+
+def _index(expr: tree.Index, names: dict[str, Term]) -> Term | None:
+    terms = _translated((expr.value, expr.index), names)
+    if terms is None or any(not isinstance(a, Listed) or type(b) is not int for a, b in _columns(terms)):
+        return None
+    if any(not -len(a) <= b < len(a) for a, b in _columns(terms)):  # type: ignore[arg-type, operator]
+        return None
+    column = tuple([a[b] for a, b in _columns(terms)])  # type: ignore[index]
+    return Term(f"{terms[0].within(ATOM)}[{terms[1].text}]", column, mentioned(terms))
+
+
+def _power(expr: tree.Power, names: dict[str, Term]) -> Term | None:
+    terms = _translated((expr.base, expr.exponent), names)
+    if terms is None or any(type(a) is not int or type(b) is not int or b < 0 for a, b in _columns(terms)):  # type: ignore[operator]
+        return None
+    column = tuple([a**b for a, b in _columns(terms)])  # type: ignore[operator]
+    base, exponent = terms
+    if base.literal and exponent.literal and len(set(column)) == 1:
+        return literal(column[0], len(column))
+    texts = base.within(ATOM), exponent.within(POWER)
+    sign = "**" if all(re.fullmatch(r"-?[\w.]+", text) for text in texts) else " ** "
+    return Term(sign.join(texts), column, mentioned(terms), POWER)
+
+
+def _minus(expr: tree.Minus, names: dict[str, Term]) -> Term | None:
+    term = translate(expr.value, names)
+    if term is None or any(type(value) not in (int, float) for value in term.column):
+        return None
+    column = tuple([-value for value in term.column])  # type: ignore[operator]
+    if term.literal and len(set(column)) == 1:
+        return literal(column[0], len(column)).replace(binding=SIGN)
+    return Term(f"-{term.within(SIGN)}", column, term.names, SIGN)
+
+
+def _either(expr: tree.Either, names: dict[str, Term]) -> Term | None:
+    terms = _translated((expr.value, expr.test, expr.other), names)
+    if terms is None or any(type(test) is not bool for test in terms[1].column):
+        return None
+    return either(*terms)
+
+
+def either(value: Term, test: Term, other: Term) -> Term:
+    """Return `value if test else other`."""
+    column = tuple([a if t is True else b for a, t, b in _columns([value, test, other])])
+    text = f"{value.within(OR)} if {test.within(OR)} else {other.text}"
+    return Term(text, column, mentioned([value, test, other]), CHOICE)
 
 
 def _count(names: dict[str, Term]) -> int:
@@ -204,6 +338,10 @@ def _arithmetic(expr: tree.Arithmetic, names: dict[str, Term]) -> Term | None:
 
 def _apply(sign: str, left: Term, right: Term) -> Term | None:
     columns = list(zip(left.column, right.column))
+    if _joins(sign, columns) and not left.stream and not right.stream:
+        lists = tuple([Listed(_SIGNS[sign](a, b)) for a, b in columns])
+        level = SUM if sign == "+" else PRODUCT
+        return Term(f"{left.within(level)} {sign} {right.within(level + 1)}", lists, left.names | right.names, level)
     if not all(type(a) is int and type(b) is int for a, b in columns):
         return None
     if sign in ("/", "//", "%") and any(b == 0 for _, b in columns):
@@ -222,6 +360,12 @@ def _apply(sign: str, left: Term, right: Term) -> Term | None:
     level = SUM if sign in "+-" else PRODUCT
     shown = "//" if sign == "/" else sign
     return Term(f"{left.within(level)} {shown} {right.within(level + 1)}", values, left.names | right.names, level)
+
+
+def _joins(sign: str, columns: list[tuple[object, object]]) -> bool:
+    """Say whether lists are joined or repeated."""
+    kinds = {(type(a), type(b)) for a, b in columns}
+    return (sign == "+" and kinds == {(Listed, Listed)}) or (sign == "*" and kinds == {(Listed, int)})
 
 
 _SIGNS: dict[str, Callable[..., object]] = {
@@ -248,9 +392,13 @@ _RULES: dict[type, Callable[..., Term | None]] = {
     tree.Arithmetic: _arithmetic,
     tree.Call: _called,
     tree.Compare: _comparison,
+    tree.Either: _either,
+    tree.Index: _index,
     tree.Items: _items,
     tree.Logic: _logic,
+    tree.Minus: _minus,
     tree.Not: _negation,
+    tree.Power: _power,
 }
 
 
@@ -263,10 +411,41 @@ def added(terms: list[Term]) -> Term:
     if all(t.literal for t in terms):
         return literal(values[0], len(values))
     texts = [t.text if n == 1 else f"{n} * {t.within(_factor(t))}" for t, n in unique.values()]
-    names = frozenset[str]().union(*(t.names for t in terms))
-    return Term(" + ".join(texts), values, names, PRODUCT if len(texts) == 1 else SUM)
+    return Term(" + ".join(texts), values, mentioned(terms), PRODUCT if len(texts) == 1 else SUM)
 
 
 def _factor(term: Term) -> int:
     """Return how tightly a term must bind after a factor: `2 * (c // 2)` is another number than `2 * c // 2`."""
     return ATOM if "//" in term.text or "%" in term.text else PRODUCT
+
+
+# -------------------------------------------------------------------------------------------------- columns
+class Missing:
+    """What an instance has in place of a scope, a step or a value that it does not have."""
+
+
+MISSING = Missing()
+
+
+def over(term: Term, columns: Sequence[int]) -> Term:
+    """Return a term with some of its columns, or with some of them several times: once for each pass of a loop."""
+    return term.replace(column=tuple([term.column[i] for i in columns]))
+
+
+def fits(have: Column, wanted: Column) -> bool:
+    """Say whether an expression gives a column, wherever the column has a value."""
+    if len(have) != len(wanted):
+        return False
+    return all(w is MISSING or alike(h, w) for h, w in zip(have, wanted))
+
+
+def paired(term: Term) -> Term:
+    """Return a list of the text as what an operator takes for height and width."""
+    return term.replace(column=tuple([collapsed(tuple(v)) if isinstance(v, Listed) else v for v in term.column]))
+
+
+def alike(a: object, b: object) -> bool:
+    """Say whether two values are one in generated code: 0, 0.0 and `False` are equal to Python, and not to PyTorch."""
+    if not isinstance(a, tuple) or not isinstance(b, tuple):
+        return type(a) is type(b) and a == b
+    return type(a) is type(b) and len(a) == len(b) and all(map(alike, a, b))

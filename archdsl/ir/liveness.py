@@ -8,6 +8,7 @@ from __future__ import annotations
 from archdsl.core.record import Record
 from archdsl.ir.network import Scope
 from archdsl.ops.base import Op
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +91,15 @@ def is_plain_sequence(scope: Scope) -> bool:
 
 def is_sequence(scope: Scope) -> bool:
     """Say whether a scope runs every step as a module, because it becomes an `nn.Sequential`."""
-    return scope.wrapper is not None or is_plain_sequence(scope) or (scope.kind == "scope" and is_sequential(scope))
+    if scope.wrapper is not None or is_plain_sequence(scope):
+        return True
+    listed = scope.kind == "scope" or repeats(scope)
+    return listed and is_sequential(scope)
+
+
+def repeats(scope: Scope) -> bool:
+    """Say whether a loop of the text makes the steps of a block, which then go into an `nn.Sequential`."""
+    return isinstance(scope.definition, tree.Block) and scope.definition.repeats
 
 
 def is_module(node: Node, scope: Scope) -> bool:

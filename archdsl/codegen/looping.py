@@ -1,0 +1,255 @@
+"""A loop of the text as one of Python, which adds modules to a sequence.
+
+    channels = in_channels
+    for i, c in enumerate(widths):
+        self.add_module(f"conv{i + 1}", nn.Conv2d(channels, c, 3, padding=1))
+        channels = c
+
+What is in it is written once for all its passes in all instances, each of which is a column. A loop whose passes have
+no common expression for something cannot be one: `Written`.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+
+from archdsl.codegen.context import Context, Written
+from archdsl.codegen.layout import Argument, Child, Piece
+from archdsl.codegen.loops import Turns, where
+from archdsl.codegen.merge import Step, Unlike, side_by_side, turns_of
+from archdsl.codegen.names import names_in
+from archdsl.codegen.terms import MISSING, UNKNOWN, Listed, Term, fits, over, plain, translate
+from archdsl.syntax import tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archdsl.codegen.classes import ClassPlan
+    from archdsl.codegen.merge import Body
+    from archdsl.codegen.names import Names
+
+    Parts = list[Child | list[str]]
+
+LOOSE = {"i", "m"}  # words of loops elsewhere
+COLLECTED = ("used", "extra", "lists", "support", "proven", "consumed", "running", "told")  # by a plan, on its way
+
+
+class Looping:
+    """A loop of a sequence: its passes side by side, in all instances of a class."""
+
+    def __init__(self, plan: ClassPlan, context: Context, step: Step) -> None:
+        self.plan, self.context, self.step = plan, context, step
+        loops = [(i, node.what) for i, _, node in step.present if isinstance(node.what, Turns)]
+        self.loop = loops[0][1].loop
+        passes = [(i, turn) for i, loop in loops for turn in turns_of(loop)]
+        self.at = [i for i, _ in passes]  # for each pass, the column of the context around the loop
+        self.turns = [turn for _, turn in passes]
+        self.there = {i for i, _ in loops}
+
+    def parts(self, name: str, numbered: bool) -> Parts:
+        """Return what adds the modules of the loop to a sequence."""
+        try:
+            return self._parts(name, numbered)
+        except Unlike:
+            raise Written(where(self.loop)) from None
+
+    def _parts(self, name: str, numbered: bool) -> Parts:
+        start = self.plan.channel(self.context, self.step.inputs[0])
+        if not self.turns:
+            self.context.channels[self.step.outputs[0]] = start
+            return []
+        body = side_by_side(self.turns, self.plan.groups)
+        return self._steady(body, start, name, numbered) or self._changing(body, start, name, numbered)
+
+    def _steady(self, body: Body, start: Term, name: str, numbered: bool) -> Parts | None:
+        """Return the loop where each pass returns as many channels as it is given; None where it does not."""
+        here = over(start, self.at)
+        if not all(fits(here.column, body.axis(value, 1)) for value in (body.inputs[0], body.results[0])):
+            return None
+        kept = {key: copy(self.plan.__dict__[key]) for key in COLLECTED}
+        inside = _Passes(self, body, here, name, numbered)
+        if inside.out is None or inside.out.text != start.text:
+            self.plan.__dict__.update(kept)
+            return None
+        self.context.channels[self.step.outputs[0]] = start
+        heading = self._heading(inside.used)
+        if numbered and len(inside.parts) == 1 and not inside.bound:
+            (child,) = inside.parts
+            if isinstance(child, Child) and not child.before and child.piece.brackets != "for":
+                return [Child("", Piece(heading, (Argument("", child.piece),), "for"))]
+        return [[f"{heading}:", *_indented(inside.lines())]]
+
+    def _changing(self, body: Body, start: Term, name: str, numbered: bool) -> Parts:
+        """Return the loop with a variable for the channels that reach a pass."""
+        plan = self.plan
+        word = plan.fresh("channels")
+        plan.running[word] = []
+        inside = _Passes(self, body, Term(word, body.axis(body.inputs[0], 1), frozenset([word])), name, numbered)
+        out = inside.out
+        if out is None:
+            out = plan.resolve(inside.context, body.axis(body.results[0], 1), [], "channels")
+        plan.running[word] = [start, out]
+        if word in plan.used:
+            plan.use(start)
+            plan.use(out)
+        column = self.context.body.axis(self.step.outputs[0], 1)
+        self.context.channels[self.step.outputs[0]] = Term(word, column, frozenset([word]))
+        heading = self._heading(inside.used | out.names)
+        grown = out.text.removeprefix(f"{word} + ")
+        last = f"{word} += {grown}" if grown != out.text else f"{word} = {out.text}"
+        return [[f"{word} = {start.text}", f"{heading}:", *_indented([*inside.lines(), last])]]
+
+    # ------------------------------------------------------------ what it runs over
+    def _heading(self, used: set[str] | frozenset[str]) -> str:
+        """Return `for i, c in enumerate(widths)`, its names those that are used."""
+        written = self.loop.written
+        if isinstance(written, (tree.For, tree.Comprehension)):
+            names = [name for name in _flat(written.targets) if name in used]
+            if names:
+                return self._over_items(written, names)
+            length = self._length(written.values)
+        else:
+            length = translate(written, self.context.names)
+        return f"for _ in range({self._count(length, written)})"
+
+    def _over_items(self, written: tree.For | tree.Comprehension, names: list[str]) -> str:
+        plan = self.plan
+        term = translate(written.values, self.context.names)
+        if term is not None and self._is(written.targets, term):
+            plan.use(term)
+            plan.proven[id(written.values)] = written.values
+            values, targets = term.text, _shown(written.targets, names)
+            if values.startswith("enumerate(") and targets.startswith("_, "):
+                values, targets = values.removeprefix("enumerate(")[:-1], targets.removeprefix("_, ")
+            return f"for {targets} in {values}"
+        first, *rest = names
+        if all(self._values(i, first) == list(range(self.at.count(i))) for i in self.there):
+            if not rest:
+                return f"for {first} in range({self._count(self._length(written.values), written.values)})"
+            return f"for {first}, {_grouped(rest)} in enumerate({self._given(rest)})"
+        return f"for {', '.join(names)} in {self._given(names)}"
+
+    def _values(self, column: int, name: str) -> list[object]:
+        """Return what a name is in the passes of an instance."""
+        return [plain(dict(turn.args)[name]) for i, turn in zip(self.at, self.turns) if i == column]
+
+    def _is(self, targets: tree.Targets, term: Term) -> bool:
+        """Say whether the items of a list are what the passes have."""
+        for i in self.there:
+            items = term.column[i]
+            if not isinstance(items, Listed):
+                return False
+            wanted = [turn.args for at, turn in zip(self.at, self.turns) if at == i]
+            if len(items) != len(wanted) or any(
+                [(name, plain(value)) for name, value in args] != list(_matched(targets, item))
+                for args, item in zip(wanted, items)
+            ):
+                return False
+        return True
+
+    def _given(self, names: list[str]) -> str:
+        """Return a list of what names are in each pass: one that all instances have, or a parameter."""
+        column: list[object] = [MISSING] * self.context.count
+        for i in self.there:
+            values = [self._values(i, name) for name in names]
+            items = values[0] if len(names) == 1 else [Listed(item) for item in zip(*values)]
+            if UNKNOWN in items:
+                raise Unlike
+            column[i] = Listed(items)
+        return self.plan.use(self.plan.resolve(self.context, tuple(column), [], f"{names[0]}_values")).text
+
+    def _length(self, values: tree.Expr) -> Term | None:
+        """Return how long a list is."""
+        word = values.target.plain if isinstance(values, tree.Call) and isinstance(values.target, tree.Name) else None
+        if isinstance(values, tree.Call) and len(values.arguments) == 1 and isinstance(values.arguments[0], tree.Expr):
+            if word == "range":
+                return translate(values.arguments[0], self.context.names)
+            if word in ("enumerate", "reversed"):
+                return self._length(values.arguments[0])
+        term = translate(values, self.context.names)
+        if term is None or term.stream or any(not isinstance(value, Listed) for value in term.column):
+            return None
+        lengths = tuple([len(value) for value in term.column if isinstance(value, Listed)])
+        return Term(f"len({term.text})", lengths, term.names)
+
+    def _count(self, length: Term | None, written: tree.For | tree.Expr) -> str:
+        counts = tuple([self.at.count(i) if i in self.there else MISSING for i in range(self.context.count)])
+        term = self.plan.use(self.plan.resolve(self.context, counts, [length], "depth"))
+        if length is not None and term.text == length.text and term.names:
+            expr = written.values if isinstance(written, (tree.For, tree.Comprehension)) else written
+            self.plan.proven[id(expr)] = expr
+        return term.text
+
+
+class _Passes:
+    """The body of a loop over the names there: `parts` of a sequence, what they use, the channels that leave it."""
+
+    def __init__(self, looping: Looping, body: Body, here: Term, name: str, numbered: bool) -> None:
+        plan, around = looping.plan, looping.context
+        self.plan, self.name, self.numbered = plan, name, numbered
+        outer = {key: over(term, looping.at) for key, term in around.names.items()}
+        named = names_in(looping.turns, outer, here, plan.without - LOOSE)
+        owners = [around.owners[i] for i in looping.at]
+        conditions = around.conditions.over(named.known)
+        self.context = Context(body, {body.inputs[0]: here}, named.known, conditions, owners)
+        before, plan.used = plan.used, set()
+        plan.running |= {key: [term] for key, term in named.bound.items()}
+        self.parts = plan.parts(self.context, body.items, name, numbered)
+        self.out = self.context.channels.get(body.results[0])
+        self.used = plan.used
+        self.bound = [f"{key} = {term.text}" for key, term in named.bound.items() if key in self.used]
+        self._leave(looping, named, before)
+
+    def _leave(self, looping: Looping, named: Names, before: set[str]) -> None:
+        """Forget the names of the loop, which the next one may use otherwise."""
+        plan = self.plan
+        exprs = {key: expr for turn in looping.turns for key, expr, _ in turn.bindings}
+        for key in named.bound:
+            del plan.running[key]
+            if key in self.used:
+                plan.told[key] = exprs[key]
+        plan.used = before | {key for key in self.used if key not in named.known or key in looping.context.names}
+
+    def lines(self) -> list[str]:
+        """Return the statements of a pass."""
+        return [*self.bound, *self.plan.listed(self.parts, self.name, self.numbered)]
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def _flat(targets: tree.Targets) -> Iterator[str]:
+    for name in targets.names:
+        yield from [name] if isinstance(name, str) else _flat(name)
+
+
+def _shown(targets: tree.Targets, names: list[str]) -> str:
+    """Return the targets of a loop, with a blank for what is not used."""
+    shown = []
+    for target in targets.names:
+        if isinstance(target, str):
+            shown.append(target if target in names else "_")
+        else:
+            inner = _shown(target, names)
+            shown.append(f"({inner})" if len(target.names) > 1 else inner)
+    return ", ".join(shown)
+
+
+def _grouped(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"({', '.join(names)})"
+
+
+def _matched(targets: tree.Targets, item: object) -> Iterator[tuple[str, object]]:
+    """Yield the names of targets with their parts of an item."""
+    if len(targets.names) == 1 and isinstance(targets.names[0], str):
+        yield targets.names[0], item
+        return
+    if not isinstance(item, tuple) or len(item) != len(targets.names):
+        return
+    for target, part in zip(targets.names, item):
+        if isinstance(target, str):
+            yield target, part
+        else:
+            yield from _matched(target, part)
