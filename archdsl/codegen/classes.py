@@ -10,7 +10,7 @@ from operator import attrgetter
 from archdsl.codegen.conditions import Conditions, arms
 from archdsl.codegen.context import Context
 from archdsl.codegen.layout import Argument, Child, Piece, label, labelled_runs, looped, named, sequence
-from archdsl.codegen.looping import Looping
+from archdsl.codegen.looping import Looping, targets_in
 from archdsl.codegen.loops import Folded, Turns
 from archdsl.codegen.merge import Branch, Step, Unlike, is_computed, is_given, side_by_side
 from archdsl.codegen.names import names_of, variable
@@ -26,6 +26,7 @@ from archdsl.codegen.terms import (
     both,
     collapsed,
     either,
+    first_passes,
     fits,
     formula,
     list_type,
@@ -34,6 +35,7 @@ from archdsl.codegen.terms import (
     over,
     paired,
     python,
+    substituted,
     translate,
 )
 from archdsl.ir.liveness import is_empty, is_module
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 
 DICTIONARY = {"clear", "items", "keys", "pop", "update", "values"}  # what a dictionary of modules uses itself
 EVIDENCE = 3  # values that a name has to share with an argument, to be it where the text says something else
+LETTERS = ("i", "j", "k", "n", "place", "number", "index", "count")  # for variables of loops that no text names
 SHORT = 72  # characters of a sequence with labels that is one expression
 
 
@@ -112,8 +115,10 @@ class ClassPlan:
         self.names, self.locals = named.known, named.bound
         self.base = self._base()
         self.conditions = Conditions(self.first.definition, self.names)
-        self.reserved = self.conditions.counted | self.conditions.bound
-        self.context = Context(body, {}, self.names, self.conditions, list(range(len(self.scopes))))
+        targets = {name for scope in self.scopes for name in targets_in(scope, groups)}
+        self.reserved = self.conditions.counted | self.conditions.bound | targets
+        self.letters = [letter for letter in LETTERS if letter not in targets]  # for loops of ours
+        self.context = Context(body, {}, self.names, self.conditions)
         main = self.names.get("in_channels")
         if main is not None:
             self.context.channels[body.inputs[0]] = main
@@ -132,30 +137,43 @@ class ClassPlan:
         present = [v for v in column if v is not MISSING]
         if all(alike(v, present[0]) for v in present):
             return literal(present[0], len(column))
-        chance = len({*present}) < EVIDENCE
-        for term in (*([] if chance else context.names.values()), *self._extra_in(context)):
-            if fits(term.column, column):
+        if len({*present}) >= EVIDENCE:
+            candidates = [*candidates, *context.names.values()]
+        if all(type(v) is bool for v in present):
+            candidates = [*candidates, *[test for place in context.places for test in first_passes(place)]]
+        for term in (*candidates, *self._extra_in(context)):
+            if term is not None and not term.stream and fits(term.column, column):
                 return term
-        return self._parameter(context, column, hint, label)
+        return self._given_as(context, column, hint, label)
 
     def _extra_in(self, context: Context) -> list[Term]:
-        return [over(term, context.owners) for term in self.extra.values()]
+        if context.around is None:
+            return [*self.extra.values()]
+        return [over(term, context.columns) for term in self._extra_in(context.around)]
 
-    def _parameter(self, context: Context, column: Column, hint: str, label: str) -> Term:
-        """Return a new parameter; in a loop it has one value in all passes."""
-        own: list[object] = [MISSING] * len(self.scopes)
-        for owner, value in zip(context.owners, column):
-            if value is not MISSING and not fits((value,), (own[owner],)):
-                raise Unlike
-            own[owner] = value if own[owner] is MISSING else own[owner]
-        present = [v for v in own if v is not MISSING]
+    def _given_as(self, context: Context, column: Column, hint: str, label: str) -> Term:
+        """Return a new parameter, or in a loop a new name that it runs over."""
+        if context.around is not None:
+            outer = context.outer(column)
+            if outer is not None:
+                return over(self.resolve(context.around, outer, [], hint, label), context.columns)
+        name = self.fresh(hint, label)
+        present = [v for v in column if v is not MISSING]
+        term = variable(name, tuple(present[0] if v is MISSING else v for v in column))
+        if context.around is None:
+            self.extra[name] = term
+        else:
+            self.lists.add(name)
+            context.given[name], context.names[name] = term.column, term
+        return term
+
+    def fresh(self, hint: str, label: str = "") -> str:
+        """Return a name that nothing has."""
         words = itertools.chain(
             [hint, f"{label}_{hint}"] if label else [hint], (f"{hint}{i}" for i in itertools.count(2))
         )
-        taken = {*self.names, *self.extra, *self.without, *self.reserved, *self.running, *keyword.kwlist}
-        name = next(word for word in words if word not in taken)
-        self.extra[name] = variable(name, tuple(present[0] if v is MISSING else v for v in own))
-        return over(self.extra[name], context.owners)
+        taken = {*self.names, *self.extra, *self.without, *self.reserved, *self.running, *self.lists, *keyword.kwlist}
+        return next(word for word in words if word not in taken)
 
     def use(self, term: Term) -> Term:
         """Note the names that an expression mentions, and return it."""
@@ -409,7 +427,9 @@ class ClassPlan:
         for field in step.node.what.args:
             if f"{{{field}}}" in text:
                 column = step.column(_field(field))
-                names[field] = self.resolve(context, column, [self._argument(context, step, field)], field, _label(step))
+                names[field] = self.resolve(
+                    context, column, [self._argument(context, step, field)], field, _label(step)
+                )
         alternatives = [t.strip() for t in text.split("|")]
         return [formula(alternative, names) for alternative in alternatives]
 
@@ -427,7 +447,7 @@ class ClassPlan:
 
     def operator(self, context: Context, step: Step) -> Piece:
         """Return the constructor of an operator's module: `nn.Conv2d(in_channels, width, 3, padding=1)`."""
-        if step.varies:
+        if step.varies and (context.around is None or len({node.what for _, _, node in step.present}) > 1):
             self._track(context, step, None)
             return self._given(context, step)
         calls = []
@@ -439,7 +459,11 @@ class ClassPlan:
             if node.what.support:
                 self.support.add(node.what.support)
         arguments = self.arguments(context, step, calls)
-        if step.in_place:
+        if step.varies:
+            arguments.append(
+                Argument("inplace", self.use(self.resolve(context, _overwriting(step), [], "inplace")).text)
+            )
+        elif step.in_place:
             arguments.append(Argument("inplace", "True"))
         out = None
         assert isinstance(step.node.what, Op)
@@ -488,8 +512,9 @@ class ClassPlan:
         """Return the call of another generated class."""
         plan = self.plans[next(id(s) for s in inner if isinstance(s, Scope))]
         arguments = []
-        out: list[Term] = []
+        given: dict[str, Term] = {}
         for parameter in plan.parameters():
+            given[parameter.name] = literal(parameter.default, context.count)
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
             if parameter.default is not REQUIRED and all(v is MISSING or alike(v, parameter.default) for v in column):
                 continue
@@ -499,11 +524,27 @@ class ClassPlan:
             term = self.use(
                 self._proved(self.resolve(context, column, guesses, parameter.name, _label(step)), step, parameter.name)
             )
-            out.append(term)
+            given[parameter.name] = term
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
-        made = context.body.axis(step.outputs[0], 1)
-        self._track(context, step, next((t for t in reversed(out) if fits(t.column, made)), None))
+        self._track(context, step, self._returned(context, step, plan, given))
         return Piece(plan.name, tuple(arguments))
+
+    def _returned(self, context: Context, step: Step, plan: ClassPlan, given: dict[str, Term]) -> Term | None:
+        """Return the channels that another class returns, as it computes them of what it is given."""
+        made, term = context.body.axis(step.outputs[0], 1), plan.returns
+        if term is not None and term.names <= given.keys():
+            told = substituted(term, given).replace(column=made)
+            sizes = [size for size in made if size is not MISSING]
+            return literal(sizes[0], len(made)) if told.literal and len(set(sizes)) == 1 else told
+        return next((t for t in reversed(given.values()) if fits(t.column, made)), None)
+
+    @property
+    def returns(self) -> Term | None:
+        """The channels of the main result, over the parameters, where they follow from these."""
+        term = self.context.channels.get(self.body.results[0])
+        while term is not None and term.names & self.locals.keys():
+            term = substituted(term, {name: self.locals[name] for name in term.names & self.locals.keys()})
+        return term
 
     def _sequence(self, context: Context, step: Step, inner: Body) -> Child:
         """Return `nn.Sequential(...)` for a sequence or labelled body."""
@@ -539,11 +580,12 @@ class ClassPlan:
         """
         body, numbered, itself = context.body, self.groups.plain(context.body.first), target != "nn.Sequential"
         name = "self" if itself and not numbered else self._variable(hint)
-        parts = self.parts(context, body.items, name, numbered)
+        parts = self.parts(context, body.items, name, numbered, first=True)
         children = [part for part in parts if isinstance(part, Child)]
         if len(children) == len(parts) and not any(child.key for child in children):
             before = tuple([line for child in children for line in child.before])
-            given = sequence(children) if numbered else [Argument("", named(children))]
+            index = self.letters[0]
+            given = sequence(children, index) if numbered else [Argument("", named(children, index))]
             piece = Piece(target, tuple(given))
             if numbered or itself or len(piece.flat()) <= SHORT:
                 self.lists.discard(name)
@@ -564,8 +606,13 @@ class ClassPlan:
         self.lists.add(name)
         return name
 
-    def parts(self, context: Context, items: list[Step | Branch], name: str, numbered: bool) -> list[Child | list[str]]:
-        """Return what is in a sequence: modules, and statements that add further ones to it."""
+    def parts(
+        self, context: Context, items: list[Step | Branch], name: str, numbered: bool, *, first: bool = False
+    ) -> list[Child | list[str]]:
+        """Return what is in a sequence: modules, and statements that add further ones to it.
+
+        Where they are the `first` in it, modules without a label have names that are known.
+        """
         found: list[Child | list[str]] = []
         for item in items:
             if isinstance(item, Branch):
@@ -574,7 +621,8 @@ class ClassPlan:
                 found += Looping(self, context, item).parts(name, numbered)
             else:
                 child = self._numbered(context, item)
-                found.append(child if numbered else child.replace(key=self._key(context, item, name)))
+                known = first and all(isinstance(part, Child) for part in found)
+                found.append(child if numbered or known else child.replace(key=self._key(context, item, name)))
         return found
 
     def _choice(self, context: Context, branch: Branch, name: str, numbered: bool) -> list[str]:
@@ -593,7 +641,7 @@ class ClassPlan:
             if isinstance(part, Child) and not part.before:
                 row.append(part)
                 continue
-            lines += _added(row, name, numbered)
+            lines += _added(row, name, numbered, self.letters[0])
             row = [part] if isinstance(part, Child) else []
             lines += part.before if isinstance(part, Child) else part
         return lines
@@ -634,11 +682,6 @@ class ClassPlan:
         name, _, _ = line.strip().partition(" ")
         return name in self.running and name not in self.used
 
-    def fresh(self, hint: str) -> str:
-        """Return a name for a variable of a loop."""
-        taken = {*self.names, *self.extra, *self.without, *self.reserved, *self.running, *self.lists}
-        return next(n for n in itertools.chain([hint], (f"{hint}{i}" for i in itertools.count(2))) if n not in taken)
-
 
 def file_name(source: Source) -> str:
     """Return the name of a file, without its folder and without characters that could end a comment or a text."""
@@ -677,6 +720,12 @@ def _field(field: str) -> Callable[[Scope, Node], object]:
     return lambda _, node: collapsed(getattr(node.what, field))
 
 
+def _overwriting(step: Step) -> Column:
+    """Say for each instance whether a step overwrites its input."""
+    scopes, numbers = step.body.scopes, step.numbers
+    return tuple([MISSING if n is None else n in step.body.in_place(s) for s, n in zip(scopes, numbers)])  # type: ignore[arg-type]
+
+
 def _made(scope: Scope, node: Node, inplace: bool) -> Code:
     """Return what makes the module of an activation: its class, or that with arguments."""
     assert isinstance(node.what, Op), "only operators are activations"
@@ -694,16 +743,17 @@ def _argument(name: str, term: Term) -> Argument:
     return Argument(name, term.text, value if term.literal and type(value) is int else None)
 
 
-def _added(children: list[Child], name: str, numbered: bool) -> list[str]:
+def _added(children: list[Child], name: str, numbered: bool, index: str) -> list[str]:
     """Return the statements that add modules to a list, or with their labels to a sequence."""
     if not numbered:
-        return [line for key, run in itertools.groupby(children, attrgetter("key")) for line in _named(key, run, name)]
+        grouped = itertools.groupby(children, attrgetter("key"))
+        return [line for key, run in grouped for line in _named(key, run, name, index)]
     if len(children) == 1 and children[0].piece.brackets != "for":
-        return statement(Piece(f"{name}.append", tuple(sequence(children))), "")
-    return statement(Piece("", tuple(sequence(children)), "[]"), f"{name} += ") if children else []
+        return statement(Piece(f"{name}.append", tuple(sequence(children, index))), "")
+    return statement(Piece("", tuple(sequence(children, index)), "[]"), f"{name} += ") if children else []
 
 
-def _named(key: str, found: Iterable[Child], name: str) -> Iterator[str]:
+def _named(key: str, found: Iterable[Child], name: str, index: str) -> Iterator[str]:
     """Yield the statements that add modules with labels to a sequence, a run of them as a loop."""
     children = list(found)
     if key:
@@ -713,10 +763,9 @@ def _named(key: str, found: Iterable[Child], name: str) -> Iterator[str]:
     for first, count, step in labelled_runs(children):
         child = children[first]
         if count > 1:
-            made = Piece(
-                f"{name}.add_module", (Argument("", label(child.name)), Argument("", looped(child.piece, step)))
-            )
-            yield from [f"for i in range({count}):", *[line[8:] for line in made.lines("", 12)]]
+            given = Argument("", label(child.name, index)), Argument("", looped(child.piece, step, index))
+            made = Piece(f"{name}.add_module", given)
+            yield from [f"for {index} in range({count}):", *[line[8:] for line in made.lines("", 12)]]
         else:
             given = Argument("", f'"{child.name}"'), Argument("", child.piece)
             yield from statement(Piece(f"{name}.add_module", given), "")

@@ -97,7 +97,7 @@ class Child(Record):
     key: str = ""  # the expression for a name that is not the same everywhere
 
 
-def sequence(children: list[Child]) -> list[Argument]:
+def sequence(children: list[Child], index: str = "i") -> list[Argument]:
     """Return the arguments of `nn.Sequential` for children numbered from 0, runs folded into `*[... for i in ...]`."""
     found = []
     for first, count, step in runs([c.piece for c in children]):
@@ -105,12 +105,12 @@ def sequence(children: list[Child]) -> list[Argument]:
         if count == 1:
             found.append(Argument("", piece))
         else:
-            head = f"for {'i' if any(step) else '_'} in range({count})"
-            found.append(Argument("", Piece(head, (Argument("", looped(piece, step)),), "for")))
+            head = f"for {index if any(step) else '_'} in range({count})"
+            found.append(Argument("", Piece(head, (Argument("", looped(piece, step, index)),), "for")))
     return found
 
 
-def named(children: list[Child]) -> Piece:
+def named(children: list[Child], index: str = "i") -> Piece:
     """Return the `OrderedDict` of `nn.Sequential` for children with labels, a run of them as a comprehension."""
     entries = []
     for first, count, step in labelled_runs(children):
@@ -118,7 +118,7 @@ def named(children: list[Child]) -> Piece:
         if count == 1:
             entries.append(Argument("", Piece("", (Argument("", f'"{child.name}"'), Argument("", child.piece)))))
             continue
-        text = f"({label(child.name)}, {looped(child.piece, step)}) for i in range({count})"
+        text = f"({label(child.name, index)}, {looped(child.piece, step, index)}) for {index} in range({count})"
         if count == len(children):
             return Piece("OrderedDict", (Argument("", text),))
         entries.append(Argument("", f"*[{text}]"))
@@ -164,10 +164,10 @@ def _counted(names: list[str]) -> list[tuple[int, int]]:
     return found
 
 
-def label(name: str) -> str:
+def label(name: str, index: str = "i") -> str:
     """Return the f-string that counts up from a label: `f"layer{i + 1}"`."""
     key, start = _numbered(name)
-    return f'f"{key}{{{"i" if start == 0 else f"i + {start}"}}}"'
+    return f'f"{key}{{{index if start == 0 else f"{index} + {start}"}}}"'
 
 
 def _numbered(name: str) -> tuple[str, int]:

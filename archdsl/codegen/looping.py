@@ -5,8 +5,8 @@
         self.add_module(f"conv{i + 1}", nn.Conv2d(channels, c, 3, padding=1))
         channels = c
 
-What is in it is written once for all its passes in all instances, each of which is a column. A loop whose passes have
-no common expression for something cannot be one: `Written`.
+What is in it is written once for all its passes in all instances, each of which is a column. What the text says of a
+pass and cannot be said here is a further name that the loop runs over.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from archdsl.codegen.context import Context, Written
 from archdsl.codegen.layout import Argument, Child, Piece
 from archdsl.codegen.loops import Turns, where
 from archdsl.codegen.merge import Step, Unlike, side_by_side, turns_of
-from archdsl.codegen.names import names_in
-from archdsl.codegen.terms import MISSING, UNKNOWN, Listed, Term, fits, over, plain, translate
+from archdsl.codegen.names import names_in, variable
+from archdsl.codegen.terms import MISSING, Listed, Term, fits, over, plain, translate
+from archdsl.ir.network import Scope
 from archdsl.syntax import tree
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archdsl.codegen.classes import ClassPlan
+    from archdsl.codegen.groups import Groups
     from archdsl.codegen.merge import Body
     from archdsl.codegen.names import Names
 
@@ -73,7 +75,7 @@ class Looping:
             self.plan.__dict__.update(kept)
             return None
         self.context.channels[self.step.outputs[0]] = start
-        heading = self._heading(inside.used)
+        heading = self._heading(inside)
         if numbered and len(inside.parts) == 1 and not inside.bound:
             (child,) = inside.parts
             if isinstance(child, Child) and not child.before and child.piece.brackets != "for":
@@ -95,69 +97,79 @@ class Looping:
             plan.use(out)
         column = self.context.body.axis(self.step.outputs[0], 1)
         self.context.channels[self.step.outputs[0]] = Term(word, column, frozenset([word]))
-        heading = self._heading(inside.used | out.names)
+        heading = self._heading(inside, out.names)
         grown = out.text.removeprefix(f"{word} + ")
         last = f"{word} += {grown}" if grown != out.text else f"{word} = {out.text}"
         return [[f"{word} = {start.text}", f"{heading}:", *_indented([*inside.lines(), last])]]
 
     # ------------------------------------------------------------ what it runs over
-    def _heading(self, used: set[str] | frozenset[str]) -> str:
+    def _heading(self, inside: _Passes, more: frozenset[str] = frozenset()) -> str:
         """Return `for i, c in enumerate(widths)`, its names those that are used."""
-        written = self.loop.written
-        if isinstance(written, (tree.For, tree.Comprehension)):
-            names = [name for name in _flat(written.targets) if name in used]
-            if names:
-                return self._over_items(written, names)
-            length = self._length(written.values)
-        else:
-            length = translate(written, self.context.names)
-        return f"for _ in range({self._count(length, written)})"
-
-    def _over_items(self, written: tree.For | tree.Comprehension, names: list[str]) -> str:
-        plan = self.plan
-        term = translate(written.values, self.context.names)
-        if term is not None and self._is(written.targets, term):
-            plan.use(term)
-            plan.proven[id(written.values)] = written.values
-            values, targets = term.text, _shown(written.targets, names)
-            if values.startswith("enumerate(") and targets.startswith("_, "):
-                values, targets = values.removeprefix("enumerate(")[:-1], targets.removeprefix("_, ")
-            return f"for {targets} in {values}"
+        used, given = inside.used | more, [*inside.context.given]
+        names = [name for name in inside.targets if name in used]
+        if inside.index in used:
+            return self._zipped(inside.index, f"range({self._count()})", given, inside)
+        if not names:
+            if given:
+                return f"for {', '.join(given)} in {self._given(given, inside)}"
+            return f"for _ in range({self._count()})"
+        found = self._written(names)
+        if found is not None:
+            return self._zipped(*found, given, inside)
         first, *rest = names
-        if all(self._values(i, first) == list(range(self.at.count(i))) for i in self.there):
-            if not rest:
-                return f"for {first} in range({self._count(self._length(written.values), written.values)})"
-            return f"for {first}, {_grouped(rest)} in enumerate({self._given(rest)})"
-        return f"for {', '.join(names)} in {self._given(names)}"
+        if all(self._values(i, first, inside) == list(range(self.at.count(i))) for i in self.there):
+            if not rest and not given:
+                return f"for {first} in range({self._count()})"
+            return f"for {first}, {_grouped([*rest, *given])} in enumerate({self._given([*rest, *given], inside)})"
+        return f"for {', '.join([*names, *given])} in {self._given([*names, *given], inside)}"
 
-    def _values(self, column: int, name: str) -> list[object]:
-        """Return what a name is in the passes of an instance."""
-        return [plain(dict(turn.args)[name]) for i, turn in zip(self.at, self.turns) if i == column]
+    def _zipped(self, targets: str, values: str, given: list[str], inside: _Passes) -> str:
+        """Return the heading with further names that no text says the values of."""
+        if not given:
+            return f"for {targets} in {values}"
+        targets = f"({targets})" if "," in targets else targets
+        return f"for {targets}, {_grouped(given)} in zip({values}, {self._given(given, inside)})"
+
+    def _written(self, names: list[str]) -> tuple[str, str] | None:
+        """Return the targets and the list as the text has them, where that is known here."""
+        plan, written = self.plan, self.loop.written
+        if not isinstance(written, (tree.For, tree.Comprehension)):
+            return None
+        term = translate(written.values, self.context.names)
+        if term is None or not self._is(written.targets, term):
+            return None
+        plan.use(term)
+        plan.proven[id(written.values)] = written.values
+        values, targets = term.text, _shown(written.targets, names)
+        if values.startswith("enumerate(") and targets.startswith("_, "):
+            targets = targets.removeprefix("_, ")
+            return targets.removeprefix("(").removesuffix(")"), values.removeprefix("enumerate(")[:-1]
+        return targets, values
 
     def _is(self, targets: tree.Targets, term: Term) -> bool:
         """Say whether the items of a list are what the passes have."""
         for i in self.there:
             items = term.column[i]
-            if not isinstance(items, Listed):
-                return False
             wanted = [turn.args for at, turn in zip(self.at, self.turns) if at == i]
-            if len(items) != len(wanted) or any(
-                [(name, plain(value)) for name, value in args] != list(_matched(targets, item))
-                for args, item in zip(wanted, items)
-            ):
+            if not isinstance(items, Listed) or len(items) != len(wanted):
                 return False
+            for args, item in zip(wanted, items):
+                if [(name, plain(value)) for name, value in args] != list(_matched(targets, item)):
+                    return False
         return True
 
-    def _given(self, names: list[str]) -> str:
+    def _values(self, column: int, name: str, inside: _Passes) -> list[object]:
+        """Return what a name is in the passes of an instance."""
+        return [value for i, value in zip(self.at, inside.context.names[name].column) if i == column]
+
+    def _given(self, names: list[str], inside: _Passes) -> str:
         """Return a list of what names are in each pass: one that all instances have, or a parameter."""
         column: list[object] = [MISSING] * self.context.count
         for i in self.there:
-            values = [self._values(i, name) for name in names]
-            items = values[0] if len(names) == 1 else [Listed(item) for item in zip(*values)]
-            if UNKNOWN in items:
-                raise Unlike
-            column[i] = Listed(items)
-        return self.plan.use(self.plan.resolve(self.context, tuple(column), [], f"{names[0]}_values")).text
+            values = [self._values(i, name, inside) for name in names]
+            column[i] = Listed(values[0] if len(names) == 1 else [Listed(item) for item in zip(*values)])
+        hint = f"{names[0]}s" if len(names) == 1 else "rows"
+        return self.plan.use(self.plan.resolve(self.context, tuple(column), [], hint)).text
 
     def _length(self, values: tree.Expr) -> Term | None:
         """Return how long a list is."""
@@ -173,11 +185,14 @@ class Looping:
         lengths = tuple([len(value) for value in term.column if isinstance(value, Listed)])
         return Term(f"len({term.text})", lengths, term.names)
 
-    def _count(self, length: Term | None, written: tree.For | tree.Expr) -> str:
+    def _count(self) -> str:
+        """Return how often it runs."""
+        written = self.loop.written
+        expr = written.values if isinstance(written, (tree.For, tree.Comprehension)) else written
+        length = translate(expr, self.context.names) if expr is written else self._length(expr)
         counts = tuple([self.at.count(i) if i in self.there else MISSING for i in range(self.context.count)])
         term = self.plan.use(self.plan.resolve(self.context, counts, [length], "depth"))
         if length is not None and term.text == length.text and term.names:
-            expr = written.values if isinstance(written, (tree.For, tree.Comprehension)) else written
             self.plan.proven[id(expr)] = expr
         return term.text
 
@@ -190,9 +205,15 @@ class _Passes:
         self.plan, self.name, self.numbered = plan, name, numbered
         outer = {key: over(term, looping.at) for key, term in around.names.items()}
         named = names_in(looping.turns, outer, here, plan.without - LOOSE)
-        owners = [around.owners[i] for i in looping.at]
+        self.targets = [target for target, _ in looping.turns[0].args if target in named.known]
         conditions = around.conditions.over(named.known)
-        self.context = Context(body, {body.inputs[0]: here}, named.known, conditions, owners)
+        self.context = Context(body, {body.inputs[0]: here}, named.known, conditions, around, looping.at)
+        counted = tuple([looping.at[:n].count(i) for n, i in enumerate(looping.at)])
+        self.context.places = [term for n in self.targets if (term := named.known[n]).column == counted]
+        self.index = ""
+        if not self.targets:
+            self.index = next(letter for letter in plan.letters[1:] if letter not in named.known)
+            self.context.places = [variable(self.index, counted)]
         before, plan.used = plan.used, set()
         plan.running |= {key: [term] for key, term in named.bound.items()}
         self.parts = plan.parts(self.context, body.items, name, numbered)
@@ -209,7 +230,8 @@ class _Passes:
             del plan.running[key]
             if key in self.used:
                 plan.told[key] = exprs[key]
-        plan.used = before | {key for key in self.used if key not in named.known or key in looping.context.names}
+        own = {*(named.known.keys() - looping.context.names.keys()), self.index}
+        plan.used = before | (self.used - own)
 
     def lines(self) -> list[str]:
         """Return the statements of a pass."""
@@ -220,9 +242,13 @@ def _indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def _flat(targets: tree.Targets) -> Iterator[str]:
-    for name in targets.names:
-        yield from [name] if isinstance(name, str) else _flat(name)
+def targets_in(scope: Scope, groups: Groups) -> Iterator[str]:
+    """Yield the variables of the loops in a class, those of its sequences too."""
+    for node in scope.nodes:
+        if isinstance(node.what, Scope) and not groups.held(node.what):
+            if node.what.kind == "turn":
+                yield from [name for name, _ in node.what.args]
+            yield from targets_in(node.what, groups)
 
 
 def _shown(targets: tree.Targets, names: list[str]) -> str:

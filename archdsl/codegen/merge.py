@@ -250,7 +250,7 @@ class Kinds:
         """Return what a scope inside another one is there: its class, or what kind of sequence it is."""
         if isinstance(scope, Turns):
             return ("loop", where(scope.loop))
-        return ("sequence", scope.kind, scope.title, scope.wrapper, self.plain(scope), len(scope.outputs))
+        return ("sequence", scope.kind, scope.wrapper, self.plain(scope), len(scope.outputs))
 
     @once
     def faces(self, scope: Scope) -> list[tuple[Hashable, ...]]:

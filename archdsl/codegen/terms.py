@@ -419,6 +419,26 @@ def _factor(term: Term) -> int:
     return ATOM if "//" in term.text or "%" in term.text else PRODUCT
 
 
+def substituted(term: Term, given: dict[str, Term]) -> Term:
+    """Return a term with terms in the place of names, and their columns in that of its own to come."""
+    if term.text in given:
+        return given[term.text]
+
+    def shown(found: re.Match[str]) -> str:
+        return given[found[0]].within(ATOM) if found[0] in given else found[0]
+
+    text = re.sub(r"\"[^\"]*\"|[A-Za-z_]\w*", shown, term.text)
+    names = mentioned([given[name] for name in term.names if name in given])
+    return term.replace(text=text, names=names | (term.names - given.keys()), opposite="")
+
+
+def first_passes(place: Term) -> list[Term]:
+    """Return the tests of a variable that counts the passes of a loop: for the first one, and for those behind it."""
+    columns = tuple([value == 0 for value in place.column]), tuple([value != 0 for value in place.column])
+    texts = f"{place.text} == 0", f"{place.text} > 0"
+    return [Term(texts[k], columns[k], place.names, COMPARISON, texts[1 - k]) for k in (0, 1)]
+
+
 # -------------------------------------------------------------------------------------------------- columns
 class Missing:
     """What an instance has in place of a scope, a step or a value that it does not have."""
