@@ -18,6 +18,7 @@ from archdsl.codegen.terms import (
     MISSING,
     PRODUCT,
     Code,
+    Defined,
     Listed,
     Missing,
     Term,
@@ -109,9 +110,10 @@ class ClassPlan:
         self.proven: dict[int, tree.Expr] = {}  # expressions of the text that reached the code as they are
         self.consumed: set[str] = set()  # names that the channels of some input depend on
         self.lists: set[str] = set()  # variables that hold the modules of a sequence
+        self.depth = 0  # of the loops and branches in which statements are written
         self.running: dict[str, list[Term]] = {}  # variables of loops, and what they are assigned
         self.told: dict[str, tree.Expr] = {}  # names that loops bind in the code, as the text does
-        named = names_of(self.scopes, without)
+        named = names_of(self.scopes, without, groups.functions)
         self.names, self.locals = named.known, named.bound
         self.base = self._base()
         self.conditions = Conditions(self.first.definition, self.names)
@@ -170,7 +172,8 @@ class ClassPlan:
     def fresh(self, hint: str, label: str = "") -> str:
         """Return a name that nothing has."""
         words = itertools.chain(
-            [hint, f"{label}_{hint}"] if label else [hint], (f"{hint}{i}" for i in itertools.count(2))
+            [hint, f"{label}_{hint}"] if label else [hint],
+            (f"{hint.rstrip('0123456789')}{i}" for i in itertools.count(2)),
         )
         taken = {*self.names, *self.extra, *self.without, *self.reserved, *self.running, *self.lists, *keyword.kwlist}
         return next(word for word in words if word not in taken)
@@ -188,7 +191,7 @@ class ClassPlan:
         """Return the parameters that the code uses, those without a default first."""
         found = []
         for name, term in {**self.names, **self.extra}.items():
-            if name not in self.used or name in self.locals:
+            if name not in self.used or name in self.locals or isinstance(term, Defined):
                 continue
             values = {id(scope): value for scope, value in zip(self.scopes, term.column)}
             default: object = REQUIRED
@@ -532,7 +535,7 @@ class ClassPlan:
     def _returned(self, context: Context, step: Step, plan: ClassPlan, given: dict[str, Term]) -> Term | None:
         """Return the channels that another class returns, as it computes them of what it is given."""
         made, term = context.body.axis(step.outputs[0], 1), plan.returns
-        if term is not None and term.names <= given.keys():
+        if term is not None and all(name in given or name.endswith("()") for name in term.names):
             told = substituted(term, given).replace(column=made)
             sizes = [size for size in made if size is not MISSING]
             return literal(sizes[0], len(made)) if told.literal and len(set(sizes)) == 1 else told
@@ -590,19 +593,19 @@ class ClassPlan:
             if numbered or itself or len(piece.flat()) <= SHORT:
                 self.lists.discard(name)
                 return piece, before
-        listed = self.listed(parts, name, numbered)
         if name == "self":
-            return None, ("super().__init__()", *listed)
-        if numbered:
-            return Piece(target, (Argument("", f"*{name}"),)), (f"{name}: list[nn.Module] = []", *listed)
-        return Piece(name, brackets=""), (f"{name} = {target}()", *listed)
+            return None, ("super().__init__()", *self.listed(parts, name, numbered))
+        if not numbered:
+            return Piece(name, brackets=""), (f"{name} = {target}()", *self.listed(parts, name, numbered))
+        known = list(itertools.takewhile(lambda part: isinstance(part, Child) and not part.before, parts))
+        start = Piece("", tuple(sequence(known, self.letters[0])), "[]")  # type: ignore[arg-type]
+        made = statement(start, f"{name}: list[nn.Module] = ", depth=self.depth)
+        rest = self.listed(parts[len(known) :], name, numbered)
+        return Piece(target, (Argument("", f"*{name}"),)), (*made, *rest)
 
     def _variable(self, hint: str) -> str:
         """Return a name for a sequence under construction."""
-        name = hint
-        taken = {*self.lists, *self.names, *self.extra, *self.without, *self.reserved, *self.running}
-        while name in taken:
-            name += "_"
+        name = self.fresh(hint)
         self.lists.add(name)
         return name
 
@@ -628,7 +631,9 @@ class ClassPlan:
     def _choice(self, context: Context, branch: Branch, name: str, numbered: bool) -> list[str]:
         lines = []
         for number, (_, arm) in enumerate(branch.arms):
+            self.depth += 1
             inside = self.listed(self.parts(context, arm, name, numbered), name, numbered)
+            self.depth -= 1
             lines += [self.heading(context, branch, number), *[f"    {line}" for line in inside]]
         self.joined(context, branch)
         return lines
@@ -641,10 +646,35 @@ class ClassPlan:
             if isinstance(part, Child) and not part.before:
                 row.append(part)
                 continue
-            lines += _added(row, name, numbered, self.letters[0])
+            lines += [line for one in self._added(row, name, numbered) for line in one]
             row = [part] if isinstance(part, Child) else []
             lines += part.before if isinstance(part, Child) else part
         return lines
+
+    def _added(self, children: list[Child], name: str, numbered: bool) -> Iterator[list[str]]:
+        """Yield the statements that add modules to a list, or with their labels to a sequence."""
+        index = self.letters[0]
+        if not numbered:
+            for key, run in itertools.groupby(children, attrgetter("key")):
+                yield from self._labelled([*run], name, index, key)
+        elif len(children) == 1 and children[0].piece.brackets != "for":
+            yield statement(Piece(f"{name}.append", tuple(sequence(children, index))), "", depth=self.depth)
+        elif children:
+            listed = Piece("", tuple(sequence(children, index)), "[]")
+            yield statement(listed, f"{name} += ", depth=self.depth)
+
+    def _labelled(self, children: list[Child], name: str, index: str, key: str) -> Iterator[list[str]]:
+        """Yield the statements that add modules with labels to a sequence, a run of them as a loop."""
+        runs = [(i, 1, ()) for i in range(len(children))] if key else labelled_runs(children)
+        for first, count, step in runs:
+            child = children[first]
+            if count > 1:
+                given = Argument("", label(child.name, index)), Argument("", looped(child.piece, step, index))
+                made = statement(Piece(f"{name}.add_module", given), "", depth=self.depth + 1)
+                yield [f"for {index} in range({count}):", *[f"    {line}" for line in made]]
+            else:
+                given = Argument("", key or f'"{child.name}"'), Argument("", child.piece)
+                yield statement(Piece(f"{name}.add_module", given), "", depth=self.depth)
 
     def _key(self, context: Context, step: Step, name: str) -> str:
         """Return the expression for a name that is not the same everywhere: computed, or a place in the sequence."""
@@ -743,34 +773,7 @@ def _argument(name: str, term: Term) -> Argument:
     return Argument(name, term.text, value if term.literal and type(value) is int else None)
 
 
-def _added(children: list[Child], name: str, numbered: bool, index: str) -> list[str]:
-    """Return the statements that add modules to a list, or with their labels to a sequence."""
-    if not numbered:
-        grouped = itertools.groupby(children, attrgetter("key"))
-        return [line for key, run in grouped for line in _named(key, run, name, index)]
-    if len(children) == 1 and children[0].piece.brackets != "for":
-        return statement(Piece(f"{name}.append", tuple(sequence(children, index))), "")
-    return statement(Piece("", tuple(sequence(children, index)), "[]"), f"{name} += ") if children else []
-
-
-def _named(key: str, found: Iterable[Child], name: str, index: str) -> Iterator[str]:
-    """Yield the statements that add modules with labels to a sequence, a run of them as a loop."""
-    children = list(found)
-    if key:
-        for child in children:
-            yield from statement(Piece(f"{name}.add_module", (Argument("", key), Argument("", child.piece))), "")
-        return
-    for first, count, step in labelled_runs(children):
-        child = children[first]
-        if count > 1:
-            given = Argument("", label(child.name, index)), Argument("", looped(child.piece, step, index))
-            made = Piece(f"{name}.add_module", given)
-            yield from [f"for {index} in range({count}):", *[line[8:] for line in made.lines("", 12)]]
-        else:
-            given = Argument("", f'"{child.name}"'), Argument("", child.piece)
-            yield from statement(Piece(f"{name}.add_module", given), "")
-
-
-def statement(piece: Piece, before: str, after: str = "") -> list[str]:
-    """Return a statement of a method, without the method's indentation."""
-    return [line[8:] for line in piece.lines(before, 8, after)]
+def statement(piece: Piece, before: str, after: str = "", depth: int = 0) -> list[str]:
+    """Return a statement of a method, without the indentation of what it stands in."""
+    indent = 8 + 4 * depth
+    return [line[indent:] for line in piece.lines(before, indent, after)]

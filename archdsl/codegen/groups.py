@@ -19,17 +19,18 @@ from archdsl.ir.walk import distinct, once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
     from archdsl.codegen.merge import Body
+    from archdsl.codegen.terms import Function
     from archdsl.ir.network import Node
 
 
 class Groups(Kinds):
     """The scopes of a network by class: `classes` are the instances of each as one body, inner classes first."""
 
-    def __init__(self, root: Scope) -> None:
-        self.root, self.scopes = root, distinct(root)
+    def __init__(self, root: Scope, functions: Sequence[Function] = ()) -> None:
+        self.root, self.scopes, self.functions = root, distinct(root), functions
         self.classes: list[Body] = []
         self.known: dict[int, Hashable] = {}  # the class of a scope, by its identity
         self.buckets: dict[Hashable, list[Scope]] = {}
@@ -119,7 +120,7 @@ class Groups(Kinds):
             return None
         try:
             body = side_by_side(scopes, self)
-            conditions = Conditions(first.definition, names_of(scopes, frozenset()).known)
+            conditions = Conditions(first.definition, names_of(scopes, frozenset(), self.functions).known)
             bodies = [body, *_sequences(body, self)]
         except Unlike:
             return None

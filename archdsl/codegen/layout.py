@@ -251,6 +251,25 @@ def wrapped(line: str, indent: int, pad: str) -> list[str]:
     return [pad + line[: opening + 1], f"{pad}    {inside}", f"{pad})"]
 
 
+def broken(line: str, indent: int) -> list[str]:
+    """Break a line that is too wide inside its last brackets: an item a line, or all of them where a call has room."""
+    pad = " " * indent
+    closing = max(line.rfind(bracket) for bracket in ")]")
+    if indent + len(line) <= WIDTH or closing < 0 or "  #" in line or line.endswith(("(", "[")):
+        return [pad + line]
+    found = depths(line)
+    opening = max([at for at in range(closing) if line[at] in "([" and found[at] == found[closing] + 1])
+    inside, call = line[opening + 1 : closing], line[opening - 1 : opening].isidentifier()
+    items = _split(inside.removesuffix(","))
+    if len(items) == 1 and not inside.endswith(","):
+        listed = broken(inside, indent + 4)
+    elif call and indent + 4 + len(inside) <= WIDTH:
+        listed = [f"{pad}    {inside}"]
+    else:
+        listed = [part for item in items for part in broken(f"{item},", indent + 4)]
+    return [pad + line[: opening + 1], *listed, pad + line[closing:]]
+
+
 def _split(text: str) -> list[str]:
     """Split at the commas outside brackets."""
     parts, start = [], 0

@@ -14,11 +14,11 @@ from __future__ import annotations
 from copy import copy
 
 from archdsl.codegen.context import Context, Written
-from archdsl.codegen.layout import Argument, Child, Piece
+from archdsl.codegen.layout import WIDTH, Argument, Child, Piece
 from archdsl.codegen.loops import Turns, where
 from archdsl.codegen.merge import Step, Unlike, side_by_side, turns_of
 from archdsl.codegen.names import names_in, variable
-from archdsl.codegen.terms import MISSING, Listed, Term, fits, over, plain, translate
+from archdsl.codegen.terms import MISSING, Listed, Term, fits, matches, over, plain, shown, translate
 from archdsl.ir.network import Scope
 from archdsl.syntax import tree
 
@@ -58,7 +58,7 @@ class Looping:
 
     def _parts(self, name: str, numbered: bool) -> Parts:
         start = self.plan.channel(self.context, self.step.inputs[0])
-        if not self.turns:
+        if not any(map(_works, self.turns)):
             self.context.channels[self.step.outputs[0]] = start
             return []
         body = side_by_side(self.turns, self.plan.groups)
@@ -104,7 +104,13 @@ class Looping:
 
     # ------------------------------------------------------------ what it runs over
     def _heading(self, inside: _Passes, more: frozenset[str] = frozenset()) -> str:
-        """Return `for i, c in enumerate(widths)`, its names those that are used."""
+        """Return `for i, c in enumerate(widths)`, its names those that are used; `Unlike` where they are too many."""
+        heading = self._loop(inside, more)
+        if heading.index(" in ") > WIDTH // 2:
+            raise Unlike
+        return heading
+
+    def _loop(self, inside: _Passes, more: frozenset[str]) -> str:
         used, given = inside.used | more, [*inside.context.given]
         names = [name for name in inside.targets if name in used]
         if inside.index in used:
@@ -140,7 +146,7 @@ class Looping:
             return None
         plan.use(term)
         plan.proven[id(written.values)] = written.values
-        values, targets = term.text, _shown(written.targets, names)
+        values, targets = term.text, shown(written.targets, names)
         if values.startswith("enumerate(") and targets.startswith("_, "):
             targets = targets.removeprefix("_, ")
             return targets.removeprefix("(").removesuffix(")"), values.removeprefix("enumerate(")[:-1]
@@ -154,7 +160,7 @@ class Looping:
             if not isinstance(items, Listed) or len(items) != len(wanted):
                 return False
             for args, item in zip(wanted, items):
-                if [(name, plain(value)) for name, value in args] != list(_matched(targets, item)):
+                if [(name, plain(value)) for name, value in args] != list(matches(targets, item)):
                     return False
         return True
 
@@ -216,7 +222,9 @@ class _Passes:
             self.context.places = [variable(self.index, counted)]
         before, plan.used = plan.used, set()
         plan.running |= {key: [term] for key, term in named.bound.items()}
+        plan.depth += 1
         self.parts = plan.parts(self.context, body.items, name, numbered)
+        plan.depth -= 1
         self.out = self.context.channels.get(body.results[0])
         self.used = plan.used
         self.bound = [f"{key} = {term.text}" for key, term in named.bound.items() if key in self.used]
@@ -235,7 +243,15 @@ class _Passes:
 
     def lines(self) -> list[str]:
         """Return the statements of a pass."""
-        return [*self.bound, *self.plan.listed(self.parts, self.name, self.numbered)]
+        self.plan.depth += 1
+        added = self.plan.listed(self.parts, self.name, self.numbered)
+        self.plan.depth -= 1
+        return [*self.bound, *added]
+
+
+def _works(scope: Scope) -> bool:
+    """Say whether there is a step in a pass, or in a loop of it."""
+    return any(not isinstance(n.what, Turns) or any(map(_works, turns_of(n.what))) for n in scope.nodes)
 
 
 def _indented(lines: list[str]) -> list[str]:
@@ -251,31 +267,5 @@ def targets_in(scope: Scope, groups: Groups) -> Iterator[str]:
             yield from targets_in(node.what, groups)
 
 
-def _shown(targets: tree.Targets, names: list[str]) -> str:
-    """Return the targets of a loop, with a blank for what is not used."""
-    shown = []
-    for target in targets.names:
-        if isinstance(target, str):
-            shown.append(target if target in names else "_")
-        else:
-            inner = _shown(target, names)
-            shown.append(f"({inner})" if len(target.names) > 1 else inner)
-    return ", ".join(shown)
-
-
 def _grouped(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"({', '.join(names)})"
-
-
-def _matched(targets: tree.Targets, item: object) -> Iterator[tuple[str, object]]:
-    """Yield the names of targets with their parts of an item."""
-    if len(targets.names) == 1 and isinstance(targets.names[0], str):
-        yield targets.names[0], item
-        return
-    if not isinstance(item, tuple) or len(item) != len(targets.names):
-        return
-    for target, part in zip(targets.names, item):
-        if isinstance(target, str):
-            yield target, part
-        else:
-            yield from _matched(target, part)

@@ -54,7 +54,7 @@ def folded(root: Scope, written_out: frozenset[Place], special: frozenset[int]) 
     for scope in distinct(root):
         nodes = [_holding(node, made) for node in scope.nodes]
         made[id(scope)] = with_nodes(scope, nodes)
-        if scope.loops and is_sequence(scope) and _counted(scope):
+        if scope.loops and scope.nodes and is_sequence(scope) and _counted(scope):
             made[id(scope)] = _Folding(scope, nodes, written_out, special).scope()
     return made
 

@@ -10,7 +10,7 @@ from archdsl.codegen import initialization
 from archdsl.codegen.classes import file_name, statement
 from archdsl.codegen.forward import printed
 from archdsl.codegen.kernels import LOWERINGS
-from archdsl.codegen.layout import WIDTH
+from archdsl.codegen.layout import WIDTH, broken
 from archdsl.codegen.lower import lower
 from archdsl.codegen.plans import Plans
 from archdsl.codegen.plans import lifetimes as lifetimes
@@ -95,7 +95,9 @@ class Writer:
         starts = initialization.statements(plans)
         if starts:
             texts[-1] = texts[-1].replace(init=[*texts[-1].init, "", *starts])
-        support = sorted(set().union(*(plan.support for plan in plans)))
+        used = set().union(*(plan.used for plan in plans))
+        functions = [one.code() for one in self.plans.functions if f"{one.fn.name}()" in used]
+        support = [*sorted(set().union(*(plan.support for plan in plans))), *functions]
         body = _template().render(
             classes=texts,
             support=[s.rstrip() for s in support],
@@ -132,7 +134,7 @@ class Writer:
         inputs: list[str],
     ) -> ClassText:
         parameters = _signature(["self", *map(str, plan.parameters())])
-        init = [line for line in init if not plan.idle(line)]
+        init = [part for line in init if not plan.idle(line) for part in _narrow(line)]
         arguments = ", ".join(["self", *[f"{name}: torch.Tensor" for name in inputs]])
         outputs = plan.first.outputs
         returns = "torch.Tensor"
@@ -183,7 +185,14 @@ def _signature(parameters: list[str]) -> str:
     line = ", ".join(parameters)
     if len(line) + len("    def __init__() -> None:") <= WIDTH:
         return line
-    return "\n" + "".join(f"        {parameter},\n" for parameter in parameters) + "    "
+    lines = [line for parameter in parameters for line in broken(f"{parameter},", 8)]
+    return "\n" + "".join(f"{line}\n" for line in lines) + "    "
+
+
+def _narrow(line: str) -> list[str]:
+    """Return a statement of `__init__` on several lines where it is too wide for one."""
+    indent = 8 + len(line) - len(line.lstrip())
+    return [part[8:] for part in broken(line.strip(), indent)]
 
 
 def _typed(arguments: str, returns: str) -> str:
@@ -243,6 +252,8 @@ def _imports(body: str) -> list[str]:
         lines.append("from functools import partial")
     if "(NamedTuple)" in body:
         lines.append("from typing import NamedTuple")
+    if "math." in body:
+        lines.insert(0, "import math")
     if lines:
         lines.append("")
     lines.append("import torch")

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archdsl.codegen.terms import Column
+    from archdsl.codegen.terms import Column, Function
     from archdsl.ir.network import Scope
     from archdsl.syntax import tree
 
@@ -23,7 +23,7 @@ class Names(Record):
     bound: dict[str, Term]
 
 
-def names_of(scopes: Sequence[Scope], without: frozenset[str]) -> Names:
+def names_of(scopes: Sequence[Scope], without: frozenset[str], functions: Sequence[Function] = ()) -> Names:
     """Return the names of a class.
 
     A name whose expression says more than can be written here is a parameter of a block: who builds it knows its value.
@@ -36,6 +36,7 @@ def names_of(scopes: Sequence[Scope], without: frozenset[str]) -> Names:
         column = tuple(plain(s.args[number][1]) for s in scopes)
         if _nameable(column) and not keyword.iskeyword(name) and name not in without:
             names.setdefault(name, variable(name, column))
+    names |= {f"{one.fn.name}()": one.named(len(scopes)) for one in functions}
     bound = _bind(scopes, names, names.get("in_channels"), without, given=first.kind != "net")
     return Names(names, bound)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections import Counter
 
 from archdsl.codegen.classes import ClassPlan
 from archdsl.codegen.context import Written
@@ -13,7 +14,7 @@ from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import Child, Piece
 from archdsl.codegen.loops import folded
 from archdsl.codegen.merge import Branch, Step
-from archdsl.codegen.terms import Term, both
+from archdsl.codegen.terms import Function, Term, both
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
 from archdsl.ir.liveness import is_module
@@ -23,6 +24,8 @@ from archdsl.ops.wrap import WRAPPERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from archdsl.codegen.loops import Place
     from archdsl.codegen.schedule import Schedule
     from archdsl.ir.network import Network, Scope
@@ -79,12 +82,13 @@ class Plans:
         network = self.network
         self.scopes = scopes  # by the identity of what they are in the network
         self.scope = scopes[id(network.scope)]
-        groups = Groups(self.scope)
+        self.functions = list(_functions(network))
+        groups = Groups(self.scope, self.functions)
         names = _class_names(groups, network, self.scope)
         self.result = f"{names[-1]}Output" if len(network.scope.outputs) > 1 else ""
         self.classes: list[Planned] = []
         self.by_scope: dict[int, ClassPlan] = {}
-        taken = WORDS | RESERVED | frozenset(names)
+        taken = WORDS | RESERVED | frozenset(names) | {one.fn.name for one in self.functions}
         for body, name in zip(groups.classes, names):
             plan = ClassPlan(name, body, groups, self.by_scope, taken)
             planned = self._planned(plan)
@@ -105,6 +109,15 @@ class Plans:
         arguments = [f"x{i}" if keyword.iskeyword(name) or name in taken else name for i, name in enumerate(names)]
         schedule = scheduled(plan, arguments, taken)
         return Planned(plan, children, arguments, schedule, result)
+
+
+def _functions(network: Network) -> Iterator[Function]:
+    """Yield the functions of the text that can be functions of Python: of each name one."""
+    counts = Counter(fn.name for fn in network.functions)
+    for fn in network.functions:
+        words = {fn.name, *[p.name for p in fn.params]}
+        if counts[fn.name] == 1 and not (words & (WORDS | RESERVED)) and not any(map(keyword.iskeyword, words)):
+            yield Function(fn)
 
 
 def lifetimes(network: Network) -> dict[int, dict[int, int | None]]:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from archdsl.ir.network import Network, Node
     from archdsl.ops.base import Call
 
-NAMES = """enumerate getattr isinstance len max min range reversed super zip dict list tuple int float bool str object
-    __build_class__ NotImplementedError""".split()
+NAMES = """abs enumerate getattr isinstance len max min range reversed round sum super zip dict list tuple int float
+    bool str object __build_class__ NotImplementedError""".split()
 VIEWS = ("chunk", "split", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
 FUNCTIONS = ("abs", "cat", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh")  # of torch itself
@@ -288,7 +288,7 @@ class Stage:
         return space
 
     def _import(self, name: str, *rest: Any) -> Any:
-        if name in ("__future__", "collections", "collections.abc", "functools", "typing"):
+        if name in ("__future__", "collections", "collections.abc", "functools", "math", "typing"):
             return builtins.__import__(name, *rest)
         if name in ("archdsl", "archdsl.kernels", "torchdiffeq"):
             return Space(self.named)

@@ -7,6 +7,7 @@ only where it gives the right value in every instance; that is checked here, so 
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 
@@ -220,33 +221,103 @@ def _negation(expr: tree.Not, names: dict[str, Term]) -> Term | None:
 
 
 def _called(expr: tree.Call, names: dict[str, Term]) -> Term | None:
-    """Translate functions of numbers and lists; what a loop takes alone is a `stream`."""
-    word = expr.target.plain if isinstance(expr.target, tree.Name) else None
-    function = _FUNCTIONS.get(word or "")
-    if function is None or word in names:
-        return None
-    found = [translate(a, names) if isinstance(a, tree.Expr) else None for a in expr.arguments]
+    """Translate functions of numbers and lists, those of the text among them; what a loop takes alone is a `stream`."""
+    word = (expr.target.plain if isinstance(expr.target, tree.Name) else None) or ""
+    own = names.get(f"{word}()")
+    known = names | {EXACT: literal(True, _count(names))} if word in _ROUNDING else names
+    found = [translate(a, known) if isinstance(a, tree.Expr) else None for a in expr.arguments]
     terms = [term for term in found if term is not None]
-    if len(terms) < len(found) or not terms:
+    if word in names or len(terms) < len(found) or not terms:
         return None
-    nests = word in ("enumerate", "zip") or (word == "reversed" and terms[0].text.startswith("range("))
-    if any(term.stream for term in terms) and not nests:
+    if isinstance(own, Defined):
+        return None if any(term.stream for term in terms) else _defined(own, terms, names)
+    if word not in _FUNCTIONS or (any(term.stream for term in terms) and not _nests(word, terms)):
         return None
     try:
-        column = tuple([function(*values) for values in _columns(terms)])
-    except (TypeError, ValueError):
+        column = tuple([_FUNCTIONS[word](*values) for values in _columns(terms)])
+    except (TypeError, ValueError, OverflowError):
         return None
-    text = f"{word}({', '.join([term.text for term in terms])})"
-    return Term(text, column, mentioned(terms), stream=word in _STREAMS)
+    shown = f"math.{word}" if word in _MATH else word
+    return Term(f"{shown}({_listing(terms)})", column, mentioned(terms), stream=word in _STREAMS)
 
 
-def _numbers(function: Callable[..., object]) -> Callable[..., object]:
-    """Return a function of two and more integers, which is Python's for nothing else."""
+def _nests(word: str, terms: list[Term]) -> bool:
+    return word in ("enumerate", "zip") or (word == "reversed" and terms[0].text.startswith("range("))
+
+
+def _listing(terms: list[Term]) -> str:
+    return ", ".join([term.text for term in terms])
+
+
+class Defined(Term):
+    """A function of the text, which stands among names as `name()`."""
+
+    function: Function
+
+
+class Function:
+    """A function of the text, as Python has it; `uses` are what it was given, and what it returned."""
+
+    def __init__(self, fn: tree.Fn) -> None:
+        self.fn = fn
+        self.text = ""
+        self.uses: list[tuple[object, ...]] = []
+
+    def named(self, count: int) -> Defined:
+        """Return the function as a name, beside names of so many columns."""
+        return Defined(self.fn.name, (MISSING,) * count, frozenset([f"{self.fn.name}()"]), stream=True, function=self)
+
+    def code(self) -> str:
+        """Return its definition."""
+        *given, returned = [_type(values) for values in zip(*self.uses)]
+        kinds = ["float" if kind == "int | float" or kind == "float | int" else kind for kind in (*given, returned)]
+        parameters = ", ".join([f"{p.name}: {kind}" for p, kind in zip(self.fn.params, kinds)])
+        return f"def {self.fn.name}({parameters}) -> {kinds[-1]}:\n    return {self.text}"
+
+
+def _defined(own: Defined, terms: list[Term], names: dict[str, Term]) -> Term | None:
+    """Return the call of a function of the text, and its value as that of its body."""
+    fn = own.function.fn
+    if len(terms) != len(fn.params):
+        return None
+    given = {p.name: Term(p.name, term.column, frozenset([p.name])) for p, term in zip(fn.params, terms)}
+    body = translate(fn.value, given | {key: term for key, term in names.items() if isinstance(term, Defined)})
+    if body is None or body.stream:
+        return None
+    if all(term.literal for term in terms) and len({*body.column}) == 1:
+        return literal(body.column[0], len(body.column))
+    own.function.text = body.text
+    own.function.uses += zip(*[term.column for term in terms], body.column)
+    inner = frozenset([name for name in body.names if name.endswith("()")])
+    return Term(f"{fn.name}({_listing(terms)})", body.column, mentioned(terms) | own.names | inner)
+
+
+def _all(*kinds: type) -> Callable[..., bool]:
+    return lambda values: all(type(value) in kinds for value in values)
+
+
+_is_real = _all(int, float)
+
+
+def _of_numbers(function: Callable[..., object], least: int = 1) -> Callable[..., object]:
+    """Return a function of numbers, or of a list of them, which is Python's for nothing else."""
 
     def call(*values: object) -> object:
-        if len(values) < 2 or any(type(value) is not int for value in values):
+        items = values[0] if len(values) == 1 and isinstance(values[0], Listed) else values
+        if not _is_real(items) or (items is values and len(values) < least):
             raise TypeError
         return function(*values)
+
+    return call
+
+
+def _one(function: Callable[..., object]) -> Callable[..., object]:
+    """Return a function of one number."""
+
+    def call(value: object) -> object:
+        if not _is_real([value]):
+            raise TypeError
+        return function(value)
 
     return call
 
@@ -263,16 +334,89 @@ def _list(value: object) -> Listed:
     return value
 
 
+def _sum(value: object) -> object:
+    if not _is_real(_list(value)):
+        raise TypeError
+    return sum(_list(value))  # type: ignore[arg-type]
+
+
 _FUNCTIONS: dict[str, Callable[..., object]] = {
-    "max": _numbers(max),
-    "min": _numbers(min),
-    "len": lambda value: len(_list(value)),
-    "range": _range,
+    "abs": _one(abs),
+    "ceil": _one(math.ceil),
     "enumerate": lambda value: Listed([Listed(pair) for pair in enumerate(_list(value))]),
+    "floor": _one(math.floor),
+    "int": _one(int),
+    "len": lambda value: len(_list(value)),
+    "log": _one(math.log),
+    "max": _of_numbers(max, 2),
+    "min": _of_numbers(min, 2),
+    "range": _range,
     "reversed": lambda value: Listed(_list(value)[::-1]),
+    "round": _one(round),
+    "sqrt": _one(math.sqrt),
+    "sum": _sum,
     "zip": lambda *values: Listed([Listed(items) for items in zip(*map(_list, values))]),
 }
 _STREAMS = ("range", "enumerate", "reversed", "zip")
+_MATH = ("ceil", "floor", "log", "sqrt")
+_ROUNDING = ("ceil", "floor", "int", "log", "round", "sqrt")
+EXACT = "exact()"  # among names: division is of real numbers, since what it gives is rounded
+
+
+def _comprehension(expr: tree.Comprehension, names: dict[str, Term]) -> Term | None:
+    """Translate a list of values that is made of another one."""
+    values = translate(expr.values, names)
+    if values is None or any(not isinstance(value, Listed) for value in values.column):
+        return None
+    rows = [(i, item) for i, value in enumerate(values.column) if isinstance(value, Listed) for item in value]
+    at = [i for i, _ in rows]
+    matched = [dict(matches(expr.targets, item)) for _, item in rows]
+    targets = list(dict.fromkeys(flat(expr.targets)))
+    if any(len(match) < len(targets) for match in matched) or names.keys() & {*targets}:
+        return None
+    inner = {key: over(term, at) for key, term in names.items()}
+    inner |= {name: Term(name, tuple([m[name] for m in matched]), frozenset([name])) for name in targets}
+    item = translate(expr.item, inner)
+    test = translate(expr.test, inner) if expr.test is not None else literal(True, len(at))
+    if item is None or test is None or item.stream or not all(type(value) is bool for value in test.column):
+        return None
+    kept = [(i, value) for i, value, wanted in zip(at, item.column, test.column) if wanted]
+    column = tuple([Listed([value for i, value in kept if i == k]) for k in range(len(values.column))])
+    head = f"{item.text} for {shown(expr.targets)} in {values.within(OR)}"
+    text = f"tuple({head} if {test.within(OR)})" if expr.test is not None else f"tuple({head})"
+    return Term(text, column, mentioned([values, item, test]) - {*targets})
+
+
+def flat(targets: tree.Targets) -> Iterator[str]:
+    """Yield the names of the targets of a loop."""
+    for name in targets.names:
+        yield from [name] if isinstance(name, str) else flat(name)
+
+
+def shown(targets: tree.Targets, names: Sequence[str] | None = None) -> str:
+    """Return the targets of a loop, with a blank for what is none of the names."""
+    found = []
+    for target in targets.names:
+        if isinstance(target, str):
+            found.append(target if names is None or target in names else "_")
+        else:
+            inner = shown(target, names)
+            found.append(f"({inner})" if len(target.names) > 1 else inner)
+    return ", ".join(found)
+
+
+def matches(targets: tree.Targets, item: object) -> Iterator[tuple[str, object]]:
+    """Yield the names of targets with their parts of an item."""
+    if len(targets.names) == 1 and isinstance(targets.names[0], str):
+        yield targets.names[0], item
+        return
+    if not isinstance(item, tuple) or len(item) != len(targets.names):
+        return
+    for target, part in zip(targets.names, item):
+        if isinstance(target, str):
+            yield target, part
+        else:
+            yield from matches(target, part)
 
 
 def _index(expr: tree.Index, names: dict[str, Term]) -> Term | None:
@@ -317,6 +461,8 @@ def _either(expr: tree.Either, names: dict[str, Term]) -> Term | None:
 
 def either(value: Term, test: Term, other: Term) -> Term:
     """Return `value if test else other`."""
+    if value.text == other.text:
+        return value
     column = tuple([a if t is True else b for a, t, b in _columns([value, test, other])])
     text = f"{value.within(OR)} if {test.within(OR)} else {other.text}"
     return Term(text, column, mentioned([value, test, other]), CHOICE)
@@ -330,36 +476,41 @@ def _arithmetic(expr: tree.Arithmetic, names: dict[str, Term]) -> Term | None:
     term = translate(expr.first, names)
     for sign, operand in expr.rest:
         right = translate(operand, names)
-        if term is None or right is None:
+        if term is None or right is None or term.stream or right.stream:
             return None
-        term = _apply(sign, term, right)
+        term = _apply(sign, term, right, real=EXACT in names)
     return term
 
 
-def _apply(sign: str, left: Term, right: Term) -> Term | None:
+def _apply(sign: str, left: Term, right: Term, *, real: bool) -> Term | None:
     columns = list(zip(left.column, right.column))
-    if _joins(sign, columns) and not left.stream and not right.stream:
-        lists = tuple([Listed(_SIGNS[sign](a, b)) for a, b in columns])
-        level = SUM if sign == "+" else PRODUCT
-        return Term(f"{left.within(level)} {sign} {right.within(level + 1)}", lists, left.names | right.names, level)
-    if not all(type(a) is int and type(b) is int for a, b in columns):
+    if sign in ("/", "//", "%") and any(type(b) in (int, float) and b == 0 for _, b in columns):
         return None
-    if sign in ("/", "//", "%") and any(b == 0 for _, b in columns):
+    whole = all(type(a) is int and type(b) is int for a, b in columns)
+    shown = _SIGN if sign == "/" and whole and not real else sign
+    if not _joins(sign, columns) and not _computes(sign, columns, real=real):
         return None
-    if sign == "/" and any(a % b for a, b in columns):  # type: ignore[operator]
-        return None
-    values = tuple(_SIGNS[sign](a, b) for a, b in columns)
+    values = tuple([plain(_SIGNS[shown](a, b)) for a, b in columns])
     if left.literal and right.literal and len(set(values)) == 1:
         return literal(values[0], len(values))
-    if sign in ("*", "/", "//") and right.text == "1":
+    if right.text == "1" and whole and (sign in ("*", "//") or shown == _SIGN):
         return left
-    if sign == "*" and left.text == "1":
+    if sign == "*" and left.text == "1" and whole:
         return right
-    if sign in "+-" and right.text == "0":
+    if sign in "+-" and right.text == "0" and whole:
         return left
     level = SUM if sign in "+-" else PRODUCT
-    shown = "//" if sign == "/" else sign
     return Term(f"{left.within(level)} {shown} {right.within(level + 1)}", values, left.names | right.names, level)
+
+
+def _computes(sign: str, columns: list[tuple[object, object]], *, real: bool) -> bool:
+    """Say whether Python computes as the language does: whole numbers exactly, and real ones beside a decimal."""
+    if not all(_is_real(pair) for pair in columns):
+        return False
+    whole = [type(a) is int and type(b) is int for a, b in columns]
+    if all(whole):
+        return sign != "/" or real or not any(a % b for a, b in columns)  # type: ignore[operator]
+    return sign in "+-*" or (sign == "/" and (real or not any(whole)))
 
 
 def _joins(sign: str, columns: list[tuple[object, object]]) -> bool:
@@ -368,11 +519,12 @@ def _joins(sign: str, columns: list[tuple[object, object]]) -> bool:
     return (sign == "+" and kinds == {(Listed, Listed)}) or (sign == "*" and kinds == {(Listed, int)})
 
 
+_SIGN = "//"  # of a division that leaves nothing
 _SIGNS: dict[str, Callable[..., object]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
-    "/": lambda a, b: a // b,
+    "/": lambda a, b: a / b,
     "//": lambda a, b: a // b,
     "%": lambda a, b: a % b,
 }
@@ -392,6 +544,7 @@ _RULES: dict[type, Callable[..., Term | None]] = {
     tree.Arithmetic: _arithmetic,
     tree.Call: _called,
     tree.Compare: _comparison,
+    tree.Comprehension: _comprehension,
     tree.Either: _either,
     tree.Index: _index,
     tree.Items: _items,

@@ -138,10 +138,20 @@ def network(ctx: Context, file: File, name: str) -> Network:
         raise Enough  # of a scope with guesses nothing can be said
     doc = value.block.doc or file.module.doc
     copied = tuple([(one.name, one.span, one.uses) for one in ctx.watched.values() if one.uses > 1])
-    made = Network(name, scope, tuple(ctx.symbols.values()), file.source, doc, copied=copied)
+    functions = tuple(_functions(file, set()))
+    made = Network(name, scope, tuple(ctx.symbols.values()), file.source, doc, copied=copied, functions=functions)
     if ctx.settings.outputs:
         return selected(made, ctx.settings.outputs, place)
     return made.replace(scope=Pruner().inside(scope)) if ctx.memo.nests else made
+
+
+def _functions(file: File, seen: set[int]) -> Iterator[tree.Fn]:
+    """Yield the functions of a file, and of those that it imports from."""
+    seen.add(id(file))
+    yield from [item for item in file.definitions.values() if isinstance(item, tree.Fn)]
+    for other, _ in file.imports.values():
+        if id(other) not in seen:
+            yield from _functions(other, seen)
 
 
 def _configured(ctx: Context, value: BlockValue, place: Span) -> BlockValue:

@@ -130,3 +130,6 @@ class Network(Record):
     doc: str = ""
     chosen: bool = False  # its results were asked for by name
     copied: tuple[tuple[str, Span, int], ...] = ()  # names of pipelines with weights that were given a tensor, and uses
+    functions: tuple[tree.Fn, ...] = ()  # of its file and of those that this imports from, the blocks' own
+
+    unequal = ("functions",)
