@@ -99,6 +99,7 @@ class ClassPlan:
         groups: Groups,
         plans: dict[int, ClassPlan],
         without: frozenset[str] = frozenset(),
+        fixed: frozenset[str] = frozenset(),
     ) -> None:
         self.name, self.body, self.groups, self.plans, self.without = name, body, groups, plans, without
         self.scopes = [body.scope(i) for i in range(len(body.scopes))]
@@ -114,7 +115,11 @@ class ClassPlan:
         self.running: dict[str, list[Term]] = {}  # variables of loops, and what they are assigned
         self.told: dict[str, tree.Expr] = {}  # names that loops bind in the code, as the text does
         named = names_of(self.scopes, without, groups.functions)
-        self.names, self.locals = named.known, named.bound
+        self.names = named.known
+        self.locals = {name: literal(named.known[name].column[0], len(self.scopes)) for name in fixed} | named.bound
+        self.partial = False  # whether something in it would be otherwise for other values, though nothing says so
+        self.structural: set[str] = set()  # names that decide what there is
+        self.failed: set[int] = set()  # expressions of the text that did not reach the code somewhere
         self.base = self._base()
         self.conditions = Conditions(self.first.definition, self.names)
         targets = {name for scope in self.scopes for name in targets_in(scope, groups)}
@@ -139,12 +144,14 @@ class ClassPlan:
         present = [v for v in column if v is not MISSING]
         if all(alike(v, present[0]) for v in present):
             return literal(present[0], len(column))
+        guesses = self._extra_in(context)
         if len({*present}) >= EVIDENCE:
-            candidates = [*candidates, *context.names.values()]
+            guesses = [*context.names.values(), *guesses]
         if all(type(v) is bool for v in present):
-            candidates = [*candidates, *[test for place in context.places for test in first_passes(place)]]
-        for term in (*candidates, *self._extra_in(context)):
-            if term is not None and not term.stream and fits(term.column, column):
+            guesses = [*[test for place in context.places for test in first_passes(place)], *guesses]
+        self.partial = True
+        for term in guesses:
+            if not term.stream and fits(term.column, column):
                 return term
         return self._given_as(context, column, hint, label)
 
@@ -224,6 +231,7 @@ class ClassPlan:
         found = context.conditions.of(branch, arm, steps, here)
         if found is not None:
             self.proven[id(found[1])] = found[1]
+            self.structural |= found[0].names
             return self.use(found[0])
         first = steps[0].node  # of what is empty elsewhere, or after a parameter of the test is gone
         what = first.what.title if isinstance(first.what, Scope) else first.what.name
@@ -241,7 +249,10 @@ class ClassPlan:
     # ------------------------------------------------------------ channels
     def channel(self, context: Context, value: int) -> Term:
         """Return an expression for the channels of a value."""
-        return self.resolve(context, context.body.axis(value, 1), [context.channels.get(value)], "channels")
+        known, column = context.channels.get(value), context.body.axis(value, 1)
+        first = value == self.context.body.inputs[0] and context is self.context
+        self.partial |= known is None and not (first and self.first.kind == "net")
+        return self.resolve(context, column, [known], "channels")
 
     def _track(self, context: Context, step: Step, out: Term | None) -> None:
         """Note how the channels of a step's result are written, where that is known."""
@@ -317,6 +328,7 @@ class ClassPlan:
         base = context.channels.get(value)
         if height == width == 1:
             return base
+        self.partial |= not body.fixed_size(value)
         if base is None:
             channels = next(c for c in body.axis(value, 1) if isinstance(c, int))
             base = literal(channels, context.count)
@@ -339,7 +351,7 @@ class ClassPlan:
             written = self._argument(context, step, field)
             word = "channels" if field == "out" else field
             found = self.resolve(context, tuple(column), [written], word, _label(step))
-            return self.use(self._proved(found, step, field))
+            return self.use(self._proved(found, step, field, written))
         return self.use(self.resolve(context, tuple(column), self._formulas(context, step, text), hint, _label(step)))
 
     def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
@@ -366,11 +378,19 @@ class ClassPlan:
         written = self._written(context, step, field)
         return written if written is None else paired(written)
 
-    def _proved(self, term: Term, step: Step, field: str) -> Term:
+    def _proved(self, term: Term, step: Step, field: str, written: Term | None) -> Term:
+        """Note whether an argument is what the text has for it."""
         expr = dict(step.node.written).get(field)
-        if expr is not None and term.names:
+        if expr is not None and written is not None and term.text == written.text:
             self.proven[id(expr)] = expr
+        elif expr is not None:
+            self.failed.add(id(expr))
         return term
+
+    @property
+    def reached(self) -> tuple[tree.Expr, ...]:
+        """The expressions of the text that reached the code wherever they are used."""
+        return tuple([expr for key, expr in self.proven.items() if key not in self.failed])
 
     def _consume(self, term: Term) -> Term:
         self.consumed |= term.names
@@ -388,12 +408,21 @@ class ClassPlan:
             return frozenset()
         if self.first.kind != "net":
             return self._untold(_mentions(definition.body)) | self._bound_to_input()
-        mentioned = _mentions(definition.body)
-        proven = _mentions(tuple(self.proven.values()))
-        names = [p.name for p in self.parameters()]
-        return frozenset(
-            n for n in names if n in self.consumed or mentioned.get(n) != proven.get(n) or n in self.locals
-        )
+        untold = self._untold(_mentions(definition.body))
+        decisive = self.consumed | self.structural if self.partial else frozenset[str]()
+        return untold | {p.name for p in self.parameters() if p.name in self._behind(decisive)}
+
+    def _behind(self, names: Iterable[str]) -> set[str]:
+        """Return names, and those that what they are bound to mentions."""
+        found: set[str] = set()
+        left = [*names]
+        while left:
+            name = left.pop()
+            if name not in found:
+                found.add(name)
+                terms = [self.locals[name]] if name in self.locals else self.running.get(name, [])
+                left += [other for term in terms for other in term.names]
+        return found
 
     def _bound_to_input(self) -> frozenset[str]:
         """Return `in_channels` where a parameter always has the same value, and the text does otherwise if it has not.
@@ -415,13 +444,21 @@ class ClassPlan:
         bound = own | self.told
         told: set[str] = set()
         while True:
-            proven = _mentions((*self.proven.values(), *[bound[name] for name in told]))
+            proven = _mentions((*self.reached, *[bound[name] for name in told]))
             more = {name for name in bound if mentioned.get(name) == proven.get(name)} - told
             if not more:
                 break
             told |= more
         constant = [p.name for p in self.parameters() if p.name in self.names and len(set(p.values.values())) == 1]
         return frozenset(n for n in constant if n in mentioned and mentioned.get(n) != proven.get(n))
+
+    @property
+    def open(self) -> bool:
+        """Whether with other arguments it may be another block than the text's."""
+        names = {p.name for p in self.parameters()}
+        tests = [test.expr for test in self.conditions.tests if id(test.expr) not in self.proven]
+        told = any(names & _mentions(test).keys() for test in tests)
+        return self.partial or told or "in_channels" in self.without
 
     def _formulas(self, context: Context, step: Step, text: str) -> list[Term | None]:
         if not text or not isinstance(step.node.what, Op):
@@ -516,17 +553,23 @@ class ClassPlan:
         plan = self.plans[next(id(s) for s in inner if isinstance(s, Scope))]
         arguments = []
         given: dict[str, Term] = {}
+        self.partial |= plan.open
         for parameter in plan.parameters():
             given[parameter.name] = literal(parameter.default, context.count)
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
-            if parameter.default is not REQUIRED and all(v is MISSING or alike(v, parameter.default) for v in column):
+            written = self._written(context, step, parameter.name)
+            usual = parameter.default is not REQUIRED and all(
+                v is MISSING or alike(v, parameter.default) for v in column
+            )
+            if usual and (written is None or written.literal):
                 continue
-            guesses = [self._written(context, step, parameter.name)]
+            guesses = [written]
+            own = plan.first.definition
+            self.partial |= own is None or parameter.name not in ("in_channels", *[p.name for p in own.params])
             if parameter.name == "in_channels":
                 guesses.insert(0, self._consume(self.channel(context, step.inputs[0])))
-            term = self.use(
-                self._proved(self.resolve(context, column, guesses, parameter.name, _label(step)), step, parameter.name)
-            )
+            term = self.resolve(context, column, guesses, parameter.name, _label(step))
+            term = self.use(self._proved(term, step, parameter.name, written))
             given[parameter.name] = term
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
         self._track(context, step, self._returned(context, step, plan, given))

@@ -133,6 +133,7 @@ class Looping:
         """Return the heading with further names that no text says the values of."""
         if not given:
             return f"for {targets} in {values}"
+        self.plan.partial = True
         targets = f"({targets})" if "," in targets else targets
         return f"for {targets}, {_grouped(given)} in zip({values}, {self._given(given, inside)})"
 
@@ -145,6 +146,7 @@ class Looping:
         if term is None or not self._is(written.targets, term):
             return None
         plan.use(term)
+        plan.structural |= term.names
         plan.proven[id(written.values)] = written.values
         values, targets = term.text, shown(written.targets, names)
         if values.startswith("enumerate(") and targets.startswith("_, "):
@@ -198,6 +200,7 @@ class Looping:
         length = translate(expr, self.context.names) if expr is written else self._length(expr)
         counts = tuple([self.at.count(i) if i in self.there else MISSING for i in range(self.context.count)])
         term = self.plan.use(self.plan.resolve(self.context, counts, [length], "depth"))
+        self.plan.structural |= term.names
         if length is not None and term.text == length.text and term.names:
             self.plan.proven[id(expr)] = expr
         return term.text

@@ -157,6 +157,11 @@ class Body:
         """Return the names of the values of an instance."""
         return dict(scope.names)
 
+    def fixed_size(self, value: int) -> bool:
+        """Say whether the height and width of a value are those that its step was given."""
+        makers = [step.node.what for step in self.steps() if value in step.outputs]
+        return any(isinstance(what, Op) and "size" in what.args for what in makers)
+
     def axis(self, value: int, axis: int) -> tuple[object, ...]:
         """Return the size of a value along an axis in each instance."""
         found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 
-from archdsl.codegen.terms import ATOM, UNKNOWN, Listed, Term, collapsed, plain, translate
+from archdsl.codegen.terms import ATOM, UNKNOWN, Listed, Term, collapsed, literal, plain, translate
 from archdsl.core.record import Record
 
 TYPE_CHECKING = False
@@ -63,6 +63,8 @@ def _bind(
             continue
         column = tuple(plain(one[name]) for one in every)
         term = translate(expr, names | ({"x.channels": here} if here is not None else {}))
+        if term is None and isinstance(column[0], Listed) and UNKNOWN not in column and len(set(column)) == 1:
+            term = literal(column[0], len(column))
         if term is not None and term.column == column and not term.stream:
             if not term.literal or isinstance(column[0], Listed):
                 bound[name] = term

@@ -92,8 +92,10 @@ class Plans:
         for body, name in zip(groups.classes, names):
             plan = ClassPlan(name, body, groups, self.by_scope, taken)
             planned = self._planned(plan)
-            if plan.unsafe():
-                planned = self._planned(ClassPlan(name, body, groups, self.by_scope, taken | plan.unsafe()))
+            if unsafe := plan.unsafe():
+                fixed = frozenset(n for n in unsafe if n in plan.names and len({*plan.names[n].column}) == 1)
+                again = ClassPlan(name, body, groups, self.by_scope, taken | (unsafe - fixed), fixed)
+                planned = self._planned(again)
             self.classes.append(planned)
             self.by_scope.update({id(scope): planned.plan for scope in planned.plan.scopes})
 
