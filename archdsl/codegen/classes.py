@@ -7,16 +7,17 @@ import keyword
 import os
 from operator import attrgetter
 
-from archdsl.codegen.conditions import Conditions, arms
+from archdsl.codegen.conditions import Conditions, arms, whole_tests
 from archdsl.codegen.context import Context
 from archdsl.codegen.layout import Argument, Child, Piece, label, labelled_runs, looped, named, sequence
 from archdsl.codegen.looping import Looping, targets_in
-from archdsl.codegen.loops import Folded, Turns
+from archdsl.codegen.loops import Folded, Turns, values_at
 from archdsl.codegen.merge import Branch, Step, Unlike, is_computed, is_given, side_by_side
 from archdsl.codegen.names import names_of, variable
 from archdsl.codegen.terms import (
     MISSING,
     PRODUCT,
+    UNKNOWN,
     Code,
     Defined,
     Listed,
@@ -129,6 +130,8 @@ class ClassPlan:
         main = self.names.get("in_channels")
         if main is not None:
             self.context.channels[body.inputs[0]] = main
+        if self.first.kind == "net":  # whose inputs are what they are
+            self.context.channels |= {v: literal(body.axis(v, 1)[0]) for v in body.inputs}
 
     def resolve(
         self, context: Context, column: Column, candidates: Iterable[Term | None], hint: str, label: str = ""
@@ -228,9 +231,10 @@ class ClassPlan:
     def condition(self, context: Context, branch: Branch, arm: frozenset[int], steps: list[Step]) -> Term:
         """Return the condition of an arm of a branch: a test of the text, or a parameter where there is none."""
         here = context.channels.get(steps[0].inputs[0])
-        found = context.conditions.of(branch, arm, steps, here)
+        found = context.conditions.of(branch, arm, steps, here) or self._emptiness(context, branch, arm, here)
         if found is not None:
-            self.proven[id(found[1])] = found[1]
+            if found[1] is not None:
+                self.proven[id(found[1])] = found[1]
             self.structural |= found[0].names
             return self.use(found[0])
         first = steps[0].node  # of what is empty elsewhere, or after a parameter of the test is gone
@@ -238,6 +242,30 @@ class ClassPlan:
         hint = first.name if first.labelled else first.span.text if is_given(first) else what
         column = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
         return self.use(self.resolve(context, column, [], f"with_{hint}"))
+
+    def _emptiness(
+        self, context: Context, branch: Branch, arm: frozenset[int], here: Term | None
+    ) -> tuple[Term, None] | None:
+        """Return the test under which a block has steps at all, where it is empty in other instances."""
+        step = branch.optional
+        block = step.node.what if step is not None else None
+        definition = block.definition if isinstance(block, Scope) else None
+        if step is None or not isinstance(definition, tree.Block) or len(definition.body) != 1:
+            return None
+        given = {name: self._written(context, step, name) for name, _ in step.node.what.args}  # type: ignore[union-attr]
+        defaults = {param.name: param.default for param in definition.params if param.default is not None}
+        for name in given:
+            if name not in dict(step.node.written) and name in defaults:
+                given[name] = translate(defaults[name], context.names)
+        names = {name: term for name, term in given.items() if term is not None} | (
+            {} if here is None else {"x.channels": here}
+        )
+        wanted = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
+        for test in whole_tests(definition):
+            term = translate(test, names)
+            if term is not None and not term.literal and fits(term.column, wanted):
+                return term, None
+        return None
 
     def arm(self, context: Context, branch: Branch, number: int) -> Term:
         """Return the condition of an arm of a branch; that of the last one, if it is left, is that no other holds."""
@@ -249,10 +277,9 @@ class ClassPlan:
     # ------------------------------------------------------------ channels
     def channel(self, context: Context, value: int) -> Term:
         """Return an expression for the channels of a value."""
-        known, column = context.channels.get(value), context.body.axis(value, 1)
-        first = value == self.context.body.inputs[0] and context is self.context
-        self.partial |= known is None and not (first and self.first.kind == "net")
-        return self.resolve(context, column, [known], "channels")
+        known = context.channels.get(value)
+        self.partial |= known is None
+        return self.resolve(context, context.body.axis(value, 1), [known], "channels")
 
     def _track(self, context: Context, step: Step, out: Term | None) -> None:
         """Note how the channels of a step's result are written, where that is known."""
@@ -352,7 +379,10 @@ class ClassPlan:
             word = "channels" if field == "out" else field
             found = self.resolve(context, tuple(column), [written], word, _label(step))
             return self.use(self._proved(found, step, field, written))
-        return self.use(self.resolve(context, tuple(column), self._formulas(context, step, text), hint, _label(step)))
+        formulas = self._formulas(context, step, text)
+        found = self.resolve(context, tuple(column), formulas, hint, _label(step))
+        self.partial |= bool(text) and found.text not in [term.text for term in formulas if term is not None]
+        return self.use(found)
 
     def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
@@ -371,7 +401,19 @@ class ClassPlan:
         if expr is None:
             return None
         here = context.channels.get(step.inputs[0])
-        return translate(expr, context.names | ({"x.channels": here} if here is not None else {}))
+        names = context.names | self._passing(step)
+        return translate(expr, names | ({"x.channels": here} if here is not None else {}))
+
+    def _passing(self, step: Step) -> dict[str, Term]:
+        """Return what the text binds around a step in loops that are written out."""
+        every = [
+            values_at(scope, number) for scope, number in zip(step.body.scopes, step.numbers) if number is not None
+        ]  # type: ignore[arg-type]
+        return {
+            name: literal(value, len(step.numbers))
+            for name, value in every[0].items()
+            if value is not UNKNOWN and all(name in one and alike(one[name], value) for one in every)
+        }
 
     def _argument(self, context: Context, step: Step, field: str) -> Term | None:
         """Return an argument of an operator as the text has it."""
@@ -408,9 +450,20 @@ class ClassPlan:
             return frozenset()
         if self.first.kind != "net":
             return self._untold(_mentions(definition.body)) | self._bound_to_input()
-        untold = self._untold(_mentions(definition.body))
+        untold = self._untold(_mentions(definition.body, self._taken()))
         decisive = self.consumed | self.structural if self.partial else frozenset[str]()
         return untold | {p.name for p in self.parameters() if p.name in self._behind(decisive)}
+
+    def _taken(self) -> set[tuple[int, int]]:
+        """Return the arms of `if` statements that have steps, in the sequences inside too."""
+        found: set[tuple[int, int]] = set()
+        left = [*self.scopes]
+        while left:
+            for node in left.pop().nodes:
+                found.update(node.arms)
+                if isinstance(node.what, Scope) and not self.groups.held(node.what):
+                    left.append(node.what)
+        return found
 
     def _behind(self, names: Iterable[str]) -> set[str]:
         """Return names, and those that what they are bound to mentions."""
@@ -471,7 +524,8 @@ class ClassPlan:
                     context, column, [self._argument(context, step, field)], field, _label(step)
                 )
         alternatives = [t.strip() for t in text.split("|")]
-        return [formula(alternative, names) for alternative in alternatives]
+        found = [formula(alternative, names) for alternative in alternatives]
+        return [None if term is None else paired(term) for term in found]
 
     def arguments(self, context: Context, step: Step, calls: Sequence[Call]) -> list[Argument]:
         """Return the arguments of the constructor of an operator's module."""
@@ -761,8 +815,11 @@ def file_name(source: Source) -> str:
     return "".join(c if c.isalnum() or c in "_-.<> " else "_" for c in os.path.basename(source.name))
 
 
-def _mentions(piece: object) -> dict[str, int]:
-    """Count the plain names in a piece of syntax; what is required of them makes no difference to the code."""
+def _mentions(piece: object, taken: set[tuple[int, int]] | None = None) -> dict[str, int]:
+    """Count the plain names in a piece of syntax; what is required of them makes no difference to the code.
+
+    Where it is known which arms of `if` statements are taken, the others do not count: their tests do.
+    """
     if isinstance(piece, tree.Name) and piece.plain is not None:
         return {piece.plain: 1}
     if isinstance(piece, tree.Require):
@@ -772,11 +829,22 @@ def _mentions(piece: object) -> dict[str, int]:
     parts = (
         piece if isinstance(piece, tuple) else [getattr(piece, f) for f in getattr(piece, "fields", ()) if f != "span"]
     )
+    if isinstance(piece, tree.If) and taken is not None:
+        start = piece.span.start
+        kept = [
+            test if _steps_in(body) and (start, k) not in taken else (test, body)
+            for k, (test, body) in enumerate(piece.arms)
+        ]
+        parts = [part for part in kept if part is not None]
     counts: dict[str, int] = {}
     for part in parts:
-        for name, count in _mentions(part).items() if isinstance(part, (tuple, tree.Node)) else ():
+        for name, count in _mentions(part, taken).items() if isinstance(part, (tuple, tree.Node)) else ():
             counts[name] = counts.get(name, 0) + count
     return counts
+
+
+def _steps_in(body: tuple[tree.Statement, ...]) -> bool:
+    return any(isinstance(statement, (tree.Step, tree.Scope)) for statement in body)
 
 
 def _most_common(column: Column) -> object:

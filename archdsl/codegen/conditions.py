@@ -115,6 +115,15 @@ def proven(body: Body, conditions: Conditions) -> bool:
     return True
 
 
+def whole_tests(definition: tree.Block) -> Iterator[tree.Expr]:
+    """Yield the test under which a block has any steps, where its body is nothing but what that decides about."""
+    (statement,) = definition.body
+    if isinstance(statement, tree.If) and len(statement.arms) == 1 and statement.arms[0][0] is not None:
+        yield statement.arms[0][0]
+    elif isinstance(statement, tree.Step) and isinstance(statement.value, tree.OnlyIf):
+        yield statement.value.test
+
+
 def _distance(test: Test, steps: list[Step]) -> tuple[int, int] | None:
     """Return how likely a test decides about steps: the innermost around them first, then those inside of them.
 

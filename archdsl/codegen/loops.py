@@ -8,6 +8,7 @@ Only sequences are folded: what an `nn.Sequential` holds is a list, which a loop
 
 from __future__ import annotations
 
+from archdsl.codegen.terms import plain
 from archdsl.ir.liveness import in_place, is_plain_sequence, is_sequence
 from archdsl.ir.network import Loop, Node, Output, Scope
 from archdsl.ir.walk import distinct, with_nodes
@@ -131,3 +132,15 @@ class _Folding:
         outputs = (Output("out", len(found), implicit=True),)
         state = ("turn", "", turn.values, (0,), (), shapes, outputs, self.of.span, "", turn.bindings)
         return Node(str(number), self._made(Scope(*state), nodes), (start,), (result,), self.of.span)
+
+
+def values_at(scope: Scope, number: int) -> dict[str, object]:
+    """Return what loops that are written out bind around a step, each a value of Python or `UNKNOWN`."""
+    found: dict[str, object] = {}
+    loops = () if isinstance(scope, (Folded, Turns)) else scope.loops
+    while loops:
+        turns = [turn for loop in loops for turn in loop.turns if turn.first <= number < turn.last]
+        found |= {name: plain(value) for turn in turns for name, value in turn.values}
+        found |= {name: plain(value) for turn in turns for name, _, value in turn.bindings}
+        loops = tuple([loop for turn in turns for loop in turn.loops])
+    return found
