@@ -15,6 +15,7 @@ from archdsl.codegen.loops import Folded, Turns, values_at
 from archdsl.codegen.merge import Branch, Step, Unlike, is_computed, is_given, side_by_side
 from archdsl.codegen.names import names_of, variable
 from archdsl.codegen.terms import (
+    CHOICE,
     MISSING,
     PRODUCT,
     UNKNOWN,
@@ -110,7 +111,6 @@ class ClassPlan:
         self.stored: dict[str, Term] = {}  # attributes that `forward` needs
         self.support: set[str] = set()
         self.proven: dict[int, tree.Expr] = {}  # expressions of the text that reached the code as they are
-        self.consumed: set[str] = set()  # names that the channels of some input depend on
         self.lists: set[str] = set()  # variables that hold the modules of a sequence
         self.depth = 0  # of the loops and branches in which statements are written
         self.running: dict[str, list[Term]] = {}  # variables of loops, and what they are assigned
@@ -118,8 +118,9 @@ class ClassPlan:
         named = names_of(self.scopes, without, groups.functions)
         self.names = named.known
         self.locals = {name: literal(named.known[name].column[0], len(self.scopes)) for name in fixed} | named.bound
-        self.partial = False  # whether something in it would be otherwise for other values, though nothing says so
-        self.structural: set[str] = set()  # names that decide what there is
+        self.clock = 0
+        self.first_use: dict[str, int] = {}  # when each name was used first
+        self.guessed = 0  # when something was taken as it is here, though for other values it may be otherwise
         self.failed: set[int] = set()  # expressions of the text that did not reach the code somewhere
         self.base = self._base()
         self.conditions = Conditions(self.first.definition, self.names)
@@ -152,7 +153,7 @@ class ClassPlan:
             guesses = [*context.names.values(), *guesses]
         if all(type(v) is bool for v in present):
             guesses = [*[test for place in context.places for test in first_passes(place)], *guesses]
-        self.partial = True
+        self.guess()
         for term in guesses:
             if not term.stream and fits(term.column, column):
                 return term
@@ -191,11 +192,18 @@ class ClassPlan:
     def use(self, term: Term) -> Term:
         """Note the names that an expression mentions, and return it."""
         for name in term.names:
+            self.first_use.setdefault(name, self.clock)
             if name not in self.used:
                 self.used.add(name)
                 for other in (*([self.locals[name]] if name in self.locals else []), *self.running.get(name, ())):
                     self.use(other)
         return term
+
+    def guess(self, truly: bool = True) -> None:
+        """Note that what is written now may be otherwise for other values of the names used so far."""
+        if truly:
+            self.clock += 1
+            self.guessed = self.clock
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters that the code uses, those without a default first."""
@@ -235,7 +243,6 @@ class ClassPlan:
         if found is not None:
             if found[1] is not None:
                 self.proven[id(found[1])] = found[1]
-            self.structural |= found[0].names
             return self.use(found[0])
         first = steps[0].node  # of what is empty elsewhere, or after a parameter of the test is gone
         what = first.what.title if isinstance(first.what, Scope) else first.what.name
@@ -278,7 +285,7 @@ class ClassPlan:
     def channel(self, context: Context, value: int) -> Term:
         """Return an expression for the channels of a value."""
         known = context.channels.get(value)
-        self.partial |= known is None
+        self.guess(known is None)
         return self.resolve(context, context.body.axis(value, 1), [known], "channels")
 
     def _track(self, context: Context, step: Step, out: Term | None) -> None:
@@ -294,8 +301,10 @@ class ClassPlan:
                     self._known(context, part, [inputs[0].divided(what.parts)])
             elif "flattens" in what.traits:
                 guesses.append(self._flattened(context, step))
-            elif inputs:
-                guesses.append(inputs[0])
+            elif inputs:  # of which all have as many, where there are several
+                guesses += sorted(
+                    [t for t in inputs if t is not None], key=lambda t: (t.binding == CHOICE, len(t.text))
+                )
         elif not what.nodes:
             guesses.append(context.channels.get(step.inputs[0]))
         self._known(context, result, guesses)
@@ -355,7 +364,7 @@ class ClassPlan:
         base = context.channels.get(value)
         if height == width == 1:
             return base
-        self.partial |= not body.fixed_size(value)
+        self.guess(not body.fixed_size(value))
         if base is None:
             channels = next(c for c in body.axis(value, 1) if isinstance(c, int))
             base = literal(channels, context.count)
@@ -373,7 +382,7 @@ class ClassPlan:
         field = text[1:-1] if text.startswith("{") and text.endswith("}") and text.count("{") == 1 else ""
         if text == "{in}":
             main = self.channel(context, step.inputs[0])
-            return self.use(self._consume(self.resolve(context, tuple(column), [main], "in_channels")))
+            return self.use(self.resolve(context, tuple(column), [main], "in_channels"))
         if field:
             written = self._argument(context, step, field)
             word = "channels" if field == "out" else field
@@ -381,7 +390,7 @@ class ClassPlan:
             return self.use(self._proved(found, step, field, written))
         formulas = self._formulas(context, step, text)
         found = self.resolve(context, tuple(column), formulas, hint, _label(step))
-        self.partial |= bool(text) and found.text not in [term.text for term in formulas if term is not None]
+        self.guess(bool(text) and found.text not in [term.text for term in formulas if term is not None])
         return self.use(found)
 
     def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
@@ -434,16 +443,12 @@ class ClassPlan:
         """The expressions of the text that reached the code wherever they are used."""
         return tuple([expr for key, expr in self.proven.items() if key not in self.failed])
 
-    def _consume(self, term: Term) -> Term:
-        self.consumed |= term.names
-        return term
-
     def unsafe(self) -> frozenset[str]:
         """Return the parameters of the text that the class must not have: with another value it would be wrong.
 
         Where a parameter has one value in all instances, nothing shows that the code is right for another. It stays
-        only where every mention of it in the text has reached the code, and in a net, whose layers are told their
-        channels, where no later layer's weights depend on it.
+        only where every mention of it in the text has reached the code, and in a net, where nothing behind its first use
+        is taken as it is here.
         """
         definition = self.first.definition
         if definition is None:
@@ -451,8 +456,8 @@ class ClassPlan:
         if self.first.kind != "net":
             return self._untold(_mentions(definition.body)) | self._bound_to_input()
         untold = self._untold(_mentions(definition.body, self._taken()))
-        decisive = self.consumed | self.structural if self.partial else frozenset[str]()
-        return untold | {p.name for p in self.parameters() if p.name in self._behind(decisive)}
+        doubtful = self._behind([name for name, time in self.first_use.items() if time < self.guessed])
+        return untold | {p.name for p in self.parameters() if p.name in doubtful}
 
     def _taken(self) -> set[tuple[int, int]]:
         """Return the arms of `if` statements that have steps, in the sequences inside too."""
@@ -511,7 +516,7 @@ class ClassPlan:
         names = {p.name for p in self.parameters()}
         tests = [test.expr for test in self.conditions.tests if id(test.expr) not in self.proven]
         told = any(names & _mentions(test).keys() for test in tests)
-        return self.partial or told or "in_channels" in self.without
+        return self.guessed > 0 or told or "in_channels" in self.without
 
     def _formulas(self, context: Context, step: Step, text: str) -> list[Term | None]:
         if not text or not isinstance(step.node.what, Op):
@@ -534,10 +539,18 @@ class ClassPlan:
         places += [(name, [dict(c.kwargs)[name] for c in calls]) for name, _ in calls[0].kwargs]
         for name, parts in places:
             leaves = [p for p in parts if isinstance(p, Leaf)]
-            if all(leaf.value == leaf.omit for leaf in leaves):
+            if all(leaf.value == leaf.omit for leaf in leaves) and not self._varying(context, step, leaves[0]):
                 continue
             found.append(_argument(name, self.leaf(context, step, leaves, name or "value")))
         return found
+
+    def _varying(self, context: Context, step: Step, leaf: Leaf) -> bool:
+        """Say whether an argument, PyTorch's own default here, is said by names: it may be another one elsewhere."""
+        expr = dict(step.node.written).get(leaf.formula.strip("{}"))
+        written = None if expr is None else self._argument(context, step, leaf.formula.strip("{}"))
+        if expr is not None and _mentions(expr) and written is None:
+            self.failed.add(id(expr))
+        return written is not None and not written.literal and self.first.kind == "net"
 
     def operator(self, context: Context, step: Step) -> Piece:
         """Return the constructor of an operator's module: `nn.Conv2d(in_channels, width, 3, padding=1)`."""
@@ -607,7 +620,7 @@ class ClassPlan:
         plan = self.plans[next(id(s) for s in inner if isinstance(s, Scope))]
         arguments = []
         given: dict[str, Term] = {}
-        self.partial |= plan.open
+        self.guess(plan.open)
         for parameter in plan.parameters():
             given[parameter.name] = literal(parameter.default, context.count)
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
@@ -619,13 +632,14 @@ class ClassPlan:
                 continue
             guesses = [written]
             own = plan.first.definition
-            self.partial |= own is None or parameter.name not in ("in_channels", *[p.name for p in own.params])
+            self.guess(own is None or parameter.name not in ("in_channels", *[p.name for p in own.params]))
             if parameter.name == "in_channels":
-                guesses.insert(0, self._consume(self.channel(context, step.inputs[0])))
+                guesses.insert(0, self.channel(context, step.inputs[0]))
             term = self.resolve(context, column, guesses, parameter.name, _label(step))
             term = self.use(self._proved(term, step, parameter.name, written))
             given[parameter.name] = term
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
+        self.failed.update([id(expr) for name, expr in step.node.written if name not in given])
         self._track(context, step, self._returned(context, step, plan, given))
         return Piece(plan.name, tuple(arguments))
 
@@ -636,6 +650,7 @@ class ClassPlan:
             told = substituted(term, given).replace(column=made)
             sizes = [size for size in made if size is not MISSING]
             return literal(sizes[0], len(made)) if told.literal and len(set(sizes)) == 1 else told
+        self.guess()
         return next((t for t in reversed(given.values()) if fits(t.column, made)), None)
 
     @property

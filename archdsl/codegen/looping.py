@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Parts = list[Child | list[str]]
 
 LOOSE = {"i", "m"}  # words of loops elsewhere
-COLLECTED = ("used", "extra", "lists", "support", "proven", "consumed", "running", "told")  # by a plan, on its way
+COLLECTED = ("used", "extra", "lists", "support", "proven", "running", "told", "guessed")  # by a plan, on its way
 
 
 class Looping:
@@ -51,10 +51,13 @@ class Looping:
 
     def parts(self, name: str, numbered: bool) -> Parts:
         """Return what adds the modules of the loop to a sequence."""
+        guessed = self.plan.guessed
         try:
-            return self._parts(name, numbered)
+            found = self._parts(name, numbered)
         except Unlike:
             raise Written(where(self.loop)) from None
+        self.plan.guess(self.plan.guessed > guessed)  # the next pass uses what this one does
+        return found
 
     def _parts(self, name: str, numbered: bool) -> Parts:
         start = self.plan.channel(self.context, self.step.inputs[0])
@@ -133,7 +136,7 @@ class Looping:
         """Return the heading with further names that no text says the values of."""
         if not given:
             return f"for {targets} in {values}"
-        self.plan.partial = True
+        self.plan.guess()
         targets = f"({targets})" if "," in targets else targets
         return f"for {targets}, {_grouped(given)} in zip({values}, {self._given(given, inside)})"
 
@@ -146,7 +149,6 @@ class Looping:
         if term is None or not self._is(written.targets, term):
             return None
         plan.use(term)
-        plan.structural |= term.names
         plan.proven[id(written.values)] = written.values
         values, targets = term.text, shown(written.targets, names)
         if values.startswith("enumerate(") and targets.startswith("_, "):
@@ -200,7 +202,6 @@ class Looping:
         length = translate(expr, self.context.names) if expr is written else self._length(expr)
         counts = tuple([self.at.count(i) if i in self.there else MISSING for i in range(self.context.count)])
         term = self.plan.use(self.plan.resolve(self.context, counts, [length], "depth"))
-        self.plan.structural |= term.names
         if length is not None and term.text == length.text and term.names:
             self.plan.proven[id(expr)] = expr
         return term.text

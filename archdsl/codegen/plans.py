@@ -93,7 +93,7 @@ class Plans:
             plan = ClassPlan(name, body, groups, self.by_scope, taken)
             planned = self._planned(plan)
             if unsafe := plan.unsafe():
-                fixed = frozenset(n for n in unsafe if n in plan.names and len({*plan.names[n].column}) == 1)
+                fixed = frozenset(n for n in unsafe if n in plan.names and plan.first.kind == "net")
                 again = ClassPlan(name, body, groups, self.by_scope, taken | (unsafe - fixed), fixed)
                 planned = self._planned(again)
             self.classes.append(planned)

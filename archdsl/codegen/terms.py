@@ -166,6 +166,8 @@ def _comparison(expr: tree.Compare, names: dict[str, Term]) -> Term | None:
     if not all(_comparable(expr.sign, a, b) for a, b in pairs):
         return None
     column = tuple([_COMPARED[expr.sign](a, b) for a, b in pairs])
+    if left.literal and right.literal and len(set(column)) == 1:
+        return literal(column[0], len(column))
     said, unsaid = [f"{left.within(SUM)} {sign} {right.within(SUM)}" for sign in (expr.sign, _OPPOSITE[expr.sign])]
     return Term(said, column, left.names | right.names, COMPARISON, unsaid)
 
@@ -212,6 +214,14 @@ def _logic(expr: tree.Logic, names: dict[str, Term]) -> Term | None:
     level = AND if expr.word == "and" else OR
     join = all if expr.word == "and" else any
     column = tuple([join(values) for values in zip(*[item.column for item in items])])
+    if any(item.literal for item in items):
+        items = [item for item in items if not item.literal or item.column[0] is (expr.word == "or")]
+        decided = [item for item in items if item.literal] or (
+            [] if items else [literal(expr.word == "and", len(column))]
+        )
+        items = decided[:1] or items
+    if len(items) == 1:
+        return items[0]
     return Term(f" {expr.word} ".join([item.within(level) for item in items]), column, mentioned(items), level)
 
 
@@ -461,8 +471,10 @@ def _either(expr: tree.Either, names: dict[str, Term]) -> Term | None:
 
 def either(value: Term, test: Term, other: Term) -> Term:
     """Return `value if test else other`."""
-    if value.text == other.text:
+    if value.text == other.text or (test.literal and test.column[0] is True):
         return value
+    if test.literal and test.column[0] is False:
+        return other
     column = tuple([a if t is True else b for a, t, b in _columns([value, test, other])])
     text = f"{value.within(OR)} if {test.within(OR)} else {other.text}"
     return Term(text, column, mentioned([value, test, other]), CHOICE)
