@@ -255,11 +255,12 @@ class ClassPlan:
     ) -> tuple[Term, None] | None:
         """Return the test under which a block has steps at all, where it is empty in other instances."""
         step = branch.optional
-        block = step.node.what if step is not None else None
-        definition = block.definition if isinstance(block, Scope) else None
-        if step is None or not isinstance(definition, tree.Block) or len(definition.body) != 1:
+        if step is None or not isinstance(block := step.node.what, Scope):
             return None
-        given = {name: self._written(context, step, name) for name, _ in step.node.what.args}  # type: ignore[union-attr]
+        definition = block.definition
+        if not isinstance(definition, tree.Block) or len(definition.body) != 1:
+            return None
+        given = {name: self._written(context, step, name) for name, _ in block.args}
         defaults = {param.name: param.default for param in definition.params if param.default is not None}
         for name in given:
             if name not in dict(step.node.written) and name in defaults:
@@ -302,9 +303,8 @@ class ClassPlan:
             elif "flattens" in what.traits:
                 guesses.append(self._flattened(context, step))
             elif inputs:  # of which all have as many, where there are several
-                guesses += sorted(
-                    [t for t in inputs if t is not None], key=lambda t: (t.binding == CHOICE, len(t.text))
-                )
+                several: list[Term] = [term for term in inputs if term is not None]
+                guesses.extend(sorted(several, key=_simple))
         elif not what.nodes:
             guesses.append(context.channels.get(step.inputs[0]))
         self._known(context, result, guesses)
@@ -415,9 +415,8 @@ class ClassPlan:
 
     def _passing(self, step: Step) -> dict[str, Term]:
         """Return what the text binds around a step in loops that are written out."""
-        every = [
-            values_at(scope, number) for scope, number in zip(step.body.scopes, step.numbers) if number is not None
-        ]  # type: ignore[arg-type]
+        numbers = [(i, number) for i, number in enumerate(step.numbers) if number is not None]
+        every = [values_at(step.body.scope(i), number) for i, number in numbers]
         return {
             name: literal(value, len(step.numbers))
             for name, value in every[0].items()
@@ -447,8 +446,8 @@ class ClassPlan:
         """Return the parameters of the text that the class must not have: with another value it would be wrong.
 
         Where a parameter has one value in all instances, nothing shows that the code is right for another. It stays
-        only where every mention of it in the text has reached the code, and in a net, where nothing behind its first use
-        is taken as it is here.
+        only where every mention of it in the text has reached the code, and in a net, where nothing behind its first
+        use is taken as it is here.
         """
         definition = self.first.definition
         if definition is None:
@@ -697,7 +696,7 @@ class ClassPlan:
         name = "self" if itself and not numbered else self._variable(hint)
         parts = self.parts(context, body.items, name, numbered, first=True)
         children = [part for part in parts if isinstance(part, Child)]
-        if len(children) == len(parts) and not any(child.key for child in children):
+        if len(children) == len(parts) and not any(child.called for child in children):
             before = tuple([line for child in children for line in child.before])
             index = self.letters[0]
             given = sequence(children, index) if numbered else [Argument("", named(children, index))]
@@ -737,7 +736,7 @@ class ClassPlan:
             else:
                 child = self._numbered(context, item)
                 known = first and all(isinstance(part, Child) for part in found)
-                found.append(child if numbered or known else child.replace(key=self._key(context, item, name)))
+                found.append(child if numbered or known else child.replace(called=self._key(context, item, name)))
         return found
 
     def _choice(self, context: Context, branch: Branch, name: str, numbered: bool) -> list[str]:
@@ -767,7 +766,7 @@ class ClassPlan:
         """Yield the statements that add modules to a list, or with their labels to a sequence."""
         index = self.letters[0]
         if not numbered:
-            for key, run in itertools.groupby(children, attrgetter("key")):
+            for key, run in itertools.groupby(children, attrgetter("called")):
                 yield from self._labelled([*run], name, index, key)
         elif len(children) == 1 and children[0].piece.brackets != "for":
             yield statement(Piece(f"{name}.append", tuple(sequence(children, index))), "", depth=self.depth)
@@ -856,6 +855,10 @@ def _mentions(piece: object, taken: set[tuple[int, int]] | None = None) -> dict[
         for name, count in _mentions(part, taken).items() if isinstance(part, (tuple, tree.Node)) else ():
             counts[name] = counts.get(name, 0) + count
     return counts
+
+
+def _simple(term: Term) -> tuple[bool, int]:
+    return term.binding == CHOICE, len(term.text)
 
 
 def _steps_in(body: tuple[tree.Statement, ...]) -> bool:

@@ -94,7 +94,7 @@ class Child(Record):
     name: str
     piece: Piece
     before: tuple[str, ...] = ()
-    key: str = ""  # the expression for a name that is not the same everywhere
+    called: str = ""  # the expression for a name that is not the same everywhere
 
 
 def sequence(children: list[Child], index: str = "i") -> list[Argument]:

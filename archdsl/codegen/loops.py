@@ -32,7 +32,7 @@ class Folded(Scope):
 class Turns(Scope):
     """The passes of a loop, each a node."""
 
-    loop: Loop
+    loop: Loop  # type: ignore[misc]  # which is always given
 
 
 def where(loop: Loop) -> Place:

@@ -305,7 +305,8 @@ def turns_of(scope: Turns) -> list[Scope]:
 
 def _named(node: Node, scope: Scope) -> Hashable:
     """Return the name of a step, or where a loop computes it, its place."""
-    return node.label.span.start if is_computed(node, scope) else node.name
+    label = node.label
+    return label.span.start if label is not None and is_computed(node, scope) else node.name
 
 
 def is_computed(node: Node, scope: Scope) -> bool:

@@ -80,7 +80,8 @@ class Plans:
 
     def _plan(self, scopes: dict[int, Scope]) -> None:
         network = self.network
-        self.scopes = scopes  # by the identity of what they are in the network
+        self.scopes = scopes
+        self.origins = {id(scope): origin for origin, scope in scopes.items()}  # the identities of those of the network
         self.scope = scopes[id(network.scope)]
         self.functions = list(_functions(network))
         groups = Groups(self.scope, self.functions)
@@ -128,9 +129,8 @@ def lifetimes(network: Network) -> dict[int, dict[int, int | None]]:
     A local variable holds its tensor until the name is assigned again, or to the end (None): memory depends on it.
     """
     plans = Plans(network)
-    origins = {id(scope): origin for origin, scope in plans.scopes.items()}
     return {
-        origins[id(scope)]: planned.schedule.lifetimes(planned.plan.body, i)
+        plans.origins[id(scope)]: planned.schedule.lifetimes(planned.plan.body, i)
         for planned in plans.classes
         if planned.schedule is not None
         for i, scope in enumerate(planned.plan.scopes)

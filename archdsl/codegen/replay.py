@@ -390,7 +390,8 @@ class Wanted:
         shapes = [scope.shapes[i] for i in node.inputs]
         calls = [call for call in (node.what.module(shapes[0]), node.what.function(*shapes)) if call is not None]
         for call in calls:
-            for place, part in [*enumerate(call.args), *call.kwargs]:
+            given: list[tuple[int | str, object]] = [*enumerate(call.args), *call.kwargs]
+            for place, part in given:
                 if isinstance(part, Leaf) and type(part.value) in (int, tuple):
                     two = type(part.value) is tuple or self.stage.sizes.get((call.target, place), False)
                     self.stage.sizes[call.target, place] = two

@@ -262,7 +262,7 @@ def _listing(terms: list[Term]) -> str:
 class Defined(Term):
     """A function of the text, which stands among names as `name()`."""
 
-    function: Function
+    function: Function  # type: ignore[misc]  # which is always given
 
 
 class Function:
@@ -441,7 +441,7 @@ def _index(expr: tree.Index, names: dict[str, Term]) -> Term | None:
 
 def _power(expr: tree.Power, names: dict[str, Term]) -> Term | None:
     terms = _translated((expr.base, expr.exponent), names)
-    if terms is None or any(type(a) is not int or type(b) is not int or b < 0 for a, b in _columns(terms)):  # type: ignore[operator]
+    if terms is None or any(type(a) is not int or type(b) is not int or b < 0 for a, b in _columns(terms)):
         return None
     column = tuple([a**b for a, b in _columns(terms)])  # type: ignore[operator]
     base, exponent = terms
