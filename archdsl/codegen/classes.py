@@ -41,7 +41,7 @@ from archdsl.codegen.terms import (
     substituted,
     translate,
 )
-from archdsl.ir.liveness import is_empty, is_module
+from archdsl.ir.liveness import is_empty, is_module, module_of
 from archdsl.ir.network import Scope
 from archdsl.ops.base import REQUIRED, Leaf, Op
 from archdsl.ops.merge import Chunk
@@ -170,7 +170,7 @@ class ClassPlan:
             outer = context.outer(column)
             if outer is not None:
                 return over(self.resolve(context.around, outer, [], hint, label), context.columns)
-        name = self.fresh(hint, label)
+        name = hint if hint in context.free - context.names.keys() - self.without else self.fresh(hint, label)
         present = [v for v in column if v is not MISSING]
         term = variable(name, tuple(present[0] if v is MISSING else v for v in column))
         if context.around is None:
@@ -303,8 +303,8 @@ class ClassPlan:
             elif "flattens" in what.traits:
                 guesses.append(self._flattened(context, step))
             elif inputs:  # of which all have as many, where there are several
-                several: list[Term] = [term for term in inputs if term is not None]
-                guesses.extend(sorted(several, key=_simple))
+                several = [term for term in inputs if term is not None]
+                guesses += _simplest_first(several)
         elif not what.nodes:
             guesses.append(context.channels.get(step.inputs[0]))
         self._known(context, result, guesses)
@@ -559,7 +559,7 @@ class ClassPlan:
         calls = []
         for _, scope, node in step.present:
             assert isinstance(node.what, Op), "nodes of one class are of one kind"
-            call = node.what.module(scope.shapes[node.inputs[0]])
+            call = module_of(node, scope)
             assert call is not None, "only operators with a module come here"
             calls.append(call)
             if node.what.support:
@@ -857,8 +857,8 @@ def _mentions(piece: object, taken: set[tuple[int, int]] | None = None) -> dict[
     return counts
 
 
-def _simple(term: Term) -> tuple[bool, int]:
-    return term.binding == CHOICE, len(term.text)
+def _simplest_first(terms: list[Term]) -> list[Term]:
+    return sorted(terms, key=lambda term: (term.binding == CHOICE, len(term.text)))
 
 
 def _steps_in(body: tuple[tree.Statement, ...]) -> bool:
@@ -888,7 +888,7 @@ def _overwriting(step: Step) -> Column:
 def _made(scope: Scope, node: Node, inplace: bool) -> Code:
     """Return what makes the module of an activation: its class, or that with arguments."""
     assert isinstance(node.what, Op), "only operators are activations"
-    call = node.what.module(scope.shapes[node.inputs[0]])
+    call = module_of(node, scope)
     assert call is not None, "in a sequence each step is a module"
     given = [("", leaf) for leaf in call.args] + list(call.kwargs)
     leaves = [(name, leaf) for name, leaf in given if isinstance(leaf, Leaf) and leaf.value != leaf.omit]

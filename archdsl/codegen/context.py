@@ -36,6 +36,7 @@ class Context:
         self.around, self.columns = around, columns
         self.given: dict[str, Column] = {}  # what the text does not say of the passes of a loop, by name
         self.places: list[Term] = []  # variables of a loop that count its passes
+        self.free: set[str] = set()  # names of the loop in the text that stand for nothing here
 
     def within(self, body: Body, channels: dict[int, Term]) -> Context:
         """Return the context of a sequence inside."""

@@ -13,7 +13,7 @@ from archdsl.codegen.loops import Turns
 from archdsl.codegen.merge import Kinds, Unlike, side_by_side
 from archdsl.codegen.names import names_of
 from archdsl.codegen.terms import MISSING
-from archdsl.ir.liveness import is_empty, is_sequential
+from archdsl.ir.liveness import is_empty, is_sequential, module_of
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import distinct, once
 
@@ -170,7 +170,7 @@ def _starts(node: Node, scope: Scope) -> Iterator[tuple[tuple[str, str], Hashabl
     if isinstance(node.what, Scope) or not node.what.stateful:
         return
     x, given = scope.shapes[node.inputs[0]], dict(node.init)
-    call = node.what.module(x)
+    call = module_of(node, scope)
     assert call is not None, "an operator with state has a module"
     for name in node.what.weights(x):
         yield (BASES.get(call.target, call.target), name), given.get(name)
@@ -183,6 +183,8 @@ def told_apart(root: Scope) -> frozenset[int]:
     """
     scopes = distinct(root)
     irregular = _irregular(scopes)
+    if not irregular:
+        return frozenset()
     found: set[int] = set()
     holding: set[int] = set()
     for scope in scopes:
@@ -205,7 +207,7 @@ def _paths(scope: Scope, path: str, irregular: set[str]) -> list[tuple[str, Hash
             if not has_class(node.what):
                 found += _paths(node.what, f"{path}{node.name}.", irregular)
         elif node.what.stateful and not node.reuses:
-            call = node.what.module(scope.shapes[node.inputs[0]])
+            call = module_of(node, scope)
             if call is not None and BASES.get(call.target, call.target) in irregular:
                 found.append((path + node.name, (call.target, node.init)))
     return found

@@ -6,6 +6,7 @@ What most modules of a kind share becomes one loop over all modules; a step that
 from __future__ import annotations
 
 from archdsl.codegen.kernels import BASES
+from archdsl.ir.liveness import module_of
 from archdsl.ir.network import Scope
 
 TYPE_CHECKING = False
@@ -135,7 +136,7 @@ def _owners(
         place = _joined(path, node, numbered, plan.base)
         if not isinstance(node.what, Scope):
             x = scope.shapes[node.inputs[0]]
-            call = node.what.module(x) if node.what.stateful else None
+            call = module_of(node, scope) if node.what.stateful else None
             if call is not None:
                 yield (place, call.target), (node, x)
         elif not plan.groups.held(node.what):

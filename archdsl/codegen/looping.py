@@ -218,6 +218,7 @@ class _Passes:
         self.targets = [target for target, _ in looping.turns[0].args if target in named.known]
         conditions = around.conditions.over(named.known)
         self.context = Context(body, {body.inputs[0]: here}, named.known, conditions, around, looping.at)
+        self.context.free = {target for target, _ in looping.turns[0].args} - named.known.keys()
         counted = tuple([looping.at[:n].count(i) for n, i in enumerate(looping.at)])
         self.context.places = [term for n in self.targets if (term := named.known[n]).column == counted]
         self.index = ""

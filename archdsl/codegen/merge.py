@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from archdsl.codegen.loops import Folded, Turns, overwriting, where
 from archdsl.codegen.terms import MISSING, Missing
-from archdsl.ir.liveness import is_empty, is_module, is_plain_sequence, is_sequence, needed
+from archdsl.ir.liveness import is_empty, is_module, is_plain_sequence, is_sequence, module_of, needed
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import once
 from archdsl.ops.base import Leaf, Op
@@ -275,8 +275,7 @@ class Kinds:
         if isinstance(what, Scope):
             return self.number(what)
         shapes = [scope.shapes[i] for i in node.inputs]
-        calls = (what.module(shapes[0]), what.function(*shapes))
-        return (what.name, *[_form(call) for call in calls])
+        return (what.name, _form(module_of(node, scope)), _form(what.function(*shapes)))
 
     @once
     def form(self, scope: Scope) -> Hashable:
