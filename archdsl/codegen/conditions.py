@@ -9,7 +9,7 @@ from copy import copy
 from operator import itemgetter
 
 from archdsl.codegen.merge import Step, is_given, steps_in
-from archdsl.codegen.terms import MISSING, negated, translate
+from archdsl.codegen.terms import MISSING, flat, negated, translate
 from archdsl.ir.network import Scope
 from archdsl.syntax import tree
 
@@ -31,16 +31,34 @@ class Test:
         self.expr, self.about, self.negative, self.arm = expr, about, negative, arm
 
 
+class _Read:
+    """What a definition says: its tests, the variables of its loops, what it binds, and names of its input."""
+
+    def __init__(self, body: tuple[tree.Statement, ...]) -> None:
+        self.tests = list(_tests(body))
+        self.counted = {name for targets in _targets(body) for name in flat(targets)}
+        binds = [statement for statement in _statements(body) if isinstance(statement, tree.Bind)]
+        self.bound = {bind.name.plain for bind in binds}
+        self.inputs = [bind.name.span.text for bind in binds if bind.value.span.text == "x"]
+
+
+def _read(definition: tree.Block | tree.Net | None) -> _Read:
+    """Read a definition, once."""
+    if definition is None:
+        return _Read(())
+    known = definition.__dict__
+    if "read" not in known:
+        known["read"] = _Read(definition.body)
+    found: _Read = known["read"]
+    return found
+
+
 class Conditions:
     """The conditions of a definition over the names of its class."""
 
     def __init__(self, definition: tree.Block | tree.Net | None, names: dict[str, Term]) -> None:
-        body = definition.body if definition is not None else ()
-        self.tests = list(_tests(body))
-        self.counted = {name for targets in _targets(body) for name in _flat(targets)}  # the variables of loops
-        binds = [statement for statement in _statements(body) if isinstance(statement, tree.Bind)]
-        self.bound = {bind.name.plain for bind in binds}
-        self.inputs = [bind.name.span.text for bind in binds if bind.value.span.text == "x"]
+        read = _read(definition)
+        self.tests, self.counted, self.bound, self.inputs = read.tests, read.counted, read.bound, read.inputs
         self.names = self._with_inputs(names)
 
     def over(self, names: dict[str, Term]) -> Conditions:
@@ -173,11 +191,6 @@ def _targets(piece: object) -> Iterator[tree.Targets]:
         yield piece
     for part in _parts(piece):
         yield from _targets(part)
-
-
-def _flat(targets: tree.Targets) -> Iterator[str]:
-    for name in targets.names:
-        yield from [name] if isinstance(name, str) else _flat(name)
 
 
 def _names(piece: object) -> Iterator[str]:
