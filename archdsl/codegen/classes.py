@@ -377,7 +377,7 @@ class ClassPlan:
         """Return an expression for an argument of an operator, of which there is a leaf for each instance."""
         column: list[object] = [MISSING] * context.count
         for (i, _, _), leaf in zip(step.present, leaves):
-            column[i] = leaf.value
+            column[i] = Listed(leaf.value) if leaf.both and isinstance(leaf.value, tuple) else leaf.value
         text = leaves[0].formula
         field = text[1:-1] if text.startswith("{") and text.endswith("}") and text.count("{") == 1 else ""
         if text == "{in}":

@@ -181,6 +181,13 @@ class Module:
         assert isinstance(found, Module), "only modules are asked for"
         return found
 
+    def get_parameter(self, path: str) -> Parameter | None:
+        *names, last = path.split(".")
+        found = self
+        for name in names:
+            found = found.get_submodule(name)
+        return getattr(found, last)  # type: ignore[no-any-return]
+
     def __getitem__(self, name: int | str) -> Module:
         return self.get_submodule(str(name))
 
@@ -261,6 +268,7 @@ class Stage:
         self.classes: dict[str, type[Module]] = {"Module": self.base}
         self.classes["ModuleDict"] = type("ModuleDict", (ModuleDict, self.base), {})
         self.classes["Sequential"] = type("Sequential", (Sequential, self.base), {})
+        self.classes["Parameter"] = Parameter  # type: ignore[assignment]
         self.init = Space(lambda name: lambda parameter, **given: self.started(name, parameter, given))
         self.functions = Space(lambda name: self.function(f"F.{name}"))
         spaces: dict[str, Any] = {"init": self.init, "functional": self.functions}

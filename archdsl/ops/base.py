@@ -182,12 +182,13 @@ class Leaf(Record):
 
     `formula` names fields of the operator in braces, and `{in}` for the channels of its input, so that the emitter
     may print `4 * planes` where the text said so: `Leaf(3, "{kernel} // 2")`. An argument that equals `omit`,
-    PyTorch's own default, is left out of the code.
+    PyTorch's own default, is left out of the code. Two equal numbers are printed as one, unless `both` are asked for.
     """
 
     value: object
     formula: str = ""
     omit: object = REQUIRED
+    both: bool = False
 
 
 class Operand(Record):
