@@ -49,7 +49,7 @@ from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from archdsl.codegen.groups import Groups
     from archdsl.codegen.merge import Body
@@ -121,6 +121,7 @@ class ClassPlan:
         self.clock = 0
         self.first_use: dict[str, int] = {}  # when each name was used first
         self.guessed = 0  # when something was taken as it is here, though for other values it may be otherwise
+        self.decided: dict[Hashable, bool] = {}  # steps under a condition, and whether the text has it
         self.failed: set[int] = set()  # expressions of the text that did not reach the code somewhere
         self.base = self._base()
         self.conditions = Conditions(self.first.definition, self.names)
@@ -240,6 +241,7 @@ class ClassPlan:
         """Return the condition of an arm of a branch: a test of the text, or a parameter where there is none."""
         here = context.channels.get(steps[0].inputs[0])
         found = context.conditions.of(branch, arm, steps, here) or self._emptiness(context, branch, arm, here)
+        self.decided[steps[0].node.span.start, steps[0].node.arms] = found is not None
         if found is not None:
             if found[1] is not None:
                 self.proven[id(found[1])] = found[1]

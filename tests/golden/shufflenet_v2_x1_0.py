@@ -61,7 +61,7 @@ class ShuffleNetV2(nn.Module):
     2018), arXiv:1807.11164.
     """
 
-    def __init__(self, classes: int = 1000) -> None:
+    def __init__(self, last: int = 1024, classes: int = 1000) -> None:
         super().__init__()
         self.conv1 = nn.Sequential(  # shufflenet_v2_x1_0.arch:20
             nn.Conv2d(3, 24, 3, stride=2, padding=1, bias=False),
@@ -81,11 +81,11 @@ class ShuffleNetV2(nn.Module):
             *[Unit(464, 464, stride=1) for _ in range(3)],
         )
         self.conv5 = nn.Sequential(  # shufflenet_v2_x1_0.arch:23
-            nn.Conv2d(464, 1024, 1, bias=False),
-            nn.BatchNorm2d(1024),
+            nn.Conv2d(464, last, 1, bias=False),
+            nn.BatchNorm2d(last),
             nn.ReLU(inplace=True),
         )
-        self.fc = nn.Linear(1024, classes)  # shufflenet_v2_x1_0.arch:23
+        self.fc = nn.Linear(last, classes)  # shufflenet_v2_x1_0.arch:23
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.max_pool2d(self.conv1(x), 3, stride=2, padding=1)
