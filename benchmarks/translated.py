@@ -1,8 +1,9 @@
 """What share of the gallery's text reaches generated code as such: its values, its loops, its conditions.
 
 A piece is a place of the text in a generated class, however many instances the class has. A value is an argument that
-mentions a name; it is translated where the code has that expression wherever the argument is used. A loop is one that
-makes several steps, a condition a test that some instances pass and others do not.
+mentions a name; it is translated where the code has that expression wherever the argument is used, and one that is the
+same in all uses needs no expression. A loop is one that makes several steps, a condition a test that some instances
+pass and others do not.
 
     python -m benchmarks.translated      # the table, and `results/translated.json`
 """
@@ -57,22 +58,26 @@ def mentions(piece: object) -> bool:
     return any(mentions(part) for part in parts if isinstance(part, (tuple, tree.Node)))
 
 
-def is_value(node: Node, name: str) -> bool:
-    """Say whether an argument is a value, and no pipeline or tensor."""
+def value_of(node: Node, name: str) -> object:
+    """Return an argument that is a value, and no pipeline or tensor."""
     given = getattr(node.what, name, UNKNOWN) if isinstance(node.what, Op) else dict(node.what.args).get(name, UNKNOWN)
-    return plain(given) is not UNKNOWN
+    return plain(given)
 
 
 def values(plan: ClassPlan) -> Iterator[tuple[str, bool]]:
-    """Yield the arguments in a class that mention names, each with whether the code has them."""
-    found: dict[int, tuple[tree.Expr, bool]] = {}
+    """Yield the arguments in a class that mention names and differ, each with whether the code has it."""
+    found: dict[int, tree.Expr] = {}
+    given: dict[int, list[object]] = {}
     for scope in (one for own in plan.scopes for one in inside(plan, own)):
         for node in scope.nodes:
             for name, expr in node.written:
-                if mentions(expr) and is_value(node, name):
-                    found[id(expr)] = expr, id(expr) in plan.proven and id(expr) not in plan.failed
-    for expr, translated in found.values():
-        yield f"{place_of(expr)}: {' '.join(expr.span.text.split())}", translated
+                if mentions(expr) and (value := value_of(node, name)) is not UNKNOWN:
+                    found[id(expr)] = expr
+                    given.setdefault(id(expr), []).append(value)
+    for key, expr in found.items():
+        translated = key in plan.proven and key not in plan.failed
+        if translated or len({*given[key]}) > 1:
+            yield f"{place_of(expr)}: {' '.join(expr.span.text.split())}", translated
 
 
 def written(loops: tuple[Loop, ...]) -> Iterator[Loop]:

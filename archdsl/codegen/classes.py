@@ -666,6 +666,7 @@ class ClassPlan:
         """Return `nn.Sequential(...)` for a sequence or labelled body."""
         start = context.channels.get(step.inputs[0])
         nested = context.within(inner, {inner.inputs[0]: start} if start is not None else {})
+        nested.names = context.names | self._passing(step)
         name, first = step.node.name, inner.first
         if first.wrapper is not None:
             f = self._numbered(nested, inner.steps()[0])
