@@ -115,9 +115,11 @@ class ClassPlan:
         self.depth = 0  # of the loops and branches in which statements are written
         self.running: dict[str, list[Term]] = {}  # variables of loops, and what they are assigned
         self.told: dict[str, tree.Expr] = {}  # names that loops bind in the code, as the text does
-        named = names_of(self.scopes, without, groups.functions)
+        named = names_of(self.scopes, without, groups.functions, fixed)
         self.names = named.known
-        self.locals = {name: literal(named.known[name].column[0], len(self.scopes)) for name in fixed} | named.bound
+        known = sorted(fixed) if self.first.kind == "net" else []
+        values = {name: literal(named.known[name].column[0], len(self.scopes)) for name in known}
+        self.locals = values | named.bound
         self.clock = 0
         self.first_use: dict[str, int] = {}  # when each name was used first
         self.guessed = 0  # when something was taken as it is here, though for other values it may be otherwise
@@ -127,7 +129,7 @@ class ClassPlan:
         self.conditions = Conditions(self.first.definition, self.names)
         targets = {name for scope in self.scopes for name in targets_in(scope, groups)}
         self.reserved = self.conditions.counted | self.conditions.bound | targets
-        self.letters = [letter for letter in LETTERS if letter not in targets]  # for loops of ours
+        self.letters = [letter for letter in LETTERS if letter not in {*targets, *self.names}]  # for loops of ours
         self.context = Context(body, {}, self.names, self.conditions)
         main = self.names.get("in_channels")
         if main is not None:
@@ -178,7 +180,7 @@ class ClassPlan:
             self.extra[name] = term
         else:
             self.lists.add(name)
-            context.given[name], context.names[name] = term.column, term
+            context.given[name] = term
         return term
 
     def fresh(self, hint: str, label: str = "") -> str:

@@ -34,7 +34,7 @@ class Context:
     ) -> None:
         self.body, self.channels, self.names, self.conditions = body, channels, names, conditions
         self.around, self.columns = around, columns
-        self.given: dict[str, Column] = {}  # what the text does not say of the passes of a loop, by name
+        self.given: dict[str, Term] = {}  # what the text does not say of the passes of a loop, by name
         self.places: list[Term] = []  # variables of a loop that count its passes
         self.free: set[str] = set()  # names of the loop in the text that stand for nothing here
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # What generated methods mention beside names of the text, so that no variable or parameter may hide it.
 WORDS = frozenset(
-    """Callable F NamedTuple OrderedDict None True False __class__ _ abs enumerate getattr i int isinstance len list m
+    """Callable F NamedTuple OrderedDict None True False __class__ _ abs enumerate getattr int isinstance len list m
     math max min nn optimize partial range reversed round self str sum super torch tuple zip""".split()
 ) | {one.code for one in LOWERINGS}
 

@@ -11,6 +11,7 @@ pass and cannot be said here is a further name that the loop runs over.
 
 from __future__ import annotations
 
+import re
 from copy import copy
 
 from archdsl.codegen.context import Context, Written
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     Parts = list[Child | list[str]]
 
-LOOSE = {"i", "m"}  # words of loops elsewhere
+LOOSE = {"m"}  # the word of a loop that comes last
 COLLECTED = ("used", "extra", "lists", "support", "proven", "running", "told", "guessed")  # by a plan, on its way
 
 
@@ -74,7 +75,7 @@ class Looping:
             return None
         kept = {key: copy(self.plan.__dict__[key]) for key in COLLECTED}
         inside = _Passes(self, body, here, name, numbered)
-        if inside.out is None or inside.out.text != start.text:
+        if inside.out is None or _factors(inside.out) != _factors(start):
             self.plan.__dict__.update(kept)
             return None
         self.context.channels[self.step.outputs[0]] = start
@@ -170,7 +171,8 @@ class Looping:
 
     def _values(self, column: int, name: str, inside: _Passes) -> list[object]:
         """Return what a name is in the passes of an instance."""
-        return [value for i, value in zip(self.at, inside.context.names[name].column) if i == column]
+        term = inside.context.given.get(name) or inside.context.names[name]
+        return [value for i, value in zip(self.at, term.column) if i == column]
 
     def _given(self, names: list[str], inside: _Passes) -> str:
         """Return a list of what names are in each pass: one that all instances have, or a parameter."""
@@ -243,7 +245,7 @@ class _Passes:
             del plan.running[key]
             if key in self.used:
                 plan.told[key] = exprs[key]
-        own = {*(named.known.keys() - looping.context.names.keys()), self.index}
+        own = {*(named.known.keys() - looping.context.names.keys()), *self.context.given, self.index}
         plan.used = before | (self.used - own)
 
     def lines(self) -> list[str]:
@@ -252,6 +254,11 @@ class _Passes:
         added = self.plan.listed(self.parts, self.name, self.numbered)
         self.plan.depth -= 1
         return [*self.bound, *added]
+
+
+def _factors(term: Term) -> list[str]:
+    """Return what a product is made of, in one order; anything else as it is."""
+    return sorted(term.text.split(" * ")) if re.fullmatch(r"[\w* ]+", term.text) else [term.text]
 
 
 def _works(scope: Scope) -> bool:

@@ -94,7 +94,8 @@ class Writer:
         plans = [planned.plan for planned in self.plans.classes]
         starts = initialization.statements(plans)
         if starts:
-            texts[-1] = texts[-1].replace(init=[*texts[-1].init, "", *starts])
+            lines = [part for line in starts for part in _narrow(line)]
+            texts[-1] = texts[-1].replace(init=[*texts[-1].init, "", *lines])
         used = set().union(*(plan.used for plan in plans))
         functions = [one.code() for one in self.plans.functions if f"{one.fn.name}()" in used]
         support = [*sorted(set().union(*(plan.support for plan in plans))), *functions]

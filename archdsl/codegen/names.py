@@ -23,8 +23,13 @@ class Names(Record):
     bound: dict[str, Term]
 
 
-def names_of(scopes: Sequence[Scope], without: frozenset[str], functions: Sequence[Function] = ()) -> Names:
-    """Return the names of a class.
+def names_of(
+    scopes: Sequence[Scope],
+    without: frozenset[str],
+    functions: Sequence[Function] = (),
+    fixed: frozenset[str] = frozenset(),
+) -> Names:
+    """Return the names of a class; in a block those that are `fixed` are the numbers that they stand for.
 
     A name whose expression says more than can be written here is a parameter of a block: who builds it knows its value.
     """
@@ -35,7 +40,8 @@ def names_of(scopes: Sequence[Scope], without: frozenset[str], functions: Sequen
     for number, (name, _) in enumerate(first.args):
         column = tuple(plain(s.args[number][1]) for s in scopes)
         if _nameable(column) and not keyword.iskeyword(name) and name not in without:
-            names.setdefault(name, variable(name, column))
+            number = name in fixed and first.kind != "net"
+            names.setdefault(name, literal(column[0], len(column)) if number else variable(name, column))
     names |= {f"{one.fn.name}()": one.named(len(scopes)) for one in functions}
     bound = _bind(scopes, names, names.get("in_channels"), without, given=first.kind != "net")
     return Names(names, bound)

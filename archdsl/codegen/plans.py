@@ -94,7 +94,7 @@ class Plans:
             plan = ClassPlan(name, body, groups, self.by_scope, taken)
             planned = self._planned(plan)
             if unsafe := plan.unsafe():
-                fixed = frozenset(n for n in unsafe if n in plan.names and plan.first.kind == "net")
+                fixed = frozenset(n for n in unsafe if n in plan.names and n != "in_channels")
                 again = ClassPlan(name, body, groups, self.by_scope, taken | (unsafe - fixed), fixed)
                 planned = self._planned(again)
             self.classes.append(planned)

@@ -247,6 +247,8 @@ def _called(expr: tree.Call, names: dict[str, Term]) -> Term | None:
         column = tuple([_FUNCTIONS[word](*values) for values in _columns(terms)])
     except (TypeError, ValueError, OverflowError):
         return None
+    if word == "int" and all(type(value) is int for value in terms[0].column):
+        return terms[0]  # as `round` gives
     shown = f"math.{word}" if word in _MATH else word
     return Term(f"{shown}({_listing(terms)})", column, mentioned(terms), stream=word in _STREAMS)
 
@@ -505,6 +507,8 @@ def _apply(sign: str, left: Term, right: Term, *, real: bool) -> Term | None:
     values = tuple([plain(_SIGNS[shown](a, b)) for a, b in columns])
     if left.literal and right.literal and len(set(values)) == 1:
         return literal(values[0], len(values))
+    if sign == "//" and whole and right.literal and left.text.endswith(f" * {right.text}"):
+        return Term(left.text.removesuffix(f" * {right.text}"), values, left.names, left.binding)
     if right.text == "1" and whole and (sign in ("*", "//") or shown == _SIGN):
         return left
     if sign == "*" and left.text == "1" and whole:

@@ -63,25 +63,26 @@ class ShuffleNetV2(nn.Module):
 
     def __init__(self, last: int = 1024, classes: int = 1000) -> None:
         super().__init__()
+        channels = 116
         self.conv1 = nn.Sequential(  # shufflenet_v2_x1_0.arch:20
             nn.Conv2d(3, 24, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(24),
             nn.ReLU(inplace=True),
         )
         self.stage2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            Unit(24, 116),
-            *[Unit(116, 116, stride=1) for _ in range(3)],
+            Unit(24, channels),
+            *[Unit(channels, channels, stride=1) for _ in range(3)],
         )
         self.stage3 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            Unit(116, 232),
-            *[Unit(232, 232, stride=1) for _ in range(7)],
+            Unit(channels, channels * 2),
+            *[Unit(channels * 2, channels * 2, stride=1) for _ in range(7)],
         )
         self.stage4 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            Unit(232, 464),
-            *[Unit(464, 464, stride=1) for _ in range(3)],
+            Unit(channels * 2, channels * 4),
+            *[Unit(channels * 4, channels * 4, stride=1) for _ in range(3)],
         )
         self.conv5 = nn.Sequential(  # shufflenet_v2_x1_0.arch:23
-            nn.Conv2d(464, last, 1, bias=False),
+            nn.Conv2d(channels * 4, last, 1, bias=False),
             nn.BatchNorm2d(last),
             nn.ReLU(inplace=True),
         )
