@@ -863,7 +863,7 @@ def _mentions(piece: object, taken: set[tuple[int, int]] | None = None) -> dict[
 
 
 def _simplest_first(terms: list[Term]) -> list[Term]:
-    return sorted(terms, key=lambda term: (term.binding == CHOICE, len(term.text)))
+    return sorted(terms, key=lambda term: (term.literal, term.binding == CHOICE, len(term.text)))
 
 
 def _steps_in(body: tuple[tree.Statement, ...]) -> bool:

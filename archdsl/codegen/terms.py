@@ -247,8 +247,8 @@ def _called(expr: tree.Call, names: dict[str, Term]) -> Term | None:
         column = tuple([_FUNCTIONS[word](*values) for values in _columns(terms)])
     except (TypeError, ValueError, OverflowError):
         return None
-    if word == "int" and all(type(value) is int for value in terms[0].column):
-        return terms[0]  # as `round` gives
+    if word == "int" and re.fullmatch(r"round\([^()]*\)", terms[0].text):  # which is one
+        return terms[0]
     shown = f"math.{word}" if word in _MATH else word
     return Term(f"{shown}({_listing(terms)})", column, mentioned(terms), stream=word in _STREAMS)
 

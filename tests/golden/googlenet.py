@@ -99,8 +99,8 @@ class GoogLeNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        paper = False
         classes = 1000
+        paper = False
         self.dropout_p = 0.4 if paper else 0.2
         self.maxpool_kernel = 3 if paper else 2
         self.conv1 = BasicConv(3, 64, 7, stride=2, bias=paper)  # googlenet.arch:33

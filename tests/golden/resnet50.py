@@ -29,13 +29,14 @@ class Bottleneck(nn.Module):
 
     def __init__(self, in_channels: int, planes: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)  # resnet50.arch:28
-        self.bn1 = nn.BatchNorm2d(planes)  # resnet50.arch:28
+        width = planes
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)  # resnet50.arch:28
+        self.bn1 = nn.BatchNorm2d(width)  # resnet50.arch:28
         self.conv2 = nn.Conv2d(  # resnet50.arch:29
-            planes, planes, 3, stride=stride, padding=1, bias=False
+            width, width, 3, stride=stride, padding=1, bias=False
         )
-        self.bn2 = nn.BatchNorm2d(planes)  # resnet50.arch:29
-        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)  # resnet50.arch:30
+        self.bn2 = nn.BatchNorm2d(width)  # resnet50.arch:29
+        self.conv3 = nn.Conv2d(width, 4 * planes, 1, bias=False)  # resnet50.arch:30
         self.bn3 = nn.BatchNorm2d(4 * planes)  # resnet50.arch:30
         self.downsample = (  # resnet50.arch:31
             Shortcut(in_channels, 4 * planes, stride)
