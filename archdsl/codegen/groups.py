@@ -206,7 +206,7 @@ def _paths(scope: Scope, path: str, irregular: set[str]) -> list[tuple[str, Hash
         if isinstance(node.what, Scope):
             if not has_class(node.what):
                 found += _paths(node.what, f"{path}{node.name}.", irregular)
-        elif node.what.stateful and not node.reuses:
+        elif node.what.stateful and node.init and not node.reuses:
             call = module_of(node, scope)
             if call is not None and BASES.get(call.target, call.target) in irregular:
                 found.append((path + node.name, (call.target, node.init)))

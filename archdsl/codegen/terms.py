@@ -293,7 +293,10 @@ def _defined(own: Defined, terms: list[Term], names: dict[str, Term]) -> Term | 
     if len(terms) != len(fn.params):
         return None
     given = {p.name: Term(p.name, term.column, frozenset([p.name])) for p, term in zip(fn.params, terms)}
-    body = translate(fn.value, given | {key: term for key, term in names.items() if isinstance(term, Defined)})
+    others = {
+        key: term for key, term in names.items() if isinstance(term, Defined) and term.function is not own.function
+    }
+    body = translate(fn.value, given | others)  # one that calls itself is not written
     if body is None or body.stream:
         return None
     if all(term.literal for term in terms) and len({*body.column}) == 1:
