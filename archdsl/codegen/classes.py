@@ -811,9 +811,14 @@ class ClassPlan:
 
     def heading(self, context: Context, branch: Branch, number: int) -> str:
         """Return the line that an arm of a branch starts with: `if ...:`, `elif ...:` or `else:`."""
-        if branch.remains(number):
+        mask, steps = list(arms(branch))[number]
+        if not branch.remains(number):
+            return f"{'elif' if number else 'if'} {self.arm(context, branch, number).text}:"
+        own = context.conditions.of(branch, mask, steps, None) if context.conditions.has_test(steps) else None
+        if own is None:
             return "else:"
-        return f"{'elif' if number else 'if'} {self.arm(context, branch, number).text}:"
+        self.proven[id(own[1])] = own[1]
+        return f"elif {self.use(own[0]).text}:"
 
     def _numbered(self, context: Context, step: Step) -> Child:
         """Return a module of a sequence, where an empty step has a number, too."""

@@ -85,6 +85,10 @@ class Conditions:
             return self._around(steps[:1], wanted, channels)  # each has a test of its own, and these say the same
         return found
 
+    def has_test(self, steps: list[Step]) -> bool:
+        """Say whether the text has a test of its own for the arm that steps stand in: it is no `else`."""
+        return any(test.arm in steps[0].node.arms and not test.negative for test in self.tests)
+
     def _around(
         self, steps: list[Step], wanted: tuple[object, ...], channels: Term | None
     ) -> tuple[Term, tree.Expr] | None:

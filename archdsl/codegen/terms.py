@@ -446,9 +446,10 @@ def _index(expr: tree.Index, names: dict[str, Term]) -> Term | None:
 
 def _power(expr: tree.Power, names: dict[str, Term]) -> Term | None:
     terms = _translated((expr.base, expr.exponent), names)
-    if terms is None or any(type(a) is not int or type(b) is not int or b < 0 for a, b in _columns(terms)):
+    if terms is None or any(type(a) is not int or type(b) is not int for a, b in _columns(terms)):
         return None
-    column = tuple([a**b for a, b in _columns(terms)])  # type: ignore[operator]
+    # What is no whole number in some instance may not be asked for there.
+    column = tuple([a**b if b >= 0 else MISSING for a, b in _columns(terms)])  # type: ignore[operator]
     base, exponent = terms
     if base.literal and exponent.literal and len(set(column)) == 1:
         return literal(column[0], len(column))
