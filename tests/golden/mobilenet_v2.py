@@ -11,7 +11,7 @@ from torch import nn
 
 
 def near(c: int) -> int:
-    return max(8, (c + 4) // 8 * 8)
+    return max(8, int(c + 4) // 8 * 8)
 
 
 def divisible(c: int) -> int:
