@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import keyword
 import os
+from functools import cached_property
 from operator import attrgetter
 
 from archdsl.codegen.conditions import Conditions, arms, whole_tests
@@ -513,6 +514,11 @@ class ClassPlan:
         constant = [p.name for p in self.parameters() if p.name in self.names and len(set(p.values.values())) == 1]
         return frozenset(n for n in constant if n in mentioned and mentioned.get(n) != proven.get(n))
 
+    @cached_property
+    def interface(self) -> tuple[list[Parameter], bool]:
+        """Return the parameters of a class that is planned, and whether it is `open`: who builds it asks often."""
+        return self.parameters(), self.open
+
     @property
     def open(self) -> bool:
         """Whether with other arguments it may be another block than the text's."""
@@ -623,8 +629,9 @@ class ClassPlan:
         plan = self.plans[next(id(s) for s in inner if isinstance(s, Scope))]
         arguments = []
         given: dict[str, Term] = {}
-        self.guess(plan.open)
-        for parameter in plan.parameters():
+        parameters, is_open = plan.interface
+        self.guess(is_open)
+        for parameter in parameters:
             given[parameter.name] = literal(parameter.default, context.count)
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
             written = self._written(context, step, parameter.name)
