@@ -420,13 +420,15 @@ class ClassPlan:
 
     def _passing(self, step: Step) -> dict[str, Term]:
         """Return what the text binds around a step in loops that are written out."""
-        numbers = [(i, number) for i, number in enumerate(step.numbers) if number is not None]
-        every = [values_at(step.body.scope(i), number) for i, number in numbers]
-        return {
-            name: literal(value, len(step.numbers))
-            for name, value in every[0].items()
-            if value is not UNKNOWN and all(name in one and alike(one[name], value) for one in every)
-        }
+        if step.passing is None:
+            numbers = [(i, number) for i, number in enumerate(step.numbers) if number is not None]
+            first, *others = [values_at(step.body.scope(i), number) for i, number in numbers]
+            step.passing = {
+                name: literal(value, len(step.numbers))
+                for name, value in first.items()
+                if value is not UNKNOWN and all(name in one and alike(one[name], value) for one in others)
+            }
+        return step.passing
 
     def _argument(self, context: Context, step: Step, field: str) -> Term | None:
         """Return an argument of an operator as the text has it."""

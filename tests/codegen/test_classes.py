@@ -24,7 +24,7 @@ from tests.properties.oracle import inputs
 # Blocks that have more than one class, by the reason.
 SEVERAL = {
     "a block stands in itself": {"tree", "join"},
-    "what stands under a test is no sequence everywhere": {"aggregation", "brought"},
+    "what stands under a test is no sequence everywhere": {"aggregation"},
     "a label is computed": {"dual_path"},
 }
 FAMILIES = """alexnet convnext_tiny deconvnet densenet121 dpn68 efficientnet_b0 fcn8s ghostnet googlenet hrnet_w18_small
