@@ -5,38 +5,54 @@ from __future__ import annotations
 import itertools
 import keyword
 import os
+from functools import cached_property
+from operator import attrgetter
 
-from archdsl.codegen.conditions import Conditions, arms
+from archdsl.codegen.conditions import Conditions, arms, whole_tests
+from archdsl.codegen.context import Context
 from archdsl.codegen.layout import Argument, Child, Piece, label, labelled_runs, looped, named, sequence
-from archdsl.codegen.merge import MISSING, Missing, Step, is_given, side_by_side
+from archdsl.codegen.looping import Looping, targets_in
+from archdsl.codegen.loops import Folded, Turns, values_at
+from archdsl.codegen.merge import Branch, Step, Unlike, is_computed, is_given, side_by_side
 from archdsl.codegen.names import names_of, variable
 from archdsl.codegen.terms import (
     CHOICE,
+    MISSING,
     PRODUCT,
+    UNKNOWN,
     Code,
+    Defined,
+    Missing,
     Term,
     added,
+    alike,
     both,
     collapsed,
+    either,
+    first_passes,
+    fits,
     formula,
+    list_type,
     literal,
     negated,
+    over,
+    paired,
     python,
+    substituted,
     translate,
 )
-from archdsl.core.record import kinds
-from archdsl.ir.liveness import is_empty, is_module
+from archdsl.ir.liveness import is_empty, is_module, module_of
 from archdsl.ir.network import Scope
-from archdsl.ops.base import REQUIRED, Leaf, Op
+from archdsl.ops.base import REQUIRED, Leaf, Listed, Op
 from archdsl.ops.merge import Chunk
 from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from archdsl.codegen.groups import Groups
-    from archdsl.codegen.merge import Body, Branch
+    from archdsl.codegen.merge import Body
     from archdsl.codegen.terms import Column
     from archdsl.core.source import Source
     from archdsl.ir.network import Node
@@ -45,6 +61,7 @@ if TYPE_CHECKING:
 
 DICTIONARY = {"clear", "items", "keys", "pop", "update", "values"}  # what a dictionary of modules uses itself
 EVIDENCE = 3  # values that a name has to share with an argument, to be it where the text says something else
+LETTERS = ("i", "j", "k", "n", "place", "number", "index", "count")  # for variables of loops that no text names
 SHORT = 72  # characters of a sequence with labels that is one expression
 
 
@@ -60,6 +77,8 @@ class Parameter:
         kinds = {type(v) for v in self.values.values()}
         if Code in kinds:
             return "Callable[..., nn.Module]"
+        if Listed in kinds:
+            return list_type([v for v in self.values.values() if isinstance(v, Listed)])
         lengths = {len(v) for v in self.values.values() if isinstance(v, tuple)}
         pair = "tuple[int, int]" if lengths == {2} else "tuple[int, ...]"
         if kinds == {int, tuple}:
@@ -72,13 +91,6 @@ class Parameter:
         return f"{self.name}: {self.annotation}{default}"
 
 
-class Context:
-    """Where code is generated: a body (the class's own, or that of a sequence inside it), and what its channels are."""
-
-    def __init__(self, body: Body, channels: dict[int, Term]) -> None:
-        self.body, self.channels = body, channels
-
-
 class ClassPlan:
     """A class under construction, for scopes that differ in numbers only."""
 
@@ -89,6 +101,7 @@ class ClassPlan:
         groups: Groups,
         plans: dict[int, ClassPlan],
         without: frozenset[str] = frozenset(),
+        fixed: frozenset[str] = frozenset(),
     ) -> None:
         self.name, self.body, self.groups, self.plans, self.without = name, body, groups, plans, without
         self.scopes = [body.scope(i) for i in range(len(body.scopes))]
@@ -98,59 +111,113 @@ class ClassPlan:
         self.stored: dict[str, Term] = {}  # attributes that `forward` needs
         self.support: set[str] = set()
         self.proven: dict[int, tree.Expr] = {}  # expressions of the text that reached the code as they are
-        self.consumed: set[str] = set()  # names that the channels of some input depend on
         self.lists: set[str] = set()  # variables that hold the modules of a sequence
-        self.names, self.locals = names_of(self.scopes, without)
+        self.depth = 0  # of the loops and branches in which statements are written
+        self.running: dict[str, list[Term]] = {}  # variables of loops, and what they are assigned
+        self.told: dict[str, tree.Expr] = {}  # names that loops bind in the code, as the text does
+        named = names_of(self.scopes, without, groups.functions, fixed)
+        self.names = named.known
+        self.alone = self.first.kind == "net" and len(self.scopes) == 1  # a net that is no step in several ways
+        known = sorted(fixed) if self.alone else []
+        values = {name: literal(named.known[name].column[0], len(self.scopes)) for name in known}
+        self.locals = values | named.bound
+        self.clock = 0
+        self.first_use: dict[str, int] = {}  # when each name was used first
+        self.guessed = 0  # when something was taken as it is here, though for other values it may be otherwise
+        self.decided: dict[Hashable, bool] = {}  # steps under a condition, and whether the text has it
+        self.failed: set[int] = set()  # expressions of the text that did not reach the code somewhere
         self.base = self._base()
         self.conditions = Conditions(self.first.definition, self.names)
-        self.context = Context(body, {})
+        targets = {name for scope in self.scopes for name in targets_in(scope, groups)}
+        self.reserved = self.conditions.counted | self.conditions.bound | targets
+        self.letters = [letter for letter in LETTERS if letter not in {*targets, *self.names}]  # for loops of ours
+        self.context = Context(body, {}, self.names, self.conditions)
         main = self.names.get("in_channels")
         if main is not None:
             self.context.channels[body.inputs[0]] = main
+        if self.alone:  # whose inputs are what they are
+            self.context.channels |= {v: literal(body.channels(v)[0]) for v in body.inputs}
 
-    def resolve(self, column: Column, candidates: Iterable[Term | None], hint: str, label: str = "") -> Term:
+    def resolve(
+        self, context: Context, column: Column, candidates: Iterable[Term | None], hint: str, label: str = ""
+    ) -> Term:
         """Return an expression for a column: a candidate that gives it, a literal, or a new parameter.
 
         That is called by the `hint`, and where this is taken, by the `label` of its step, too.
         """
         column = tuple(collapsed(v) for v in column)
         for candidate in candidates:
-            if candidate is not None and _fits(candidate.column, column):
+            if candidate is not None and not candidate.stream and fits(candidate.column, column):
                 return candidate
         present = [v for v in column if v is not MISSING]
-        if all(_alike(v, present[0]) for v in present):
+        if all(alike(v, present[0]) for v in present):
             return literal(present[0], len(column))
-        chance = len({*present}) < EVIDENCE
-        for term in (*([] if chance else self.names.values()), *self.extra.values()):
-            if _fits(term.column, column):
+        guesses = self._extra_in(context)
+        if len({*present}) >= EVIDENCE:
+            guesses = [*context.names.values(), *guesses]
+        if all(type(v) is bool for v in present):
+            guesses = [*[test for place in context.places for test in first_passes(place)], *guesses]
+        self.guess()
+        for term in guesses:
+            if not term.stream and fits(term.column, column):
                 return term
+        return self._given_as(context, column, hint, label)
+
+    def _extra_in(self, context: Context) -> list[Term]:
+        if context.around is None:
+            return [*self.extra.values()]
+        return [over(term, context.columns) for term in self._extra_in(context.around)]
+
+    def _given_as(self, context: Context, column: Column, hint: str, label: str) -> Term:
+        """Return a new parameter, or in a loop a new name that it runs over."""
+        if context.around is not None:
+            outer = context.outer(column)
+            if outer is not None:
+                return over(self.resolve(context.around, outer, [], hint, label), context.columns)
+        name = hint if hint in context.free - context.names.keys() - self.without else self.fresh(hint, label)
+        present = [v for v in column if v is not MISSING]
+        term = variable(name, tuple(present[0] if v is MISSING else v for v in column))
+        if context.around is None:
+            self.extra[name] = term
+        else:
+            self.lists.add(name)
+            context.given[name] = term
+        return term
+
+    def fresh(self, hint: str, label: str = "") -> str:
+        """Return a name that nothing has."""
         words = itertools.chain(
-            [hint, f"{label}_{hint}"] if label else [hint], (f"{hint}{i}" for i in itertools.count(2))
+            [hint, f"{label}_{hint}"] if label else [hint],
+            (f"{hint.rstrip('0123456789')}{i}" for i in itertools.count(2)),
         )
-        taken = {*self.names, *self.extra, *self.without, *keyword.kwlist}
-        name = next(word for word in words if word not in taken)
-        filled = tuple(present[0] if v is MISSING else v for v in column)
-        self.extra[name] = variable(name, filled)
-        return self.extra[name]
+        taken = {*self.names, *self.extra, *self.without, *self.reserved, *self.running, *self.lists, *keyword.kwlist}
+        return next(word for word in words if word not in taken)
 
     def use(self, term: Term) -> Term:
         """Note the names that an expression mentions, and return it."""
         for name in term.names:
+            self.first_use.setdefault(name, self.clock)
             if name not in self.used:
                 self.used.add(name)
-                if name in self.locals:
-                    self.use(self.locals[name])
+                for other in (*([self.locals[name]] if name in self.locals else []), *self.running.get(name, ())):
+                    self.use(other)
         return term
+
+    def guess(self, truly: bool = True) -> None:
+        """Note that what is written now may be otherwise for other values of the names used so far."""
+        if truly:
+            self.clock += 1
+            self.guessed = self.clock
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters that the code uses, those without a default first."""
         found = []
         for name, term in {**self.names, **self.extra}.items():
-            if name not in self.used or name in self.locals:
+            if name not in self.used or name in self.locals or isinstance(term, Defined):
                 continue
             values = {id(scope): value for scope, value in zip(self.scopes, term.column)}
             default: object = REQUIRED
-            if name in self.first.optional:
+            if name in self.first.optional or self.first.kind == "net":
                 common = _most_common(term.column)
                 default = REQUIRED if isinstance(common, Code) and "(" in common.text else common
             elif name in self.extra and {(type(v), v) for v in term.column} == {(bool, True), (bool, False)}:
@@ -162,7 +229,7 @@ class ClassPlan:
     def _base(self) -> str:
         """Return the class that it extends: modules with numbers for names are items of a dictionary of modules."""
         held = [s.node.name for s in self.body.steps() if isinstance(s.node.what, Scope) or is_module(s.node, s.scope)]
-        if self.groups.plain(self.first):
+        if self.groups.sequential(self.first):
             return "nn.Sequential"
         return "nn.Module" if all(map(str.isidentifier, held)) or DICTIONARY & {*held} else "nn.ModuleDict"
 
@@ -176,15 +243,42 @@ class ClassPlan:
     def condition(self, context: Context, branch: Branch, arm: frozenset[int], steps: list[Step]) -> Term:
         """Return the condition of an arm of a branch: a test of the text, or a parameter where there is none."""
         here = context.channels.get(steps[0].inputs[0])
-        found = self.conditions.of(branch, arm, steps, here)
+        found = context.conditions.of(branch, arm, steps, here) or self._emptiness(context, branch, arm, here)
+        self.decided[steps[0].node.span.start, steps[0].node.arms] = found is not None
         if found is not None:
-            self.proven[id(found[1])] = found[1]
+            if found[1] is not None:
+                self.proven[id(found[1])] = found[1]
             return self.use(found[0])
         first = steps[0].node  # of what is empty elsewhere, or after a parameter of the test is gone
         what = first.what.title if isinstance(first.what, Scope) else first.what.name
         hint = first.name if first.labelled else first.span.text if is_given(first) else what
-        column = tuple([i in arm if i in branch.mask else MISSING for i in range(len(self.scopes))])
-        return self.use(self.resolve(column, [], f"with_{hint}"))
+        column = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
+        return self.use(self.resolve(context, column, [], f"with_{hint}"))
+
+    def _emptiness(
+        self, context: Context, branch: Branch, arm: frozenset[int], here: Term | None
+    ) -> tuple[Term, None] | None:
+        """Return the test under which a block has steps at all, where it is empty in other instances."""
+        step = branch.optional
+        if step is None or not isinstance(block := step.node.what, Scope):
+            return None
+        definition = block.definition
+        if not isinstance(definition, tree.Block) or len(definition.body) != 1:
+            return None
+        given = {name: self._written(context, step, name) for name, _ in block.args}
+        defaults = {param.name: param.default for param in definition.params if param.default is not None}
+        for name in given:
+            if name not in dict(step.node.written) and name in defaults:
+                given[name] = translate(defaults[name], context.names)
+        names = {name: term for name, term in given.items() if term is not None} | (
+            {} if here is None else {"x.channels": here}
+        )
+        wanted = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
+        for test in whole_tests(definition):
+            term = translate(test, names)
+            if term is not None and not term.literal and fits(term.column, wanted):
+                return term, None
+        return None
 
     def arm(self, context: Context, branch: Branch, number: int) -> Term:
         """Return the condition of an arm of a branch; that of the last one, if it is left, is that no other holds."""
@@ -196,7 +290,9 @@ class ClassPlan:
     # ------------------------------------------------------------ channels
     def channel(self, context: Context, value: int) -> Term:
         """Return an expression for the channels of a value."""
-        return self.resolve(context.body.channels(value), [context.channels.get(value)], "channels")
+        known = context.channels.get(value)
+        self.guess(known is None)
+        return self.resolve(context, context.body.channels(value), [known], "channels")
 
     def _track(self, context: Context, step: Step, out: Term | None) -> None:
         """Note how the channels of a step's result are written, where that is known."""
@@ -211,15 +307,16 @@ class ClassPlan:
                     self._known(context, part, [inputs[0].divided(what.parts)])
             elif "flattens" in what.traits:
                 guesses.append(self._flattened(context, step))
-            elif inputs:
-                guesses.append(inputs[0])
+            elif inputs:  # of which all have as many, where there are several
+                several = [term for term in inputs if term is not None]
+                guesses += _simplest_first(several)
         elif not what.nodes:
             guesses.append(context.channels.get(step.inputs[0]))
         self._known(context, result, guesses)
 
     def _known(self, context: Context, value: int, guesses: Sequence[Term | None]) -> None:
         column = context.body.channels(value)
-        known = next((g for g in guesses if g is not None and _fits(g.column, column)), None)
+        known = next((g for g in guesses if g is not None and fits(g.column, column)), None)
         if known is not None:
             context.channels[value] = known
 
@@ -239,10 +336,7 @@ class ClassPlan:
         found = [term for term in terms if term is not None]
         if len(found) != 2 or len(terms) != 2:
             return None
-        test = self.arm(context, branch, 0)
-        column = tuple([a if t is True else b for t, a, b in zip(test.column, found[0].column, found[1].column)])
-        text = f"{found[0].text} if {test.text} else {found[1].text}"
-        return Term(text, column, test.names | found[0].names | found[1].names, CHOICE)
+        return either(found[0], self.arm(context, branch, 0), found[1])
 
     def shared(self, context: Context, uses: list[Step]) -> Step:
         """Return the steps that are uses of one module, in arms of which each instance takes one, as one step."""
@@ -275,9 +369,10 @@ class ClassPlan:
         base = context.channels.get(value)
         if height == width == 1:
             return base
+        self.guess(not body.fixed_size(value))
         if base is None:
             channels = next(c for c in body.channels(value) if isinstance(c, int))
-            base = literal(channels, len(self.scopes))
+            base = literal(channels, context.count)
         # What it gives, not what it should: where maps differ in size, it is no expression for all of them.
         column = tuple([c * height * width if isinstance(c, int) else c for c in base.column])
         return Term(f"{base.within(PRODUCT)} * {height} * {width}", column, base.names, PRODUCT)
@@ -285,19 +380,23 @@ class ClassPlan:
     # ------------------------------------------------------------ operators
     def leaf(self, context: Context, step: Step, leaves: Sequence[Leaf], hint: str) -> Term:
         """Return an expression for an argument of an operator, of which there is a leaf for each instance."""
-        column: list[object] = [MISSING] * len(self.scopes)
+        column: list[object] = [MISSING] * context.count
         for (i, _, _), leaf in zip(step.present, leaves):
-            column[i] = leaf.value
+            column[i] = Listed(leaf.value) if leaf.both and isinstance(leaf.value, tuple) else leaf.value
         text = leaves[0].formula
         field = text[1:-1] if text.startswith("{") and text.endswith("}") and text.count("{") == 1 else ""
         if text == "{in}":
             main = self.channel(context, step.inputs[0])
-            return self.use(self._consume(self.resolve(tuple(column), [main], "in_channels")))
+            return self.use(self.resolve(context, tuple(column), [main], "in_channels"))
         if field:
-            written = self._written(context, step, field)
-            found = self.resolve(tuple(column), [written], "channels" if field == "out" else field, _label(step))
-            return self.use(self._proved(found, step, field))
-        return self.use(self.resolve(tuple(column), self._formulas(context, step, text), hint, _label(step)))
+            written = self._argument(context, step, field)
+            word = "channels" if field == "out" else field
+            found = self.resolve(context, tuple(column), [written], word, _label(step))
+            return self.use(self._proved(found, step, field, written))
+        formulas = self._formulas(context, step, text)
+        found = self.resolve(context, tuple(column), formulas, hint, _label(step))
+        self.guess(bool(text) and found.text not in [term.text for term in formulas if term is not None])
+        return self.use(found)
 
     def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
@@ -316,36 +415,78 @@ class ClassPlan:
         if expr is None:
             return None
         here = context.channels.get(step.inputs[0])
-        return translate(expr, self.names | ({"x.channels": here} if here is not None else {}))
+        names = context.names | self._passing(step)
+        return translate(expr, names | ({"x.channels": here} if here is not None else {}))
 
-    def _proved(self, term: Term, step: Step, field: str) -> Term:
+    def _passing(self, step: Step) -> dict[str, Term]:
+        """Return what the text binds around a step in loops that are written out."""
+        if step.passing is None:
+            numbers = [(i, number) for i, number in enumerate(step.numbers) if number is not None]
+            first, *others = [values_at(step.body.scope(i), number) for i, number in numbers]
+            step.passing = {
+                name: literal(value, len(step.numbers))
+                for name, value in first.items()
+                if value is not UNKNOWN and all(name in one and alike(one[name], value) for one in others)
+            }
+        return step.passing
+
+    def _argument(self, context: Context, step: Step, field: str) -> Term | None:
+        """Return an argument of an operator as the text has it."""
+        written = self._written(context, step, field)
+        return written if written is None else paired(written)
+
+    def _proved(self, term: Term, step: Step, field: str, written: Term | None) -> Term:
+        """Note whether an argument is what the text has for it."""
         expr = dict(step.node.written).get(field)
-        if expr is not None and term.names:
+        if expr is not None and written is not None and term.text == written.text:
             self.proven[id(expr)] = expr
+        elif expr is not None:
+            self.failed.add(id(expr))
         return term
 
-    def _consume(self, term: Term) -> Term:
-        self.consumed |= term.names
-        return term
+    @property
+    def reached(self) -> tuple[tree.Expr, ...]:
+        """The expressions of the text that reached the code wherever they are used."""
+        return tuple([expr for key, expr in self.proven.items() if key not in self.failed])
 
     def unsafe(self) -> frozenset[str]:
         """Return the parameters of the text that the class must not have: with another value it would be wrong.
 
         Where a parameter has one value in all instances, nothing shows that the code is right for another. It stays
-        only where every mention of it in the text has reached the code, and in a net, whose layers are told their
-        channels, where no later layer's weights depend on it.
+        only where every mention of it in the text has reached the code, and in a net, where nothing behind its first
+        use is taken as it is here.
         """
         definition = self.first.definition
         if definition is None:
             return frozenset()
-        if self.first.kind != "net":
+        if not self.alone:
             return self._untold(_mentions(definition.body)) | self._bound_to_input()
-        mentioned = _mentions(definition.body)
-        proven = _mentions(tuple(self.proven.values()))
-        names = [p.name for p in self.parameters()]
-        return frozenset(
-            n for n in names if n in self.consumed or mentioned.get(n) != proven.get(n) or n in self.locals
-        )
+        untold = self._untold(_mentions(definition.body, self._taken()))
+        doubtful = self._behind([name for name, time in self.first_use.items() if time < self.guessed])
+        return untold | {p.name for p in self.parameters() if p.name in doubtful}
+
+    def _taken(self) -> set[tuple[int, int]]:
+        """Return the arms of `if` statements that have steps, in the sequences inside too."""
+        found: set[tuple[int, int]] = set()
+        left = [*self.scopes]
+        while left:
+            for node in left.pop().nodes:
+                found.update(node.arms)
+                if isinstance(node.what, Scope) and not self.groups.held(node.what):
+                    left.append(node.what)
+        return found
+
+    def _behind(self, names: Iterable[str]) -> set[str]:
+        """Return names, and those that what they are bound to mentions."""
+        found: set[str] = set()
+        left = [*names]
+        while left:
+            name = left.pop()
+            if name not in found:
+                found.add(name)
+                terms = [self.locals[name]] if name in self.locals else self.running.get(name, [])
+                left += [other for term in terms for other in term.names]
+        return found
 
     def _bound_to_input(self) -> frozenset[str]:
         """Return `in_channels` where a parameter always has the same value, and the text does otherwise if it has not.
@@ -363,16 +504,30 @@ class ClassPlan:
 
         What a name bound in the body says of a parameter is said where all mentions of that name are.
         """
-        bound = {name: expr for name, expr, _ in self.first.bindings if name in self.locals and name in self.used}
+        own = {name: expr for name, expr, _ in self.first.bindings if name in self.locals and name in self.used}
+        bound = own | self.told
         told: set[str] = set()
         while True:
-            proven = _mentions((*self.proven.values(), *[bound[name] for name in told]))
+            proven = _mentions((*self.reached, *[bound[name] for name in told]))
             more = {name for name in bound if mentioned.get(name) == proven.get(name)} - told
             if not more:
                 break
             told |= more
         constant = [p.name for p in self.parameters() if p.name in self.names and len(set(p.values.values())) == 1]
         return frozenset(n for n in constant if n in mentioned and mentioned.get(n) != proven.get(n))
+
+    @cached_property
+    def interface(self) -> tuple[list[Parameter], bool]:
+        """Return the parameters of a class that is planned, and whether it is `open`: who builds it asks often."""
+        return self.parameters(), self.open
+
+    @property
+    def open(self) -> bool:
+        """Whether with other arguments it may be another block than the text's."""
+        names = {p.name for p in self.parameters()}
+        tests = [test.expr for test in self.conditions.tests if id(test.expr) not in self.proven]
+        told = any(names & _mentions(test).keys() for test in tests)
+        return self.guessed > 0 or told or "in_channels" in self.without
 
     def _formulas(self, context: Context, step: Step, text: str) -> list[Term | None]:
         if not text or not isinstance(step.node.what, Op):
@@ -381,9 +536,12 @@ class ClassPlan:
         for field in step.node.what.args:
             if f"{{{field}}}" in text:
                 column = step.column(_field(field))
-                names[field] = self.resolve(column, [self._written(context, step, field)], field, _label(step))
+                names[field] = self.resolve(
+                    context, column, [self._argument(context, step, field)], field, _label(step)
+                )
         alternatives = [t.strip() for t in text.split("|")]
-        return [formula(alternative, names) for alternative in alternatives]
+        found = [formula(alternative, names) for alternative in alternatives]
+        return [None if term is None else paired(term) for term in found]
 
     def arguments(self, context: Context, step: Step, calls: Sequence[Call]) -> list[Argument]:
         """Return the arguments of the constructor of an operator's module."""
@@ -392,42 +550,54 @@ class ClassPlan:
         places += [(name, [dict(c.kwargs)[name] for c in calls]) for name, _ in calls[0].kwargs]
         for name, parts in places:
             leaves = [p for p in parts if isinstance(p, Leaf)]
-            if all(leaf.value == leaf.omit for leaf in leaves):
+            if all(leaf.value == leaf.omit for leaf in leaves) and not self._varying(context, step, leaves[0]):
                 continue
             found.append(_argument(name, self.leaf(context, step, leaves, name or "value")))
         return found
 
+    def _varying(self, context: Context, step: Step, leaf: Leaf) -> bool:
+        """Say whether an argument, PyTorch's own default here, is said by names: it may be another one elsewhere."""
+        expr = dict(step.node.written).get(leaf.formula.strip("{}"))
+        written = None if expr is None else self._argument(context, step, leaf.formula.strip("{}"))
+        if expr is not None and _mentions(expr) and written is None:
+            self.failed.add(id(expr))
+        return written is not None and not written.literal and self.first.kind == "net"
+
     def operator(self, context: Context, step: Step) -> Piece:
         """Return the constructor of an operator's module: `nn.Conv2d(in_channels, width, 3, padding=1)`."""
-        if step.varies:
+        if step.varies and (context.around is None or len({node.what for _, _, node in step.present}) > 1):
             self._track(context, step, None)
-            return self._given(step)
+            return self._given(context, step)
         calls = []
         for _, scope, node in step.present:
             assert isinstance(node.what, Op), "nodes of one class are of one kind"
-            call = node.what.module(scope.shapes[node.inputs[0]])
+            call = module_of(node, scope)
             assert call is not None, "only operators with a module come here"
             calls.append(call)
             if node.what.support:
                 self.support.add(node.what.support)
         arguments = self.arguments(context, step, calls)
-        if step.in_place:
+        if step.varies:
+            arguments.append(
+                Argument("inplace", self.use(self.resolve(context, _overwriting(step), [], "inplace")).text)
+            )
+        elif step.in_place:
             arguments.append(Argument("inplace", "True"))
         out = None
         assert isinstance(step.node.what, Op)
         if "out" in step.node.what.args:
             written = self._written(context, step, "out")
-            out = self.resolve(step.column(_field("out")), [written], "channels", _label(step))
+            out = self.resolve(context, step.column(_field("out")), [written], "channels", _label(step))
         self._track(context, step, out)
         return Piece(calls[0].target, tuple(arguments))
 
-    def _given(self, step: Step) -> Piece:
+    def _given(self, context: Context, step: Step) -> Piece:
         """Return the call of what makes an activation, where instances are given different ones."""
-        column: list[object] = [MISSING] * len(self.scopes)
+        column: list[object] = [MISSING] * context.count
         for i, scope, node in step.present:
             column[i] = _made(scope, node, step.numbers[i] in step.body.in_place(scope))
         name = step.node.span.text if is_given(step.node) else "act"
-        return Piece(self.use(self.resolve(tuple(column), [], name)).text)
+        return Piece(self.use(self.resolve(context, tuple(column), [], name)).text)
 
     # ------------------------------------------------------------ modules
     def child(self, context: Context, step: Step) -> Child | None:
@@ -435,6 +605,7 @@ class ClassPlan:
         node = step.node
         if isinstance(node.what, Op):
             return Child(node.name, self.operator(context, step))
+        assert not isinstance(node.what, Turns), "a loop is no module"
         whats = step.column(lambda _, node: MISSING if is_empty(node.what) else node.what)  # type: ignore[arg-type]
         full = next((w for w in whats if isinstance(w, Scope)), None)
         if full is None:
@@ -448,7 +619,7 @@ class ClassPlan:
         if any(isinstance(whats[i], Missing) for i in step.mask):
             hint = node.name if node.labelled else full.title
             column = tuple([isinstance(w, Scope) if i in step.mask else MISSING for i, w in enumerate(whats)])
-            made = self.optional(made, self.use(self.resolve(column, [], f"with_{hint}")))
+            made = self.optional(made, self.use(self.resolve(context, column, [], f"with_{hint}")))
         return made
 
     def optional(self, child: Child, condition: Term) -> Child:
@@ -459,32 +630,61 @@ class ClassPlan:
         """Return the call of another generated class."""
         plan = self.plans[next(id(s) for s in inner if isinstance(s, Scope))]
         arguments = []
-        out: list[Term] = []
-        for parameter in plan.parameters():
+        given: dict[str, Term] = {}
+        parameters, is_open = plan.interface
+        self.guess(is_open)
+        for parameter in parameters:
+            given[parameter.name] = literal(parameter.default, context.count)
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
-            if parameter.default is not REQUIRED and all(v is MISSING or _alike(v, parameter.default) for v in column):
-                continue
-            guesses = [self._written(context, step, parameter.name)]
-            if parameter.name == "in_channels":
-                guesses.insert(0, self._consume(self.channel(context, step.inputs[0])))
-            term = self.use(
-                self._proved(self.resolve(column, guesses, parameter.name, _label(step)), step, parameter.name)
+            written = self._written(context, step, parameter.name)
+            usual = parameter.default is not REQUIRED and all(
+                v is MISSING or alike(v, parameter.default) for v in column
             )
-            out.append(term)
+            if usual and (written is None or written.literal):
+                continue
+            guesses = [written]
+            own = plan.first.definition
+            self.guess(own is None or parameter.name not in ("in_channels", *[p.name for p in own.params]))
+            if parameter.name == "in_channels":
+                guesses.insert(0, self.channel(context, step.inputs[0]))
+            term = self.resolve(context, column, guesses, parameter.name, _label(step))
+            term = self.use(self._proved(term, step, parameter.name, written))
+            given[parameter.name] = term
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
-        made = context.body.channels(step.outputs[0])
-        self._track(context, step, next((t for t in reversed(out) if _fits(t.column, made)), None))
+        self.failed.update([id(expr) for name, expr in step.node.written if name not in given])
+        self._track(context, step, self._returned(context, step, plan, given))
         return Piece(plan.name, tuple(arguments))
+
+    def _returned(self, context: Context, step: Step, plan: ClassPlan, given: dict[str, Term]) -> Term | None:
+        """Return the channels that another class returns, as it computes them of what it is given."""
+        made, term = context.body.channels(step.outputs[0]), plan.returns
+        if term is not None and all(name in given or name.endswith("()") for name in term.names):
+            told = substituted(term, given).replace(column=made)
+            sizes = [size for size in made if size is not MISSING]
+            return literal(sizes[0], len(made)) if told.literal and len(set(sizes)) == 1 else told
+        self.guess()
+        return next((t for t in reversed(given.values()) if fits(t.column, made)), None)
+
+    @property
+    def returns(self) -> Term | None:
+        """The channels of the main result, over the parameters, where they follow from these."""
+        term = self.context.channels.get(self.body.results[0])
+        while term is not None and term.names & self.locals.keys():
+            term = substituted(term, {name: self.locals[name] for name in term.names & self.locals.keys()})
+        return term
 
     def _sequence(self, context: Context, step: Step, inner: Body) -> Child:
         """Return `nn.Sequential(...)` for a sequence or labelled body."""
         start = context.channels.get(step.inputs[0])
-        nested = Context(inner, {inner.inputs[0]: start} if start is not None else {})
+        nested = context.within(inner, {inner.inputs[0]: start} if start is not None else {})
+        nested.names = context.names | self._passing(step)
         name, first = step.node.name, inner.first
         if first.wrapper is not None:
             f = self._numbered(nested, inner.steps()[0])
             return Child(name, self._wrapper(first, f.piece), f.before)
-        piece, before = self.sequential(nested, "nn.Sequential", name if step.node.labelled else "layers")
+        word = name.rstrip("0123456789_") if is_computed(step.node, step.scope) else name
+        piece, before = self.sequential(nested, "nn.Sequential", word if step.node.labelled else "layers")
+        assert piece is not None, "only a class is its own sequence"
         last = nested.channels.get(inner.results[0])
         if last is not None:
             context.channels[step.outputs[0]] = last
@@ -500,73 +700,134 @@ class ClassPlan:
         given = [Argument(name, python(value)) for name, value, default in own if value != default]
         return Piece(type(op).__name__, (Argument("", f), *given))
 
-    def sequential(self, context: Context, target: str, hint: str) -> tuple[Piece, tuple[str, ...]]:
+    def sequential(self, context: Context, target: str, hint: str) -> tuple[Piece | None, tuple[str, ...]]:
         """Return the call that makes a sequence, and the statements before it that list what is in it.
 
-        A sequence of which some instances have more than others is listed first, and then made of the list.
+        A sequence of which some instances have more than others is listed first, and then made of the list. A class
+        that is one adds to itself what has labels, and needs no call.
         """
-        body, numbered, made = context.body, self.groups.plain(context.body.first), {}
-        if not body.branches():
-            made = {step: self._numbered(context, step) for step in body.steps()}
-            children = list(made.values())
+        body, numbered, itself = context.body, self.groups.plain(context.body.first), target != "nn.Sequential"
+        name = "self" if itself and not numbered else self._variable(hint)
+        parts = self.parts(context, body.items, name, numbered, first=True)
+        children = [part for part in parts if isinstance(part, Child)]
+        if len(children) == len(parts) and not any(child.called for child in children):
             before = tuple([line for child in children for line in child.before])
-            if numbered:
-                return Piece(target, tuple(sequence(children))), before
-            piece = Piece(target, (Argument("", named(children)),))
-            if len(piece.flat()) <= SHORT:
+            index = self.letters[0]
+            given = sequence(children, index) if numbered else [Argument("", named(children, index))]
+            piece = Piece(target, tuple(given))
+            if numbered or itself or len(piece.flat()) <= SHORT:
+                self.lists.discard(name)
                 return piece, before
-        name = self._variable(hint)
-        listed = self._listed(context, body.items, made, name, numbered)
-        if numbered:
-            return Piece(target, (Argument("", f"*{name}"),)), (f"{name}: list[nn.Module] = []", *listed)
-        return Piece(name, brackets=""), (f"{name} = {target}()", *listed)
+        if name == "self":
+            return None, ("super().__init__()", *self.listed(parts, name, numbered))
+        if not numbered:
+            return Piece(name, brackets=""), (f"{name} = {target}()", *self.listed(parts, name, numbered))
+        known = list(itertools.takewhile(lambda part: isinstance(part, Child) and not part.before, parts))
+        start = Piece("", tuple(sequence(known, self.letters[0])), "[]")  # type: ignore[arg-type]
+        made = statement(start, f"{name}: list[nn.Module] = ", depth=self.depth)
+        rest = self.listed(parts[len(known) :], name, numbered)
+        return Piece(target, (Argument("", f"*{name}"),)), (*made, *rest)
 
     def _variable(self, hint: str) -> str:
         """Return a name for a sequence under construction."""
-        name = hint
-        while name in self.lists or name in self.names or name in self.extra or name in self.without:
-            name += "_"
+        name = self.fresh(hint)
         self.lists.add(name)
         return name
 
-    def _listed(
-        self, context: Context, items: list[Step | Branch], made: dict[Step, Child], name: str, numbered: bool
-    ) -> list[str]:
-        """Return the statements that add the modules of a sequence to a list, or to itself where they have labels."""
+    def parts(
+        self, context: Context, items: list[Step | Branch], name: str, numbered: bool, *, first: bool = False
+    ) -> list[Child | list[str]]:
+        """Return what is in a sequence: modules, and statements that add further ones to it.
+
+        Where they are the `first` in it, modules without a label have names that are known.
+        """
+        found: list[Child | list[str]] = []
+        for item in items:
+            if isinstance(item, Branch):
+                found.append(self._choice(context, item, name, numbered))
+            elif isinstance(item.node.what, Turns):
+                found += Looping(self, context, item).parts(name, numbered)
+            else:
+                child = self._numbered(context, item)
+                known = first and all(isinstance(part, Child) for part in found)
+                found.append(child if numbered or known else child.replace(called=self._key(context, item, name)))
+        return found
+
+    def _choice(self, context: Context, branch: Branch, name: str, numbered: bool) -> list[str]:
+        lines = []
+        for number, (_, arm) in enumerate(branch.arms):
+            self.depth += 1
+            inside = self.listed(self.parts(context, arm, name, numbered), name, numbered)
+            self.depth -= 1
+            lines += [self.heading(context, branch, number), *[f"    {line}" for line in inside]]
+        self.joined(context, branch)
+        return lines
+
+    def listed(self, parts: list[Child | list[str]], name: str, numbered: bool) -> list[str]:
+        """Return the statements that add parts to a list, or to a sequence where they have labels."""
         lines: list[str] = []
         row: list[Child] = []
-
-        def flush() -> None:
-            if not numbered:
-                lines.extend(line for child in _added(row, name) for line in child)
-            elif len(row) == 1:
-                lines.extend(statement(Piece(f"{name}.append", tuple(sequence(row))), ""))
-            elif row:
-                lines.extend(statement(Piece("", tuple(sequence(row)), "[]"), f"{name} += "))
-            row.clear()
-
-        for item in items:
-            if isinstance(item, Step):
-                child = made[item] if item in made else self._numbered(context, item)
-                if child.before and row:
-                    flush()
-                lines += child.before
-                row.append(child)
+        for part in [*parts, []]:
+            if isinstance(part, Child) and not part.before:
+                row.append(part)
                 continue
-            flush()
-            for number, (_, arm) in enumerate(item.arms):
-                inside = self._listed(context, arm, made, name, numbered)
-                lines.append(self.heading(context, item, number))
-                lines += [f"    {line}" for line in inside]
-            self.joined(context, item)
-        flush()
+            lines += [line for one in self._added(row, name, numbered) for line in one]
+            row = [part] if isinstance(part, Child) else []
+            lines += part.before if isinstance(part, Child) else part
         return lines
+
+    def _added(self, children: list[Child], name: str, numbered: bool) -> Iterator[list[str]]:
+        """Yield the statements that add modules to a list, or with their labels to a sequence."""
+        index = self.letters[0]
+        if not numbered:
+            for key, run in itertools.groupby(children, attrgetter("called")):
+                yield from self._labelled([*run], name, index, key)
+        elif len(children) == 1 and children[0].piece.brackets != "for":
+            yield statement(Piece(f"{name}.append", tuple(sequence(children, index))), "", depth=self.depth)
+        elif children:
+            listed = Piece("", tuple(sequence(children, index)), "[]")
+            yield statement(listed, f"{name} += ", depth=self.depth)
+
+    def _labelled(self, children: list[Child], name: str, index: str, key: str) -> Iterator[list[str]]:
+        """Yield the statements that add modules with labels to a sequence, a run of them as a loop."""
+        runs = [(i, 1, ()) for i in range(len(children))] if key else labelled_runs(children)
+        for first, count, step in runs:
+            child = children[first]
+            if count > 1:
+                given = Argument("", label(child.name, index)), Argument("", looped(child.piece, step, index))
+                made = statement(Piece(f"{name}.add_module", given), "", depth=self.depth + 1)
+                yield [f"for {index} in range({count}):", *[f"    {line}" for line in made]]
+            else:
+                given = Argument("", key or f'"{child.name}"'), Argument("", child.piece)
+                yield statement(Piece(f"{name}.add_module", given), "", depth=self.depth)
+
+    def _key(self, context: Context, step: Step, name: str) -> str:
+        """Return the expression for a name that is not the same everywhere: computed, or a place in the sequence."""
+        label = step.node.label
+        if label is None or not is_computed(step.node, step.scope):
+            return f"str(len({name}))" if isinstance(step.scope, Folded) and not step.node.labelled else ""
+        parts = [literal(p, context.count) if isinstance(p, str) else translate(p, context.names) for p in label.parts]
+        terms = [part for part in parts if part is not None]
+        made = tuple(["".join(map(str, values)) for values in zip(*[term.column for term in terms])])
+        texts = [p if isinstance(p, str) else f"{{{term.text}}}" for p, term in zip(label.parts, terms)]
+        if len(terms) < len(parts) or not fits(made, step.column(lambda _, node: node.name)) or '"' in "".join(texts):
+            raise Unlike
+        for part, term in zip(label.parts, terms):
+            self.use(term)
+            if isinstance(part, tree.Expr):
+                self.proven[id(part)] = part
+        return f'f"{"".join(texts)}"'
 
     def heading(self, context: Context, branch: Branch, number: int) -> str:
         """Return the line that an arm of a branch starts with: `if ...:`, `elif ...:` or `else:`."""
-        if branch.remains(number):
+        mask, steps = list(arms(branch))[number]
+        if not branch.remains(number):
+            return f"{'elif' if number else 'if'} {self.arm(context, branch, number).text}:"
+        own = context.conditions.of(branch, mask, steps, None) if context.conditions.has_test(steps) else None
+        if own is None:
             return "else:"
-        return f"{'elif' if number else 'if'} {self.arm(context, branch, number).text}:"
+        self.proven[id(own[1])] = own[1]
+        return f"elif {self.use(own[0]).text}:"
 
     def _numbered(self, context: Context, step: Step) -> Child:
         """Return a module of a sequence, where an empty step has a number, too."""
@@ -576,14 +837,22 @@ class ClassPlan:
         """Return the trailing comment that leads back to the text."""
         return f"  # {file_name(node.span.source)}:{node.span.line}"
 
+    def idle(self, line: str) -> bool:
+        """Say whether a statement assigns a variable of a loop that nothing reads."""
+        name, _, _ = line.strip().partition(" ")
+        return name in self.running and name not in self.used
+
 
 def file_name(source: Source) -> str:
     """Return the name of a file, without its folder and without characters that could end a comment or a text."""
     return "".join(c if c.isalnum() or c in "_-.<> " else "_" for c in os.path.basename(source.name))
 
 
-def _mentions(piece: object) -> dict[str, int]:
-    """Count the plain names in a piece of syntax; what is required of them makes no difference to the code."""
+def _mentions(piece: object, taken: set[tuple[int, int]] | None = None) -> dict[str, int]:
+    """Count the plain names in a piece of syntax; what is required of them makes no difference to the code.
+
+    Where it is known which arms of `if` statements are taken, the others do not count: their tests do.
+    """
     if isinstance(piece, tree.Name) and piece.plain is not None:
         return {piece.plain: 1}
     if isinstance(piece, tree.Require):
@@ -593,29 +862,30 @@ def _mentions(piece: object) -> dict[str, int]:
     parts = (
         piece if isinstance(piece, tuple) else [getattr(piece, f) for f in getattr(piece, "fields", ()) if f != "span"]
     )
+    if isinstance(piece, tree.If) and taken is not None:
+        start = piece.span.start
+        kept = [
+            test if _steps_in(body) and (start, k) not in taken else (test, body)
+            for k, (test, body) in enumerate(piece.arms)
+        ]
+        parts = [part for part in kept if part is not None]
     counts: dict[str, int] = {}
     for part in parts:
-        for name, count in _mentions(part).items() if isinstance(part, (tuple, tree.Node)) else ():
+        for name, count in _mentions(part, taken).items() if isinstance(part, (tuple, tree.Node)) else ():
             counts[name] = counts.get(name, 0) + count
     return counts
 
 
-def _fits(have: Column, wanted: Column) -> bool:
-    """Say whether an expression gives a column, wherever the column has a value."""
-    if len(have) != len(wanted):
-        return False
-    return all(w is MISSING or _alike(h, w) for h, w in zip(have, wanted))
+def _simplest_first(terms: list[Term]) -> list[Term]:
+    return sorted(terms, key=lambda term: (term.literal, term.binding == CHOICE, len(term.text)))
 
 
-def _alike(a: object, b: object) -> bool:
-    """Say whether two values are one in generated code: 0, 0.0 and `False` are equal to Python, and not to PyTorch."""
-    if type(a) is not tuple:
-        return type(a) is type(b) and a == b
-    return a == b and kinds((a,)) == kinds((b,))
+def _steps_in(body: tuple[tree.Statement, ...]) -> bool:
+    return any(isinstance(statement, (tree.Step, tree.Scope)) for statement in body)
 
 
 def _most_common(column: Column) -> object:
-    return max(column, key=lambda v: sum(1 for w in column if _alike(v, w)))
+    return max(column, key=lambda v: sum(1 for w in column if alike(v, w)))
 
 
 def _label(step: Step) -> str:
@@ -628,10 +898,16 @@ def _field(field: str) -> Callable[[Scope, Node], object]:
     return lambda _, node: collapsed(getattr(node.what, field))
 
 
+def _overwriting(step: Step) -> Column:
+    """Say for each instance whether a step overwrites its input."""
+    scopes, numbers = step.body.scopes, step.numbers
+    return tuple([MISSING if n is None else n in step.body.in_place(s) for s, n in zip(scopes, numbers)])  # type: ignore[arg-type]
+
+
 def _made(scope: Scope, node: Node, inplace: bool) -> Code:
     """Return what makes the module of an activation: its class, or that with arguments."""
     assert isinstance(node.what, Op), "only operators are activations"
-    call = node.what.module(scope.shapes[node.inputs[0]])
+    call = module_of(node, scope)
     assert call is not None, "in a sequence each step is a module"
     given = [("", leaf) for leaf in call.args] + list(call.kwargs)
     leaves = [(name, leaf) for name, leaf in given if isinstance(leaf, Leaf) and leaf.value != leaf.omit]
@@ -645,20 +921,7 @@ def _argument(name: str, term: Term) -> Argument:
     return Argument(name, term.text, value if term.literal and type(value) is int else None)
 
 
-def _added(children: list[Child], name: str) -> Iterator[list[str]]:
-    """Yield the statements that add modules with labels to a sequence, a run of them as a loop."""
-    for first, count, step in labelled_runs(children):
-        child = children[first]
-        if count > 1:
-            made = Piece(
-                f"{name}.add_module", (Argument("", label(child.name)), Argument("", looped(child.piece, step)))
-            )
-            yield [f"for i in range({count}):", *[line[8:] for line in made.lines("", 12)]]
-        else:
-            given = Argument("", f'"{child.name}"'), Argument("", child.piece)
-            yield statement(Piece(f"{name}.add_module", given), "")
-
-
-def statement(piece: Piece, before: str, after: str = "") -> list[str]:
-    """Return a statement of a method, without the method's indentation."""
-    return [line[8:] for line in piece.lines(before, 8, after)]
+def statement(piece: Piece, before: str, after: str = "", depth: int = 0) -> list[str]:
+    """Return a statement of a method, without the indentation of what it stands in."""
+    indent = 8 + 4 * depth
+    return [line[indent:] for line in piece.lines(before, indent, after)]

@@ -5,10 +5,11 @@ The tests of a block are candidates. One is taken where it is true in exactly th
 
 from __future__ import annotations
 
+from copy import copy
 from operator import itemgetter
 
-from archdsl.codegen.merge import MISSING, Step, is_given, steps_in
-from archdsl.codegen.terms import negated, translate
+from archdsl.codegen.merge import Step, is_given, steps_in
+from archdsl.codegen.terms import MISSING, flat, negated, translate
 from archdsl.ir.network import Scope
 from archdsl.syntax import tree
 
@@ -30,18 +31,46 @@ class Test:
         self.expr, self.about, self.negative, self.arm = expr, about, negative, arm
 
 
+class _Read:
+    """What a definition says: its tests, the variables of its loops, what it binds, and names of its input."""
+
+    def __init__(self, body: tuple[tree.Statement, ...]) -> None:
+        self.tests = list(_tests(body))
+        self.counted = {name for targets in _targets(body) for name in flat(targets)}
+        binds = [statement for statement in _statements(body) if isinstance(statement, tree.Bind)]
+        self.bound = {bind.name.plain for bind in binds}
+        self.inputs = [bind.name.span.text for bind in binds if bind.value.span.text == "x"]
+
+
+def _read(definition: tree.Block | tree.Net | None) -> _Read:
+    """Read a definition, once."""
+    if definition is None:
+        return _Read(())
+    known = definition.__dict__
+    if "read" not in known:
+        known["read"] = _Read(definition.body)
+    found: _Read = known["read"]
+    return found
+
+
 class Conditions:
     """The conditions of a definition over the names of its class."""
 
     def __init__(self, definition: tree.Block | tree.Net | None, names: dict[str, Term]) -> None:
-        self.names = dict(names)
-        body = definition.body if definition is not None else ()
-        self.tests = list(_tests(body))
-        self.counted = {name for targets in _targets(body) for name in _flat(targets)}  # the variables of loops
+        read = _read(definition)
+        self.tests, self.counted, self.bound, self.inputs = read.tests, read.counted, read.bound, read.inputs
+        self.names = self._with_inputs(names)
+
+    def over(self, names: dict[str, Term]) -> Conditions:
+        """Return the same conditions over other names: those in a loop."""
+        made = copy(self)
+        made.names = self._with_inputs(names)
+        return made
+
+    def _with_inputs(self, names: dict[str, Term]) -> dict[str, Term]:
+        """Return names with the channels of those that stand for the input."""
         main = names.get("in_channels")
-        for statement in _statements(body):
-            if isinstance(statement, tree.Bind) and statement.value.span.text == "x" and main is not None:
-                self.names.setdefault(f"{statement.name.span.text}.channels", main)
+        return names if main is None else {f"{name}.channels": main for name in self.inputs} | names
 
     def of(
         self, branch: Branch, arm: frozenset[int], steps: list[Step], channels: Term | None
@@ -55,6 +84,10 @@ class Conditions:
         if found is None and all(self._around([step], wanted, channels) is not None for step in steps):
             return self._around(steps[:1], wanted, channels)  # each has a test of its own, and these say the same
         return found
+
+    def has_test(self, steps: list[Step]) -> bool:
+        """Say whether the text has a test of its own for the arm that steps stand in: it is no `else`."""
+        return any(test.arm in steps[0].node.arms and not test.negative for test in self.tests)
 
     def _around(
         self, steps: list[Step], wanted: tuple[object, ...], channels: Term | None
@@ -74,7 +107,7 @@ class Conditions:
     def _term(self, expr: tree.Expr, names: dict[str, Term]) -> Term | None:
         """Translate a test; what it says of the passes of a loop is decided for each step, which stands in one."""
         if isinstance(expr, tree.Logic):
-            left = tuple([item for item in expr.items if not self.counted & {*_names(item)}])
+            left = tuple([item for item in expr.items if not (self.counted - names.keys()) & {*_names(item)}])
             if len(left) == 1:
                 return translate(left[0], names)
             expr = expr.replace(items=left) if left else expr
@@ -102,6 +135,15 @@ def proven(body: Body, conditions: Conditions) -> bool:
             if not asked and conditions.of(branch, mask, steps, None) is None:
                 return False
     return True
+
+
+def whole_tests(definition: tree.Block) -> Iterator[tree.Expr]:
+    """Yield the test under which a block has any steps, where its body is nothing but what that decides about."""
+    (statement,) = definition.body
+    if isinstance(statement, tree.If) and len(statement.arms) == 1 and statement.arms[0][0] is not None:
+        yield statement.arms[0][0]
+    elif isinstance(statement, tree.Step) and isinstance(statement.value, tree.OnlyIf):
+        yield statement.value.test
 
 
 def _distance(test: Test, steps: list[Step]) -> tuple[int, int] | None:
@@ -153,11 +195,6 @@ def _targets(piece: object) -> Iterator[tree.Targets]:
         yield piece
     for part in _parts(piece):
         yield from _targets(part)
-
-
-def _flat(targets: tree.Targets) -> Iterator[str]:
-    for name in targets.names:
-        yield from [name] if isinstance(name, str) else _flat(name)
 
 
 def _names(piece: object) -> Iterator[str]:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 # What generated methods mention beside names of the text, so that no variable or parameter may hide it.
 WORDS = frozenset(
-    """Callable F NamedTuple OrderedDict None True False __class__ _ getattr i isinstance m max min nn optimize partial
-    range self super torch""".split()
+    """Callable F NamedTuple OrderedDict None True False __class__ _ abs enumerate getattr int isinstance len list m
+    math max min nn optimize partial range reversed round self str sum super torch tuple zip""".split()
 ) | {one.code for one in LOWERINGS}
 
 
@@ -112,8 +112,9 @@ class Calls:
 
     def _held(self, term: Term, steps: list[Step]) -> str:
         """Return a condition over attributes: of one name in its own words, of several as an attribute of its own."""
-        if len(term.names) == 1:
-            (name,) = term.names
+        names = [name for name in term.names if not name.endswith("()")]
+        if len(names) == 1 == len(term.names):
+            (name,) = names
             known = {**self.plan.names, **self.plan.extra}[name]
             attribute = self._attribute(known, name)
             self.plan.stored[attribute] = known

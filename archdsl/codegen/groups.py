@@ -9,24 +9,28 @@ from __future__ import annotations
 
 from archdsl.codegen.conditions import Conditions, proven
 from archdsl.codegen.kernels import BASES
-from archdsl.codegen.merge import MISSING, Kinds, Unlike, side_by_side
+from archdsl.codegen.loops import Turns
+from archdsl.codegen.merge import Kinds, Unlike, side_by_side
 from archdsl.codegen.names import names_of
-from archdsl.ir.liveness import is_empty, is_sequential
+from archdsl.codegen.terms import MISSING
+from archdsl.ir.liveness import is_empty, is_sequential, module_of
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import distinct, once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator, Sequence
 
     from archdsl.codegen.merge import Body
+    from archdsl.codegen.terms import Function
+    from archdsl.ir.network import Node
 
 
 class Groups(Kinds):
     """The scopes of a network by class: `classes` are the instances of each as one body, inner classes first."""
 
-    def __init__(self, root: Scope) -> None:
-        self.root, self.scopes = root, distinct(root)
+    def __init__(self, root: Scope, functions: Sequence[Function] = ()) -> None:
+        self.root, self.scopes, self.functions = root, distinct(root), functions
         self.classes: list[Body] = []
         self.known: dict[int, Hashable] = {}  # the class of a scope, by its identity
         self.buckets: dict[Hashable, list[Scope]] = {}
@@ -43,6 +47,8 @@ class Groups(Kinds):
             self._place(origin)
 
     def number(self, scope: Scope) -> Hashable:
+        if isinstance(scope, Turns):
+            return super().number(scope)
         if is_empty(scope):
             others = {self.number(s) for s in self.buckets.get(_origin(scope), ())}
             return next(iter(others)) if len(others) == 1 else ("empty", scope.title)
@@ -114,8 +120,7 @@ class Groups(Kinds):
             return None
         try:
             body = side_by_side(scopes, self)
-            names, _ = names_of(scopes, frozenset())
-            conditions = Conditions(first.definition, names)
+            conditions = Conditions(first.definition, names_of(scopes, frozenset(), self.functions).known)
             bodies = [body, *_sequences(body, self)]
         except Unlike:
             return None
@@ -133,6 +138,8 @@ def _sequences(body: Body, kinds: Groups) -> list[Body]:
     found = []
     for step in body.steps():
         inner = [node.what for _, _, node in step.present if isinstance(node.what, Scope) and not is_empty(node.what)]
+        if any(isinstance(what, Turns) for what in inner):
+            continue  # of which the class is told in time
         if inner and not kinds.held(inner[0]):
             whats = step.column(lambda _, node: node.what)
             one = side_by_side([w if w in inner else MISSING for w in whats], kinds)  # type: ignore[misc]
@@ -153,24 +160,54 @@ def _irregular(scopes: list[Scope]) -> set[str]:
     ways: dict[tuple[str, str], set[Hashable]] = {}
     for scope in scopes:
         for node in scope.nodes:
-            if not isinstance(node.what, Scope) and node.what.stateful:
-                x, given = scope.shapes[node.inputs[0]], dict(node.init)
-                call = node.what.module(x)
-                assert call is not None, "an operator with state has a module"
-                for name in node.what.weights(x):
-                    ways.setdefault((BASES.get(call.target, call.target), name), set()).add(given.get(name))
+            for key, init in _starts(node, scope):
+                ways.setdefault(key, set()).add(init)
     return {target for (target, _), found in ways.items() if len(found) > 1}
+
+
+def _starts(node: Node, scope: Scope) -> Iterator[tuple[tuple[str, str], Hashable]]:
+    """Yield the parameters of a step, by the class of its module, with how they start."""
+    if isinstance(node.what, Scope) or not node.what.stateful:
+        return
+    x, given = scope.shapes[node.inputs[0]], dict(node.init)
+    call = module_of(node, scope)
+    assert call is not None, "an operator with state has a module"
+    for name in node.what.weights(x):
+        yield (BASES.get(call.target, call.target), name), given.get(name)
+
+
+def told_apart(root: Scope) -> frozenset[int]:
+    """Return the steps, by identity, whose weights start otherwise than most of their kind, and what holds them.
+
+    Their modules are reached by their paths, so they need names.
+    """
+    scopes = distinct(root)
+    irregular = _irregular(scopes)
+    if not irregular:
+        return frozenset()
+    found: set[int] = set()
+    holding: set[int] = set()
+    for scope in scopes:
+        for node in scope.nodes:
+            own = any(kind in irregular and init is not None for (kind, _), init in _starts(node, scope))
+            if own or id(node.what) in holding:
+                found.add(id(node))
+                if not has_class(scope):
+                    holding.add(id(scope))
+    return frozenset(found)
 
 
 def _paths(scope: Scope, path: str, irregular: set[str]) -> list[tuple[str, Hashable]]:
     """Return the paths in a scope, its sequences included, of the modules whose class is one of those."""
     found: list[tuple[str, Hashable]] = []
     for node in scope.nodes:
+        if isinstance(node.what, Turns):
+            continue  # nothing in it is told apart by its path
         if isinstance(node.what, Scope):
             if not has_class(node.what):
                 found += _paths(node.what, f"{path}{node.name}.", irregular)
-        elif node.what.stateful and not node.reuses:
-            call = node.what.module(scope.shapes[node.inputs[0]])
+        elif node.what.stateful and node.init and not node.reuses:
+            call = module_of(node, scope)
             if call is not None and BASES.get(call.target, call.target) in irregular:
                 found.append((path + node.name, (call.target, node.init)))
     return found
@@ -178,4 +215,6 @@ def _paths(scope: Scope, path: str, irregular: set[str]) -> list[tuple[str, Hash
 
 def has_class(scope: Scope) -> bool:
     """Say whether a scope becomes a class: nets, blocks, and bodies that are more than a sequence."""
-    return not is_empty(scope) and scope.wrapper is None and (scope.kind != "scope" or not is_sequential(scope))
+    if is_empty(scope) or scope.wrapper is not None or scope.kind in ("loop", "turn"):
+        return False
+    return scope.kind != "scope" or not is_sequential(scope)

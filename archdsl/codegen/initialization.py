@@ -5,7 +5,10 @@ What most modules of a kind share becomes one loop over all modules; a step that
 
 from __future__ import annotations
 
+import re
+
 from archdsl.codegen.kernels import BASES
+from archdsl.ir.liveness import module_of
 from archdsl.ir.network import Scope
 
 TYPE_CHECKING = False
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     Key = tuple[str, str]  # the module's class, the parameter
 
 
+ITEM = re.compile(r'\.get_submodule\("(\w+)"\)|\["?(\w+)"?\]')  # in a path
 # Parameters that PyTorch declares as `Tensor | None`, which a checker of types insists on.
 PERHAPS = {("nn.Conv2d", "bias"), ("nn.ConvTranspose2d", "bias")}
 
@@ -39,10 +43,13 @@ class Site:
     def statement(self, module: str) -> list[str]:
         """Return what sets the parameter as a part of a module, under a test where it may not be there."""
         assert self.init is not None, "only parameters with an initializer come here"
-        code = self.init.torch(f"{module}{self.path}.{self.parameter}")
+        place = f"{module}{self.path}.{self.parameter}"
+        plain = ITEM.sub(lambda found: f".{found[1] or found[2]}", self.path)
+        typed = plain == self.path  # of an item a checker of types knows nothing
         if self.everywhere:
-            return [code]
-        return [f"if {module}{self.path}.{self.parameter} is not None:", f"    {code}"]
+            return [self.init.torch(place if typed else f'{module}.get_parameter("{plain[1:]}.{self.parameter}")')]
+        test = f"{place} is not None" if typed else f"isinstance({place}, nn.Parameter)"
+        return [f"if {test}:", f"    {self.init.torch(place)}"]
 
 
 class Step:
@@ -112,7 +119,7 @@ def _guarded(code: str, kind: str, parameter: str, steps: list[Step]) -> list[st
 
 def _steps(plan: ClassPlan) -> Iterator[Step]:
     """Yield the operators with weights of a class: what any of its instances has, and what all of them have."""
-    instances = [dict(_owners(scope, "", plan.groups.plain(scope), plan)) for scope in plan.scopes]
+    instances = [dict(_owners(scope, "", plan.groups.sequential(scope), plan)) for scope in plan.scopes]
     for place in dict.fromkeys(place for instance in instances for place in instance):
         path, target = place
         found = [instance[place] for instance in instances if place in instance]
@@ -135,7 +142,7 @@ def _owners(
         place = _joined(path, node, numbered, plan.base)
         if not isinstance(node.what, Scope):
             x = scope.shapes[node.inputs[0]]
-            call = node.what.module(x) if node.what.stateful else None
+            call = module_of(node, scope) if node.what.stateful else None
             if call is not None:
                 yield (place, call.target), (node, x)
         elif not plan.groups.held(node.what):

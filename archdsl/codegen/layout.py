@@ -94,9 +94,10 @@ class Child(Record):
     name: str
     piece: Piece
     before: tuple[str, ...] = ()
+    called: str = ""  # the expression for a name that is not the same everywhere
 
 
-def sequence(children: list[Child]) -> list[Argument]:
+def sequence(children: list[Child], index: str = "i") -> list[Argument]:
     """Return the arguments of `nn.Sequential` for children numbered from 0, runs folded into `*[... for i in ...]`."""
     found = []
     for first, count, step in runs([c.piece for c in children]):
@@ -104,12 +105,12 @@ def sequence(children: list[Child]) -> list[Argument]:
         if count == 1:
             found.append(Argument("", piece))
         else:
-            head = f"for {'i' if any(step) else '_'} in range({count})"
-            found.append(Argument("", Piece(head, (Argument("", looped(piece, step)),), "for")))
+            head = f"for {index if any(step) else '_'} in range({count})"
+            found.append(Argument("", Piece(head, (Argument("", looped(piece, step, index)),), "for")))
     return found
 
 
-def named(children: list[Child]) -> Piece:
+def named(children: list[Child], index: str = "i") -> Piece:
     """Return the `OrderedDict` of `nn.Sequential` for children with labels, a run of them as a comprehension."""
     entries = []
     for first, count, step in labelled_runs(children):
@@ -117,7 +118,7 @@ def named(children: list[Child]) -> Piece:
         if count == 1:
             entries.append(Argument("", Piece("", (Argument("", f'"{child.name}"'), Argument("", child.piece)))))
             continue
-        text = f"({label(child.name)}, {looped(child.piece, step)}) for i in range({count})"
+        text = f"({label(child.name, index)}, {looped(child.piece, step, index)}) for {index} in range({count})"
         if count == len(children):
             return Piece("OrderedDict", (Argument("", text),))
         entries.append(Argument("", f"*[{text}]"))
@@ -163,10 +164,10 @@ def _counted(names: list[str]) -> list[tuple[int, int]]:
     return found
 
 
-def label(name: str) -> str:
+def label(name: str, index: str = "i") -> str:
     """Return the f-string that counts up from a label: `f"layer{i + 1}"`."""
     key, start = _numbered(name)
-    return f'f"{key}{{{"i" if start == 0 else f"i + {start}"}}}"'
+    return f'f"{key}{{{index if start == 0 else f"{index} + {start}"}}}"'
 
 
 def _numbered(name: str) -> tuple[str, int]:
@@ -177,6 +178,8 @@ def _numbered(name: str) -> tuple[str, int]:
 def _step(left: Piece, right: Piece) -> tuple[int, ...] | None:
     """Return by how much each integer grows from one piece to the next, or None where they differ otherwise."""
     if (left.target, left.brackets, len(left.arguments)) != (right.target, right.brackets, len(right.arguments)):
+        return None
+    if left.brackets == "for":
         return None
     steps = []
     for a, b in zip(left.arguments, right.arguments):
@@ -246,6 +249,25 @@ def wrapped(line: str, indent: int, pad: str) -> list[str]:
         listed = [f"{pad}    [", *[f"{pad}        {item}," for item in items], f"{pad}    ],"]
         return [pad + line[: opening + 1], *listed, *[f"{pad}    {item}," for item in rest], f"{pad})"]
     return [pad + line[: opening + 1], f"{pad}    {inside}", f"{pad})"]
+
+
+def broken(line: str, indent: int) -> list[str]:
+    """Break a line that is too wide inside its last brackets: an item a line, or all of them where a call has room."""
+    pad = " " * indent
+    closing = max(line.rfind(bracket) for bracket in ")]")
+    if indent + len(line) <= WIDTH or closing < 0 or "  #" in line or line.endswith(("(", "[")):
+        return [pad + line]
+    found = depths(line)
+    opening = max([at for at in range(closing) if line[at] in "([" and found[at] == found[closing] + 1])
+    inside, call = line[opening + 1 : closing], line[opening - 1 : opening].isidentifier()
+    items = _split(inside.removesuffix(","))
+    if len(items) == 1 and not inside.endswith(","):
+        listed = broken(inside, indent + 4)
+    elif call and indent + 4 + len(inside) <= WIDTH:
+        listed = [f"{pad}    {inside}"]
+    else:
+        listed = [part for item in items for part in broken(f"{item},", indent + 4)]
+    return [pad + line[: opening + 1], *listed, pad + line[closing:]]
 
 
 def _split(text: str) -> list[str]:

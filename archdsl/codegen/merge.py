@@ -9,7 +9,9 @@ Steps are aligned by where the text writes them, in its order. What differs from
 
 from __future__ import annotations
 
-from archdsl.ir.liveness import in_place, is_empty, is_module, is_plain_sequence, is_sequence, needed
+from archdsl.codegen.loops import Folded, Turns, overwriting, where
+from archdsl.codegen.terms import MISSING, Missing
+from archdsl.ir.liveness import is_empty, is_module, is_plain_sequence, is_sequence, module_of, needed
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import once
 from archdsl.ops.base import Leaf, Op, channel_count
@@ -18,18 +20,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
+    from archdsl.codegen.terms import Term
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Node
     from archdsl.ops.base import Call
 
 MOST_STEPS = 400  # of a body whose instances differ: aligning takes their product
-
-
-class Missing:
-    """What an instance has in place of a scope, a step or a value that it does not have."""
-
-
-MISSING = Missing()
 
 
 class Unlike(Exception):
@@ -54,6 +50,7 @@ class Step:
         self.varies = len(ways) > 1  # what instances are given by name differs, or whether it overwrites its input
         self.inputs: list[int] = []
         self.outputs: list[int] = []
+        self.passing: dict[str, Term] | None = None  # what loops bind around it, once that is known
 
     def column(self, get: Callable[[Scope, Node], object]) -> tuple[object, ...]:
         """Return one value for each instance."""
@@ -139,7 +136,7 @@ class Body:
     @once
     def in_place(self, scope: Scope) -> frozenset[int]:
         """Return the steps of an instance that may overwrite their input."""
-        return in_place(scope)
+        return overwriting(scope)
 
     @once
     def needed(self, scope: Scope) -> set[int]:
@@ -162,6 +159,11 @@ class Body:
     def names_of(self, scope: Scope) -> dict[int, str]:
         """Return the names of the values of an instance."""
         return dict(scope.names)
+
+    def fixed_size(self, value: int) -> bool:
+        """Say whether the height and width of a value are those that its step was given."""
+        makers = [step.node.what for step in self.steps() if value in step.outputs]
+        return any(isinstance(what, Op) and "size" in what.args for what in makers)
 
     def axis(self, value: int, axis: int) -> tuple[object, ...]:
         """Return the size of a value along an axis in each instance."""
@@ -242,12 +244,12 @@ class Kinds:
     @once
     def plain(self, scope: Scope) -> bool:
         """Say whether a scope is a sequence whose modules are numbered."""
-        return is_plain_sequence(scope)
+        return scope.numbered if isinstance(scope, Folded) else is_plain_sequence(scope)
 
     @once
     def sequential(self, scope: Scope) -> bool:
         """Say whether a scope runs every step as a module."""
-        return is_sequence(scope)
+        return isinstance(scope, Folded) or is_sequence(scope)
 
     @once
     def kept(self, scope: Scope) -> list[int]:
@@ -259,19 +261,21 @@ class Kinds:
     @once
     def number(self, scope: Scope) -> Hashable:
         """Return what a scope inside another one is there: its class, or what kind of sequence it is."""
-        return ("sequence", scope.kind, scope.title, scope.wrapper, self.plain(scope), len(scope.outputs))
+        if isinstance(scope, Turns):
+            return ("loop", where(scope.loop))
+        return ("sequence", scope.kind, scope.wrapper, self.plain(scope), len(scope.outputs))
 
     @once
     def faces(self, scope: Scope) -> list[tuple[Hashable, ...]]:
         """Return what two steps have to agree on to be one, for each step that is kept."""
-        inplace, wanted, shifting = in_place(scope), needed(scope), self.plain(scope)
+        inplace, wanted, shifting = overwriting(scope), needed(scope), self.plain(scope) or isinstance(scope, Folded)
         found: list[tuple[Hashable, ...]] = []
         for n in self.kept(scope):
             node = scope.nodes[n]
             held = node.labelled or node.reuses or (not shifting and is_module(node, scope))
             joined = (len(node.inputs), len(node.outputs), node.reuses, node.labelled, node.init)
             way = (n in inplace, wanted.isdisjoint(node.outputs))
-            found.append((node.name if held else "", joined, self._what(node, scope), *way))
+            found.append((_named(node, scope) if held else "", joined, self._what(node, scope), *way))
         return found
 
     def _what(self, node: Node, scope: Scope) -> Hashable:
@@ -279,12 +283,13 @@ class Kinds:
         if isinstance(what, Scope):
             return self.number(what)
         shapes = [scope.shapes[i] for i in node.inputs]
-        calls = (what.module(shapes[0]), what.function(*shapes))
-        return (what.name, *[_form(call) for call in calls])
+        return (what.name, _form(module_of(node, scope)), _form(what.function(*shapes)))
 
     @once
     def form(self, scope: Scope) -> Hashable:
         """Return what two scopes agree on that differ in numbers only."""
+        if isinstance(scope, Turns):
+            return self._numbered((where(scope.loop), frozenset([self.form(turn) for turn in turns_of(scope)])))
         nodes = [scope.nodes[n] for n in self.kept(scope)]
         inner = [
             self.form(n.what) if isinstance(n.what, Scope) and self.number(n.what) == Kinds.number(self, n.what) else 0
@@ -298,6 +303,22 @@ class Kinds:
         # Numbered, since tuples inside tuples would be hashed through, once for each use of a scope.
         numbers: dict[Hashable, int] = self.__dict__.setdefault("numbers", {})
         return numbers.setdefault(key, len(numbers))
+
+
+def turns_of(scope: Turns) -> list[Scope]:
+    """Return the passes of a loop."""
+    return [node.what for node in scope.nodes]  # type: ignore[misc]
+
+
+def _named(node: Node, scope: Scope) -> Hashable:
+    """Return the name of a step, or where a loop computes it, its place."""
+    label = node.label
+    return label.span.start if label is not None and is_computed(node, scope) else node.name
+
+
+def is_computed(node: Node, scope: Scope) -> bool:
+    """Say whether a label is another one from pass to pass of a loop."""
+    return scope.kind == "turn" and node.label is not None and node.label.plain is None
 
 
 def _form(call: Call | None) -> Hashable:
@@ -383,7 +404,8 @@ def _common(left: Sequence[Hashable], right: Sequence[Hashable]) -> dict[int, in
 def _check(step: Step, kinds: Kinds) -> None:
     """Raise `Unlike` where a step has another attribute, or a sequence of other steps, from instance to instance."""
     plain = all(kinds.plain(scope) for _, scope, _ in step.present)
-    if not plain and is_module(step.node, step.scope) and len({node.name for _, _, node in step.present}) > 1:
+    named = not plain and is_module(step.node, step.scope) and not isinstance(step.scope, Folded)
+    if named and len({node.name for _, _, node in step.present}) > 1:
         raise Unlike
     if step.trains and len(step.mask) < len(step.body.mask):
         raise Unlike  # a condition on the mode around one on the instance, or inside of it: nobody needs it
@@ -393,6 +415,12 @@ def _check(step: Step, kinds: Kinds) -> None:
 def _sequence_of(steps: list[Step], kinds: Kinds) -> None:
     whats = [node.what for step in steps for _, _, node in step.present]
     full = [what for what in whats if isinstance(what, Scope) and not is_empty(what)]
+    loops = [what for what in whats if isinstance(what, Turns)]
+    if loops:
+        every = [turn for loop in loops for turn in turns_of(loop)]
+        if every:
+            side_by_side(every, kinds)
+        return
     if full and kinds.number(full[0]) == Kinds.number(kinds, full[0]):
         side_by_side(full, kinds)
 
@@ -401,7 +429,7 @@ def _shared(steps: list[Step], kinds: Kinds) -> list[list[Step]]:
     """Return the steps that are uses of one module in arms of which each instance takes one."""
     named: dict[str, list[Step]] = {}
     for step in steps:
-        plain = kinds.plain(step.scope)
+        plain = kinds.plain(step.scope) or step.scope.kind == "turn"
         if is_module(step.node, step.scope) and not step.node.reuses and not plain:
             named.setdefault(step.node.name, []).append(step)
     found = [uses for uses in named.values() if len(uses) > 1]

@@ -10,7 +10,7 @@ from archdsl.codegen import initialization
 from archdsl.codegen.classes import file_name, statement
 from archdsl.codegen.forward import printed
 from archdsl.codegen.kernels import LOWERINGS
-from archdsl.codegen.layout import WIDTH
+from archdsl.codegen.layout import WIDTH, broken
 from archdsl.codegen.lower import lower
 from archdsl.codegen.plans import Plans
 from archdsl.codegen.plans import lifetimes as lifetimes
@@ -94,8 +94,11 @@ class Writer:
         plans = [planned.plan for planned in self.plans.classes]
         starts = initialization.statements(plans)
         if starts:
-            texts[-1] = texts[-1].replace(init=[*texts[-1].init, "", *starts])
-        support = _used(sorted(set().union(*(plan.support for plan in plans))), texts)
+            lines = [part for line in starts for part in _narrow(line)]
+            texts[-1] = texts[-1].replace(init=[*texts[-1].init, "", *lines])
+        used = set().union(*(plan.used for plan in plans))
+        functions = [one.code() for one in self.plans.functions if f"{one.fn.name}()" in used]
+        support = [*_used(sorted(set().union(*(plan.support for plan in plans))), texts), *functions]
         body = _template().render(
             classes=texts,
             support=support,
@@ -111,12 +114,15 @@ class Writer:
         doc = docstring(plan.first.doc or _title(plan.first), 4)
         if planned.sequence is not None:
             piece, before = planned.sequence
-            return self._text(plan, doc, [*_bound(plan), *before, *statement(piece, "")], [], ["x"])
+            lines = [*_bound(plan), *before, *(statement(piece, "") if piece is not None else ())]
+            return self._text(plan, doc, lines, [], ["x"])
         assert schedule is not None, "what is no sequence has a `forward`"
-        stored = [f"self.{name} = {term.text}" for name, term in sorted(plan.stored.items())]
-        lines = ["super().__init__()", *_bound(plan), *stored]
+        stored = {f"self.{name} = {term.text}": term for name, term in sorted(plan.stored.items())}
+        late = [line for line, term in stored.items() if term.names & plan.running.keys()]  # what a loop has counted
+        lines = ["super().__init__()", *_bound(plan), *[line for line in stored if line not in late]]
         for step, child in planned.children:
             lines += _built(plan, step, child)
+        lines += late
         forward = printed(schedule, plan.first, planned.result)
         return self._text(plan, doc, lines, forward, planned.arguments)
 
@@ -129,15 +135,16 @@ class Writer:
         inputs: list[str],
     ) -> ClassText:
         parameters = _signature(["self", *map(str, plan.parameters())])
+        init = [part for line in init if not plan.idle(line) for part in _narrow(line)]
         arguments = ", ".join(["self", *[f"{name}: torch.Tensor" for name in inputs]])
         outputs = plan.first.outputs
         returns = "torch.Tensor"
-        if self.result is not None and plan.first is self.network.scope:
+        if self.result is not None and plan.first is self.plans.scope:
             always = len([o for o in outputs if not o.training])
             returns = self.result.name if always == len(outputs) else f"torch.Tensor | {self.result.name}"
         elif len(outputs) > 1:
             returns = f"tuple[{', '.join(['torch.Tensor'] * len(outputs))}]"
-        if plan.first is self.network.scope:
+        if plan.first is self.plans.scope:
             paragraph = " ".join((self.network.scope.doc or self.network.doc).split("\n\n")[0].split("\n"))
             doc = docstring(paragraph or _title(plan.first), 4)
         return ClassText(plan.name, plan.base, doc, parameters, init, _typed(arguments, returns), forward)
@@ -190,7 +197,14 @@ def _signature(parameters: list[str]) -> str:
     line = ", ".join(parameters)
     if len(line) + len("    def __init__() -> None:") <= WIDTH:
         return line
-    return "\n" + "".join(f"        {parameter},\n" for parameter in parameters) + "    "
+    lines = [line for parameter in parameters for line in broken(f"{parameter},", 8)]
+    return "\n" + "".join(f"{line}\n" for line in lines) + "    "
+
+
+def _narrow(line: str) -> list[str]:
+    """Return a statement of `__init__` on several lines where it is too wide for one."""
+    indent = 8 + len(line) - len(line.lstrip())
+    return [part[8:] for part in broken(line.strip(), indent)]
 
 
 def _typed(arguments: str, returns: str) -> str:
@@ -250,6 +264,8 @@ def _imports(body: str) -> list[str]:
         lines.append("from functools import partial")
     if "(NamedTuple)" in body:
         lines.append("from typing import NamedTuple")
+    if "math." in body:
+        lines.insert(0, "import math")
     if lines:
         lines.append("")
     lines.append("import torch")

@@ -1,50 +1,89 @@
-"""What expressions in a generated class may mention: parameters of the block, and names bound in its body."""
+"""What expressions in a generated class may mention: parameters of the block, names of its body and of its loops."""
 
 from __future__ import annotations
 
 import keyword
 
-from archdsl.codegen.terms import ATOM, Term, collapsed, translate
-from archdsl.ops.base import channel_count
+from archdsl.codegen.terms import ATOM, UNKNOWN, Term, collapsed, literal, plain, translate
+from archdsl.core.record import Record
+from archdsl.ops.base import Listed, channel_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archdsl.codegen.terms import Column
+    from archdsl.codegen.terms import Column, Function
     from archdsl.ir.network import Scope
+    from archdsl.syntax import tree
 
-PLAIN = (int, float, bool, str)
+
+class Names(Record):
+    """Names as terms, and what those that are bound in the body stand for."""
+
+    known: dict[str, Term]
+    bound: dict[str, Term]
 
 
-def names_of(scopes: Sequence[Scope], without: frozenset[str]) -> tuple[dict[str, Term], dict[str, Term]]:
-    """Return the names of a class as terms, and what those that are bound in the body stand for.
+def names_of(
+    scopes: Sequence[Scope],
+    without: frozenset[str],
+    functions: Sequence[Function] = (),
+    fixed: frozenset[str] = frozenset(),
+) -> Names:
+    """Return the names of a class; in a block those that are `fixed` are the numbers that they stand for.
 
     A name whose expression says more than can be written here is a parameter of a block: who builds it knows its value.
     """
     names: dict[str, Term] = {}
-    bound: dict[str, Term] = {}
     first = scopes[0]
     if first.kind != "net" and "in_channels" not in without:
         names["in_channels"] = variable("in_channels", tuple(channel_count(s.shapes[s.inputs[0]]) for s in scopes))
     for number, (name, _) in enumerate(first.args):
-        column = tuple(s.args[number][1] for s in scopes)
-        if all(type(v) in PLAIN for v in column) and not keyword.iskeyword(name) and name not in without:
-            names.setdefault(name, variable(name, column))
+        column = tuple(plain(s.args[number][1]) for s in scopes)
+        if _nameable(column) and not keyword.iskeyword(name) and name not in without:
+            number = name in fixed and first.kind != "net"
+            names.setdefault(name, literal(column[0], len(column)) if number else variable(name, column))
+    names |= {f"{one.fn.name}()": one.named(len(scopes)) for one in functions}
+    bound = _bind(scopes, names, names.get("in_channels"), without, given=first.kind != "net")
+    return Names(names, bound)
+
+
+def names_in(turns: Sequence[Scope], names: dict[str, Term], here: Term | None, without: frozenset[str]) -> Names:
+    """Return the names in a loop: those around it, of the loop itself, and bound in its body, where `x` is `here`."""
+    known = dict(names)
+    for name in dict.fromkeys(name for turn in turns for name, _ in turn.args):
+        column = tuple(plain(dict(turn.args).get(name, UNKNOWN)) for turn in turns)
+        if UNKNOWN not in column and not keyword.iskeyword(name) and name not in without:
+            known[name] = variable(name, column)
+    return Names(known, _bind(turns, known, here, without, given=False))
+
+
+def _bind(
+    scopes: Sequence[Scope], names: dict[str, Term], here: Term | None, without: frozenset[str], *, given: bool
+) -> dict[str, Term]:
+    """Add the names that bodies bind; those that say more than is known only where they may be `given`."""
+    bound: dict[str, Term] = {}
     every = [{name: value for name, _, value in s.bindings} for s in scopes]
-    for name, expr in {name: expr for s in scopes for name, expr, _ in s.bindings}.items():
-        if not all(name in one for one in every):
+    exprs: dict[str, tree.Expr] = {name: expr for s in scopes for name, expr, _ in s.bindings}
+    for name, expr in exprs.items():
+        if not all(name in one for one in every) or name in names or name in without or keyword.iskeyword(name):
             continue
-        column = tuple(one[name] for one in every)
-        here = names.get("in_channels")
+        column = tuple(plain(one[name]) for one in every)
         term = translate(expr, names | ({"x.channels": here} if here is not None else {}))
-        allowed = name not in names and name not in without and not keyword.iskeyword(name)
-        if term is not None and term.column == column and not term.literal and allowed:
-            bound[name] = term
+        if term is None and isinstance(column[0], Listed) and UNKNOWN not in column and len(set(column)) == 1:
+            term = literal(column[0], len(column))
+        if term is not None and term.column == column and not term.stream:
+            if not term.literal or isinstance(column[0], Listed):
+                bound[name] = term
         told = len(set(column)) == 1 or any(other.column == column for other in names.values())
-        if allowed and (name in bound or (term is None and not told and first.kind != "net")):
+        if name in bound or (term is None and not told and given):
             names[name] = variable(name, column)
-    return names, bound
+    return bound
+
+
+def _nameable(column: Column) -> bool:
+    lists = [isinstance(value, tuple) for value in column]
+    return UNKNOWN not in column and (all(lists) or not any(lists))
 
 
 def variable(name: str, column: Column) -> Term:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections import Counter
 
 from archdsl.codegen.classes import ClassPlan
+from archdsl.codegen.context import Written
 from archdsl.codegen.forward import WORDS, scheduled
-from archdsl.codegen.groups import Groups
+from archdsl.codegen.groups import Groups, told_apart
 from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import Child, Piece
+from archdsl.codegen.loops import folded
 from archdsl.codegen.merge import Branch, Step
-from archdsl.codegen.terms import Term, both
+from archdsl.codegen.terms import Function, Term, both
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
 from archdsl.ir.liveness import is_module
@@ -21,6 +24,9 @@ from archdsl.ops.wrap import WRAPPERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from archdsl.codegen.loops import Place
     from archdsl.codegen.schedule import Schedule
     from archdsl.ir.network import Network, Scope
 
@@ -50,7 +56,7 @@ class Planned(Record):
     arguments: list[str]
     schedule: Schedule | None
     result: str = ""
-    sequence: tuple[Piece, tuple[str, ...]] | None = None
+    sequence: tuple[Piece | None, tuple[str, ...]] | None = None
 
 
 class Plans:
@@ -61,24 +67,42 @@ class Plans:
         if steps > MAX_STEPS:
             what = "this network has too many distinct steps for its code to be written"
             raise errors.limit_exceeded(network.scope.span, what, f"{steps:,}", MAX_STEPS)
-        groups = Groups(network.scope)
-        names = _class_names(groups, network)
-        self.scope = network.scope
+        self.network = network
+        special = told_apart(network.scope)
+        written_out: frozenset[Place] = frozenset()
+        done = False
+        while not done:
+            try:
+                self._plan(folded(network.scope, written_out, special))
+                done = True
+            except Written as loop:
+                written_out |= {loop.where}
+
+    def _plan(self, scopes: dict[int, Scope]) -> None:
+        network = self.network
+        self.scopes = scopes
+        self.origins = {id(scope): origin for origin, scope in scopes.items()}  # the identities of those of the network
+        self.scope = scopes[id(network.scope)]
+        self.functions = list(_functions(network))
+        groups = Groups(self.scope, self.functions)
+        names = _class_names(groups, network, self.scope)
         self.result = f"{names[-1]}Output" if len(network.scope.outputs) > 1 else ""
         self.classes: list[Planned] = []
         self.by_scope: dict[int, ClassPlan] = {}
-        taken = WORDS | RESERVED | frozenset(names)
+        taken = WORDS | RESERVED | frozenset(names) | {one.fn.name for one in self.functions}
         for body, name in zip(groups.classes, names):
             plan = ClassPlan(name, body, groups, self.by_scope, taken)
             planned = self._planned(plan)
-            if plan.unsafe():
-                planned = self._planned(ClassPlan(name, body, groups, self.by_scope, taken | plan.unsafe()))
+            if unsafe := plan.unsafe():
+                fixed = frozenset(n for n in unsafe if n in plan.names and n != "in_channels")
+                again = ClassPlan(name, body, groups, self.by_scope, taken | (unsafe - fixed), fixed)
+                planned = self._planned(again)
             self.classes.append(planned)
             self.by_scope.update({id(scope): planned.plan for scope in planned.plan.scopes})
 
     def _planned(self, plan: ClassPlan) -> Planned:
         first = plan.first
-        if plan.groups.plain(first):
+        if plan.groups.sequential(first):
             made = plan.sequential(plan.context, "super().__init__", "layers")
             return Planned(plan, [], ["x"], None, sequence=made)
         children = _children(plan)
@@ -90,14 +114,24 @@ class Plans:
         return Planned(plan, children, arguments, schedule, result)
 
 
+def _functions(network: Network) -> Iterator[Function]:
+    """Yield the functions of the text that can be functions of Python: of each name one."""
+    counts = Counter(fn.name for fn in network.functions)
+    for fn in network.functions:
+        words = {fn.name, *[p.name for p in fn.params]}
+        if counts[fn.name] == 1 and not (words & (WORDS | RESERVED)) and not any(map(keyword.iskeyword, words)):
+            yield Function(fn)
+
+
 def lifetimes(network: Network) -> dict[int, dict[int, int | None]]:
     """Return, by the identity of a scope, the values that its `forward` names, each with the value that overwrites it.
 
     A local variable holds its tensor until the name is assigned again, or to the end (None): memory depends on it.
     """
+    plans = Plans(network)
     return {
-        id(scope): planned.schedule.lifetimes(planned.plan.body, i)
-        for planned in Plans(network).classes
+        plans.origins[id(scope)]: planned.schedule.lifetimes(planned.plan.body, i)
+        for planned in plans.classes
         if planned.schedule is not None
         for i, scope in enumerate(planned.plan.scopes)
     }
@@ -135,12 +169,12 @@ def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
 
 
 # -------------------------------------------------------------------------------------------------- names
-def _class_names(groups: Groups, network: Network) -> list[str]:
+def _class_names(groups: Groups, network: Network, root: Scope) -> list[str]:
     """Name the classes: the block's name, and where one block gives several, what tells them apart."""
     members = [[body.scope(i) for i in sorted(body.mask)] for body in groups.classes]
     by_title: dict[str, list[int]] = {}
     for number, scopes in enumerate(members):
-        title = _net_name(network) if scopes[0] is network.scope else camel(scopes[0].title or "part")
+        title = _net_name(network) if scopes[0] is root else camel(scopes[0].title or "part")
         by_title.setdefault(title, []).append(number)
     names: dict[int, str] = {}
     taken = RESERVED | {f"{_net_name(network)}Output"}

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from archdsl.ir.network import Network, Node
     from archdsl.ops.base import Call
 
-NAMES = """getattr isinstance max min range super dict list tuple int float bool str object __build_class__
-    NotImplementedError""".split()
+NAMES = """abs enumerate getattr isinstance len max min range reversed round sum super zip dict list tuple int float
+    bool str object __build_class__ NotImplementedError""".split()
 VIEWS = ("chunk", "split", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
 FUNCTIONS = ("abs", "cat", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh")  # of torch itself
@@ -189,6 +189,13 @@ class Module:
         assert isinstance(found, Module), "only modules are asked for"
         return found
 
+    def get_parameter(self, path: str) -> Parameter | None:
+        *names, last = path.split(".")
+        found = self
+        for name in names:
+            found = found.get_submodule(name)
+        return getattr(found, last)  # type: ignore[no-any-return]
+
     def __getitem__(self, name: int | str) -> Module:
         return self.get_submodule(str(name))
 
@@ -211,6 +218,12 @@ class Sequential(Module):
         named = modules[0].items() if modules and isinstance(modules[0], OrderedDict) else enumerate(modules)
         for name, module in named:
             self.add_module(str(name), module)
+
+    def append(self, module: Module) -> None:
+        self.add_module(str(len(self)), module)
+
+    def __len__(self) -> int:
+        return len(self.children())
 
     def forward(self, x: Any) -> Any:
         for _, module in self.children():
@@ -257,11 +270,13 @@ class Stage:
         self.training = False
         self.calls: set[int] = set()  # modules and functions that ran
         self.omits: dict[tuple[str, str], object] = {}  # by target and keyword
+        self.sizes: dict[tuple[str, int | str], bool] = {}  # arguments: whether PyTorch may take two numbers for one
         self.steps: dict[str, int] = {}  # of pools: the argument that the stride is, where it is left out
         self.base: Any = type("Module", (Module,), {"stage": self})
         self.classes: dict[str, type[Module]] = {"Module": self.base}
         self.classes["ModuleDict"] = type("ModuleDict", (ModuleDict, self.base), {})
         self.classes["Sequential"] = type("Sequential", (Sequential, self.base), {})
+        self.classes["Parameter"] = Parameter  # type: ignore[assignment]
         self.init = Space(lambda name: lambda parameter, **given: self.started(name, parameter, given))
         self.functions = Space(lambda name: self.function(f"F.{name}"))
         spaces: dict[str, Any] = {"init": self.init, "functional": self.functions}
@@ -289,7 +304,7 @@ class Stage:
         return space
 
     def _import(self, name: str, *rest: Any) -> Any:
-        if name in ("__future__", "collections", "collections.abc", "functools", "typing"):
+        if name in ("__future__", "collections", "collections.abc", "functools", "math", "typing"):
             return builtins.__import__(name, *rest)
         if name in ("archdsl", "archdsl.kernels", "torchdiffeq"):
             return Space(self.named)
@@ -326,13 +341,19 @@ class Stage:
     def known(self, target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Return the arguments of a call, those left out that are PyTorch's own."""
         left = {}
+        args = tuple([self.argument(target, place, value) for place, value in enumerate(args)])
         for name, value in kwargs.items():
             default = self.omits.get((target, name), REQUIRED)
             if name == "stride" and target in self.steps:
                 default = self.plain(args[self.steps[target]])
             if name != "inplace" and self.plain(value) != default:
-                left[name] = value
-        return self.plain(args), self.plain(left)
+                left[name] = self.argument(target, name, value)
+        return args, tuple(sorted(left.items()))
+
+    def argument(self, target: str, place: int | str, value: Any) -> Any:
+        """Return an argument as `plain` does: two equal numbers are one only where PyTorch takes two."""
+        pair = type(value) is tuple and len(value) == 2 and all(type(part) is int for part in value)
+        return ("pair", value) if pair and not self.sizes.get((target, place), True) else self.plain(value)
 
     def function(self, target: str) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -385,6 +406,11 @@ class Wanted:
         shapes = [scope.shapes[i] for i in node.inputs]
         calls = [call for call in (node.what.module(shapes[0]), node.what.function(*shapes)) if call is not None]
         for call in calls:
+            given: list[tuple[int | str, object]] = [*enumerate(call.args), *call.kwargs]
+            for place, part in given:
+                if isinstance(part, Leaf) and type(part.value) in (int, tuple):
+                    two = type(part.value) is tuple or self.stage.sizes.get((call.target, place), False)
+                    self.stage.sizes[call.target, place] = two
             for name, part in call.kwargs:
                 if isinstance(part, Leaf) and part.omit is not REQUIRED:
                     self.stage.omits[call.target, name] = self.stage.plain(part.omit)

@@ -7,27 +7,54 @@ only where it gives the right value in every instance; that is checked here, so 
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 
 from archdsl.core.record import Record
 from archdsl.core.source import Source
+from archdsl.ops.base import Listed
 from archdsl.syntax import tree
 from archdsl.syntax.parser import parse_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     Column = tuple[object, ...]
 
-ATOM, PRODUCT, SUM, COMPARISON, NOT, AND, OR, CHOICE = 3, 2, 1, 0, -1, -2, -3, -4  # how tightly an expression binds
+# How tightly an expression binds.
+ATOM, POWER, SIGN, PRODUCT, SUM, COMPARISON, NOT, AND, OR, CHOICE = 5, 4, 3, 2, 1, 0, -1, -2, -3, -4
+PLAIN = (int, float, bool, str)
+UNKNOWN = object()
 
 
 class Code(Record):
     """A value that is written as this code: what makes a module, `nn.ReLU` or `partial(nn.LeakyReLU, 0.2)`."""
 
     text: str
+
+
+def plain(value: object) -> object:
+    """Return a value of the text as one of Python, or `UNKNOWN` where that is a pipeline or a tensor."""
+    if isinstance(value, tuple):
+        found = [plain(item) for item in value]
+        return UNKNOWN if UNKNOWN in found else Listed(found)
+    return value if type(value) in PLAIN else UNKNOWN
+
+
+def list_type(lists: Sequence[Listed]) -> str:
+    """Return the Python type of lists: `tuple[int, ...]`, or by place where their items are of several kinds."""
+    one = _type([item for each in lists for item in each])
+    if "|" not in one or len({len(each) for each in lists}) > 1:
+        return f"tuple[{one}, ...]"
+    return f"tuple[{', '.join([_type(items) for items in zip(*lists)])}]"
+
+
+def _type(values: Sequence[object]) -> str:
+    lists = [value for value in values if isinstance(value, Listed)]
+    kinds = dict.fromkeys([type(value).__name__ for value in values if not isinstance(value, Listed)])
+    return " | ".join([*kinds, *([list_type(lists)] if lists else [])]) or "int"
 
 
 class Term(Record):
@@ -38,6 +65,7 @@ class Term(Record):
     names: frozenset[str] = frozenset()  # the parameters and variables that the expression mentions
     binding: int = ATOM
     opposite: str = ""  # of a comparison: `a != b` for `a == b`
+    stream: bool = False  # whether it is what a loop takes, and no list: `range(3)`
 
     @property
     def literal(self) -> bool:
@@ -122,8 +150,7 @@ def both(terms: list[Term]) -> Term:
     if len(terms) == 1:
         return terms[0]
     column = tuple([all(v is True for v in values) for values in zip(*[term.column for term in terms])])
-    names = frozenset[str]().union(*[term.names for term in terms])
-    return Term(" and ".join([term.within(AND) for term in terms]), column, names, AND)
+    return Term(" and ".join([term.within(AND) for term in terms]), column, mentioned(terms), AND)
 
 
 def _comparison(expr: tree.Compare, names: dict[str, Term]) -> Term | None:
@@ -134,6 +161,8 @@ def _comparison(expr: tree.Compare, names: dict[str, Term]) -> Term | None:
     if not all(_comparable(expr.sign, a, b) for a, b in pairs):
         return None
     column = tuple([_COMPARED[expr.sign](a, b) for a, b in pairs])
+    if left.literal and right.literal and len(set(column)) == 1:
+        return literal(column[0], len(column))
     said, unsaid = [f"{left.within(SUM)} {sign} {right.within(SUM)}" for sign in (expr.sign, _OPPOSITE[expr.sign])]
     return Term(said, column, left.names | right.names, COMPARISON, unsaid)
 
@@ -149,13 +178,27 @@ def _comparable(sign: str, left: object, right: object) -> bool:
 
 
 def _items(expr: tree.Items, names: dict[str, Term]) -> Term | None:
-    found = [translate(item, names) for item in expr.items]
-    items = [item for item in found if item is not None]
-    if len(items) < len(found) or not items:
+    items = _translated(expr.items, names)
+    if not items:
         return None
     text = ", ".join([item.text for item in items]) + ("," if len(items) == 1 else "")
-    mentioned = frozenset[str]().union(*[item.names for item in items])
-    return Term(f"({text})", tuple(zip(*[item.column for item in items])), mentioned)
+    return Term(f"({text})", tuple(Listed(values) for values in _columns(items)), mentioned(items))
+
+
+def _translated(exprs: Iterable[object], names: dict[str, Term]) -> list[Term] | None:
+    """Return what expressions are in Python, or None where one says more than is known."""
+    found = [translate(expr, names) if isinstance(expr, tree.Expr) else None for expr in exprs]
+    terms = [term for term in found if term is not None and not term.stream]
+    return terms if len(terms) == len(found) else None
+
+
+def _columns(terms: list[Term]) -> Iterator[tuple[object, ...]]:
+    return zip(*[term.column for term in terms])
+
+
+def mentioned(terms: Iterable[Term]) -> frozenset[str]:
+    """Return the names that terms mention."""
+    return frozenset[str]().union(*[term.names for term in terms])
 
 
 def _logic(expr: tree.Logic, names: dict[str, Term]) -> Term | None:
@@ -166,8 +209,15 @@ def _logic(expr: tree.Logic, names: dict[str, Term]) -> Term | None:
     level = AND if expr.word == "and" else OR
     join = all if expr.word == "and" else any
     column = tuple([join(values) for values in zip(*[item.column for item in items])])
-    mentioned = frozenset[str]().union(*[item.names for item in items])
-    return Term(f" {expr.word} ".join([item.within(level) for item in items]), column, mentioned, level)
+    if any(item.literal for item in items):
+        items = [item for item in items if not item.literal or item.column[0] is (expr.word == "or")]
+        decided = [item for item in items if item.literal] or (
+            [] if items else [literal(expr.word == "and", len(column))]
+        )
+        items = decided[:1] or items
+    if len(items) == 1:
+        return items[0]
+    return Term(f" {expr.word} ".join([item.within(level) for item in items]), column, mentioned(items), level)
 
 
 def _negation(expr: tree.Not, names: dict[str, Term]) -> Term | None:
@@ -176,16 +226,259 @@ def _negation(expr: tree.Not, names: dict[str, Term]) -> Term | None:
 
 
 def _called(expr: tree.Call, names: dict[str, Term]) -> Term | None:
-    """Translate `max` and `min` of integers."""
-    word = expr.target.plain if isinstance(expr.target, tree.Name) else None
-    given = [translate(a, names) for a in expr.arguments if isinstance(a, tree.Expr)]
-    terms = [term for term in given if term is not None and all(type(v) is int for v in term.column)]
-    if word not in ("max", "min") or len(terms) < max(2, len(expr.arguments)):
+    """Translate functions of numbers and lists, those of the text among them; what a loop takes alone is a `stream`."""
+    word = (expr.target.plain if isinstance(expr.target, tree.Name) else None) or ""
+    own = names.get(f"{word}()")
+    known = names | {EXACT: literal(True, _count(names))} if word in _ROUNDING else names
+    found = [translate(a, known) if isinstance(a, tree.Expr) else None for a in expr.arguments]
+    terms = [term for term in found if term is not None]
+    if word in names or len(terms) < len(found) or not terms:
         return None
-    pick = max if word == "max" else min
-    column = tuple([pick(values) for values in zip(*[term.column for term in terms])])
-    mentioned = frozenset[str]().union(*[term.names for term in terms])
-    return Term(f"{word}({', '.join([term.text for term in terms])})", column, mentioned)
+    if isinstance(own, Defined):
+        return None if any(term.stream for term in terms) else _defined(own, terms, names)
+    if word not in _FUNCTIONS or (any(term.stream for term in terms) and not _nests(word, terms)):
+        return None
+    try:
+        column = tuple([_FUNCTIONS[word](*values) for values in _columns(terms)])
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if word == "int" and re.fullmatch(r"round\([^()]*\)", terms[0].text):  # which is one
+        return terms[0]
+    shown = f"math.{word}" if word in _MATH else word
+    return Term(f"{shown}({_listing(terms)})", column, mentioned(terms), stream=word in _STREAMS)
+
+
+def _nests(word: str, terms: list[Term]) -> bool:
+    return word in ("enumerate", "zip") or (word == "reversed" and terms[0].text.startswith("range("))
+
+
+def _listing(terms: list[Term]) -> str:
+    return ", ".join([term.text for term in terms])
+
+
+class Defined(Term):
+    """A function of the text, which stands among names as `name()`."""
+
+    function: Function  # type: ignore[misc]  # which is always given
+
+
+class Function:
+    """A function of the text, as Python has it; `uses` are what it was given, and what it returned."""
+
+    def __init__(self, fn: tree.Fn) -> None:
+        self.fn = fn
+        self.text = ""
+        self.uses: list[tuple[object, ...]] = []
+
+    def named(self, count: int) -> Defined:
+        """Return the function as a name, beside names of so many columns."""
+        return Defined(self.fn.name, (MISSING,) * count, frozenset([f"{self.fn.name}()"]), stream=True, function=self)
+
+    def code(self) -> str:
+        """Return its definition."""
+        *given, returned = [_type(values) for values in zip(*self.uses)]
+        kinds = ["float" if kind == "int | float" or kind == "float | int" else kind for kind in (*given, returned)]
+        parameters = ", ".join([f"{p.name}: {kind}" for p, kind in zip(self.fn.params, kinds)])
+        return f"def {self.fn.name}({parameters}) -> {kinds[-1]}:\n    return {self.text}"
+
+
+def _defined(own: Defined, terms: list[Term], names: dict[str, Term]) -> Term | None:
+    """Return the call of a function of the text, and its value as that of its body."""
+    fn = own.function.fn
+    if len(terms) != len(fn.params):
+        return None
+    given = {p.name: Term(p.name, term.column, frozenset([p.name])) for p, term in zip(fn.params, terms)}
+    others = {
+        key: term for key, term in names.items() if isinstance(term, Defined) and term.function is not own.function
+    }
+    body = translate(fn.value, given | others)  # one that calls itself is not written
+    if body is None or body.stream:
+        return None
+    if all(term.literal for term in terms) and len({*body.column}) == 1:
+        return literal(body.column[0], len(body.column))
+    own.function.text = body.text
+    own.function.uses += zip(*[term.column for term in terms], body.column)
+    inner = frozenset([name for name in body.names if name.endswith("()")])
+    return Term(f"{fn.name}({_listing(terms)})", body.column, mentioned(terms) | own.names | inner)
+
+
+def _all(*kinds: type) -> Callable[..., bool]:
+    return lambda values: all(type(value) in kinds for value in values)
+
+
+_is_real = _all(int, float)
+
+
+def _of_numbers(function: Callable[..., object], least: int = 1) -> Callable[..., object]:
+    """Return a function of numbers, or of a list of them, which is Python's for nothing else."""
+
+    def call(*values: object) -> object:
+        items = values[0] if len(values) == 1 and isinstance(values[0], Listed) else values
+        if not _is_real(items) or (items is values and len(values) < least):
+            raise TypeError
+        return function(*values)
+
+    return call
+
+
+def _one(function: Callable[..., object]) -> Callable[..., object]:
+    """Return a function of one number."""
+
+    def call(value: object) -> object:
+        if not _is_real([value]):
+            raise TypeError
+        return function(value)
+
+    return call
+
+
+def _range(*values: object) -> Listed:
+    if any(type(value) is not int for value in values):
+        raise TypeError
+    return Listed(range(*values))  # type: ignore[call-overload]
+
+
+def _list(value: object) -> Listed:
+    if not isinstance(value, Listed):
+        raise TypeError
+    return value
+
+
+def _sum(value: object) -> object:
+    if not _is_real(_list(value)):
+        raise TypeError
+    return sum(_list(value))
+
+
+_FUNCTIONS: dict[str, Callable[..., object]] = {
+    "abs": _one(abs),
+    "ceil": _one(math.ceil),
+    "enumerate": lambda value: Listed([Listed(pair) for pair in enumerate(_list(value))]),
+    "floor": _one(math.floor),
+    "int": _one(int),
+    "len": lambda value: len(_list(value)),
+    "log": _one(math.log),
+    "max": _of_numbers(max, 2),
+    "min": _of_numbers(min, 2),
+    "range": _range,
+    "reversed": lambda value: Listed(_list(value)[::-1]),
+    "round": _one(round),
+    "sqrt": _one(math.sqrt),
+    "sum": _sum,
+    "zip": lambda *values: Listed([Listed(items) for items in zip(*map(_list, values))]),
+}
+_STREAMS = ("range", "enumerate", "reversed", "zip")
+_MATH = ("ceil", "floor", "log", "sqrt")
+_ROUNDING = ("ceil", "floor", "int", "log", "round", "sqrt")
+EXACT = "exact()"  # among names: division is of real numbers, since what it gives is rounded
+
+
+def _comprehension(expr: tree.Comprehension, names: dict[str, Term]) -> Term | None:
+    """Translate a list of values that is made of another one."""
+    values = translate(expr.values, names)
+    if values is None or any(not isinstance(value, Listed) for value in values.column):
+        return None
+    rows = [(i, item) for i, value in enumerate(values.column) if isinstance(value, Listed) for item in value]
+    at = [i for i, _ in rows]
+    matched = [dict(matches(expr.targets, item)) for _, item in rows]
+    targets = list(dict.fromkeys(flat(expr.targets)))
+    if any(len(match) < len(targets) for match in matched) or names.keys() & {*targets}:
+        return None
+    inner = {key: over(term, at) for key, term in names.items()}
+    inner |= {name: Term(name, tuple([m[name] for m in matched]), frozenset([name])) for name in targets}
+    item = translate(expr.item, inner)
+    test = translate(expr.test, inner) if expr.test is not None else literal(True, len(at))
+    if item is None or test is None or item.stream or not all(type(value) is bool for value in test.column):
+        return None
+    kept = [(i, value) for i, value, wanted in zip(at, item.column, test.column) if wanted]
+    column = tuple([Listed([value for i, value in kept if i == k]) for k in range(len(values.column))])
+    head = f"{item.text} for {shown(expr.targets)} in {values.within(OR)}"
+    text = f"tuple({head} if {test.within(OR)})" if expr.test is not None else f"tuple({head})"
+    return Term(text, column, mentioned([values, item, test]) - {*targets})
+
+
+def flat(targets: tree.Targets) -> Iterator[str]:
+    """Yield the names of the targets of a loop."""
+    for name in targets.names:
+        yield from [name] if isinstance(name, str) else flat(name)
+
+
+def shown(targets: tree.Targets, names: Sequence[str] | None = None) -> str:
+    """Return the targets of a loop, with a blank for what is none of the names."""
+    found = []
+    for target in targets.names:
+        if isinstance(target, str):
+            found.append(target if names is None or target in names else "_")
+        else:
+            inner = shown(target, names)
+            found.append(f"({inner})" if len(target.names) > 1 else inner)
+    return ", ".join(found)
+
+
+def matches(targets: tree.Targets, item: object) -> Iterator[tuple[str, object]]:
+    """Yield the names of targets with their parts of an item."""
+    if len(targets.names) == 1 and isinstance(targets.names[0], str):
+        yield targets.names[0], item
+        return
+    if not isinstance(item, tuple) or len(item) != len(targets.names):
+        return
+    for target, part in zip(targets.names, item):
+        if isinstance(target, str):
+            yield target, part
+        else:
+            yield from matches(target, part)
+
+
+def _index(expr: tree.Index, names: dict[str, Term]) -> Term | None:
+    terms = _translated((expr.value, expr.index), names)
+    if terms is None or any(not isinstance(a, Listed) or type(b) is not int for a, b in _columns(terms)):
+        return None
+    if any(not -len(a) <= b < len(a) for a, b in _columns(terms)):  # type: ignore[arg-type, operator]
+        return None
+    column = tuple([a[b] for a, b in _columns(terms)])  # type: ignore[index]
+    return Term(f"{terms[0].within(ATOM)}[{terms[1].text}]", column, mentioned(terms))
+
+
+def _power(expr: tree.Power, names: dict[str, Term]) -> Term | None:
+    terms = _translated((expr.base, expr.exponent), names)
+    if terms is None or any(type(a) is not int or type(b) is not int for a, b in _columns(terms)):
+        return None
+    # What is no whole number in some instance may not be asked for there.
+    column = tuple([a**b if b >= 0 else MISSING for a, b in _columns(terms)])  # type: ignore[operator]
+    base, exponent = terms
+    if base.literal and exponent.literal and len(set(column)) == 1:
+        return literal(column[0], len(column))
+    texts = base.within(ATOM), exponent.within(POWER)
+    sign = "**" if all(re.fullmatch(r"-?[\w.]+", text) for text in texts) else " ** "
+    return Term(sign.join(texts), column, mentioned(terms), POWER)
+
+
+def _minus(expr: tree.Minus, names: dict[str, Term]) -> Term | None:
+    term = translate(expr.value, names)
+    if term is None or any(type(value) not in (int, float) for value in term.column):
+        return None
+    column = tuple([-value for value in term.column])  # type: ignore[operator]
+    if term.literal and len(set(column)) == 1:
+        return literal(column[0], len(column)).replace(binding=SIGN)
+    return Term(f"-{term.within(SIGN)}", column, term.names, SIGN)
+
+
+def _either(expr: tree.Either, names: dict[str, Term]) -> Term | None:
+    terms = _translated((expr.value, expr.test, expr.other), names)
+    if terms is None or any(type(test) is not bool for test in terms[1].column):
+        return None
+    return either(*terms)
+
+
+def either(value: Term, test: Term, other: Term) -> Term:
+    """Return `value if test else other`."""
+    if value.text == other.text or (test.literal and test.column[0] is True):
+        return value
+    if test.literal and test.column[0] is False:
+        return other
+    column = tuple([a if t is True else b for a, t, b in _columns([value, test, other])])
+    text = f"{value.within(OR)} if {test.within(OR)} else {other.text}"
+    return Term(text, column, mentioned([value, test, other]), CHOICE)
 
 
 def _count(names: dict[str, Term]) -> int:
@@ -196,39 +489,57 @@ def _arithmetic(expr: tree.Arithmetic, names: dict[str, Term]) -> Term | None:
     term = translate(expr.first, names)
     for sign, operand in expr.rest:
         right = translate(operand, names)
-        if term is None or right is None:
+        if term is None or right is None or term.stream or right.stream:
             return None
-        term = _apply(sign, term, right)
+        term = _apply(sign, term, right, real=EXACT in names)
     return term
 
 
-def _apply(sign: str, left: Term, right: Term) -> Term | None:
+def _apply(sign: str, left: Term, right: Term, *, real: bool) -> Term | None:
     columns = list(zip(left.column, right.column))
-    if not all(type(a) is int and type(b) is int for a, b in columns):
+    if sign in ("/", "//", "%") and any(type(b) in (int, float) and b == 0 for _, b in columns):
         return None
-    if sign in ("/", "//", "%") and any(b == 0 for _, b in columns):
+    whole = all(type(a) is int and type(b) is int for a, b in columns)
+    shown = _SIGN if sign == "/" and whole and not real else sign
+    if not _joins(sign, columns) and not _computes(sign, columns, real=real):
         return None
-    if sign == "/" and any(a % b for a, b in columns):  # type: ignore[operator]
-        return None
-    values = tuple(_SIGNS[sign](a, b) for a, b in columns)
+    values = tuple([plain(_SIGNS[shown](a, b)) for a, b in columns])
     if left.literal and right.literal and len(set(values)) == 1:
         return literal(values[0], len(values))
-    if sign in ("*", "/", "//") and right.text == "1":
+    if sign == "//" and whole and right.literal and left.text.endswith(f" * {right.text}"):
+        return Term(left.text.removesuffix(f" * {right.text}"), values, left.names, left.binding)
+    if right.text == "1" and whole and (sign in ("*", "//") or shown == _SIGN):
         return left
-    if sign == "*" and left.text == "1":
+    if sign == "*" and left.text == "1" and whole:
         return right
-    if sign in "+-" and right.text == "0":
+    if sign in "+-" and right.text == "0" and whole:
         return left
     level = SUM if sign in "+-" else PRODUCT
-    shown = "//" if sign == "/" else sign
     return Term(f"{left.within(level)} {shown} {right.within(level + 1)}", values, left.names | right.names, level)
 
 
+def _computes(sign: str, columns: list[tuple[object, object]], *, real: bool) -> bool:
+    """Say whether Python computes as the language does: whole numbers exactly, and real ones beside a decimal."""
+    if not all(_is_real(pair) for pair in columns):
+        return False
+    whole = [type(a) is int and type(b) is int for a, b in columns]
+    if all(whole):
+        return sign != "/" or real or not any(a % b for a, b in columns)  # type: ignore[operator]
+    return sign in "+-*" or (sign == "/" and (real or not any(whole)))
+
+
+def _joins(sign: str, columns: list[tuple[object, object]]) -> bool:
+    """Say whether lists are joined or repeated."""
+    kinds = {(type(a), type(b)) for a, b in columns}
+    return (sign == "+" and kinds == {(Listed, Listed)}) or (sign == "*" and kinds == {(Listed, int)})
+
+
+_SIGN = "//"  # of a division that leaves nothing
 _SIGNS: dict[str, Callable[..., object]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
-    "/": lambda a, b: a // b,
+    "/": lambda a, b: a / b,
     "//": lambda a, b: a // b,
     "%": lambda a, b: a % b,
 }
@@ -248,9 +559,14 @@ _RULES: dict[type, Callable[..., Term | None]] = {
     tree.Arithmetic: _arithmetic,
     tree.Call: _called,
     tree.Compare: _comparison,
+    tree.Comprehension: _comprehension,
+    tree.Either: _either,
+    tree.Index: _index,
     tree.Items: _items,
     tree.Logic: _logic,
+    tree.Minus: _minus,
     tree.Not: _negation,
+    tree.Power: _power,
 }
 
 
@@ -263,10 +579,61 @@ def added(terms: list[Term]) -> Term:
     if all(t.literal for t in terms):
         return literal(values[0], len(values))
     texts = [t.text if n == 1 else f"{n} * {t.within(_factor(t))}" for t, n in unique.values()]
-    names = frozenset[str]().union(*(t.names for t in terms))
-    return Term(" + ".join(texts), values, names, PRODUCT if len(texts) == 1 else SUM)
+    return Term(" + ".join(texts), values, mentioned(terms), PRODUCT if len(texts) == 1 else SUM)
 
 
 def _factor(term: Term) -> int:
     """Return how tightly a term must bind after a factor: `2 * (c // 2)` is another number than `2 * c // 2`."""
     return ATOM if "//" in term.text or "%" in term.text else PRODUCT
+
+
+def substituted(term: Term, given: dict[str, Term]) -> Term:
+    """Return a term with terms in the place of names, and their columns in that of its own to come."""
+    if term.text in given:
+        return given[term.text]
+
+    def shown(found: re.Match[str]) -> str:
+        return given[found[0]].within(ATOM) if found[0] in given else found[0]
+
+    text = re.sub(r"\"[^\"]*\"|[A-Za-z_]\w*", shown, term.text)
+    names = mentioned([given[name] for name in term.names if name in given])
+    return term.replace(text=text, names=names | (term.names - given.keys()), opposite="")
+
+
+def first_passes(place: Term) -> list[Term]:
+    """Return the tests of a variable that counts the passes of a loop: for the first one, and for those behind it."""
+    columns = tuple([value == 0 for value in place.column]), tuple([value != 0 for value in place.column])
+    texts = f"{place.text} == 0", f"{place.text} > 0"
+    return [Term(texts[k], columns[k], place.names, COMPARISON, texts[1 - k]) for k in (0, 1)]
+
+
+# -------------------------------------------------------------------------------------------------- columns
+class Missing:
+    """What an instance has in place of a scope, a step or a value that it does not have."""
+
+
+MISSING = Missing()
+
+
+def over(term: Term, columns: Sequence[int]) -> Term:
+    """Return a term with some of its columns, or with some of them several times: once for each pass of a loop."""
+    return term.replace(column=tuple([term.column[i] for i in columns]))
+
+
+def fits(have: Column, wanted: Column) -> bool:
+    """Say whether an expression gives a column, wherever the column has a value."""
+    if len(have) != len(wanted):
+        return False
+    return all(w is MISSING or alike(h, w) for h, w in zip(have, wanted))
+
+
+def paired(term: Term) -> Term:
+    """Return a list of the text as what an operator takes for height and width."""
+    return term.replace(column=tuple([collapsed(tuple(v)) if isinstance(v, Listed) else v for v in term.column]))
+
+
+def alike(a: object, b: object) -> bool:
+    """Say whether two values are one in generated code: 0, 0.0 and `False` are equal to Python, and not to PyTorch."""
+    if not isinstance(a, tuple) or not isinstance(b, tuple):
+        return type(a) is type(b) and a == b
+    return type(a) is type(b) and len(a) == len(b) and all(map(alike, a, b))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from archdsl.core.record import Record
 from archdsl.elaborate.values import Results, Tensor, show
-from archdsl.ir.network import Output, Scope
+from archdsl.ir.network import Loop, Output, Scope, Turn
 from archdsl.ops.base import Op
 from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from archdsl.core.sizes import Shape
@@ -44,6 +45,7 @@ class Tag(Record):
     value: LabelValue | None = None
     use: Span | None = None
     whole: bool = False
+    written: tree.Name | None = None
 
 
 class Builder:
@@ -65,11 +67,20 @@ class Builder:
         self.relations: list[tuple[Relation, Node]] = []
         self.requirements: list[Requirement] = []
         self.arms: tuple[tuple[int, int], ...] = ()
+        self.loops: list[Loop] = []
         self.counter = 0
 
     def arm(self, statement: tree.If, number: int) -> _Arm:
         """Build an arm of an `if` statement for a while."""
         return _Arm(self, (*self.arms, (statement.span.start, number)))
+
+    def turn(self, turns: list[Turn], values: Iterable[tuple[str, object]] = ()) -> _Pass:
+        """Build one pass of a loop, in which these names are bound, and add it to the others."""
+        return _Pass(self, turns, tuple(values))
+
+    def looped(self, written: tree.For | tree.Expr, turns: list[Turn]) -> None:
+        """Note the passes of a loop that ends here."""
+        self.loops.append(Loop(written, turns[0].first if turns else len(self.nodes), tuple(turns)))
 
     def input(self, shape: Shape, name: str = "x") -> Tensor:
         """Add an input value."""
@@ -129,6 +140,7 @@ class Builder:
             kind, title, args, tuple(self.inputs), tuple(self.nodes), tuple(self.shapes), tuple(outputs), span,
             definition.doc if definition is not None else "", tuple(self.bindings), tuple(self.relations),
             tuple(self.requirements), tuple(self.names.items()), tuple(self.input_names), wrapper, definition,
+            tuple(self.loops),
         )  # fmt: skip
 
 
@@ -143,6 +155,23 @@ class _Arm:
 
     def __exit__(self, *_: object) -> None:
         self.builder.arms = self.outer
+
+
+class _Pass:
+    __slots__ = ("builder", "first", "outer", "turns", "values")
+
+    def __init__(self, builder: Builder, turns: list[Turn], values: tuple[tuple[str, object], ...]) -> None:
+        self.builder, self.turns, self.values, self.first = builder, turns, values, len(builder.nodes)
+        self.outer = builder.loops, builder.bindings
+
+    def __enter__(self) -> None:
+        self.builder.loops, self.builder.bindings = [], []
+
+    def __exit__(self, *_: object) -> None:
+        builder = self.builder
+        bindings, loops = tuple(builder.bindings), tuple(builder.loops)
+        self.turns.append(Turn(self.first, len(builder.nodes), self.values, bindings, loops))
+        builder.loops, builder.bindings = self.outer
 
 
 def tap(scope: Scope, name: str) -> tuple[Scope, int] | None:

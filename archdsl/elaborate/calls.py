@@ -72,7 +72,8 @@ def partial(ctx: Context, target: Callee, expr: tree.Call, env: Env, x: Tensor |
         values = dict(old.values) | values
         order = tuple(sorted(values))
         places = tuple((dict(old.places) | dict(places)).items())
-        written = tuple(((dict(old.written) if old.env in (None, env) else {}) | dict(written)).items())
+        seen = old.env is None or env.within(old.env)
+        written = tuple(((dict(old.written) if seen else {}) | dict(written)).items())
     bound = Bound(tuple([(name, values[name]) for name in order]), places, written, env, given.positional)
     return target.replace(bound=bound, span=expr.span)
 

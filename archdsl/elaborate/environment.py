@@ -39,6 +39,13 @@ class Env:
         self.home: Env = outer.home if loop and outer is not None else self
         self.index = ""  # the variable of the loop, once it is bound
 
+    def within(self, other: Env) -> bool:
+        """Say whether it is a scope or stands inside of it: what a name means there, it means here."""
+        env: Env | None = self
+        while env is not None and env is not other:
+            env = env.outer
+        return env is not None
+
     def find(self, name: str) -> Env | None:
         """Return the scope that binds a name, or None."""
         env: Env | None = self

@@ -18,14 +18,17 @@ from archdsl.elaborate.values import (
     OMITTED,
     BlockValue,
     Callee,
+    ChainValue,
     Combinator,
     Deferred,
     Function,
     InitializerName,
     LabelValue,
     Located,
+    Made,
     OpValue,
     Quotient,
+    RepeatValue,
     Results,
     Tensor,
     describe,
@@ -173,9 +176,14 @@ def _item(ctx: Context, item: tree.Expr, env: Env, x: Tensor | None) -> Any:
 
 def _comprehension(ctx: Context, expr: tree.Comprehension, env: Env, x: Tensor | None) -> tuple[Any, ...]:
     found = []
-    for inner in loop(ctx, expr.targets, expr.values, env, x):
+    for number, inner in enumerate(loop(ctx, expr.targets, expr.values, env, x)):
+        names = tuple(inner.names.items())
         if expr.test is None or truth(ctx, expr.test, inner, x):
             value = _item(ctx, expr.item, inner, x)
+            if isinstance(value, (Located, LabelValue, ChainValue, RepeatValue, Deferred)):
+                place = value.span if isinstance(value, Located) else expr.item.span
+                item = value.item if isinstance(value, Located) else value
+                value = Located(item, place, Made(expr, number, names))
             if value is not OMITTED:
                 found.append(value)
     return tuple(found)
@@ -259,7 +267,7 @@ def _labelled(ctx: Context, expr: tree.Labelled, env: Env, x: Tensor | None) -> 
     value = evaluate(ctx, expr.value, env, x)
     if value is OMITTED:
         return value
-    return LabelValue(text_of(ctx, expr.name, env, x), Located(value, expr.value.span), expr.name.span)
+    return LabelValue(text_of(ctx, expr.name, env, x), Located(value, expr.value.span), expr.name.span, expr.name)
 
 
 def _only_if(ctx: Context, expr: tree.OnlyIf, env: Env, x: Tensor | None) -> Any:

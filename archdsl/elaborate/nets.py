@@ -30,9 +30,9 @@ from archdsl.elaborate.operators import fault, node
 from archdsl.elaborate.pipelines import APPLY_VALUE, apply, combine, enclosed, entered, left_out
 from archdsl.elaborate.problems import Consequence, Enough, Problems
 from archdsl.elaborate.requirements import demanded, open_relations, sizes_of
-from archdsl.elaborate.values import OMITTED, BlockValue, Located, Quotient, Tensor, describe, show
+from archdsl.elaborate.values import OMITTED, BlockValue, Located, Quotient, Tensor, describe, is_pipeline, show
 from archdsl.elaborate.weight import is_fed
-from archdsl.ir.network import Network, Requirement
+from archdsl.ir.network import Network, Requirement, Turn
 from archdsl.ir.outputs import Pruner, selected
 from archdsl.ops import OPS, axes
 from archdsl.ops.base import show as show_shape
@@ -138,10 +138,20 @@ def network(ctx: Context, file: File, name: str) -> Network:
         raise Enough  # of a scope with guesses nothing can be said
     doc = value.block.doc or file.module.doc
     copied = tuple([(one.name, one.span, one.uses) for one in ctx.watched.values() if one.uses > 1])
-    made = Network(name, scope, tuple(ctx.symbols.values()), file.source, doc, copied=copied)
+    functions = tuple(_functions(file, set()))
+    made = Network(name, scope, tuple(ctx.symbols.values()), file.source, doc, copied=copied, functions=functions)
     if ctx.settings.outputs:
         return selected(made, ctx.settings.outputs, place)
     return made.replace(scope=Pruner().inside(scope)) if ctx.memo.nests else made
+
+
+def _functions(file: File, seen: set[int]) -> Iterator[tree.Fn]:
+    """Yield the functions of a file, and of those that it imports from."""
+    seen.add(id(file))
+    yield from [item for item in file.definitions.values() if isinstance(item, tree.Fn)]
+    for other, _ in file.imports.values():
+        if id(other) not in seen:
+            yield from _functions(other, seen)
 
 
 def _configured(ctx: Context, value: BlockValue, place: Span) -> BlockValue:
@@ -280,7 +290,8 @@ def _bind_statement(ctx: Context, statement: tree.Bind, env: Env, x: Tensor | No
         ctx.watched[id(value)] = Watched(name, statement.name.span, value)
     bind(name, value, home, statement.name.span)
     ctx.builder.named(name, value)
-    if type(value) in (int, float, bool, str) and statement.name.plain is not None:
+    listed = type(value) is tuple and not is_pipeline(value)
+    if (type(value) in (int, float, bool, str) or listed) and statement.name.plain is not None:
         ctx.builder.bindings.append((name, statement.value, value))
     return x
 
@@ -292,7 +303,7 @@ def _scope_statement(ctx: Context, statement: tree.Scope, env: Env, x: Tensor | 
     if kind in COMBINATORS and env.find(kind) is None:
         branches = list(_branches(ctx, statement.body, env, x))
         return combine(ctx, kind, branches, partial(_branch_statement, ctx), x, statement.name.span)
-    tag = Tag(text_of(ctx, statement.name, env, x), statement.name.span)
+    tag = Tag(text_of(ctx, statement.name, env, x), statement.name.span, written=statement.name)
 
     def body(inner: Tensor) -> Tensor:
         return _some(run(ctx, statement.body, Env(env, env.file), inner))
@@ -440,8 +451,11 @@ def _if_statement(ctx: Context, statement: tree.If, env: Env, x: Tensor | None) 
 
 
 def _for_statement(ctx: Context, statement: tree.For, env: Env, x: Tensor | None) -> Tensor | None:
+    turns: list[Turn] = []
     for inner in loop(ctx, statement.targets, statement.values, env, x):
-        x = run(ctx, statement.body, inner, x)
+        with ctx.builder.turn(turns, inner.names.items()):
+            x = run(ctx, statement.body, inner, x)
+    ctx.builder.looped(statement, turns)
     return x
 
 

@@ -279,7 +279,19 @@ def node(
     name, reuses = _name(ctx, what, operands, tag)
     tensors = builder.results(shapes)
     outputs = tuple([tensor.id for tensor in tensors])
-    made = Node(name, what, inputs, outputs, span, tag is not None, reuses, init, _written(value), builder.arms)
+    made = Node(
+        name,
+        what,
+        inputs,
+        outputs,
+        span,
+        tag is not None,
+        reuses,
+        init,
+        _written(value),
+        builder.arms,
+        tag.written if tag is not None else None,
+    )
     builder.nodes.append(made)
     result = _named(what, tensors)
     if ctx.problems is not None and any(tensor.guess for tensor in operands):

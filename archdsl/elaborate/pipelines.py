@@ -29,7 +29,7 @@ from archdsl.elaborate.values import (
     describe,
     is_pipeline,
 )
-from archdsl.ir.network import Scope
+from archdsl.ir.network import Scope, Turn
 from archdsl.ops import OPS
 from archdsl.ops.base import REQUIRED
 from archdsl.ops.base import show as show_shape
@@ -93,7 +93,7 @@ def _follow(ctx: Context, start: Tensor, links: tuple[tree.Expr, ...], env: Env,
 def _apply_labelled(
     ctx: Context, expr: tree.Labelled, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
 ) -> Any:
-    own = Tag(text_of(ctx, expr.name, env, x), expr.name.span)
+    own = Tag(text_of(ctx, expr.name, env, x), expr.name.span, written=expr.name)
     if tag is not None:
         return enclosed(ctx, lambda inner: apply(ctx, expr.value, env, inner, inner, own), current, tag, expr.span)
     return apply(ctx, expr.value, env, current, x, own)
@@ -329,11 +329,23 @@ def _unrolled(ctx: Context, value: Any, current: Tensor, span: Span) -> Tensor |
         for link in value.links:
             result = apply_value(ctx, link, main(result), span)
     elif isinstance(value, tuple):
-        for item in value:
-            result = apply_value(ctx, item, main(result), span)
+        for passes in _passes(value):
+            turns: list[Turn] = []
+            for item in passes:
+                if not isinstance(item, Located) or item.made is None:
+                    result = apply_value(ctx, item, main(result), span)
+                    continue
+                with ctx.builder.turn(turns, item.made.values):
+                    result = apply_value(ctx, item, main(result), span)
+            if turns:
+                ctx.builder.looped(passes[0].made.written, turns)
     elif isinstance(value, RepeatValue):
+        repeated: list[Turn] = []
         for _ in range(value.count):
-            result = apply_value(ctx, value.item, main(result), span)
+            with ctx.builder.turn(repeated):
+                result = apply_value(ctx, value.item, main(result), span)
+        if value.times is not None:
+            ctx.builder.looped(value.times, repeated)
     else:
         assert isinstance(value, CombineValue)
 
@@ -342,6 +354,19 @@ def _unrolled(ctx: Context, value: Any, current: Tensor, span: Span) -> Tensor |
 
         result = combine(ctx, value.kind, list(value.branches), branch, current, span, value.options)
     return result
+
+
+def _passes(sequence: tuple[Any, ...]) -> Iterator[list[Any]]:
+    """Yield the items of a sequence: those that one comprehension made together, each other one alone."""
+    found: list[Any] = []
+    for item in sequence:
+        made, last = [one.made if isinstance(one, Located) else None for one in (item, found[-1] if found else None)]
+        if found and (made is None or last is None or not made.after(last)):
+            yield found
+            found = []
+        found.append(item)
+    if found:
+        yield found
 
 
 def _branch_value(ctx: Context, item: Any, part: Tensor, span: Span) -> Tensor | None:
@@ -404,7 +429,7 @@ def _timed(f: Any, inner: Builder, x: Tensor) -> Any:
 
 
 def _labelled_value(ctx: Context, value: LabelValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
-    own = Tag(value.name, value.span, value, span)
+    own = Tag(value.name, value.span, value, span, written=value.written)
     if tag is not None:
         return enclosed(ctx, lambda inner: main(apply_value(ctx, value.item, inner, span, own)), current, tag, span)
     return apply_value(ctx, value.item, current, span, own)

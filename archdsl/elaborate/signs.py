@@ -12,7 +12,18 @@ from archdsl.elaborate.arithmetic import calculated, negative, plain, power
 from archdsl.elaborate.builder import main
 from archdsl.elaborate.expressions import EVALUATE, evaluate
 from archdsl.elaborate.operators import infer, node, operator, relate
-from archdsl.elaborate.values import NOTHING, Bound, Located, OpValue, Quotient, Results, Tensor, describe, show
+from archdsl.elaborate.values import (
+    NOTHING,
+    Bound,
+    Located,
+    OpValue,
+    Quotient,
+    RepeatValue,
+    Results,
+    Tensor,
+    describe,
+    show,
+)
 from archdsl.ops import OPS
 from archdsl.ops.base import ArgFault
 from archdsl.syntax import tree
@@ -81,6 +92,8 @@ def _arithmetic(ctx: Context, expr: tree.Arithmetic, env: Env, x: Tensor | None)
             more = [(s, _side(evaluate(ctx, e, env, x), e.span, e)) for s, e in expr.rest[number + 1 :]]
             return _of_tensors(ctx, first, [second, *more], env)
         value = calculated(sign, value, right, expr.reached[number])
+        if isinstance(value, RepeatValue):
+            value = value.replace(times=operand)
     return value
 
 

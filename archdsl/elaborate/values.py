@@ -153,6 +153,9 @@ class RepeatValue(Pipeline):
 
     item: Any
     count: int
+    times: tree.Expr | None = None  # as the text writes `n`
+
+    unequal = ("times",)
 
 
 class CombineValue(Pipeline):
@@ -169,6 +172,7 @@ class LabelValue(Pipeline):
     name: str
     item: Any
     span: Span
+    written: tree.Name
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -191,12 +195,25 @@ class Deferred(Pipeline):
 
 
 class Located(Pipeline):
-    """A pipeline with the place where it was written, for messages."""
+    """A pipeline with the place where it was written, for messages, and the pass of a comprehension that made it."""
 
     item: Any
     span: Span
+    made: Made | None = None
 
-    unequal = ("span",)
+    unequal = ("span", "made")
+
+
+class Made(Record):
+    """One pass of a comprehension: its number, and the names that are bound in it."""
+
+    written: tree.Comprehension
+    number: int
+    values: tuple[tuple[str, Any], ...]
+
+    def after(self, other: Made) -> bool:
+        """Say whether this is the next pass after another one."""
+        return self.written is other.written and self.number == other.number + 1
 
 
 class Function(Record):

@@ -8,11 +8,12 @@ from __future__ import annotations
 from archdsl.core.record import Record
 from archdsl.ir.network import Scope
 from archdsl.ops.base import Op
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archdsl.ir.network import Node
-    from archdsl.ops.base import Kernel
+    from archdsl.ops.base import Call, Kernel
 
 LONG = 8  # bytes of an index
 
@@ -77,7 +78,7 @@ def is_sequential(scope: Scope) -> bool:
     for node in scope.nodes:
         if node.inputs != (value,) or len(node.outputs) != 1 or node.reuses:
             return False
-        if not isinstance(node.what, Scope) and node.what.module(scope.shapes[value]) is None:
+        if not isinstance(node.what, Scope) and module_of(node, scope) is None:
             return False
         value = node.outputs[0]
     return scope.outputs[0].value == value
@@ -90,7 +91,15 @@ def is_plain_sequence(scope: Scope) -> bool:
 
 def is_sequence(scope: Scope) -> bool:
     """Say whether a scope runs every step as a module, because it becomes an `nn.Sequential`."""
-    return scope.wrapper is not None or is_plain_sequence(scope) or (scope.kind == "scope" and is_sequential(scope))
+    if scope.wrapper is not None or is_plain_sequence(scope):
+        return True
+    listed = scope.kind == "scope" or repeats(scope)
+    return listed and is_sequential(scope)
+
+
+def repeats(scope: Scope) -> bool:
+    """Say whether a loop of the text makes the steps of a block, which then go into an `nn.Sequential`."""
+    return isinstance(scope.definition, tree.Block) and scope.definition.repeats
 
 
 def is_module(node: Node, scope: Scope) -> bool:
@@ -100,7 +109,17 @@ def is_module(node: Node, scope: Scope) -> bool:
         return True
     shapes = [scope.shapes[i] for i in node.inputs]
     only_form = what.stateful or what.function(*shapes) is None
-    return only_form or (node.labelled and what.module(shapes[0]) is not None)
+    return only_form or (node.labelled and module_of(node, scope) is not None)
+
+
+def module_of(node: Node, scope: Scope) -> Call | None:
+    """Return the constructor of a step's module, or None where it has none; it is worked out once for each step."""
+    known = node.__dict__
+    if "module" not in known:
+        assert isinstance(node.what, Op), "scopes are modules by themselves"
+        known["module"] = node.what.module(scope.shapes[node.inputs[0]])
+    found: Call | None = known["module"]
+    return found
 
 
 def in_place(scope: Scope) -> frozenset[int]:

@@ -36,8 +36,27 @@ class Node(Record):
     init: tuple[tuple[str, Initializer], ...] = ()
     written: tuple[tuple[str, tree.Expr], ...] = ()  # arguments as the text of this scope wrote them
     arms: tuple[tuple[int, int], ...] = ()  # of `if` statements around it in this scope: where each starts, which arm
+    label: tree.Name | None = None  # as the text writes it, where it is computed in a loop
 
-    unequal = ("arms",)
+    unequal = ("arms", "label")
+
+
+class Turn(Record):
+    """One pass of a loop of the text: the steps from `first` to before `last`, what the loop and its body bind."""
+
+    first: int
+    last: int
+    values: tuple[tuple[str, object], ...] = ()
+    bindings: tuple[tuple[str, tree.Expr, object], ...] = ()
+    loops: tuple[Loop, ...] = ()  # those inside of it
+
+
+class Loop(Record):
+    """Steps that the text writes once for several passes: a `for`, a comprehension, or a pipeline times a number."""
+
+    written: tree.For | tree.Expr
+    first: int  # the number of the step that it starts with
+    turns: tuple[Turn, ...]
 
 
 class Output(Record):
@@ -81,8 +100,9 @@ class Scope(Record):
     input_names: tuple[str, ...] = ("x",)
     wrapper: Wrapper | None = None  # of a `wrapper`: the operator that runs the only step
     definition: tree.Block | tree.Net | None = None  # of a block or net
+    loops: tuple[Loop, ...] = ()
 
-    unequal = ("definition", "names")
+    unequal = ("definition", "names", "loops")
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -110,3 +130,6 @@ class Network(Record):
     doc: str = ""
     chosen: bool = False  # its results were asked for by name
     copied: tuple[tuple[str, Span, int], ...] = ()  # names of pipelines with weights that were given a tensor, and uses
+    functions: tuple[tree.Fn, ...] = ()  # of its file and of those that this imports from, the blocks' own
+
+    unequal = ("functions",)

@@ -74,7 +74,7 @@ class Pruner:
         kept = [_owning(node, owners) for node in reversed(nodes)]
         makers = {node.outputs: node for node in kept}
         relations = tuple([(r, makers[n.outputs]) for r, n in scope.relations if n.outputs in makers])
-        return self.inside(scope.replace(nodes=tuple(kept), outputs=outputs, relations=relations))
+        return self.inside(scope.replace(nodes=tuple(kept), outputs=outputs, relations=relations, loops=()))
 
     def inside(self, scope: Scope) -> Scope:
         """Return a scope whose inner nets keep only what the results taken from them need."""

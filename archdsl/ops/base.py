@@ -187,17 +187,24 @@ def tensor(result: str = "any") -> Kind:
 
 
 # -------------------------------------------------------------------------------------------------- lowering
+class Listed(tuple):  # type: ignore[type-arg]
+    """A list of the text: `(64, 64)` is two numbers, and not one for height and width."""
+
+    __slots__ = ()
+
+
 class Leaf(Record):
     """A value in generated code, with the formula it came from.
 
     `formula` names fields of the operator in braces, and `{in}` for the channels of its input, so that the emitter
     may print `4 * planes` where the text said so: `Leaf(3, "{kernel} // 2")`. An argument that equals `omit`,
-    PyTorch's own default, is left out of the code.
+    PyTorch's own default, is left out of the code. Two equal numbers are printed as one, unless `both` are asked for.
     """
 
     value: object
     formula: str = ""
     omit: object = REQUIRED
+    both: bool = False
 
 
 class Operand(Record):
@@ -584,7 +591,7 @@ def is_symbolic(dim: Dim) -> bool:
 
 
 __all__ = [
-    "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Op", "Operand",
+    "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Listed", "Op", "Operand",
     "Relation", "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channel_count", "channels",
     "choice", "divides", "elements", "equalities", "everything", "expression", "extent", "fits", "fixed", "image",
     "integer", "is_symbolic", "number", "numbered", "op", "optional", "padding", "pair", "product", "remains", "scalar",

@@ -238,7 +238,8 @@ class MaxUnpool(Pool):
 
     def function(self, *xs: Shape) -> Call:
         size = Operand(2, ".shape[2:]") if self.like else None
-        return call("F.max_unpool2d", X, Operand(1), self.leaf("kernel"), **self.keywords(), output_size=size)
+        kernel = self.leaf("kernel").replace(both=True)
+        return call("F.max_unpool2d", X, Operand(1), kernel, **self.keywords(), output_size=size)
 
 
 class Adaptive(Op):

@@ -84,7 +84,7 @@ def attention(
     bias: torch.Tensor | None = None,
     heads: int = 1,
 ) -> torch.Tensor:
-    """Attention of tokens [N, L, C] to tokens [N, M, C], each head with its part of the channels."""
+    """Let tokens [N, L, C] attend to tokens [N, M, C], each head with its part of the channels."""
     q = q.unflatten(-1, (heads, -1)).transpose(1, 2)
     k = k.unflatten(-1, (heads, -1)).transpose(1, 2)
     v = v.unflatten(-1, (heads, -1)).transpose(1, 2)

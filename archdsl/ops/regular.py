@@ -12,6 +12,7 @@ from archdsl.ops.base import (
     Kernel,
     Kind,
     Leaf,
+    Listed,
     Op,
     Relation,
     arg,
@@ -212,7 +213,7 @@ class Shift(Constant):
     gradient = "same"
     support = '''\
 class Shift(nn.Module):
-    """Add a learned summand, one for all (shape [1]) or one a channel ([C, 1, 1] on a map, else [C])."""
+    """Add a learned summand, one for all or one a channel ([C, 1, 1] on maps, else [C])."""
 
     def __init__(self, value: float, shape: tuple[int, ...] = (1,)) -> None:
         super().__init__()
@@ -233,7 +234,7 @@ class Scale(Constant):
     torch, weight, sign = "Scale", "weight", "*"
     support = '''\
 class Scale(nn.Module):
-    """Multiply by a learned factor, one for all (shape [1]) or one a channel ([C, 1, 1] on a map, else [C])."""
+    """Multiply by a learned factor, one for all or one a channel ([C, 1, 1] on maps, else [C])."""
 
     def __init__(self, value: float, shape: tuple[int, ...] = (1,)) -> None:
         super().__init__()
@@ -254,24 +255,18 @@ class Scale(nn.Module):
         return int(self.learned)
 
 
-class Sizes(tuple):  # type: ignore[type-arg]
-    """Sizes that stay a tuple in generated code: two equal ones are no pair that one number stands for."""
-
-    __slots__ = ()
-
-
 def sizes() -> Kind:
     """The sizes of a tensor without its batch: a map, tokens or features; a number stands for the last.
 
     One that changes with the input stands for its value at the default size.
     """
 
-    def accept(value: object) -> Sizes:
+    def accept(value: object) -> Listed:
         given = value if isinstance(value, tuple) else (value,)
         known = [int(size) if isinstance(size, (Size, Area)) else size for size in given]
         if len(known) > 3 or not known or any(type(size) is not int or not 1 <= size <= MAX_INT for size in known):
             raise ValueError
-        return Sizes(given)
+        return Listed(given)
 
     examples = ((4, 1, 1), (4, 3, 5), (1, 3, 5), (6,), (1, 1, 1), 8, (3, 4), (1, 6))
     return Kind("[channels, height, width], [tokens, channels] or [features], of integers ≥ 1", accept, examples)
@@ -311,9 +306,9 @@ class Learned(nn.Module):
         return (x[0], *self.known)
 
     @property
-    def known(self) -> Sizes:
+    def known(self) -> Listed:
         """The sizes at the default input size, to which the network is held."""
-        return Sizes(map(as_int, self.size))
+        return Listed(map(as_int, self.size))
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         for size in self.size:

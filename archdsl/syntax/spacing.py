@@ -29,19 +29,25 @@ class Roles(Record):
     prefixes: frozenset[int]  # `-x`, `*list`
     signatures: frozenset[int]  # the bracket after the head of a block: not an index
     requirements: frozenset[int]  # `require`, which is no name there
+    slices: frozenset[int]  # the colon of `list[:2]`
 
 
 def roles(module: tree.Module) -> Roles:
     """Return the roles of the words of a file, from its tree."""
     found: dict[type, set[int]] = {kind: set() for kind in (tree.Minus, tree.Spread, tree.Signature, tree.Require)}
+    slices: set[int] = set()
     work: list[Any] = [module]
     while work:
         node = work.pop()
         if type(node) in found:
             found[type(node)].add(node.span.start)
+        elif type(node) is tree.Slice:
+            before = node.value if node.first is None else node.first
+            slices.add(before.span.source.text.index(":", before.span.end))
         work += parts(node)
     prefixes = found[tree.Minus] | found[tree.Spread]
-    return Roles(frozenset(prefixes), frozenset(found[tree.Signature]), frozenset(found[tree.Require]))
+    marks = prefixes, found[tree.Signature], found[tree.Require], slices
+    return Roles(*map(frozenset, marks))
 
 
 def space(before: Word, word: Word, inside: str, roles: Roles) -> str:
@@ -63,7 +69,7 @@ def _applies(before: Word, word: Word, roles: Roles) -> bool:
 
 def _tight(before: Word, word: Word, inside: str, roles: Roles) -> bool:
     signs = (before.text, word.text)
-    if before.start in roles.prefixes or "**" in signs:
+    if before.start in roles.prefixes or before.start in roles.slices or "**" in signs:
         return True
     if inside and "=" in signs:
         return True

@@ -322,6 +322,16 @@ class Block(Node):
     doc: str
     body: tuple[Statement, ...]
 
+    @cached_property
+    def repeats(self) -> bool:
+        """Whether its own steps stand in loops."""
+        return _repeats(self.body)
+
+
+def _repeats(body: tuple[Statement, ...]) -> bool:
+    inside = [arm for statement in body if isinstance(statement, If) for _, arm in statement.arms]
+    return any(isinstance(statement, For) for statement in body) or any(_repeats(arm) for arm in inside)
+
 
 class Net(Node):
     """`net name(params):` and its body."""

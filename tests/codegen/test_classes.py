@@ -23,9 +23,10 @@ from tests.properties.oracle import inputs
 
 # Blocks that have more than one class, by the reason.
 SEVERAL = {
-    "a loop is longer in some instances": {"encoder", "decoder", "stage", "xception_block", "brought", "aggregation"},
     "a block stands in itself": {"tree", "join"},
+    "what stands under a test is no sequence everywhere": {"aggregation"},
     "a label is computed": {"dual_path"},
+    "a sum has more operands in some places": {"unit"},  # of MobileOne
 }
 FAMILIES = """alexnet convnext_tiny deconvnet densenet121 dpn68 efficientnet_b0 fcn8s ghostnet googlenet hrnet_w18_small
     inception_resnet_v1 inception_v2 inception_v3 lenet5_1998 mobilenet_v2 mobilenet_v3_small preresnet50
@@ -88,7 +89,7 @@ def test_a_condition_that_fits_by_chance_is_no_condition():
     text = """block unit(widths, wide):
     for i, c in enumerate(widths):
         conv{i+1}: conv(c, 3)
-    relu if wide
+    add(identity, relu if wide)
 net n:
     input image: [N, 8, H=8, W=8]
     unit([8, 8], false) -> unit([8, 8, 8], true)
@@ -172,6 +173,8 @@ def mismatches(name, draws, rng):
                 wanted = in_the_language(plan, {n: v for n, v in given.items() if n != "in_channels"}, channels, scope)
             except CompileError:
                 continue  # no such block
+            if not hasattr(wanted, "b"):
+                continue  # it does nothing
             made, x = space[plan.name](**given).eval(), torch.randn(2, channels, 16, 16)
             state, own = wanted.b.state_dict(), made.state_dict()
             if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in own.items()}:

@@ -59,17 +59,18 @@ def test_what_is_printed_assigns_what_is_scheduled(name):
     network = compiled(name).network
     printed = {node.name: node for node in ast.parse(emit(network).text).body if isinstance(node, ast.ClassDef)}
     found = lifetimes(network)
-    for planned in Plans(network).classes:
+    plans = Plans(network)
+    for planned in plans.classes:
         methods = [node for node in printed[planned.plan.name].body if isinstance(node, ast.FunctionDef)]
         forward = [method for method in methods if method.name == "forward"]
         schedule = planned.schedule
         if schedule is None:
-            assert not forward and not found.keys() & {id(scope) for scope in planned.plan.scopes}
+            assert not forward and not found.keys() & {plans.origins[id(scope)] for scope in planned.plan.scopes}
             continue
         every = flat(schedule.statements)
         assert assigned(forward[0]) == [name for one in every for name in one.names]
         for scope in planned.plan.scopes:
-            ends = found[id(scope)]
+            ends = found[plans.origins[id(scope)]]
             kept = {name for one in every for name in one.names if name != "_"}
             assert sum(end is None for end in ends.values()) <= len(kept)
             if not any(isinstance(one, Choice) for one in schedule.statements):

@@ -22,26 +22,27 @@ class Branches(nn.ModuleDict):
 
     def __init__(self) -> None:
         super().__init__()
-        self["0"] = nn.Conv2d(3, 8, 3, padding=1)  # <text>:9
-        self["1"] = nn.BatchNorm2d(8)  # <text>:9
-        self["4"] = nn.Conv2d(8, 8, 3, padding=1)  # <text>:11
-        self.pair = Both(8, 8)  # <text>:12
+        c = 8
+        self["0"] = nn.Conv2d(3, c, 3, padding=1)  # <text>:9
+        self["1"] = nn.BatchNorm2d(c)  # <text>:9
+        self["4"] = nn.Conv2d(c, c, 3, padding=1)  # <text>:11
+        self.pair = Both(c, c)  # <text>:12
         self.tower = nn.Sequential(  # <text>:14
-            nn.Conv2d(8, 8, 3, padding=1),
+            nn.Conv2d(c, c, 3, padding=1),
             nn.ReLU(inplace=True),
         )
-        self["9"] = nn.Conv2d(4, 4, 1)  # <text>:16
-        self.step0 = nn.Conv2d(8, 8, 3, padding=1)  # <text>:18
-        self.step1 = nn.Conv2d(8, 8, 3, padding=1)  # <text>:18
-        self.step2 = nn.Conv2d(8, 8, 3, padding=1)  # <text>:18
-        self.step3 = nn.Conv2d(8, 8, 3, padding=1)  # <text>:18
-        self["16"] = nn.Linear(8 * 32 * 32, 5)  # <text>:19
+        self["9"] = nn.Conv2d(c // 2, c // 2, 1)  # <text>:16
+        self.step0 = nn.Conv2d(2 * (c // 2), c, 3, padding=1)  # <text>:18
+        self.step1 = nn.Conv2d(c, c, 3, padding=1)  # <text>:18
+        self.step2 = nn.Conv2d(c, c, 3, padding=1)  # <text>:18
+        self.step3 = nn.Conv2d(c, c, 3, padding=1)  # <text>:18
+        self["16"] = nn.Linear(c * 32 * 32, 5)  # <text>:19
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         p, p_indices = F.max_pool2d(
             F.relu(self["1"](self["0"](x)), inplace=True), 2, return_indices=True
         )
-        x = F.max_unpool2d(F.relu(self["4"](p), inplace=True), p_indices, 2)
+        x = F.max_unpool2d(F.relu(self["4"](p), inplace=True), p_indices, (2, 2))
         r, r_gate = self.pair(x)
         x = r * r_gate
         tower = self.tower(x)

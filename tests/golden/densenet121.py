@@ -41,35 +41,28 @@ class Transition(nn.Module):
 class DenseNet(nn.Module):
     """DenseNet: Densely Connected Convolutional Networks (Huang et al., 2016), arXiv:1608.06993."""
 
-    def __init__(self, classes: int = 1000) -> None:
+    def __init__(self, growth: int = 32, classes: int = 1000) -> None:
         super().__init__()
+        depths = (6, 12, 24, 16)
         features = nn.Sequential()
-        features.add_module("conv0", nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False))
-        features.add_module("norm0", nn.BatchNorm2d(64))
+        features.add_module("conv0", nn.Conv2d(3, 2 * growth, 7, stride=2, padding=3, bias=False))
+        features.add_module("norm0", nn.BatchNorm2d(2 * growth))
         features.add_module("2", nn.ReLU(inplace=True))
         features.add_module("3", nn.MaxPool2d(3, stride=2, padding=1))
-        denseblock1 = nn.Sequential()
-        for i in range(6):
-            denseblock1.add_module(f"denselayer{i + 1}", DenseLayer(64 + 32 * i, 32))
-        features.add_module("denseblock1", denseblock1)
-        features.add_module("transition1", Transition(256))
-        denseblock2 = nn.Sequential()
-        for i in range(12):
-            denseblock2.add_module(f"denselayer{i + 1}", DenseLayer(128 + 32 * i, 32))
-        features.add_module("denseblock2", denseblock2)
-        features.add_module("transition2", Transition(512))
-        denseblock3 = nn.Sequential()
-        for i in range(24):
-            denseblock3.add_module(f"denselayer{i + 1}", DenseLayer(256 + 32 * i, 32))
-        features.add_module("denseblock3", denseblock3)
-        features.add_module("transition3", Transition(1024))
-        denseblock4 = nn.Sequential()
-        for i in range(16):
-            denseblock4.add_module(f"denselayer{i + 1}", DenseLayer(512 + 32 * i, 32))
-        features.add_module("denseblock4", denseblock4)
-        features.add_module("norm5", nn.BatchNorm2d(1024))
+        channels = 2 * growth
+        for i, depth in enumerate(depths):
+            if i > 0:
+                features.add_module(f"transition{i}", Transition(channels))
+            denseblock = nn.Sequential()
+            channels2 = channels // 2 if i > 0 else channels
+            for j in range(depth):
+                denseblock.add_module(f"denselayer{j + 1}", DenseLayer(channels2, growth))
+                channels2 += growth
+            features.add_module(f"denseblock{i + 1}", denseblock)
+            channels = channels2
+        features.add_module("norm5", nn.BatchNorm2d(channels))
         self.features = features  # densenet121.arch:21
-        self.classifier = nn.Linear(1024, classes)  # densenet121.arch:32
+        self.classifier = nn.Linear(channels, classes)  # densenet121.arch:32
 
         for m in self.modules():
             if isinstance(m, nn.Conv2d):

@@ -10,6 +10,14 @@ import torch.nn.functional as F
 from torch import nn
 
 
+def near(c: int) -> int:
+    return max(8, int(c + 4) // 8 * 8)
+
+
+def divisible(c: int) -> int:
+    return near(c) if near(c) >= 0.9 * c else near(c) + 8
+
+
 class InvertedResidual(nn.Module):
     """The block `inverted_residual(channels, expand, stride, norm, act)`."""
 
@@ -56,31 +64,43 @@ class MobileNetV2(nn.Module):
     arXiv:1801.04381.
     """
 
-    def __init__(self, classes: int = 1000) -> None:
+    def __init__(self, width: int = 1, classes: int = 1000) -> None:
         super().__init__()
-        self.features = nn.Sequential(  # mobilenet_v2.arch:22
+        features: list[nn.Module] = [
             nn.Sequential(
-                nn.Conv2d(3, 32, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(32),
+                nn.Conv2d(3, divisible(32 * width), 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(divisible(32 * width)),
                 nn.ReLU6(),
-            ),
-            InvertedResidual(32, 16, 1),
-            InvertedResidual(16, 24, 6, stride=2),
-            InvertedResidual(24, 24, 6),
-            InvertedResidual(24, 32, 6, stride=2),
-            *[InvertedResidual(32, 32, 6) for _ in range(2)],
-            InvertedResidual(32, 64, 6, stride=2),
-            *[InvertedResidual(64, 64, 6) for _ in range(3)],
-            InvertedResidual(64, 96, 6),
-            *[InvertedResidual(96, 96, 6) for _ in range(2)],
-            InvertedResidual(96, 160, 6, stride=2),
-            *[InvertedResidual(160, 160, 6) for _ in range(2)],
-            InvertedResidual(160, 320, 6),
-            nn.Sequential(nn.Conv2d(320, 1280, 1, bias=False), nn.BatchNorm2d(1280), nn.ReLU6()),
+            )
+        ]
+        channels = divisible(32 * width)
+        for t, c, n, s in (
+            (1, 16, 1, 1),
+            (6, 24, 2, 2),
+            (6, 32, 3, 2),
+            (6, 64, 4, 2),
+            (6, 96, 3, 1),
+            (6, 160, 3, 2),
+            (6, 320, 1, 1),
+        ):
+            channels2 = channels
+            for i in range(n):
+                features.append(
+                    InvertedResidual(channels2, divisible(c * width), t, stride=s if i == 0 else 1)
+                )
+                channels2 = divisible(c * width)
+            channels = channels2
+        features.append(
+            nn.Sequential(
+                nn.Conv2d(channels, divisible(1280 * max(1, width)), 1, bias=False),
+                nn.BatchNorm2d(divisible(1280 * max(1, width))),
+                nn.ReLU6(),
+            )
         )
+        self.features = nn.Sequential(*features)  # mobilenet_v2.arch:22
         self.classifier = nn.Sequential(  # mobilenet_v2.arch:29
             nn.Dropout(0.2),
-            nn.Linear(1280, classes),
+            nn.Linear(divisible(1280 * max(1, width)), classes),
         )
 
         for m in self.modules():

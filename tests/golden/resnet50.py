@@ -27,24 +27,21 @@ class Shortcut(nn.Sequential):
 class Bottleneck(nn.Module):
     """The block `bottleneck(planes, stride, groups, base, dilation, norm, last, act)`."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        planes: int,
-        stride: int = 1,
-        with_downsample: bool = False,
-    ) -> None:
+    def __init__(self, in_channels: int, planes: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)  # resnet50.arch:28
-        self.bn1 = nn.BatchNorm2d(planes)  # resnet50.arch:28
+        width = planes
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)  # resnet50.arch:28
+        self.bn1 = nn.BatchNorm2d(width)  # resnet50.arch:28
         self.conv2 = nn.Conv2d(  # resnet50.arch:29
-            planes, planes, 3, stride=stride, padding=1, bias=False
+            width, width, 3, stride=stride, padding=1, bias=False
         )
-        self.bn2 = nn.BatchNorm2d(planes)  # resnet50.arch:29
-        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)  # resnet50.arch:30
+        self.bn2 = nn.BatchNorm2d(width)  # resnet50.arch:29
+        self.conv3 = nn.Conv2d(width, 4 * planes, 1, bias=False)  # resnet50.arch:30
         self.bn3 = nn.BatchNorm2d(4 * planes)  # resnet50.arch:30
         self.downsample = (  # resnet50.arch:31
-            Shortcut(in_channels, 4 * planes, stride) if with_downsample else nn.Identity()
+            Shortcut(in_channels, 4 * planes, stride)
+            if stride > 1 or in_channels != 4 * planes
+            else nn.Identity()
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -62,19 +59,19 @@ class ResNet(nn.Module):
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)  # resnet50.arch:37
         self.bn1 = nn.BatchNorm2d(64)  # resnet50.arch:37
         self.layer1 = nn.Sequential(  # resnet50.arch:39
-            Bottleneck(64, 64, with_downsample=True),
+            Bottleneck(64, 64),
             *[Bottleneck(256, 64) for _ in range(2)],
         )
         self.layer2 = nn.Sequential(  # resnet50.arch:39
-            Bottleneck(256, 128, stride=2, with_downsample=True),
+            Bottleneck(256, 128, stride=2),
             *[Bottleneck(512, 128) for _ in range(3)],
         )
         self.layer3 = nn.Sequential(  # resnet50.arch:39
-            Bottleneck(512, 256, stride=2, with_downsample=True),
+            Bottleneck(512, 256, stride=2),
             *[Bottleneck(1024, 256) for _ in range(5)],
         )
         self.layer4 = nn.Sequential(  # resnet50.arch:39
-            Bottleneck(1024, 512, stride=2, with_downsample=True),
+            Bottleneck(1024, 512, stride=2),
             *[Bottleneck(2048, 512) for _ in range(2)],
         )
         self.fc = nn.Linear(2048, classes)  # resnet50.arch:40

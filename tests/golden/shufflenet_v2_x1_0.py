@@ -61,31 +61,32 @@ class ShuffleNetV2(nn.Module):
     2018), arXiv:1807.11164.
     """
 
-    def __init__(self, classes: int = 1000) -> None:
+    def __init__(self, last: int = 1024, classes: int = 1000) -> None:
         super().__init__()
+        channels = 116
         self.conv1 = nn.Sequential(  # shufflenet_v2_x1_0.arch:20
             nn.Conv2d(3, 24, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(24),
             nn.ReLU(inplace=True),
         )
         self.stage2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            Unit(24, 116),
-            *[Unit(116, 116, stride=1) for _ in range(3)],
+            Unit(24, channels),
+            *[Unit(channels, channels, stride=1) for _ in range(3)],
         )
         self.stage3 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            Unit(116, 232),
-            *[Unit(232, 232, stride=1) for _ in range(7)],
+            Unit(channels, channels * 2),
+            *[Unit(channels * 2, channels * 2, stride=1) for _ in range(7)],
         )
         self.stage4 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            Unit(232, 464),
-            *[Unit(464, 464, stride=1) for _ in range(3)],
+            Unit(channels * 2, channels * 4),
+            *[Unit(channels * 4, channels * 4, stride=1) for _ in range(3)],
         )
         self.conv5 = nn.Sequential(  # shufflenet_v2_x1_0.arch:23
-            nn.Conv2d(464, 1024, 1, bias=False),
-            nn.BatchNorm2d(1024),
+            nn.Conv2d(channels * 4, last, 1, bias=False),
+            nn.BatchNorm2d(last),
             nn.ReLU(inplace=True),
         )
-        self.fc = nn.Linear(1024, classes)  # shufflenet_v2_x1_0.arch:23
+        self.fc = nn.Linear(last, classes)  # shufflenet_v2_x1_0.arch:23
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.max_pool2d(self.conv1(x), 3, stride=2, padding=1)

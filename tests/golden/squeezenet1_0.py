@@ -34,26 +34,23 @@ class SqueezeNet(nn.Module):
     (Iandola et al., 2016), arXiv:1602.07360.
     """
 
-    def __init__(self, classes: int = 1000) -> None:
+    def __init__(self, pooled: tuple[int, ...] = (4, 8), classes: int = 1000) -> None:
         super().__init__()
-        self.features = nn.Sequential(  # squeezenet1_0.arch:21
+        features: list[nn.Module] = [
             nn.Conv2d(3, 96, 7, stride=2),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, stride=2, ceil_mode=True),
-            Fire(96, 16),
-            Fire(128, 16),
-            Fire(128, 32),
-            nn.MaxPool2d(3, stride=2, ceil_mode=True),
-            Fire(256, 32),
-            Fire(256, 48),
-            Fire(384, 48),
-            Fire(384, 64),
-            nn.MaxPool2d(3, stride=2, ceil_mode=True),
-            Fire(512, 64),
-        )
+        ]
+        channels = 96
+        for i in range(2, 10):
+            features.append(Fire(channels, 16 * (i // 2)))
+            if i in pooled:
+                features.append(nn.MaxPool2d(3, stride=2, ceil_mode=True))
+            channels = 2 * 4 * (16 * (i // 2))
+        self.features = nn.Sequential(*features)  # squeezenet1_0.arch:21
         self.classifier = nn.Sequential(  # squeezenet1_0.arch:29
             nn.Dropout(0.5),
-            nn.Conv2d(512, classes, 1),
+            nn.Conv2d(channels, classes, 1),
             nn.ReLU(inplace=True),
             nn.AdaptiveAvgPool2d(1),
         )
@@ -63,7 +60,7 @@ class SqueezeNet(nn.Module):
                 nn.init.kaiming_uniform_(m.weight, nonlinearity="relu")
                 if m.bias is not None:
                     nn.init.zeros_(m.bias)
-        nn.init.normal_(self.classifier[1].weight, std=0.01)
+        nn.init.normal_(self.get_parameter("classifier.1.weight"), std=0.01)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.features(x)
