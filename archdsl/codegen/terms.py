@@ -578,7 +578,9 @@ def added(terms: list[Term]) -> Term:
     values = tuple(sum(column) for column in zip(*(t.column for t in terms)))
     if all(t.literal for t in terms):
         return literal(values[0], len(values))
-    texts = [t.text if n == 1 else f"{n} * {t.within(_factor(t))}" for t, n in unique.values()]
+    if len(terms) == 1:
+        return terms[0]
+    texts = [t.within(SUM) if n == 1 else f"{n} * {t.within(_factor(t))}" for t, n in unique.values()]
     return Term(" + ".join(texts), values, mentioned(terms), PRODUCT if len(texts) == 1 else SUM)
 
 

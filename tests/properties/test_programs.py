@@ -55,6 +55,47 @@ net n:
     input image: [N, 16, H=8, W=8]
     parts(1, 2) -> conv(16, 1) -> parts(3, 4)
 """,
+    "a sum of which one operand is a choice": """
+block part(c):
+    cat(relu, relu if x.channels in [1, 2, 4] else conv(1, 3))
+    for i in range(3):
+        conv(c + i, 3)
+net n:
+    input image: [N, 8, H=8, W=8]
+    part(2) -> part(2)
+""",
+    "a net that is a step with other parameters": """
+net inner(c=4):
+    conv(c, 3)
+net n:
+    input image: [N, 3, H=8, W=8]
+    narrow = inner(c=2)
+    narrow -> inner
+""",
+    "two parts of one size": """
+net n:
+    input image: [N, 2, H=8, W=8]
+    split(relu, tanh, sizes=[1, 1])
+""",
+    "a learned tensor of two equal sizes": """
+block positions(n):
+    add(identity, learned([n, n], init=normal(0.5)))
+net n:
+    input image: [N, 4, H=2, W=2]
+    tokens -> positions(4) -> linear(4) -> untokens(like=image)
+""",
+    "channels that are places": """
+net n:
+    input image: [N, 4, H=8, W=8]
+    tokens -> transpose -> linear(6) -> transpose -> linear(4) -> transpose
+    add(identity, [softmax, scale(0.5, learned=true, per_channel=true)]) -> flatten -> linear(3)
+""",
+    "windows of which one is all of the map": """
+net n:
+    input image: [N, 4, H=8, W=8]
+    y = x -> tokens(window=3, pad=true) -> attention(identity, tanh, identity, heads=2) -> untokens(window=3, pad=true, like=image)
+    y -> tokens(every=(8, 4)) -> ln -> untokens(every=(8, 4), like=image) -> tokens(grid=8) -> untokens(grid=8, size=8)
+""",
     "a decimal number that is equal to the channels": """
 block halved(a=0.5):
     conv(2, 1)
