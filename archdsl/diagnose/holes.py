@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from archdsl.core.source import Source
 
 HEAD = re.compile(r"^(?:net|block|fn|default)\b[^(:=\n]*|\bimport\b.*")  # the words of an item that it may define
+HEADLESS = re.compile(r"^ {1,3}(\w+)(?:\(.*\))?:$", re.MULTILINE)  # a definition whose first word is missing
 CONTINUES = re.compile(r"\s*->")
 CLOSES = re.compile(r"\s*[)\]}]")
 NAME = re.compile(r"\s*(\w+)(\s*[({]?)")
@@ -61,7 +62,7 @@ def item_around(text: str, at: int) -> tuple[int, int]:
 
 def defined(text: str) -> set[str]:
     """Return the names that an item may define, and its words."""
-    return {name for head in HEAD.findall(text) for name in re.findall(r"\w+", head)}
+    return {name for head in (*HEAD.findall(text), *HEADLESS.findall(text)) for name in re.findall(r"\w+", head)}
 
 
 def hole_at(source: Source, at: int) -> Hole | None:

@@ -29,6 +29,8 @@ COMBINED = {
     "mul": "multiplies the results of its branches",
     "maximum": "takes the largest of the results of its branches, element by element",
     "minimum": "takes the smallest of the results of its branches, element by element",
+    "matmul": "multiplies the results of its two branches as matrices: tokens [N, L, K] by [N, K, M]",
+    "attention": "lets queries look at keys and take the mean of values: its branches, or thirds of the channels",
     "split": "divides the channels among its branches, evenly or by `sizes`, and joins their results",
 }
 INITIAL = {

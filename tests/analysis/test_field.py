@@ -70,9 +70,10 @@ def summed(
     return columns.unflatten(2, ((padded.shape[2] - dh * (kh - 1) - 1) // sh + 1, -1))[:, :, :h, :w]
 
 
-def spread(x: torch.Tensor, kernel: int, size: Any) -> torch.Tensor:
+def spread(x: torch.Tensor, kernel: Any, size: Any) -> torch.Tensor:
     """Give every position of a window its value, as windows without overlap do."""
-    y = F.conv_transpose2d(x, x.new_ones(x.shape[1], 1, kernel, kernel), stride=kernel, groups=x.shape[1])
+    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+    y = F.conv_transpose2d(x, x.new_ones(x.shape[1], 1, *sides), stride=kernel, groups=x.shape[1])
     return F.pad(y, (0, size[-1] - y.shape[3], 0, size[-2] - y.shape[2]))
 
 

@@ -38,7 +38,8 @@ SMALL = {
 LARGE = """convnextv2_base convnext_base convnext_large convnext_small deeplabv3_resnet101 dla169 dpn107 dpn131 dpn98 efficientnet_v2_l
 efficientnet_v2_m hrnet_w40 hrnet_w48 hrnet_w64 regnet_x_16gf regnet_x_32gf regnet_y_16gf regnet_y_32gf repvgg_b1 repvgg_b2
 repvgg_b3 res2net101_26w_4s res2net50_26w_8s resnest101e seresnet101 seresnet152 seresnext101_32x4d seresnext101_32x8d
-sknet101 ese_vovnet99b convmixer_1536_20 wrn40_8_cifar pyramidnet110_a270_cifar""".split()
+vit_b_32 vit_l_16 vit_l_32 vit_h_14 mobileone_s3 mobileone_s4 sknet101 ese_vovnet99b convmixer_1536_20 wrn40_8_cifar
+pyramidnet110_a270_cifar""".split()
 HELD = [pytest.param(n, marks=pytest.mark.slow if n in LARGE else []) for n in REFERENCES]
 TRAINED = {FILES[net]: net for net in reversed(NETS) if net in REFERENCES} | SMALL
 LIBRARIES = {stem: rules(project.path_of(stem)) for stem in project.bundled()}
