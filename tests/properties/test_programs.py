@@ -33,10 +33,7 @@ def test_programs_at_random_are_what_they_say(block):
 
 def test_the_shortest_text_with_a_difference_is_found():
     text = "fn f(c) = c\nblock b(c):\n    conv(c, 1) -> bn\nnet n:\n    input image: [N, 8, H=8, W=8]\n    relu\n    if true:\n        b(4) -> cat(elu, relu)\n    conv(8, 3)\n"
-    assert (
-        shrunk(text, lambda tried: "elu" in tried.replace("relu", ""))
-        == "net n:\n    input image: [N, 8]\n    elu"
-    )
+    assert shrunk(text, lambda tried: "elu" in tried.replace("relu", "")) == "net n:\n    input image: [N, 8]\n    elu"
 
 
 # Each once gave other code than the text says: a NameError, a TypeError, another function, or another size.
