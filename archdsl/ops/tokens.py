@@ -37,7 +37,8 @@ from archdsl.ops.reshape import one_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import ClassVar
 
     from archdsl.core.sizes import Dim, Shape
     from archdsl.ops.base import Call
@@ -57,6 +58,7 @@ class Windows(Op):
     pad: bool = arg(boolean(), False, doc="fill up with zeros, below and on the right, what is no multiple of a window")
 
     saves = ()
+    moves: ClassVar[Callable[..., bool]]  # whether elements go to other places, from the shapes of operands and results
 
     @classmethod
     def build(cls, values: dict[str, object]) -> Op:
@@ -102,10 +104,6 @@ class Windows(Op):
         if not self.pad and any(int(size) % side for size, side in zip(sizes, self.sides)):
             label = f"{int(sizes[0])}x{int(sizes[1])} is not a multiple of {self.sides[0]}x{self.sides[1]}"
             raise ShapeFault(f"`{self.way}` must divide height and width", label=label, at=at, help="or `pad=true`")
-
-    def moves(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> bool:
-        """Say whether elements are copied to other places."""
-        raise NotImplementedError
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         copies = self.way and self.moves(xs, ys)
