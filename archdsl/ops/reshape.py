@@ -212,6 +212,16 @@ def one_of(values: dict[str, object], *names: str) -> None:
         raise ArgFault(given[1] if given else names[0], reason)
 
 
+def target(size: tuple[int, int] | None, *more: Shape) -> tuple[Dim, ...]:
+    """Return the height and width that an operator is given, as `size` or by a second operand."""
+    return size or image(more[0], 1)[2:]
+
+
+def as_arguments(size: tuple[int, int] | None) -> list[Leaf | Operand]:
+    """Return the same as two arguments of a function."""
+    return [*map(Leaf, size)] if size else [Operand(1, ".shape[2]"), Operand(1, ".shape[3]")]
+
+
 @op("crop")
 class Crop(Op):
     """A part of a map, as in U-Net: [N, C, H, W] -> [N, C, *size], or the height and width of `like`.
@@ -245,19 +255,15 @@ def crop(
         one_of(made.__dict__, "size", "like")
         return made
 
-    def target(self, *more: Shape) -> tuple[Dim, ...]:
-        """Return the height and width of the result."""
-        return self.size or image(more[0], 1)[2:]
-
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        size = self.target(*more)
+        size = target(self.size, *more)
         if any(int(have) < int(want) + at for have, want, at in zip(image(x)[2:], size, self.offset or (0, 0))):
             label = f"the input is {show(x)}, the crop {' x '.join(map(str, size))}"
             raise ShapeFault("a crop must be inside its input", label=label, at="size" if self.size else 1)
         return (*x[:2], *size)
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
-        for axis, want in enumerate(self.target(*xs[1:]), 2):
+        for axis, want in enumerate(target(self.size, *xs[1:]), 2):
             end = want + self.offset[axis - 2] if self.offset else want
             yield Relation(xs[0][axis], end, axis, (0, len(xs) - 1), at_least=True)
 
@@ -271,8 +277,7 @@ def crop(
         return ()  # a view
 
     def function(self, *xs: Shape) -> Call:
-        size = map(Leaf, self.size) if self.size else [Operand(1, ".shape[2]"), Operand(1, ".shape[3]")]
-        return call("crop", X, *size, *map(Leaf, self.offset or ()))
+        return call("crop", X, *as_arguments(self.size), *map(Leaf, self.offset or ()))
 
 
 @op("pad_channels")

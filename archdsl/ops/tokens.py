@@ -33,7 +33,7 @@ from archdsl.ops.base import (
     volume,
 )
 from archdsl.ops.base import tokens as as_tokens
-from archdsl.ops.reshape import one_of
+from archdsl.ops.reshape import as_arguments, one_of, target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Windows(Op):
 
     def inside(self, sizes: Sequence[Dim]) -> tuple[tuple[Dim, Dim], Dim]:
         """Return how many windows a map of a size has along its height and its width, and the tokens of one."""
-        parts = [size // side for size, side in zip(sizes, self.sides)]
+        parts = [self.padded(size, axis) // self.sides[axis] for axis, size in enumerate(sizes)]
         rows, columns = parts if self.way != "every" else self.sides
         return (rows, columns), product(self.sides if self.way != "every" else parts)
 
@@ -166,7 +166,7 @@ def filled(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
         if not self.way:
             return (n, product(spatial), c)
         self.whole(spatial, 0)
-        windows, count = self.inside([self.padded(size, axis) for axis, size in enumerate(spatial)])
+        windows, count = self.inside(spatial)
         return (n, *windows, count, c)
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
@@ -246,12 +246,8 @@ def from_grid(
         one_of(made.__dict__, "like", "size")
         return made
 
-    def target(self, *more: Shape) -> tuple[Dim, ...]:
-        """Return the height and width of the result."""
-        return self.size or image(more[0], 1)[2:]
-
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        size = self.target(*more)
+        size = target(self.size, *more)
         if len(as_tokens(x)) != (5 if self.way else 3):
             title = (
                 "tokens in windows need the windows that they are in" if len(x) == 5 else "these tokens have no windows"
@@ -269,12 +265,12 @@ def from_grid(
         """Return the tokens that a map of a size has."""
         if not self.way:
             return (x[0], product(size), x[-1])
-        windows, count = self.inside([self.padded(one, axis) for axis, one in enumerate(size)])
+        windows, count = self.inside(size)
         return (x[0], *windows, count, x[-1])
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         yield from fixed(xs[0])  # the channels of a map are a number
-        size, operand = self.target(*xs[1:]), len(xs) - 1
+        size, operand = target(self.size, *xs[1:]), len(xs) - 1
         if self.way:
             yield from self.needs(size, operand)
         for axis, (have, want) in enumerate(zip(xs[0], self.shape_before(xs[0], size))):
@@ -302,10 +298,9 @@ def from_grid(
         if not self.way and self.like:
             return expression("{0}.transpose(1, 2).unflatten(2, {1}.shape[2:])")
         if not self.way:
-            rows, columns = map(Leaf, self.target())
+            rows, columns = map(Leaf, target(self.size))
             return expression("{0}.transpose(1, 2).unflatten(2, ({rows}, {columns}))", rows=rows, columns=columns)
-        size = map(Leaf, self.size) if self.size else [Operand(1, ".shape[2]"), Operand(1, ".shape[3]")]
-        sides, _ = self.arguments_of()
+        size, (sides, _) = as_arguments(self.size), self.arguments_of()
         return call("from_windows" if self.way == "window" else f"from_{self.way}", Operand(0), *size, *sides)
 
 
