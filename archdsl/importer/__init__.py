@@ -1,1 +1,12 @@
-"""Networks of other libraries as texts."""
+"""Networks of other libraries as texts of the language, each proved equal to what it was made of.
+
+A module is run once, and every call is written down (`trace`); calls become steps of the language (`steps`), numbers
+that depend on the size of the input become what they stand for (`sizes`), modules become scopes with borders (`clean`);
+steps become statements (`structure`), uses of a class become a block (`unify`, `blocks`, `build`), repetitions are folded
+(`fold`), and all of it is printed (`text`). Then it is compared with the module (`verify`), and only then handed over.
+"""
+
+from archdsl.importer.imported import Imported, ImportFailed, import_module
+from archdsl.importer.sources import NoSource, opened
+
+__all__ = ["ImportFailed", "Imported", "NoSource", "import_module", "opened"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archdsl.importer.terms import Term, is_identity
-from archdsl.importer.unify import MISSING, Apart, Hole, Pipe, Which, aligned, choices, size, skeleton, with_absent
+from archdsl.importer.unify import MISSING, Apart, Hole, Pipe, Which, aligned, choices, size, skeleton, skip, with_absent
 from archdsl.ops import OPS
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def solved(name: str, bodies: Sequence[Sequence[Term]], x: Sequence[int], tensor
 
     def together(uses: Sequence[int]) -> list[Term]:
         """Lay uses side by side; a skip connection is absent only where another has it."""
-        has = any(wrapped[use] is bodies[use] for use in uses)
+        has = any(skip(bodies[use]) is not None for use in uses)
         return aligned([wrapped[use] if has else bodies[use] for use in uses])
 
     for uses in _alike(bodies):

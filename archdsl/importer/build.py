@@ -162,7 +162,7 @@ def _plain_body(use: _Use) -> bool:
 def _fitting(block: Block) -> str:
     """Return the name of a block, which says no `conv` of one that has depthwise convolutions alone."""
     ops = {term.name for term in every(block.body) if term.kind == "op"}
-    return re.sub(r"^conv(2d)?(?=_)", "depthwise", block.name) if "depthwise" in ops and "conv" not in ops else block.name
+    return re.sub(r"^conv(2d)?(?=_.*(norm|bn|act))", "depthwise", block.name) if "depthwise" in ops and "conv" not in ops else block.name
 
 
 RESERVED = {"identity", "split", "net", "block", "fn", "input", "output", "require", "default", "init", "for", "if", "ode"}

@@ -168,7 +168,7 @@ def label_path(node: Node) -> str:
     """Return the name of the layer that has a node's weights: where they are the module's own, that of the weight."""
     own, name = next(iter(sorted(node.weights.items(), key=lambda pair: pair[0] == "bias")))
     head, _, last = name.rpartition(".")
-    return head if last == own else name
+    return head if last == own and node.op not in ("scale", "shift", "learned") else name
 
 
 def chained(scope: Scope) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from archdsl.diagnostics import CompileError
 from archdsl.importer.build import built
 from archdsl.importer.clean import cleaned
 from archdsl.importer.graph import Unsaid
+from archdsl.importer.keys import rules_of
 from archdsl.importer.sizes import sized
 from archdsl.importer.steps import read
 from archdsl.importer.text import text
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from archdsl.importer.graph import Graph
 
     Shape = tuple[int, ...]
+
+
+LARGE = 320  # pixels of a side beyond which two smaller sizes are compared
 
 
 class ImportFailed(Exception):
@@ -45,6 +50,25 @@ class Imported:
         """The names of weights that differ: those of the module's state dict to those of the text's network."""
         return {name: here for name, here in self.verified.keys.items() if name != here}
 
+    @property
+    def rules(self) -> str:
+        """The lines of a `.keys` file, by which the module's own weights are loaded; empty where none differ."""
+        if not self.keys:
+            return ""
+        return "".join(["[imported]\n", *(f"{old} = {new}\n" for old, new in rules_of(self.verified.keys))])
+
+    def write(self, path: str | os.PathLike[str]) -> list[str]:
+        """Write the text, and beside it the rules for names where it needs any; returns the paths."""
+        path = os.fspath(path)
+        written = {path: self.text, os.path.splitext(path)[0] + ".keys": self.rules}
+        for name, content in written.items():
+            if content:
+                with open(name, "w", encoding="utf-8") as file:
+                    file.write(content)
+            elif os.path.isfile(name):
+                os.remove(name)  # the rules of another text of this name
+        return [name for name, content in written.items() if content]
+
     def report(self) -> str:
         """Say what was made and how it was compared."""
         found = self.verified
@@ -52,7 +76,8 @@ class Imported:
         names = len(found.keys)
         lines = [f"{self.name}: {len(self.text.splitlines())} lines"]
         if self.keys:
-            lines.append(f"{len(self.keys)} of {names} weights have other names here")
+            rules = len(self.rules.splitlines()) - 1
+            lines.append(f"{len(self.keys)} of {names} weights have other names here, by {rules} rules of a .keys file")
         if found.unused:
             lines.append(f"{len(found.unused)} weights are left out, since no result depends on them: {found.unused[0]}")
         worst = max(found.evaluation, found.training)
@@ -89,9 +114,13 @@ def import_module(
 def _imported(model: nn.Module, shape: Shape, name: str, doc: str) -> Imported:
     graph = _graph(model, shape)
     second, other = _second(model, shape)
+    if second is not None and max(shape[2:]) > LARGE:
+        third, _ = _second(model, second)
+        shapes = [second] if third is None else [second, third]
+    else:
+        shapes = [shape] if second is None else [shape, second]
     found = built(cleaned(sized(graph, other)))
     made = text(found, name, [shape], doc)
-    shapes = [shape] if second is None else [shape, second]
     return Imported(name, made, verified(model, made, found.order, shapes))
 
 

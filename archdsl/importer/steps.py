@@ -27,7 +27,8 @@ class Shown:
     """A node in another form than the language's.
 
     `last`: a map [N, H, W, C]; `groups`: its channels as [N, g, C / g, H, W]; `swapped`: the same as [N, C / g, g, H, W];
-    `line`: a map as [N, C, H * W]; `thin`: [N, C, 1] of a map [N, C, 1, 1]; `flat`: features of such a map.
+    `line`: a map as [N, C, H * W]; `thin`: [N, C, 1] of a map [N, C, 1, 1]; `row`: [N, C, W] of a map [N, C, 1, W];
+    `spread`: one whose axes of size 1 are repeated.
     """
 
     node: Node
@@ -219,6 +220,20 @@ def conv2d(
     return r.step("conv", fields, (input,), shape, **state)
 
 
+def conv1d(
+    r: Reader, input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    groups: int = 1,
+) -> Any:  # fmt: skip
+    """A convolution along a row is one of a map of height 1."""
+    if not isinstance(input, Shown) or input.form not in ("row", "thin"):
+        raise Unsaid("a convolution of one dimension", r.path)
+    one = Learned(weight.weight, (*weight.shape[:2], 1, weight.shape[2])) if isinstance(weight, Learned) else weight
+    ways = [(given[0] if isinstance(given, tuple) else given) for given in (stride, padding, dilation)]
+    window = [(1, ways[0]), (0, ways[1]), (1, ways[2])]
+    made = conv2d(r, input.node, one, bias, *window, groups)
+    return Shown(made, "row", (made.shape[0], made.shape[1], made.shape[3]))
+
+
 def conv_transpose2d(
     r: Reader, input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
     groups: int = 1, dilation: Any = 1,
@@ -340,8 +355,9 @@ def _adaptive(kind: str) -> Callable[..., Any]:
     return function
 
 
+LAYOUT = {2: {1: "channels"}, 3: {1: "tokens", 2: "channels"}, 4: {1: "channels", 2: "height", 3: "width"}}
 REDUCING = {"mean": "mean", "sum": "sum", "amax": "max", "amin": "min", "max": "max", "min": "min"}
-AXES = {"": {1: "channels", 2: "height", 3: "width"}, "last": {1: "height", 2: "width", 3: "channels"}}
+AXES = {"": LAYOUT[4], "last": {1: "height", 2: "width", 3: "channels"}}
 
 
 def _reduced(name: str) -> Callable[..., Any]:
@@ -384,6 +400,20 @@ def _reduction(r: Reader, name: str, node: Node, axes: list[str], keepdim: bool,
     return Shown(made, "last", (shape[0], shape[2], shape[3], shape[1])) if shown else made
 
 
+def addcmul(r: Reader, input: Any, tensor1: Any, tensor2: Any, value: float = 1) -> Any:
+    if value != 1:
+        raise Unsaid("a product with a factor", r.path)
+    return _beside(r, "+", input, _beside(r, "*", tensor1, tensor2))
+
+
+def norm(r: Reader, input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False, **words: Any) -> Any:
+    """The root of the sum of squares along axes."""
+    if words.get("ord", p) not in (2, "fro", 2.0) or not keepdim:
+        raise Unsaid("a norm other than the Euclidean one along axes that stay", r.path)
+    squares = _beside(r, "*", input, input)
+    return kept(r, "sqrt", {}, TABLE["sum"](r, squares, dim, True))
+
+
 def _summed(r: Reader, input: Shown) -> Node:
     """Add up the groups of channels of a map."""
     n, groups, each, h, w = input.shape
@@ -406,6 +436,7 @@ def _sides(r: Reader, input: Any, other: Any) -> tuple[Any, Any, str]:
 
 def _beside(r: Reader, sign: str, input: Any, other: Any) -> Any:
     """Apply a sign to two tensors, to a tensor and a number, or to a tensor and a weight."""
+    input, other = (one.node if isinstance(one, Shown) and one.form == "spread" else one for one in (input, other))
     if isinstance(input, (int, float)):
         return _number(r, sign, other, input, True)
     if isinstance(other, (int, float)):
@@ -434,15 +465,19 @@ def _broadcast(r: Reader, one: tuple[int, ...], two: tuple[int, ...]) -> tuple[i
     return tuple(map(max, one, two))
 
 
-NUMBERS = {"+": ("plus", "plus"), "*": ("times", "times"), "-": ("minus", "rsub"), "/": ("over", "rdiv")}
-
-
 def _number(r: Reader, sign: str, input: Any, number: float, left: bool) -> Any:
     if isinstance(input, Chance):
         if sign == "/" and not left and abs(number - input.keep) < 1e-9:
             return Chance(input.keep, True)
         raise Unsaid("a random mask in arithmetic", r.path)
-    return kept(r, NUMBERS[sign][left], {"value": number}, input)
+    if sign == "/" and left:
+        raise Unsaid("a number that is divided by a tensor", r.path)
+    if sign == "-" and left:
+        input, sign = _number(r, "*", input, -1, False), "+"
+    number = {"+": number, "-": -number, "*": number, "/": 1 / number if sign == "/" else 0}[sign]
+    if number == (1 if sign in "*/" else 0):
+        return input
+    return kept(r, "scale" if sign in "*/" else "shift", {"value": float(number)}, input)
 
 
 def _with_weight(r: Reader, sign: str, input: Any, other: Learned, form: str) -> Any:
@@ -474,7 +509,11 @@ def _signed(sign: str, reverse: bool = False) -> Callable[..., Any]:
 def _power(r: Reader, input: Any, exponent: Any) -> Any:
     if not isinstance(exponent, (int, float)):
         raise Unsaid("a power by a tensor", r.path)
-    return kept(r, "power", {"value": exponent}, input)
+    if exponent == 0.5:
+        return kept(r, "sqrt", {}, input)
+    if exponent == 2:
+        return _beside(r, "*", input, input)
+    raise Unsaid(f"a power of {exponent}", r.path)
 
 
 def hardtanh(r: Reader, input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
@@ -511,7 +550,7 @@ def softplus(r: Reader, input: Any, beta: float = 1, threshold: float = 20) -> A
 
 def softmax(r: Reader, input: Any, dim: Any = None, *_: Any, **words: Any) -> Any:
     node = r.plain(input)
-    names = {2: {1: "channels"}, 3: {1: "tokens", 2: "channels"}, 4: AXES[""]}[len(node.shape)]
+    names = LAYOUT.get(len(node.shape), {})
     axis = names.get(dim % len(node.shape)) if dim is not None else None
     if axis is None:
         raise Unsaid("a softmax over the images", r.path)
@@ -577,7 +616,7 @@ def _reshaped(r: Reader, input: Any, wanted: tuple[int, ...]) -> Any:
     node = input.node if isinstance(input, Shown) else r.plain(input)
     form = input.form if isinstance(input, Shown) else ""
     shape = node.shape
-    if form in ("thin", "line", "groups") or (form == "last" and shape[2:] == (1, 1)):
+    if form in ("thin", "line", "groups", "row") or (form == "last" and shape[2:] == (1, 1)):
         input, form = node, ""  # the same elements in the same order
         if wanted == shape:
             return node
@@ -604,6 +643,8 @@ def _viewed(r: Reader, node: Node, wanted: tuple[int, ...]) -> Any:
         return Shown(node, "groups", wanted)
     if len(shape) == 4 and wanted == (n, shape[1], shape[2] * shape[3]):
         return Shown(node, "thin" if wanted[2] == 1 else "line", wanted)
+    if wanted == (n, 1, prod(shape[1:])) and prod(shape[1:]) == shape[1]:
+        return Shown(r.step("reshape", _sizes(1, 1, shape[1]), (node,), (n, 1, 1, shape[1])), "row", wanted)
     if len(shape) == 2 and wanted == (n, shape[1], 1):
         return Shown(r.step("reshape", _sizes(wanted[1], 1, 1), (node,), (*wanted, 1)), "thin", wanted)
     if len(wanted) == 4 and wanted[0] == n:
@@ -657,7 +698,12 @@ def unsqueeze(r: Reader, input: Any, dim: int) -> Any:
 
 def expand(r: Reader, input: Any, *sizes: Any) -> Any:
     """An operand of size 1 is repeated where it is used; so is one that has been repeated before."""
-    return input
+    wanted = sizes[0] if isinstance(sizes[0], tuple) else _shape(sizes[0]) if not isinstance(sizes[0], int) else sizes
+    own = _shape(input)
+    if len(wanted) != len(own) or isinstance(input, Learned):
+        raise Unsaid(f"a tensor {list(own)} repeated as {list(wanted)}", r.path)
+    shape = tuple(have if want == -1 else want for have, want in zip(own, wanted))
+    return input if shape == own else Shown(r.plain(input), "spread", shape)
 
 
 def getitem(r: Reader, input: Any, index: Any) -> Any:
@@ -742,7 +788,7 @@ def cat(r: Reader, tensors: Any, dim: int = 0, **words: Any) -> Any:
     nodes = [r.plain(one) for one in tensors]
     shape = list(nodes[0].shape)
     axis = dim % len(shape)
-    names = {2: {1: "channels"}, 3: {1: "tokens", 2: "channels"}, 4: AXES[""]}[len(shape)]
+    names = LAYOUT.get(len(shape), {})
     if axis not in names:
         raise Unsaid("tensors joined along the images", r.path)
     shape[axis] = sum(node.shape[axis] for node in nodes)
@@ -805,12 +851,13 @@ def channel_shuffle(r: Reader, input: Any, groups: int) -> Node:
     return r.step("shuffle", {"groups": groups}, (input,), r.plain(input).shape)
 
 
-PLAIN = ("relu", "relu6", "silu", "mish", "sigmoid", "tanh", "hardswish", "hardsigmoid", "abs", "exp", "log", "sqrt", "neg")
+PLAIN = ("relu", "relu6", "silu", "mish", "sigmoid", "tanh", "hardswish", "hardsigmoid", "abs", "exp", "log", "sqrt")
 SAME = ("contiguous", "clone", "to", "type", "float", "detach", "type_as", "requires_grad")
 TABLE: dict[str, Callable[..., Any]] = {
     **{name: _unary(name) for name in PLAIN},
     **dict.fromkeys(SAME, _same),
-    "square": _unary("power", value=2),
+    "square": lambda r, input: _power(r, input, 2),
+    "conv1d": conv1d,
     "conv2d": conv2d,
     "conv_transpose2d": conv_transpose2d,
     "linear": linear,
@@ -825,6 +872,8 @@ TABLE: dict[str, Callable[..., Any]] = {
     "adaptive_avg_pool2d": _adaptive("avg"),
     "adaptive_max_pool2d": _adaptive("max"),
     **{name: _reduced(name) for name in ("mean", "sum", "amax", "amin")},
+    "norm": norm,
+    "addcmul": addcmul,
     "add": _signed("+"),
     "radd": _signed("+"),
     "sub": _signed("-"),
@@ -836,6 +885,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "rtruediv": _signed("/", True),
     "rdiv": _signed("/", True),
     "pow": _power,
+    "neg": lambda r, input: _number(r, "*", input, -1, False),
     "hardtanh": hardtanh,
     "clamp": clamp,
     "leaky_relu": leaky_relu,

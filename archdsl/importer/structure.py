@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archdsl.importer.clean import JOINS
 from archdsl.importer.graph import Node, Unsaid
-from archdsl.importer.terms import Term, chain, is_identity, links
+from archdsl.importer.terms import UNKNOWN, Term, chain, is_identity, links
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ class _Writer:
             for one in item.inputs:
                 self.readers[one] = self.readers.get(one, 0) + 1
         self.above = self._dominators()
-        self.written_once: dict[Node, int] = {}
+        self.seen: set[Node] = set()
 
     # ------------------------------------------------------------------------------------------ dominators
     def _fixed(self, node: Node) -> bool:
@@ -146,9 +146,6 @@ class _Writer:
         if len(self.outputs) > 1:
             for name, node in self.outputs.items():
                 made.append(Term("out", name, parts=(Term("ref", "x" if node is current else self.names[node]),)))
-        doubled = [node for node, count in self.written_once.items() if count > 1]
-        if doubled:
-            raise Again(self._to_name(doubled))
         return made
 
     def _spine(self, main: Node, targets: list[Node]) -> list[Node]:
@@ -229,7 +226,9 @@ class _Writer:
             item = self.maker.get(node)
             if item is None:
                 raise Again(node)
-            self.written_once[node] = self.written_once.get(node, 0) + 1
+            if node in self.seen:
+                raise Again(self._shared(node))
+            self.seen.add(node)
             if not item.inputs:
                 made.append(item.term)
                 break
@@ -243,7 +242,10 @@ class _Writer:
                 further = tuple(self._reference(one) for one in item.inputs[1:])
                 made.append(item.term.but(parts=further) if further else item.term)
                 node = item.inputs[0]
-        return made[::-1]
+        made.reverse()
+        if made and made[0].kind == "ref":
+            made[1:] = map(_elsewhere, made[1:])
+        return made
 
     def _reference(self, node: Node) -> Term:
         if node not in self.names:
@@ -278,13 +280,11 @@ class _Writer:
         if any(_steps(branch) > LONG or _depth(branch) >= DEEP for branch in branches):
             raise Again(base)
 
-    def _to_name(self, doubled: list[Node]) -> Node:
-        """Return the last tensor that is read twice, of those that have been written twice."""
-        places = {item.output: place for place, item in enumerate(self.items)}
-        read = [node for node in doubled if self.readers.get(node, 0) > 1 and node not in self.named]
-        if not read:
-            raise Unsaid("tensors that cross in a way that is not understood", "")
-        return max(read, key=lambda node: places.get(node, -1))
+    def _shared(self, node: Node) -> Node:
+        """Return the tensor because of which a step is come to twice: the first one from it on that is read twice."""
+        while self.readers.get(node, 0) == 1:
+            node = next(item.output for item in self.items if node in item.inputs)
+        return node
 
 
 def _split(join: Term, branches: list[Term], x: int) -> Term | None:
@@ -301,6 +301,12 @@ def _split(join: Term, branches: list[Term], x: int) -> Term | None:
     values = (("sizes", sizes),) if len(set(sizes)) > 1 else ()
     parts = tuple(chain(links(branch)[1:], size) for branch, size in zip(branches, sizes))
     return Term("join", "split", "", values, parts, x)
+
+
+def _elsewhere(term: Term) -> Term:
+    """Return a step of a chain that starts at a name: there, `x` is not what reaches the step."""
+    parts = term.parts if term.kind == "seq" else tuple(map(_elsewhere, term.parts))
+    return term.but(x=UNKNOWN, parts=parts)
 
 
 def _fixed(part: Term) -> bool:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+UNKNOWN = -1  # of a step in which `x` is another tensor than what reaches it
+
+
 @dataclass(frozen=True)
 class Term:
     """A piece of text; see the module for its kinds."""

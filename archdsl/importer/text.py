@@ -257,7 +257,7 @@ def _has_statements(term: Term) -> bool:
 def _numbered(count: Term) -> Term:
     """Return what a counted piece repeats, with the number in its label."""
     first = dict(count.values)["first"]
-    number = f"{{i+{first}}}" if first else "{i}"
+    number = f"{{i+{_literal(first)}}}" if first else "{i}"
 
     def inserted(term: Term) -> Term:
         if term.label:

@@ -94,10 +94,11 @@ def _run(model: nn.Module, shapes: tuple[tuple[int, ...], ...], device: str, tra
     }
     inputs = [torch.zeros(shape, device=device) for shape in shapes]
     recorder = _Recorder(model, state, inputs)
+    given = tuple(recorder.value(tensor) for tensor in inputs)  # before any of them is changed in place
     with in_mode(model, training), torch.no_grad(), recorder.listening():
         made = torch.func.functional_call(model, state, tuple(inputs), tie_weights=True)
     outputs = {name: recorder.value(tensor) for name, tensor in results(made).items()}
-    return Trace(tuple(recorder.value(tensor) for tensor in inputs), recorder.root, outputs)
+    return Trace(given, recorder.root, outputs)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 from archdsl.importer.steps import both
-from archdsl.importer.terms import Term, chain, is_identity, links
+from archdsl.importer.terms import UNKNOWN, Term, chain, is_identity, links
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +116,7 @@ def _head(term: Term) -> tuple[Any, ...]:
 
 
 def _x(column: Sequence[Term | None]) -> tuple[Any, ...]:
-    return tuple(MISSING if term is None else term.x for term in column)
+    return tuple(MISSING if term is None or term.x == UNKNOWN else term.x for term in column)
 
 
 def _dropping(term: Term, which: Sequence[Any]) -> Term:
@@ -226,10 +226,10 @@ def _key(term: Term) -> Any:
 
 def with_absent(bodies: Sequence[Sequence[Term]]) -> list[Sequence[Term]]:
     """Let a body without a skip connection have one that is absent, where others of the class have it."""
-    model = next((body for body in bodies if _skip(body) is not None), None)
+    model = next((body for body in bodies if skip(body) is not None), None)
     if model is None:
         return list(bodies)
-    place = _skip(model)
+    place = skip(model)
     assert place is not None
     join, after = model[place], len(model) - place - 1
     branch = next(part for part in join.parts if not is_identity(part))
@@ -238,7 +238,7 @@ def with_absent(bodies: Sequence[Sequence[Term]]) -> list[Sequence[Term]]:
     for body in bodies:
         inside = list(body[place : len(body) - after])
         alike = SequenceMatcher(None, wanted, [_key(term) for term in inside], autojunk=False).ratio()
-        if _skip(body) is None and inside and alike > 0.6:
+        if skip(body) is None and inside and alike > 0.6:
             absent = Term("absent", x=inside[0].x)
             parts = tuple(absent if is_identity(part) else chain(inside, inside[0].x) for part in join.parts)
             body = [*body[:place], join.but(parts=parts, x=inside[0].x, nodes=()), *body[len(body) - after :]]
@@ -246,7 +246,7 @@ def with_absent(bodies: Sequence[Sequence[Term]]) -> list[Sequence[Term]]:
     return made
 
 
-def _skip(body: Sequence[Term]) -> int | None:
+def skip(body: Sequence[Term]) -> int | None:
     """Return the place of a sum of the identity and one other branch."""
     for place, term in enumerate(body):
         if term.kind == "join" and term.name == "add" and sorted(map(is_identity, term.parts)) == [False, True]:
