@@ -18,10 +18,10 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import torchvision_ops
 from benchmarks.planting import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results" / "imports.json"
@@ -113,7 +113,10 @@ def one(library: str, name: str, family: str) -> dict[str, Any]:
     except ImportFailed as problem:
         return made | {"outcome": "refused", "reason": " ".join(str(problem).split())[:300]}
     except Exception as problem:
-        return made | {"outcome": "broken", "reason": f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}"}
+        return made | {
+            "outcome": "broken",
+            "reason": f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}",
+        }
     checked = found.verified
     return made | {
         "outcome": "imported",
@@ -226,6 +229,7 @@ def main() -> None:
     parser.add_argument("--reasons", action="store_true")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    kept = torchvision_ops.declared()  # noqa: F841 — timm imports torchvision, too
     if options.one:
         print(json.dumps(one(*options.one)))
     elif options.table or options.reasons:

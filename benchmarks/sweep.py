@@ -25,24 +25,18 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import torchvision_ops
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "sweep.json"
 PAGE = ROOT / "docs" / "cost.md"
-SCHEMAS = (  # of torchvision's operators, which its wheel lacks beside a CPU torch
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width, "
-    "int sampling_ratio, bool aligned) -> Tensor",
-)
 
 
 def peers() -> dict:
     """Return the counters: each builds torchvision's network at a width and counts it."""
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")
-    for schema in SCHEMAS:
-        library.define(schema)
+    kept = torchvision_ops.declared()  # noqa: F841
     import torchvision.models
     from fvcore.nn import FlopCountAnalysis
     from torch.utils.flop_counter import FlopCounterMode

@@ -13,7 +13,9 @@ def add_options(parser: ArgumentParser) -> None:
     """Say what the command takes."""
     what = "timm:NAME, torchvision:NAME, pytorchcv:NAME or package.module:function"
     parser.add_argument("source", metavar="SOURCE", help=what)
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the text there, and a .keys file where it needs one")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write the text there, and a .keys file where it needs one"
+    )
     parser.add_argument("--input", metavar="1,3,224,224", help="the shape of an input (default: the library's own)")
     parser.add_argument("--name", metavar="NET", help="the name of the net (default: the library's own)")
 

@@ -13,7 +13,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archdsl.importer.terms import Term, is_identity
-from archdsl.importer.unify import MISSING, Apart, Hole, Pipe, Which, aligned, choices, size, skeleton, skip, with_absent
+from archdsl.importer.unify import (
+    MISSING,
+    Apart,
+    Hole,
+    Pipe,
+    Which,
+    aligned,
+    choices,
+    size,
+    skeleton,
+    skip,
+    with_absent,
+)
 from archdsl.ops import OPS
 
 if TYPE_CHECKING:
@@ -54,7 +66,9 @@ class Block:
     lead: list[str] = field(default_factory=list)  # lines before the others
 
 
-def solved(name: str, bodies: Sequence[Sequence[Term]], x: Sequence[int], tensors: tuple[str, ...]) -> list[tuple[Block, list[int]]]:
+def solved(
+    name: str, bodies: Sequence[Sequence[Term]], x: Sequence[int], tensors: tuple[str, ...]
+) -> list[tuple[Block, list[int]]]:
     """Return the blocks of a class, each with the places of the uses that it stands for."""
     groups: list[tuple[list[int], list[Term]]] = []
     wrapped = with_absent(bodies)
@@ -187,7 +201,9 @@ class _Solver:
 
     # ------------------------------------------------------------------------------------------ tests
     def _tested(self, term: Term) -> Term:
-        values = tuple((name, self._test(which, term) if isinstance(which, Which) else which) for name, which in term.values)
+        values = tuple(
+            (name, self._test(which, term) if isinstance(which, Which) else which) for name, which in term.values
+        )
         return term.but(values=values, parts=tuple(map(self._tested, term.parts)))
 
     def _test(self, which: Which, term: Term) -> Code:
@@ -205,7 +221,11 @@ class _Solver:
         for param in flags:
             yield param.name, param.values
             yield f"not {param.name}", [v if v is MISSING else not v for v in param.values]
-        numbers = [p for p in self.params if p.name not in CHANCES and all(type(v) in (int, float) or v is MISSING for v in p.values)]
+        numbers = [
+            p
+            for p in self.params
+            if p.name not in CHANCES and all(type(v) in (int, float) or v is MISSING for v in p.values)
+        ]
         larger = [(f"{p.name} > 1", [v if v is MISSING else v > 1 for v in p.values]) for p in numbers]
         larger += [(f"{p.name} > 0", [v if v is MISSING else v > 0 for v in p.values]) for p in numbers]
         yield from larger

@@ -154,6 +154,8 @@ class _Builder:
 
 
 TAKEN = {"training", "input", "output", "require", "x"}
+
+
 def _plain_body(use: _Use) -> bool:
     """Say whether a module is items one after the other, and can stand where it is used."""
     return len(use.tensors) == 1 and not any(term.kind in ("bind", "out") for term in use.body)
@@ -162,10 +164,28 @@ def _plain_body(use: _Use) -> bool:
 def _fitting(block: Block) -> str:
     """Return the name of a block, which says no `conv` of one that has depthwise convolutions alone."""
     ops = {term.name for term in every(block.body) if term.kind == "op"}
-    return re.sub(r"^conv(2d)?(?=_.*(norm|bn|act))", "depthwise", block.name) if "depthwise" in ops and "conv" not in ops else block.name
+    return (
+        re.sub(r"^conv(2d)?(?=_.*(norm|bn|act))", "depthwise", block.name)
+        if "depthwise" in ops and "conv" not in ops
+        else block.name
+    )
 
 
-RESERVED = {"identity", "split", "net", "block", "fn", "input", "output", "require", "default", "init", "for", "if", "ode"}
+RESERVED = {
+    "identity",
+    "split",
+    "net",
+    "block",
+    "fn",
+    "input",
+    "output",
+    "require",
+    "default",
+    "init",
+    "for",
+    "if",
+    "ode",
+}
 
 
 def _given(param: Any, place: int) -> Any:
@@ -254,7 +274,9 @@ def _run(terms: Sequence[Term], place: int, head: str) -> int:
 
 def _relabelled(term: Term, counted: Counter[str], plain: set[str]) -> Term:
     if not term.label:
-        return term if term.kind == "seq" else term.but(parts=tuple(_branch(part, counted, plain) for part in term.parts))
+        return (
+            term if term.kind == "seq" else term.but(parts=tuple(_branch(part, counted, plain) for part in term.parts))
+        )
     return term.but(label=_identifier(term.label))
 
 

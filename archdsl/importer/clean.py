@@ -121,7 +121,9 @@ def inputs_of(item: Node | Scope) -> tuple[Node, ...]:
 def outputs_of(item: Node | Scope, readers: dict[Node, set[Node | None]]) -> tuple[Node, ...]:
     """Return the tensors that a step or a module makes for others, in order."""
     inside = {item} if isinstance(item, Node) else set(item.nodes())
-    return tuple(node for node in (inside if isinstance(item, Node) else item.nodes()) if readers.get(node, set()) - inside)
+    return tuple(
+        node for node in (inside if isinstance(item, Node) else item.nodes()) if readers.get(node, set()) - inside
+    )
 
 
 def _hoisted(graph: Graph) -> bool:

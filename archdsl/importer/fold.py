@@ -16,7 +16,10 @@ LONGEST = 4  # items that are repeated together
 
 def folded(terms: Sequence[Term]) -> list[Term]:
     """Fold runs of equal terms of a body, and within its sequences and joins."""
-    inner = [term.but(parts=tuple(folded(term.parts))) if term.kind in ("seq", "chain", "bind") else _joined(term) for term in terms]
+    inner = [
+        term.but(parts=tuple(folded(term.parts))) if term.kind in ("seq", "chain", "bind") else _joined(term)
+        for term in terms
+    ]
     made: list[Term] = []
     place = 0
     while place < len(inner):

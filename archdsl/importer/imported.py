@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from archdsl.compiler import Request, compile_text
 from archdsl.diagnostics import CompileError
 from archdsl.importer.build import built
 from archdsl.importer.clean import cleaned
@@ -79,7 +78,9 @@ class Imported:
             rules = len(self.rules.splitlines()) - 1
             lines.append(f"{len(self.keys)} of {names} weights have other names here, by {rules} rules of a .keys file")
         if found.unused:
-            lines.append(f"{len(found.unused)} weights are left out, since no result depends on them: {found.unused[0]}")
+            lines.append(
+                f"{len(found.unused)} weights are left out, since no result depends on them: {found.unused[0]}"
+            )
         worst = max(found.evaluation, found.training)
         lines.append(
             f"verified: {names} parameters and buffers equal, outputs differ by {worst:.1g} at {sizes}, in evaluation"

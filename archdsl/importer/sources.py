@@ -38,8 +38,13 @@ def opened(word: str) -> Source:
     """
     library, colon, name = word.partition(":")
     if not colon or not name:
-        raise NoSource(f"`{word}` is no `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME` or `package.module:attribute`")
-    return LIBRARIES[library](name) if library in LIBRARIES else _attribute(library, name)
+        raise NoSource(
+            f"`{word}` is no `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME` or `package.module:attribute`"
+        )
+    try:
+        return LIBRARIES[library](name) if library in LIBRARIES else _attribute(library, name)
+    except RuntimeError as problem:  # what torchvision raises where it was built for another torch
+        raise NoSource(f"{library} cannot be used: {' '.join(str(problem).split())}") from None
 
 
 def _torchvision(name: str) -> Source:

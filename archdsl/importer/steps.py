@@ -743,7 +743,9 @@ def _ranges(r: Reader, node: Node, ranges: list[tuple[int, int]]) -> Node:
         return _sliced(r, node, *ranges[axis])
     if cut == [1] and len(shape) == 3:
         start, stop = ranges[1]
-        return r.step("slice", {"start": start, "stop": stop, "axis": "tokens"}, (node,), (shape[0], stop - start, shape[2]))
+        return r.step(
+            "slice", {"start": start, "stop": stop, "axis": "tokens"}, (node,), (shape[0], stop - start, shape[2])
+        )
     if len(shape) == 4 and 1 not in cut:
         size = tuple(stop - start for start, stop in ranges[2:])
         offset = tuple(start for start, _ in ranges[2:])

@@ -64,9 +64,7 @@ def statements(items: list[Item], sources: dict[Node, str], outputs: dict[str, N
 class _Writer:
     """Writes statements, with some tensors named."""
 
-    def __init__(
-        self, items: list[Item], sources: dict[Node, str], outputs: dict[str, Node], named: set[Node]
-    ) -> None:
+    def __init__(self, items: list[Item], sources: dict[Node, str], outputs: dict[str, Node], named: set[Node]) -> None:
         self.items, self.outputs, self.named = items, outputs, named
         self.sources = sources
         self.start = next(iter(sources))
@@ -219,7 +217,7 @@ class _Writer:
         made: list[Term] = []
         first = True
         while node is not base:
-            if not first and self._fixed(node) or (node is self.start and node in self.named):
+            if (not first and self._fixed(node)) or (node is self.start and node in self.named):
                 made.append(self._reference(node))
                 break
             first = False
@@ -263,7 +261,7 @@ class _Writer:
             else:
                 assert base is not None, "a tensor that is not free comes from one"
                 branches.append(chain(self._chain(one, base), base.channels))
-        if base is not None and base is not self.start or (base is self.start and base not in self.named):
+        if (base is not None and base is not self.start) or (base is self.start and base not in self.named):
             self._check_length(branches, base)
         if item.term.name in ("add", "mul") and len(branches) == 2:
             branches.sort(key=lambda branch: not is_identity(branch))  # the same numbers, and a skip is seen first
@@ -290,8 +288,10 @@ class _Writer:
 def _split(join: Term, branches: list[Term], x: int) -> Term | None:
     """Return a `cat` whose branches start with the parts of one tensor as the `split` that it is."""
     starts = [branch_links[0] if (branch_links := links(branch)) else None for branch in branches]
-    if join.name != "cat" or dict(join.values)["axis"] != "channels" or not all(
-        start is not None and start.kind == "op" and start.name == "slice" for start in starts
+    if (
+        join.name != "cat"
+        or dict(join.values)["axis"] != "channels"
+        or not all(start is not None and start.kind == "op" and start.name == "slice" for start in starts)
     ):
         return None
     ranges = [(values["start"], values["stop"]) for values in (dict(start.values) for start in starts if start)]

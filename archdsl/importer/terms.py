@@ -39,7 +39,9 @@ class Term:
     values: tuple[tuple[str, Any], ...] = ()
     parts: tuple[Term, ...] = ()
     x: Any = field(default=0, compare=False)
-    nodes: tuple[Any, ...] = field(default=(), compare=False, repr=False)  # what has weights in it, unless its parts say
+    nodes: tuple[Any, ...] = field(
+        default=(), compare=False, repr=False
+    )  # what has weights in it, unless its parts say
 
     def but(self, **changes: Any) -> Term:
         """Return the piece with some fields changed."""

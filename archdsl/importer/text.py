@@ -178,8 +178,11 @@ class _Writer:
         if term.name in SIGNS:
             return f" {SIGNS[term.name]} ".join(self._side(part) for part in term.parts)
         words = [self.expr(part) for part in term.parts]
-        words += [f"{name}={_literal(value)}" for name, value in term.values if not self._is_default(term.name, name, value)] \
-            if term.name in OPS else [f"{name}={_literal(value)}" for name, value in term.values]
+        words += (
+            [f"{name}={_literal(value)}" for name, value in term.values if not self._is_default(term.name, name, value)]
+            if term.name in OPS
+            else [f"{name}={_literal(value)}" for name, value in term.values]
+        )
         return f"{term.name}({', '.join(words)})"
 
     def _side(self, part: Term) -> str:
@@ -246,7 +249,7 @@ def _heavy(term: Term) -> bool:
     if term.kind in ("use", "join", "ref", "times", "seq"):
         return True
     if term.kind == "op":
-        return bool(term.name) and "out" in OPS[term.name].args or term.name in ("depthwise", "learned")
+        return (bool(term.name) and "out" in OPS[term.name].args) or term.name in ("depthwise", "learned")
     return any(map(_heavy, term.parts))
 
 
