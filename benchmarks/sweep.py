@@ -36,7 +36,7 @@ def peers() -> dict:
     """Return the counters: each builds torchvision's network at a width and counts it."""
     import torch
 
-    kept = torchvision_ops.declared()  # noqa: F841
+    kept = torchvision_ops.declared()
     import torchvision.models
     from fvcore.nn import FlopCountAnalysis
     from torch.utils.flop_counter import FlopCounterMode
@@ -58,7 +58,7 @@ def peers() -> dict:
         analysis = FlopCountAnalysis(build(width), torch.zeros(1, 3, 224, 224))
         return int(analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total())
 
-    peers.library = library  # type: ignore[attr-defined]  # it must live as long as its operators
+    peers.library = kept  # type: ignore[attr-defined]  # it must live as long as its operators
     return {"torch, meta": torch_meta, "torchinfo, meta": torchinfo_meta, "fvcore": fvcore}
 
 

@@ -1,4 +1,4 @@
-"""Operators of torchvision, which its wheel lacks beside a CPU torch: its import looks for them, and no network calls them."""
+"""Operators that torchvision's wheel lacks beside a CPU torch: its import looks for them, and no network calls them."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Group = tuple[type, int]  # a class, and how often it stands in itself
 
 @dataclass(eq=False)
 class Text:
-    """A network as pieces of text: its blocks, and the statements of the net; the steps with weights, in their order."""
+    """A network as pieces of text: its blocks, the statements of the net, and the steps with weights in their order."""
 
     blocks: list[Block]
     body: list[Term]

@@ -130,7 +130,7 @@ def _hoisted(graph: Graph) -> bool:
     """Move a join that stands first in a module before it, where all that it reads comes from outside."""
     moved = False
     for scope in list(graph.root.scopes()):
-        for place, item in enumerate(list(scope.items)):
+        for item in list(scope.items):
             if isinstance(item, Node) or len(inputs_of(item)) < 2:
                 continue
             inside = set(item.nodes())

@@ -10,11 +10,11 @@ import torch
 
 from archdsl.diagnostics import CompileError
 from archdsl.importer.build import built
+from archdsl.importer.calls import read
 from archdsl.importer.clean import cleaned
 from archdsl.importer.graph import Unsaid
 from archdsl.importer.keys import rules_of
 from archdsl.importer.sizes import sized
-from archdsl.importer.steps import read
 from archdsl.importer.text import text
 from archdsl.importer.trace import Untraceable, trace
 from archdsl.importer.verify import Differs, Verified, verified
@@ -132,8 +132,7 @@ def _graph(model: nn.Module, shape: Shape) -> Graph:
     if names != list(graph.outputs):
         if len(names) != 1:
             raise Unsaid("training and evaluation have different results", "")
-        main, *others = graph.outputs
-        graph.training = tuple(others)
+        graph.training = tuple(graph.outputs)[1:]
     return graph
 
 

@@ -1,8 +1,8 @@
 """What depends on the size of the input, found by running a module at two sizes.
 
-A call shows numbers: `interpolate(size=(28, 28))`, `pad((0, 1, 0, 1))`. Two runs tell the ones that the code computes from
-those that it holds, and what they are then is what gives the same numbers in both: the size of another tensor, all of
-a map, or the margins that TensorFlow adds.
+A call shows numbers: `interpolate(size=(28, 28))`, `pad((0, 1, 0, 1))`. Two runs tell the ones that the code computes
+from those that it holds, and what they are then is what gives the same numbers in both: the size of another tensor, all
+of a map, or the margins that TensorFlow adds.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ def _torchvision(name: str) -> Source:
         builder = models.get_model_builder(name)
     except ValueError:
         raise NoSource(f"torchvision has no model `{name}`{_near(name, models.list_models())}") from None
-    words = builder.__wrapped__.__code__.co_varnames if hasattr(builder, "__wrapped__") else ()
+    words = inspect.signature(builder).parameters
     given: dict[str, Any] = {"weights": None}
     given |= {"weights_backbone": None} if "weights_backbone" in words else {}
     given |= {"init_weights": False} if name in ("googlenet", "inception_v3") else {}

@@ -8,7 +8,7 @@ tensor gets a name. So a residual block is `add(identity, body)`, and a U-Net na
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archdsl.importer.clean import JOINS
 from archdsl.importer.graph import Node, Unsaid
@@ -318,5 +318,5 @@ def _steps(term: Term) -> int:
 
 
 def _depth(term: Term) -> int:
-    inner: Any = max(map(_depth, term.parts), default=0)
+    inner: int = max(map(_depth, term.parts), default=0)
     return inner + (term.kind == "join")

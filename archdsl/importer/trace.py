@@ -1,8 +1,8 @@
 """A module run once: every call of PyTorch in the order it is made, what it reads and makes, and within which module.
 
-A class says what a module is for, and only running it says what it computes: a subclass may do more, a hook may change a
-result, a condition may leave half of it out. So nothing is read from classes here. `torch.overrides` hands over each
-call; tensors are on the `meta` device, which has shapes and no numbers, wherever the module lets itself be run there.
+A class says what a module is for, and only running it says what it computes: a subclass may do more, a hook may change
+a result, a condition may leave half of it out. So nothing is read from classes here. `torch.overrides` hands over each
+call; tensors are on the `meta` device, which has shapes and no numbers, wherever a module lets itself be run there.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def results(made: Any) -> dict[str, torch.Tensor]:
     return found
 
 
-class _Recorder(TorchFunctionMode):
+class _Recorder(TorchFunctionMode):  # type: ignore[misc]
     """Writes calls down. A tensor is known by the object that it is; all are kept, so that none takes another's place."""
 
     def __init__(self, model: nn.Module, state: dict[str, torch.Tensor], inputs: list[torch.Tensor]) -> None:
@@ -157,7 +157,7 @@ class _Recorder(TorchFunctionMode):
                 (self._begin, register_module_forward_pre_hook),
                 (self._end, register_module_forward_hook),
             ):
-                handle = register(hook)  # type: ignore[operator]
+                handle = register(hook)
                 stack.callback(handle.remove)
             stack.enter_context(self)
             yield

@@ -1,8 +1,8 @@
 """Several uses of one class as one piece of text: what they share, and holes where they differ.
 
-`merged` lays terms side by side, one for each use (Plotkin, "A note on inductive generalization", 1970): equal heads stay,
-values become holes, items of sequences are aligned, what only some have is an `only`, and where two have different
-things stands an `either`. What fills the holes is found in `blocks`.
+`merged` lays terms side by side, one for each use (Plotkin, "A note on inductive generalization", 1970): equal heads
+stay, values become holes, items of sequences are aligned, what only some have is an `only`, and where two have
+different things stands an `either`. What fills the holes is found in `blocks`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
-from archdsl.importer.steps import both
+from archdsl.importer.calls.reader import both
 from archdsl.importer.terms import UNKNOWN, Term, chain, is_identity, links
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def merged(column: Sequence[Term | None], near: str = "") -> Term:
         return _promoted(column, near) or _chained(column, near) or _either(column, near)
     near = first.label or near
     if first.kind in ("seq", "chain"):
-        parts = tuple(aligned([t and t.parts for t in column], near))
+        parts = tuple(aligned([None if t is None else t.parts for t in column], near))
         return Term(first.kind, "", first.label, (), parts, _x(column))
     if any(len(term.parts) != len(first.parts) for term in there):
         return _either(column, near)
@@ -161,7 +161,9 @@ def _chained(column: Sequence[Term | None], near: str) -> Term | None:
     keys = [{_key(link) for link in links(term)} for term in column if term is not None]
     if not set.intersection(*keys):
         return None
-    return Term("chain", parts=tuple(aligned([term and links(term) for term in column], near)), x=_x(column))
+    return Term(
+        "chain", parts=tuple(aligned([None if term is None else links(term) for term in column], near)), x=_x(column)
+    )
 
 
 def _either(column: Sequence[Term | None], near: str) -> Term:

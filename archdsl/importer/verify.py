@@ -1,6 +1,6 @@
 """A text held against the module that it was made of: the same weights, the same numbers.
 
-Weights are drawn anew, since those of a fresh module hide much: a scale that starts at 0, statistics that change nothing.
+Weights are drawn anew, since those of a fresh module hide much: a scale that is 0, statistics that change nothing.
 Both networks run in evaluation at two sizes and in training, where gradients are compared, too. What is left to chance
 (dropout, stochastic depth) is decided the same way in both: everything is kept.
 """
@@ -70,7 +70,7 @@ def _keys(scope: Any, made: dict[str, Any], order: Sequence[Node], own: dict[str
     places = [(place, node.what) for place, node, _ in modules(scope) if isinstance(node.what, Op) and place in layers]
     if len(places) != len(order):
         raise Differs(f"{len(places)} layers with weights where the module has {len(order)}")
-    keys = {}
+    keys: dict[str, str] = {}
     for (place, op), node in zip(places, order):
         if op.name != node.op:
             raise Differs(f"`{place}` is `{op.name}` where the module has `{node.op}`")
@@ -121,7 +121,7 @@ def _holding(model: nn.Module, state: dict[str, torch.Tensor]) -> Iterator[None]
                 value.copy_(before[name])
 
 
-class _Certain(TorchFunctionMode):
+class _Certain(TorchFunctionMode):  # type: ignore[misc]
     """Keeps whatever would be dropped at random."""
 
     def __torch_function__(
