@@ -195,6 +195,7 @@ class _Solver:
         counted = Counter(value for value in values if value is not MISSING)
         common, often = counted.most_common(1)[0]
         needed = stem.endswith("channels") and (2 * often < sum(counted.values()) or len(counted) > 3)
+        needed = needed and MISSING not in values
         param = Param(name, list(values), MISSING if needed else common)
         self.params.append(param)
         return param

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from archdsl.importer import clean
-from archdsl.importer.blocks import Block, solved
+from archdsl.importer.blocks import Block, Param, solved
 from archdsl.importer.fold import folded
 from archdsl.importer.graph import Graph, Node, Scope, Unsaid
 from archdsl.importer.structure import Item, statements
@@ -188,11 +188,10 @@ RESERVED = {
 }
 
 
-def _given(param: Any, place: int) -> Any:
+def _given(param: Param, place: int) -> Any:
+    """Return the value of a parameter in one use: its default, where the use does not have what it is for."""
     value = param.values[place]
-    if value is not MISSING:
-        return value
-    return next(one for one in param.values if one is not MISSING)
+    return param.default if value is MISSING else value
 
 
 def _leaf(node: Node, around: Scope) -> Term:

@@ -95,11 +95,20 @@ def _permuted(r: Reader, input: Any, order: tuple[int, ...]) -> Any:
         return Shown(input, "last", shape)
     if form == "last" and order == (0, 3, 1, 2):
         return input.node
+    if order == (1, 0, 2) and isinstance(input, Node):
+        return Shown(input, "turned", shape)
+    if form == "turned" and order == (1, 0, 2):
+        return input.node
     if form == "groups" and order == (0, 2, 1, 3, 4):
         return Shown(input.node, "swapped", shape)
     if form == "line" and order == (0, 2, 1):
         return r.step("tokens", {}, (input.node,), shape)
     raise Unsaid(f"axes of {list(shape_of(input))} in the order {list(order)}", r.path)
+
+
+def unflatten(r: Reader, input: Any, dim: int, sizes: Any) -> Any:
+    shape = shape_of(input)
+    return reshape(r, input, (*shape[:dim], *sizes, *shape[dim + 1 :]))
 
 
 def squeeze(r: Reader, input: Any, dim: Any = None) -> Any:
@@ -121,10 +130,21 @@ def expand(r: Reader, input: Any, *sizes: Any) -> Any:
     """An operand of size 1 is repeated where it is used; so is one that has been repeated before."""
     wanted = sizes[0] if isinstance(sizes[0], tuple) else shape_of(sizes[0]) if not isinstance(sizes[0], int) else sizes
     own = shape_of(input)
-    if len(wanted) != len(own) or isinstance(input, Learned):
+    if isinstance(input, Learned):
+        return _repeated(r, input, wanted)
+    if len(wanted) != len(own):
         raise Unsaid(f"a tensor {list(own)} repeated as {list(wanted)}", r.path)
     shape = tuple(have if want == -1 else want for have, want in zip(own, wanted))
     return input if shape == own else Shown(r.plain(input), "spread", shape)
+
+
+def _repeated(r: Reader, weight: Learned, wanted: tuple[int, ...]) -> Node:
+    """Repeat a learned tensor for each image."""
+    own = weight.shape[1:] if len(weight.shape) == len(wanted) and weight.shape[0] == 1 else weight.shape
+    shape = tuple(have if want == -1 else want for have, want in zip(own, wanted[1:]))
+    if len(own) != len(wanted) - 1 or shape != own:
+        raise Unsaid(f"a weight {list(weight.shape)} repeated as {list(wanted)}", r.path)
+    return r.step("learned", {"size": own}, (), (wanted[0], *own), weight=weight)
 
 
 def getitem(r: Reader, input: Any, index: Any) -> Any:
