@@ -129,10 +129,12 @@ def _graph(model: nn.Module, shape: Shape) -> Graph:
     """Return what a module computes; a result that training alone has is marked."""
     graph = read(trace(model, (shape,), training=True))
     names = list(trace(model, (shape,), training=False).outputs)
-    if names != list(graph.outputs):
-        if len(names) != 1:
-            raise Unsaid("training and evaluation have different results", "")
+    if names == [""]:
         graph.training = tuple(graph.outputs)[1:]
+    elif set(names) <= set(graph.outputs):
+        graph.training = tuple(name for name in graph.outputs if name not in names)
+    else:
+        raise Unsaid("training and evaluation have different results", "")
     return graph
 
 

@@ -181,6 +181,8 @@ def _gradients(
     weights = [torch.randn(one.shape, generator=source) for one in mine]
     own, here = dict(model.named_parameters()), dict(made.named_parameters())
     names = [name for name in own if name in keys and own[name].requires_grad]
+    if not names:
+        return 0.0
     found = [
         torch.autograd.grad(sum((w * one).sum() for w, one in zip(weights, each)), parameters, allow_unused=True)
         for each, parameters in ((mine, [own[n] for n in names]), (theirs, [here[keys[n]] for n in names]))
