@@ -268,7 +268,9 @@ class _Writer:
         if (base is not None and base is not self.start) or (base is self.start and base not in self.named):
             self._check_length(branches, base)
         if item.term.name in ("add", "mul") and len(branches) == 2:
-            branches.sort(key=lambda branch: not is_identity(branch))  # the same numbers, and a skip is seen first
+            branches.sort(
+                key=lambda branch: (not is_identity(branch), _steps(branch))
+            )  # the same numbers, and what skips is seen first
         x = item.term.x if base is None else base.channels
         split = _split(item.term, branches, x)
         if split is not None:

@@ -94,7 +94,8 @@ def group_norm(
 
 def instance_norm(r: Reader, input: Any, *more: Any, **words: Any) -> Node:
     """The norm of each channel by itself: of as many groups as there are channels."""
-    given = dict.fromkeys(("running_mean", "running_var", "weight", "bias")) | {"use_input_stats": True}
+    given: dict[str, Any] = dict.fromkeys(("running_mean", "running_var", "weight", "bias"))
+    given |= {"use_input_stats": True}
     given |= {"momentum": 0.1, "eps": 1e-5}
     given |= dict(zip(given, more)) | words
     if given["running_mean"] is not None or not given["use_input_stats"]:
