@@ -10,6 +10,8 @@
     found = archdsl.sweep("mobilenet_v1", width=[0.5, 1])   # what each setting costs
     fast = archdsl.optimize(model)                      # for inference: norms folded, epilogues fused
 
+    found = archdsl.import_module(module, (1, 3, 224, 224)) # anybody's module as a text, proved equal
+
     model = archdsl.load("resnet18", classes=10, weights="resnet18.pth")   # all but the head
     archdsl.freeze(model, until="layer3")               # and train what is left
     groups = archdsl.parameter_groups(model, lr=1e-3)   # earlier stages by smaller steps
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from archdsl.api import check, compile, nets  # noqa: A004 — the public name is the verb
     from archdsl.explore.search import search
     from archdsl.explore.sweep import Range, sweep
+    from archdsl.importer import ImportFailed, import_module
     from archdsl.inference import optimize
     from archdsl.run.load import load, loads
     from archdsl.run.mistakes import WeightsError, WeightsWarning
@@ -40,8 +43,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "Range", "WeightsError", "WeightsWarning", "__version__", "check", "compile", "freeze", "load",
-    "loads", "nets", "optimize", "parameter_groups", "search", "sweep", "unfreeze",
+    "CompileError", "ImportFailed", "Range", "WeightsError", "WeightsWarning", "__version__", "check", "compile",
+    "freeze", "import_module", "load", "loads", "nets", "optimize", "parameter_groups", "search", "sweep", "unfreeze",
 ]  # fmt: skip
 
 
@@ -49,6 +52,7 @@ HOMES = {
     "archdsl.api": ("check", "compile", "nets"),
     "archdsl.explore.search": ("search",),
     "archdsl.explore.sweep": ("Range", "sweep"),
+    "archdsl.importer": ("ImportFailed", "import_module"),
     "archdsl.inference": ("optimize",),
     "archdsl.run.load": ("load", "loads"),
     "archdsl.run.mistakes": ("WeightsError", "WeightsWarning"),

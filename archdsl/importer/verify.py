@@ -4,8 +4,8 @@ Weights are drawn anew, since those of a fresh module hide much: a scale that is
 Both networks run in evaluation at two sizes and in training, where gradients are compared, too. What is left to chance
 (dropout, stochastic depth) is decided the same way in both: everything is kept.
 
-Two ways to compute one thing differ in their last bits, and a rectifier makes much of that in gradients. What differs in
-single precision is compared in double precision, where it is nothing, or another network.
+Two ways to compute one thing differ in their last bits, and a rectifier makes much of that in gradients. What differs
+in single precision is compared in double precision, where it is nothing, or another network.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def test_a_text_is_not_twice_as_long_as_the_gallerys(source, file):
 
     from archdsl.importer.build import built
     from archdsl.importer.clean import cleaned
-    from archdsl.importer.imported import _graph, _second
+    from archdsl.importer.convert import _graph, _second
     from archdsl.importer.sizes import sized
     from archdsl.importer.text import text
 

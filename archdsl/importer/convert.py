@@ -15,6 +15,7 @@ from archdsl.importer.clean import cleaned
 from archdsl.importer.graph import Unsaid
 from archdsl.importer.keys import rules_of
 from archdsl.importer.sizes import sized
+from archdsl.importer.sources import opened
 from archdsl.importer.text import text
 from archdsl.importer.trace import Untraceable, trace
 from archdsl.importer.verify import Differs, Verified, verified
@@ -110,6 +111,16 @@ def import_module(
         raise ImportFailed(str(problem)) from None
     except CompileError as problem:
         raise ImportFailed(f"the text that was made is refused: {problem}") from problem
+
+
+def imported(word: str, *, shape: Sequence[int] = (), name: str = "") -> Imported:
+    """Return `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME` or `package.module:attribute` as a text.
+
+    `shape` and `name` are the library's own where they are not given. Raises `NoSource`, too.
+    """
+    source = opened(word)
+    doc = f"{word.partition(':')[2]}, imported from {source.origin}."
+    return import_module(source.model, shape or source.shape, name=name or source.name, doc=doc)
 
 
 def _imported(model: nn.Module, shape: Shape, name: str, doc: str) -> Imported:
