@@ -21,8 +21,8 @@ Only what makes modules or takes them imports torch, when it is first used: `pip
 
 from __future__ import annotations
 
+import importlib
 import os
-from importlib import import_module
 
 # In a checkout `grammars`, `architectures` and `kernels` lie beside this package; an installation has them in it.
 if not os.path.isdir(os.path.join(__path__[0], "grammars")):
@@ -74,7 +74,7 @@ def _imported(home: str, name: str) -> object:
 
     try:
         with Needing(f"`archdsl.{name}`"):
-            found = globals()[name] = getattr(import_module(home), name)
+            found = globals()[name] = getattr(importlib.import_module(home), name)
             return found
     except MissingPackage as missing:
         mistake = missing

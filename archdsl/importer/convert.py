@@ -125,9 +125,9 @@ def imported(word: str, *, shape: Sequence[int] = (), name: str = "") -> Importe
 
 def _imported(model: nn.Module, shape: Shape, name: str, doc: str) -> Imported:
     graph = _graph(model, shape)
-    second, other = _second(model, shape)
+    second, other = _second(model, shape, graph)
     if second is not None and max(shape[2:]) > LARGE:
-        third, _ = _second(model, second)
+        third, _ = _second(model, second, graph)
         shapes = [second] if third is None else [second, third]
     else:
         shapes = [shape] if second is None else [shape, second]
@@ -149,14 +149,21 @@ def _graph(model: nn.Module, shape: Shape) -> Graph:
     return graph
 
 
-def _second(model: nn.Module, shape: Shape) -> tuple[Shape, Graph] | tuple[None, None]:
-    """Return another size that a module takes, and what it computes there; None where it takes no other."""
+def _second(model: nn.Module, shape: Shape, graph: Graph) -> tuple[Shape, Graph] | tuple[None, None]:
+    """Return another size that a module takes, and what it computes there; None where it takes no other.
+
+    One at which it computes by the same steps comes before one at which it does not, as a small map may be padded.
+    """
+    odd: tuple[Shape, Graph] | tuple[None, None] = (None, None)
     for other in _others(shape) if len(shape) == 4 else ():
         try:
-            return other, read(trace(model, (other,), training=True))
+            found = read(trace(model, (other,), training=True))
         except Untraceable:
             continue
-    return None, None
+        if [node.op for node in found.root.nodes()] == [node.op for node in graph.root.nodes()]:
+            return other, found
+        odd = odd if odd[0] else (other, found)
+    return odd
 
 
 def _others(shape: Shape) -> Iterator[Shape]:

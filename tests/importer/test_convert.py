@@ -91,7 +91,8 @@ def test_a_text_is_not_twice_as_long_as_the_gallerys(source, file):
     with torch.device("meta"):
         model = opened(source).model
     shape = (2, 3, 224, 224)
-    made = text(built(cleaned(sized(_graph(model, shape), _second(model, shape)[1]))), "net", [shape], "net")
+    graph = _graph(model, shape)
+    made = text(built(cleaned(sized(graph, _second(model, shape, graph)[1]))), "net", [shape], "net")
     own = (Path(archdsl.__file__).parents[1] / "architectures" / f"{file}.arch").read_text()
     assert made.count("\n") <= 2 * own.count("\n")
     assert made.count("\nblock ") <= own.count("\nblock ") + 1

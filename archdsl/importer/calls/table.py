@@ -81,6 +81,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "split": shapes.split,
     "cat": shapes.cat,
     "concat": shapes.cat,
+    "stack": shapes.stack,
     "pad": shapes.pad,
     "interpolate": shapes.interpolate,
     "upsample": shapes.interpolate,
