@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from archdsl.api import check, compile, nets  # noqa: A004 — the public name is the verb
     from archdsl.explore.search import search
     from archdsl.explore.sweep import Range, sweep
-    from archdsl.importer import ImportFailed, import_module
+    from archdsl.importer import import_module
     from archdsl.inference import optimize
     from archdsl.run.load import load, loads
-    from archdsl.run.mistakes import WeightsError, WeightsWarning
+    from archdsl.run.mistakes import ImportFailed, WeightsError, WeightsWarning
     from archdsl.run.transfer import freeze, parameter_groups, unfreeze
 
 __version__ = "0.1.0"
@@ -52,10 +52,10 @@ HOMES = {
     "archdsl.api": ("check", "compile", "nets"),
     "archdsl.explore.search": ("search",),
     "archdsl.explore.sweep": ("Range", "sweep"),
-    "archdsl.importer": ("ImportFailed", "import_module"),
+    "archdsl.importer": ("import_module",),
     "archdsl.inference": ("optimize",),
     "archdsl.run.load": ("load", "loads"),
-    "archdsl.run.mistakes": ("WeightsError", "WeightsWarning"),
+    "archdsl.run.mistakes": ("ImportFailed", "WeightsError", "WeightsWarning"),
     "archdsl.run.transfer": ("freeze", "parameter_groups", "unfreeze"),
 }
 

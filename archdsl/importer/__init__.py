@@ -7,7 +7,8 @@ numbers that depend on the size of the input become what they stand for (`sizes`
 (`verify`), and only then handed over (`convert`), with rules for the names of weights (`keys`).
 """
 
-from archdsl.importer.convert import Imported, ImportFailed, import_module, imported
+from archdsl.importer.convert import Imported, import_module, imported
 from archdsl.importer.sources import NoSource, opened
+from archdsl.run.mistakes import ImportFailed
 
 __all__ = ["ImportFailed", "Imported", "NoSource", "import_module", "imported", "opened"]

@@ -128,21 +128,26 @@ def outputs_of(item: Node | Scope, readers: dict[Node, set[Node | None]]) -> tup
 
 def _hoisted(graph: Graph) -> bool:
     """Move a join that stands first in a module before it, where all that it reads comes from outside."""
-    moved = False
     for scope in list(graph.root.scopes()):
-        for item in list(scope.items):
-            if isinstance(item, Node) or len(inputs_of(item)) < 2:
-                continue
-            inside = set(item.nodes())
-            for node in [one for one in item.items if isinstance(one, Node)]:
-                if node.op in ("cat", "add") and not any(one in inside for one in node.inputs):
-                    before = len(inputs_of(item))
-                    item.items.remove(node)
-                    if len(inputs_of(item)) < before:
-                        scope.items.insert(scope.items.index(item), node)
-                        return True
-                    item.items.insert(0, node)
-    return moved
+        for item in scope.items:
+            if isinstance(item, Scope) and len(inputs_of(item)) > 1:
+                join = _first_join(item)
+                if join is not None:
+                    item.items.remove(join)
+                    scope.items.insert(scope.items.index(item), join)
+                    return True
+    return False
+
+
+def _first_join(scope: Scope) -> Node | None:
+    """Return a join of a module's inputs, without which it has fewer of them."""
+    inside = set(scope.nodes())
+    for node in scope.items:
+        if isinstance(node, Node) and node.op in ("cat", "add") and inside.isdisjoint(node.inputs):
+            others = {one for other in inside if other is not node for one in other.inputs if one not in inside}
+            if len(others | {node}) < len(inputs_of(scope)):
+                return node
+    return None
 
 
 def _opened(scope: Scope, readers: dict[Node, set[Node | None]]) -> None:

@@ -19,6 +19,7 @@ from archdsl.importer.sources import opened
 from archdsl.importer.text import text
 from archdsl.importer.trace import Untraceable, trace
 from archdsl.importer.verify import Differs, Verified, verified
+from archdsl.run.mistakes import ImportFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
 
 LARGE = 320  # pixels of a side beyond which two smaller sizes are compared
-
-
-class ImportFailed(Exception):
-    """A module that becomes no text: what is in the way, and where."""
 
 
 @dataclass(frozen=True)
