@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Box(Record):
     """One box: a step with what follows it, a join, a closed block, a frame with boxes inside, an end of the net.
 
-    `kind` is `step`, `join`, `block`, `frame`, `end` (of the net: an input or a result) or `point` (where wires of a
-    frame or panel begin and end). `count` equal ones in a row are one box.
+    `kind` is `step`, `join`, `block`, `module` (a closed round of several values), `frame`, `end` (of the net: an input
+    or a result) or `point` (where wires of a frame or panel begin and end). `count` equal ones in a row are one box.
     """
 
     kind: str
@@ -52,6 +52,7 @@ class Graph(Record):
     wires: tuple[Wire, ...]
     inputs: tuple[int, ...] = ()  # the boxes at which its values come in
     outputs: tuple[int, ...] = ()
+    by_scale: bool = False  # rows are sizes of maps, which meet again
 
 
 class Panel(Record):

@@ -55,8 +55,8 @@ def _reordered(graph: Graph) -> Graph:
     order += [box for box in range(len(graph.boxes)) if box not in order]
     places = {box: at for at, box in enumerate(order)}
     wires = [wire.replace(source=places[wire.source], target=places[wire.target]) for wire in graph.wires]
-    ends = [tuple([places[box] for box in boxes]) for boxes in (graph.inputs, graph.outputs)]
-    return Graph(tuple([graph.boxes[box] for box in order]), tuple(wires), *ends)
+    inputs, outputs = [tuple([places[box] for box in boxes]) for boxes in (graph.inputs, graph.outputs)]
+    return Graph(tuple([graph.boxes[box] for box in order]), tuple(wires), inputs, outputs)
 
 
 def _cuts(graph: Graph) -> list[int]:

@@ -361,7 +361,7 @@ def _lanes(grid: _Grid) -> list[_Lane]:
         crowd = [sum(lane.right is side and _overlap(lane.rows, rows) for lane in lanes) for side in (True, False)]
         right = sum(rightmost) - crowd[0] / 4 >= sum(leftmost) - crowd[1] / 4
         at = rightmost if right else leftmost
-        lane = _Lane(number, rows, right, (at[0], at[1]))
+        lane = _Lane(number, rows, right, (at[0] and not link.label, at[1]))  # a label has its place below a box
         lane.x = _beside(grid, lanes, lane)
         lanes.append(lane)
     return lanes
@@ -472,7 +472,8 @@ def _around(grid: _Grid, lane: _Lane, boxes: list[Point]) -> Path:
             y = top + height / 2
             stops = [(left + width if lane.right else left, y), (lane.x, y)]
         else:
-            x = left + width / 2 + (8 if lane.right else -8)
+            x = left + (link.end if end else link.start)
+            x += 0 if link.label and not end else 8 if lane.right else -8
             row = int(lane.rows[end])
             y = grid.tops[row] - BELOW + 3 if end else grid.tops[row + 1] - BELOW
             stops = [(x, top if end else top + height), (x, y), (lane.x, y)]

@@ -21,11 +21,10 @@ DEVICE = "h100"
 
 
 class Measure:
-    """A figure for each step of each scope: what it counts, in words, how it is printed, and what the net costs."""
+    """A figure for each step of each scope: what it counts, in words, and how it is printed; `total` is what the net costs."""
 
-    def __init__(self, network: Network, unit: str, say: Callable[[float], str], figures: Figures) -> None:
-        self.unit, self.say, self.figures = unit, say, figures
-        self.costs: Cost = Costs().scope(network.scope)
+    def __init__(self, total: Cost, unit: str, say: Callable[[float], str], figures: Figures) -> None:
+        self.total, self.unit, self.say, self.figures = total, unit, say, figures
 
     @once
     def steps(self, scope: Scope) -> list[float]:
@@ -41,23 +40,23 @@ def measured(network: Network, by: str) -> Measure:
     >>> sum(measured(network, "params").steps(network.scope))
     61706
     """
-    if by == "macs":
-        return Measure(network, "MACs", _count, _counted("macs"))
-    if by == "params":
-        return Measure(network, "parameters", _count, _counted("params"))
-    return _of_table(network, by)
-
-
-def _counted(field: str) -> Figures:
     costs = Costs()
+    total = costs.scope(network.scope)
+    if by == "macs":
+        return Measure(total, "MACs", _count, _counted(costs, "macs"))
+    if by == "params":
+        return Measure(total, "parameters", _count, _counted(costs, "params"))
+    return _of_table(total, by)
 
+
+def _counted(costs: Costs, field: str) -> Figures:
     def figures(scope: Scope) -> list[float]:
         return [getattr(cost.run(times), field) for cost, (_, times) in zip(costs.steps(scope), runs(scope))]
 
     return figures
 
 
-def _of_table(network: Network, by: str) -> Measure:
+def _of_table(total: Cost, by: str) -> Measure:
     """Return what is known of the kernels of a step: the bytes that they write, or how long they take at best."""
     from archdsl.analysis.conventions import CONVENTIONS
     from archdsl.analysis.roofline import DEVICES
@@ -85,8 +84,8 @@ def _of_table(network: Network, by: str) -> Measure:
         ]
 
     if by == "memory":
-        return Measure(network, "bytes that steps write, float32, one image", _bytes, written)
-    return Measure(network, f"least time on an {DEVICE.upper()}, float32, one image", _seconds, Seconds().steps)
+        return Measure(total, "bytes that steps write, float32, one image", _bytes, written)
+    return Measure(total, f"least time on an {DEVICE.upper()}, float32, one image", _seconds, Seconds().steps)
 
 
 def _count(figure: float) -> str:

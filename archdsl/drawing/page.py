@@ -8,7 +8,7 @@ from archdsl.drawing.scene import Area, Placed, Text, Wired
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from archdsl.drawing.boxes import Picture
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MARGIN, HEADER, GUTTER, BEND = 24.0, 66.0, 28.0, 12.0
 PAPER = 1.414  # of a sheet of the A series, the long side to the short
+SHORT = 450  # a column that is no longer stays one
 RELUCTANCE = 1.06  # by how much a page must gain from one more column
 
 
@@ -46,14 +47,7 @@ class Columns(Record):
 def page(picture: Picture) -> Page:
     """Return a picture on the page that has to shrink least to fit a sheet of paper."""
     panels = [scene.titled(panel, picture.say) for panel in picture.panels]
-    best = None
-    for count, main in enumerate(_mains(picture), 1):
-        packing = _packed(main, panels)
-        cost = _shrunk(packing[0], packing[1]) * RELUCTANCE**count
-        if best is None or cost < best[0]:
-            best = cost, main, packing
-    assert best is not None, "there is one column at least"
-    _, main, (width, height, spots) = best
+    main, (width, height, spots) = _best(picture, panels)
     head = (
         Text(0, 16, picture.title, "head", 18),
         Text(0, 34, picture.facts, "more", 11),
@@ -72,20 +66,28 @@ def page(picture: Picture) -> Page:
     )
 
 
-def _mains(picture: Picture) -> list[Columns]:
-    """Return the net in one column, in two, and so on."""
+def _best(picture: Picture, panels: Sequence[Placed]) -> tuple[Columns, Packing]:
+    """Return the net in as many columns as serve the page, and the panels beside it."""
+    best: tuple[float, Columns, Packing] | None = None
+    for count, main in enumerate(_mains(picture), 1):
+        packing = _packed(main, panels)
+        cost = _shrunk(packing[0], packing[1]) * RELUCTANCE**count
+        if best is not None and cost > best[0]:
+            break
+        best = cost, main, packing
+    assert best is not None, "there is one column at least"
+    return best[1], best[2]
+
+
+def _mains(picture: Picture) -> Iterator[Columns]:
+    """Yield the net in one column, in two, and so on."""
     whole = scene.area(picture.graph, picture.say)
-    found = [Columns(whole.width, whole.height, ((0, 0, whole),))]
-    if scene.is_by_scale(picture.graph):
-        return found
+    yield Columns(whole.width, whole.height, ((0, 0, whole),))
     for count in range(2, columns.MOST + 1):
-        if whole.height < 450 * count:
-            break
         parts = columns.parts(picture.graph, count)
-        if len(parts) < count:
-            break
-        found.append(_in_columns([scene.area(part, picture.say) for part in parts]))
-    return found
+        if picture.graph.by_scale or whole.height < SHORT * count or len(parts) < count:
+            return
+        yield _in_columns([scene.area(part, picture.say) for part in parts])
 
 
 def _in_columns(areas: Sequence[Area]) -> Columns:

@@ -28,16 +28,6 @@ class Levels(Record):
     joins: tuple[bool, ...]
 
 
-def fits(ends: Sequence[tuple[int, int]], levels: Levels) -> bool:
-    """Say whether maps of several sizes meet again: a join reads what has been smaller, and what has not."""
-    deepest = list(levels.of)
-    smallest: dict[int, list[int]] = {}
-    for source, target in sorted(ends, key=lambda end: end[1]):
-        deepest[target] = max(deepest[target], deepest[source])
-        smallest.setdefault(target, []).append(deepest[source])
-    return any(len(set(found)) > 1 for target, found in smallest.items() if levels.joins[target])
-
-
 def placed(request: Request, levels: Levels) -> Plan:
     """Return where boxes stand and wires run."""
     grid = _Grid(request, levels)
@@ -313,7 +303,8 @@ def _drawn(grid: _Grid) -> Plan:
             path = _across(grid, link, used.index(link.source), below)
             labels.append((path[0][0] + 5, path[0][1] - 4) if link.label else None)
         paths.append(path)
-    height = max([y + height for (_, y), (_, height) in zip(grid.place, grid.sizes)])
+    lowest = [y + height for (_, y), (_, height) in zip(grid.place, grid.sizes)]
+    height = max(lowest + [y + BELOW for path in paths for _, y in path[1:-1]])
     return shifted(Plan(0, height, tuple(grid.place), tuple(paths), tuple(labels)), grid.request)
 
 

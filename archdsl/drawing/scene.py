@@ -87,11 +87,10 @@ def area(graph: Graph, say: Say, least: float = 0) -> Area:
         for box, inside, width in zip(graph.boxes, insides, widths)
     ]
     sizes = [_size(box, inside, width) for box, inside, width in zip(graph.boxes, insides, widths)]
-    by_scale = is_by_scale(graph)
-    links = _links(graph, insides, widths, not by_scale)
+    links = _links(graph, insides, widths, not graph.by_scale)
     ends = tuple([at for at in graph.outputs if graph.boxes[at].kind == "point"])
     request = layers.Request(tuple(sizes), tuple(links), graph.inputs, ends, _beside(graph))
-    plan = scales.placed(request, _levels(graph)) if by_scale else layers.placed(request)
+    plan = scales.placed(request, _levels(graph)) if graph.by_scale else layers.placed(request)
     boxes = []
     for box, inside, (width, height), (x, y) in zip(graph.boxes, insides, sizes, plan.boxes):
         boxes.append(Placed(box, x, y, width, height, texts(box, width, height, say), inside))
@@ -101,13 +100,6 @@ def area(graph: Graph, say: Say, least: float = 0) -> Area:
     ]
     ins, outs = [tuple([boxes[at].x + boxes[at].width / 2 for at in ends]) for ends in (graph.inputs, graph.outputs)]
     return Area(plan.width, plan.height, tuple(boxes), tuple(wires), tuple(labels), ins, outs)
-
-
-def is_by_scale(graph: Graph) -> bool:
-    """Say whether rows are sizes of maps: where maps of several sizes meet in a net."""
-    if any(box.kind == "point" for box in graph.boxes):
-        return False
-    return scales.fits([(wire.source, wire.target) for wire in graph.wires], _levels(graph))
 
 
 def _levels(graph: Graph) -> scales.Levels:
@@ -148,26 +140,22 @@ def _links(graph: Graph, insides: list[Area | None], widths: list[float], spread
 
     With `spread`, the results of a box leave it side by side.
     """
-    outs = [_ports(graph, at) for at in range(len(graph.boxes))]
+    outs = _ports(graph) if spread else [{} for _ in graph.boxes]
     pairs: dict[tuple[int, int], list[int]] = {}
     for number, wire in enumerate(graph.wires):
         pairs.setdefault((wire.source, wire.target), []).append(number)
     links = []
     for number, wire in enumerate(graph.wires):
-        start, end = widths[wire.source] / 2, widths[wire.target] / 2
         same = pairs[wire.source, wire.target]
-        apart = (same.index(number) - (len(same) - 1) / 2) * PARALLEL
+        apart = (same.index(number) - (len(same) - 1) / 2) * PARALLEL if len(same) > 1 else 0.0
+        if outs[wire.source]:
+            out = outs[wire.source][wire.source_port]
+            apart = out if len(same) > 1 else 0.0
+        else:
+            out = apart
         upper, lower = insides[wire.source], insides[wire.target]
-        if upper is not None:
-            start += upper.outs[wire.source_port] - upper.width / 2
-        elif spread and len(outs[wire.source]) > 1:
-            start += outs[wire.source][wire.source_port]
-        if lower is not None:
-            end += lower.ins[wire.target_port] - lower.width / 2
-        if upper is None and len(same) > 1:
-            start = widths[wire.source] / 2 + apart
-        if lower is None:
-            end += apart
+        start = widths[wire.source] / 2 + (upper.outs[wire.source_port] - upper.width / 2 if upper else out)
+        end = widths[wire.target] / 2 + (lower.ins[wire.target_port] - lower.width / 2 if lower else apart)
         links.append(Link(wire.source, wire.target, start, end, width_of(wire.label, TINY) if wire.label else 0))
     return links
 
@@ -175,12 +163,19 @@ def _links(graph: Graph, insides: list[Area | None], widths: list[float], spread
 PARALLEL = 12.0  # pixels between wires side by side
 
 
-def _ports(graph: Graph, box: int) -> dict[int, float]:
-    """Return how far from the middle of a closed box each of its several results leaves it."""
-    labels: dict[int, float] = {}
+def _ports(graph: Graph) -> list[dict[int, float]]:
+    """Return how far from the middle of each box each of its results leaves it, where several have labels."""
+    labels: list[dict[int, float]] = [{} for _ in graph.boxes]
     for wire in graph.wires:
-        if wire.source == box:
-            labels[wire.source_port] = max(labels.get(wire.source_port, 0.0), width_of(wire.label, TINY) + PARALLEL)
+        widths = labels[wire.source]
+        width = width_of(wire.label, TINY) if wire.label else 0.0
+        widths[wire.source_port] = max(widths.get(wire.source_port, 0.0), width + PARALLEL)
+    return [_spread(widths) for widths in labels]
+
+
+def _spread(labels: dict[int, float]) -> dict[int, float]:
+    if sum(width > PARALLEL for width in labels.values()) < 2:
+        return {}
     whole, x, found = sum(labels.values()), 0.0, {}
     for port, width in sorted(labels.items()):
         found[port] = x - whole / 2 + PARALLEL / 2
@@ -188,17 +183,33 @@ def _ports(graph: Graph, box: int) -> dict[int, float]:
     return found
 
 
+def _span(ports: dict[int, float]) -> float:
+    """Return how wide the places are at which several results leave a box."""
+    return max(ports.values()) - min(ports.values()) + 2 * PARALLEL if ports else 0.0
+
+
 def _size(box: Box, inside: Area | None, width: float) -> tuple[float, float]:
     if inside is not None:
         return width, HEAD + inside.height
-    return width, {"step": STEP, "tall": BLOCK, "block": BLOCK, "join": JOIN, "end": JOIN, "point": 0.0}[box.kind]
+    return width, {
+        "step": STEP,
+        "tall": BLOCK,
+        "block": BLOCK,
+        "module": BLOCK,
+        "join": JOIN,
+        "end": JOIN,
+        "point": 0.0,
+    }[box.kind]
 
 
 def _widths(graph: Graph, insides: list[Area | None], say: Say, least: float) -> list[float]:
     """Return how wide each box is: as its texts need, and those that stand in one file all alike."""
-    needed = [_needed(box, inside, say) for box, inside in zip(graph.boxes, insides)]
+    needed = [
+        max(_needed(box, inside, say), _span(ports) if inside is None and not graph.by_scale else 0)
+        for box, inside, ports in zip(graph.boxes, insides, _ports(graph))
+    ]
     narrow, beside = _breadth(graph) == 1, _beside(graph)
-    plain = [box.kind in ("step", "tall", "block") and at not in beside for at, box in enumerate(graph.boxes)]
+    plain = [box.kind in ("step", "tall", "block", "module") and at not in beside for at, box in enumerate(graph.boxes)]
     widest = max([width for width, is_plain in zip(needed, plain) if is_plain], default=0.0)
     if not narrow:
         least = min(widest, 100.0)
@@ -217,12 +228,12 @@ def _needed(box: Box, inside: Area | None, say: Say) -> float:
     if box.kind == "point":
         return 1.0
     figure = _figure(box, say)
-    first = width_of(box.text, TEXT, box.kind in ("block", "frame"))
+    first = width_of(box.text, TEXT, box.kind in ("block", "module", "frame"))
     more = width_of(box.more, SMALL) if box.more else 0
     times = width_of(_times(box), TEXT, True) + 8 if box.count > 1 else 0
     beside = width_of(figure, TINY) + 10 if figure else 0
     badge = BADGE + 6 if box.letter else 0
-    if box.kind in ("block", "tall"):
+    if box.kind in ("block", "module", "tall"):
         return badge + max(first + times, more + beside) + 2 * PAD
     if box.kind == "frame":
         assert inside is not None, "a frame has an inside"
@@ -243,10 +254,10 @@ def texts(box: Box, width: float, height: float, say: Say) -> tuple[Text, ...]:
     figure, right = _figure(box, say), width - PAD
     if box.kind == "point":
         return ()
-    if box.kind in ("block", "tall"):
+    if box.kind in ("block", "module", "tall"):
         left = PAD + (BADGE + 6 if box.letter else 0)
         alone = not (box.more or figure)
-        found = [Text(left, 24 if alone else 17, box.text, "name" if box.kind == "block" else "step")]
+        found = [Text(left, 24 if alone else 17, box.text, "step" if box.kind == "tall" else "name")]
         if box.more:
             found.append(Text(left, 32, box.more, "more", SMALL))
         if box.count > 1:
@@ -260,7 +271,7 @@ def texts(box: Box, width: float, height: float, say: Say) -> tuple[Text, ...]:
     y = 16.0 if box.kind == "frame" else height / 2 + 4
     if box.kind in ("join", "end") and not (box.more or figure):
         return (Text(width / 2, y, box.text, style, TEXT, "middle"),)
-    found = [Text(PAD, y, box.text, style)]
+    found = [Text(PAD, y, box.text, style)] if box.text else []
     if box.more:
         gap = 8 if box.kind == "frame" else 6
         found.append(Text(found[0].extent[1] + gap, y, box.more, "more", SMALL))
@@ -268,7 +279,8 @@ def texts(box: Box, width: float, height: float, say: Say) -> tuple[Text, ...]:
         found.append(Text(right, y, figure, "figure", TINY, "end"))
         right = found[-1].extent[0] - 8
     if box.count > 1:
-        found.append(Text(right, y, _times(box), "times", TEXT, "end"))
+        times = Text(right, y, _times(box), "times", TEXT, "end") if box.text else Text(PAD, y, _times(box), "times")
+        found.append(times)
     return tuple(found)
 
 

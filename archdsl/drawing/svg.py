@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     Spot = tuple[float, float]
 
-KINDS = {"step": "b", "tall": "b", "block": "b", "join": "j", "end": "e", "frame": "f", "panel": "p"}
-ROUND = {"step": 4, "tall": 4, "block": 5, "join": 11, "end": 11, "frame": 6, "panel": 8}
+KINDS = {"step": "b", "tall": "b", "block": "b", "module": "b", "join": "j", "end": "e", "frame": "f", "panel": "p"}
+ROUND = {"step": 4, "tall": 4, "block": 5, "module": 5, "join": 11, "end": 11, "frame": 6, "panel": 8}
 SHADOW = 3.0  # how far the box behind one that stands for several looks out
 CORNER = 5.0  # the radius of a bend
 
@@ -62,7 +62,7 @@ def _box(placed: Placed, x: float, y: float, most: float) -> Iterator[str]:
     yield "<g>"
     if box.path:
         yield f"<title>{_escaped(_told(placed))}</title>"
-    if box.count > 1 and box.kind == "block":
+    if box.count > 1 and box.kind in ("block", "module"):
         yield _rect(kind, (x + SHADOW, y + SHADOW), size, radius)
     yield _rect(kind + heat + (f" {box.mark}" if box.mark else ""), (x, y), size, radius)
     if placed.inside is not None:

@@ -8,7 +8,7 @@ from archdsl.elaborate.values import show as show_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from archdsl.core.sizes import Shape
@@ -42,8 +42,8 @@ def small(op: Op) -> str:
 def large(node: Node) -> str:
     """Return the words for a step that a box is drawn for."""
     op: Any = node.what
-    if op.name in JOINS:
-        return JOINS[op.name]
+    if op.name in JOINS or is_minor(op):
+        return JOINS.get(op.name) or small(op)
     return shortened(WORDS[op.name](op) if op.name in WORDS else operation(op, node.written), MOST)
 
 
@@ -106,9 +106,34 @@ def shape(value: Shape) -> str:
     return "×".join([str(int(dim)) for dim in value[1:]])
 
 
+def several(first: str, last: str) -> str:
+    """Return the names of the first and the last of several in a row.
+
+    >>> several("encoder_layer_0", "encoder_layer_11"), several("Mixed_5c", "Mixed_5d"), several("norm", "norm")
+    ('encoder_layer_0-11', 'Mixed_5c-d', 'norm')
+    """
+    if first == last:
+        return first
+    common = common_start([first, last])
+    stem = common.rstrip("0123456789")
+    same = len(stem if first[len(stem) :].isdecimal() else common)
+    return f"{first}-{last[same:]}"
+
+
+def common_start(texts: Sequence[str]) -> str:
+    """Return what all texts begin with."""
+    low, high = min(texts), max(texts)
+    return low[: next((at for at, (a, b) in enumerate(zip(low, high)) if a != b), len(low))]
+
+
 def arguments(scope: Scope) -> str:
     """Return the plain arguments of a block that differ from its defaults: `planes=64, stride=2`."""
     params = scope.definition.params if scope.definition is not None else ()
     defaults = {p.name: " ".join(p.default.span.text.split()) for p in params if p.default is not None}
-    shown = [(name, show_value(value)) for name, value in scope.args if isinstance(value, (int, float, str, tuple))]
+    shown = [(name, show_value(value)) for name, value in scope.args if _is_plain(value)]
     return shortened(", ".join([f"{name}={text}" for name, text in shown if text != defaults.get(name)]), MOST)
+
+
+def _is_plain(value: object) -> bool:
+    """Say whether an argument is a number or a word, or a list of them."""
+    return isinstance(value, (int, float, str)) or (isinstance(value, tuple) and all(map(_is_plain, value)))
