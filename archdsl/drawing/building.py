@@ -16,10 +16,11 @@ from archdsl.ir.walk import uses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from archdsl.core.sizes import Shape
     from archdsl.drawing.cells import Cell
+    from archdsl.drawing.flat import Atom
     from archdsl.drawing.measures import Measure
     from archdsl.ir.network import Network
 
@@ -28,17 +29,18 @@ if TYPE_CHECKING:
 PANELS = 12  # of blocks beside a net; a page holds no more
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 WIDEST = 40  # boxes of a panel
+NOTHING: Mapping[int, str] = {}
 
 
 def picture(
-    network: Network, by: str = "macs", depth: int | None = None, marks: dict[int, str] | None = None
+    network: Network, by: str = "macs", depth: int | None = None, marks: Mapping[int, str] = NOTHING
 ) -> Picture:
     """Return a network as boxes.
 
     Labelled bodies nest in place and blocks are drawn once, beside the net; with a `depth`, both nest to that depth
     and what is deeper stays closed. `by` says what the figures count, `marks` marks steps by their identity.
     """
-    return _Builder(network, measured(network, by), depth, marks or {}).picture()
+    return _Builder(network, measured(network, by), depth, marks).picture()
 
 
 class _Shown(Record):
@@ -53,10 +55,10 @@ class _Shown(Record):
 class _Builder:
     """Makes the picture of one network."""
 
-    def __init__(self, network: Network, measure: Measure, depth: int | None, marks: dict[int, str]) -> None:
-        self.network, self.measure, self.depth, self.marks = network, measure, depth, marks
+    def __init__(self, network: Network, measure: Measure, depth: int | None, marks: Mapping[int, str]) -> None:
+        self.network, self.measure, self.depth = network, measure, depth
         self.alike = Alike()
-        self.flattener = Flattener(measure.steps, self.alike)
+        self.flattener = Flattener(measure.steps, self.alike, marks)
         self.letters: dict[int, str] = {}  # of a way to build a block
         self.shown: list[_Shown] = []
         self.most = 0.0
@@ -132,7 +134,6 @@ class _Builder:
     def box(self, cell: Cell, shapes: dict[int, Shape], depth: int) -> Box:
         """Return the box of a cell."""
         first = cell.atoms[0]
-        nodes = tuple([atom.node for atom in cell.atoms])
         figure = sum([atom.figure for atom in cell.atoms])
         if cell.kind == "repeat":
             made = self.repeat(cell, shapes, depth)
@@ -143,8 +144,15 @@ class _Builder:
             made = Box("join" if cell.kind == "join" else "step", text, more, cell.count, first.path)
         if made.kind != "frame":
             self.most = max(self.most, figure)
-        mark = next((self.marks[id(node)] for node in nodes if id(node) in self.marks), "")
-        return made.replace(nodes=nodes, figure=figure, mark=made.mark or mark)
+        marks = {atom.mark for atom in cell.atoms}
+        mark = marks.pop() if len(marks) == 1 else "changed"
+        if made.kind in ("block", "module") and not mark and any(map(self.differs, cell.atoms)):
+            mark = "changed"
+        return made.replace(figure=figure, mark=made.mark or mark, nodes=tuple([atom.node for atom in cell.atoms]))
+
+    def differs(self, atom: Atom) -> bool:
+        """Say whether something in a closed box is marked."""
+        return isinstance(atom.node.what, Scope) and self.flattener.differs(atom.node.what)
 
     def block(self, cell: Cell, scope: Scope, depth: int) -> Box:
         """Return the box of a scope: a frame where it is unfolded in place, or else closed."""

@@ -10,7 +10,7 @@ from archdsl.ir.walk import once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from archdsl.core.sizes import Shape
     from archdsl.drawing.alike import Alike
@@ -31,6 +31,7 @@ class Atom(Record):
     figure: float
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    mark: str = ""  # of the step, or of a body around it that has no box
 
 
 class Flat(Record):
@@ -43,10 +44,10 @@ class Flat(Record):
 
 
 class Flattener:
-    """Takes scopes apart; `figures` are those of the steps of a scope."""
+    """Takes scopes apart; `figures` are those of the steps of a scope, `marks` those of single steps, by identity."""
 
-    def __init__(self, figures: Figures, alike: Alike) -> None:
-        self.figures, self.alike = figures, alike
+    def __init__(self, figures: Figures, alike: Alike, marks: Mapping[int, str]) -> None:
+        self.figures, self.alike, self.marks = figures, alike, marks
 
     def flat(self, scope: Scope, path: str, net: bool) -> Flat:
         """Return the steps of a scope in values of their own; `net` says that the scope is the net itself."""
@@ -57,17 +58,18 @@ class Flattener:
             shapes[len(shapes)] = shape
             return len(shapes) - 1
 
-        def enter(inner: Scope, path: str, given: Sequence[int]) -> list[int]:
+        def enter(inner: Scope, path: str, given: Sequence[int], mark: str = "") -> list[int]:
             values = dict(zip(inner.inputs, given))
             for node, figure in zip(inner.nodes, self.figures(inner)):
                 inputs = tuple([values[value] for value in _read(node)])
+                own = mark or self.marks.get(id(node), "")
                 if does_nothing(node):
                     outputs: Sequence[int] = inputs[:1]
                 elif isinstance(node.what, Scope) and self.dissolves(node.what, net):
-                    outputs = enter(node.what, f"{path}{node.name}.", inputs)
+                    outputs = enter(node.what, f"{path}{node.name}.", inputs, own)
                 else:
                     outputs = tuple([fresh(inner.shapes[value]) for value in node.outputs])
-                    atoms.append(Atom(path + node.name, node, figure, inputs, tuple(outputs)))
+                    atoms.append(Atom(path + node.name, node, figure, inputs, tuple(outputs), own))
                 values.update(zip(node.outputs, outputs))
             return [values[output.value] for output in inner.outputs]
 
@@ -84,6 +86,13 @@ class Flattener:
         if scope.kind != "scope":
             return False
         return self.boxes(scope) > LARGE if net else len(scope.nodes) <= SHORT and _is_row(scope)
+
+    @once
+    def differs(self, scope: Scope) -> bool:
+        """Say whether a step in a scope is marked."""
+        return bool(self.marks) and any(
+            id(node) in self.marks or (isinstance(node.what, Scope) and self.differs(node.what)) for node in scope.nodes
+        )
 
     @once
     def boxes(self, scope: Scope) -> int:

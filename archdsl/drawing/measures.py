@@ -21,7 +21,7 @@ DEVICE = "h100"
 
 
 class Measure:
-    """A figure for each step of each scope: what it counts, in words, and how it is printed; `total` is what the net costs."""
+    """A figure for each step of each scope: what it counts, and how it is printed; `total` is what the net costs."""
 
     def __init__(self, total: Cost, unit: str, say: Callable[[float], str], figures: Figures) -> None:
         self.total, self.unit, self.say, self.figures = total, unit, say, figures

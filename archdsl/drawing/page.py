@@ -34,6 +34,17 @@ class Page(Record):
     wires: tuple[Wired, ...]
     most: float
 
+    def moved(self, right: float, down: float) -> Page:
+        """Return the page with everything on it moved."""
+        return self.replace(
+            texts=tuple([text.replace(x=text.x + right, y=text.y + down) for text in self.texts]),
+            areas=tuple([(x + right, y + down, area) for x, y, area in self.areas]),
+            panels=tuple([panel.replace(x=panel.x + right, y=panel.y + down) for panel in self.panels]),
+            wires=tuple(
+                [wire.replace(points=tuple([(x + right, y + down) for x, y in wire.points])) for wire in self.wires]
+            ),
+        )
+
 
 class Columns(Record):
     """The net in columns, with the wires from each to the next."""
@@ -53,16 +64,33 @@ def page(picture: Picture) -> Page:
         Text(0, 34, picture.facts, "more", 11),
         Text(0, 49, f"Figures in boxes, and their colour: {picture.unit}", "more", 11),
     )
-    x, y = MARGIN, MARGIN + HEADER
+    width = max(width, *[text.extent[1] for text in head]) + 2 * MARGIN
+    height += HEADER + 2 * MARGIN
+    placed = tuple([panel.replace(x=x, y=y) for panel, (x, y) in zip(panels, spots)])
+    texts = tuple([text.replace(y=text.y - HEADER) for text in head])
+    found = Page(picture.title, width, height, texts, main.areas, placed, main.wires, picture.most)
+    return found.moved(MARGIN, MARGIN + HEADER)
+
+
+def beside(left: Page, right: Page, title: str, notes: Sequence[str]) -> Page:
+    """Return two pages as one, side by side or one below the other, under a title; colours are of one scale."""
+    top = MARGIN + 20 + 15 * len(notes)
+    head = [Text(MARGIN, MARGIN + 16, title, "head", 18)]
+    head += [Text(MARGIN, MARGIN + 34 + 15 * at, note, "more", 11) for at, note in enumerate(notes)]
+    wide = left.width + right.width, max(left.height, right.height)
+    high = max(left.width, right.width), left.height + right.height
+    is_wide = _shrunk(*wide) <= _shrunk(*high)
+    width, height = wide if is_wide else high
+    one, other = left.moved(0, top), right.moved(*((left.width, top) if is_wide else (0, top + left.height)))
     return Page(
-        picture.title,
-        max(width, *[text.extent[1] for text in head]) + 2 * MARGIN,
-        height + HEADER + 2 * MARGIN,
-        tuple([text.replace(x=text.x + MARGIN, y=text.y + MARGIN) for text in head]),
-        tuple([(x + left, y + top, area) for left, top, area in main.areas]),
-        tuple([panel.replace(x=x + left, y=y + top) for panel, (left, top) in zip(panels, spots)]),
-        tuple([wire.replace(points=tuple([(a + x, b + y) for a, b in wire.points])) for wire in main.wires]),
-        picture.most,
+        title,
+        max(width, *[text.extent[1] + MARGIN for text in head]),
+        height + top,
+        (*head, *one.texts, *other.texts),
+        one.areas + other.areas,
+        one.panels + other.panels,
+        one.wires + other.wires,
+        max(left.most, right.most),
     )
 
 

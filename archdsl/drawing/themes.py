@@ -42,6 +42,7 @@ def _colours(theme: dict[str, str]) -> str:
         f".h{at}{{fill:{_mixed(theme['box'], theme['heat'], (at / HEATS) ** 0.8 * 0.9)}}}" for at in range(HEATS + 1)
     ]
     marks = [f".{name}{{stroke:{theme[name]};stroke-width:2.5}}" for name in ("added", "removed", "changed")]
+    marks += [".removed{stroke-dasharray:6 3}.changed{stroke-dasharray:2 2}"]
     letters = [f".l{at}{{fill:{colour}}}" for at, colour in enumerate(LETTERS)]
     return (
         f".page{{fill:{theme['page']}}}text{{fill:{theme['ink']}}}.more,.figure,.shape{{fill:{theme['soft']}}}"

@@ -130,8 +130,13 @@ def arguments(scope: Scope) -> str:
     """Return the plain arguments of a block that differ from its defaults: `planes=64, stride=2`."""
     params = scope.definition.params if scope.definition is not None else ()
     defaults = {p.name: " ".join(p.default.span.text.split()) for p in params if p.default is not None}
-    shown = [(name, show_value(value)) for name, value in scope.args if _is_plain(value)]
+    shown = [(name, _argument(value)) for name, value in scope.args if _is_plain(value)]
     return shortened(", ".join([f"{name}={text}" for name, text in shown if text != defaults.get(name)]), MOST)
+
+
+def _argument(value: object) -> str:
+    """Print an argument, a fraction with three figures."""
+    return f"{value:.3g}" if isinstance(value, float) else show_value(value)
 
 
 def _is_plain(value: object) -> bool:
