@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,9 +25,8 @@ from tests.drawing.geometry import mistakes
 from tests.properties.timing import slowness
 
 SECONDS = 10  # for all, on a machine of the speed that `timing` calls nominal
-SHEET = (
-    1750  # pixels of the short side of a sheet that a drawing fits: 12 of them, a line of text, are then 1.4 mm on A4
-)
+SHEET = 1760  # pixels of the short side of a sheet that a drawing fits: letters on A4 are then at least 1.2 mm high
+LARGER = {"hrnet_w18_small"}  # three modules of two, three and four branches, of which none repeats
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -280,6 +280,17 @@ def test_a_difference_marks_what_one_side_has_alone():
     networks = [compile_text(text).network for text in (plain, longer)]
     assert marked(compared(*networks).page)["added"] == {"1×1 conv, 8", "global avgpool"}
     assert marked(compared(*reversed(networks)).page)["removed"] == {"1×1 conv, 8", "global avgpool"}
+
+
+# -------------------------------------------------------------------------------------------------- documents
+def test_the_pictures_of_the_documents_are_current():
+    folder = Path(__file__).parents[2] / "docs" / "pictures"
+    for path in folder.glob("*.svg"):
+        if path.stem == "diff":
+            drawing = compared(*[compiled(name).network for name in ("resnet50", "resnext50_32x4d")])
+        else:
+            drawing = archdsl.draw(path.stem)
+        assert path.read_text(encoding="utf-8") == drawing.svg(), f"{path.name}: run `make pictures`"
 
 
 # -------------------------------------------------------------------------------------------------- tests of the tests
