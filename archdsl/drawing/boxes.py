@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archdsl.ir.network import Node
+    from archdsl.core.sizes import Shape
 
 
 class Box(Record):
@@ -23,7 +23,7 @@ class Box(Record):
     more: str = ""  # in lighter letters: beside the text of a step, below that of a block
     count: int = 1
     path: str = ""  # of the first module
-    nodes: tuple[Node, ...] = ()
+    paths: tuple[str, ...] = ()  # of all modules
     figure: float = 0  # of all that it stands for, in one place
     letter: str = ""  # of the panel that shows its inside
     inside: Graph | None = None
@@ -33,14 +33,16 @@ class Box(Record):
 
 
 class Wire(Record):
-    """A value on its way from one box to another, by their numbers; `label` is its shape where that is new.
+    """A value on its way from one box to another, by their numbers.
 
+    `label` is its `shape` at the default size, where that is new.
     A frame has several places where wires end, one for each value that it is given or returns.
     """
 
     source: int
     target: int
     label: str = ""
+    shape: Shape = ()
     source_port: int = 0
     target_port: int = 0
 

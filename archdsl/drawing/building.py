@@ -116,7 +116,7 @@ class _Builder:
 
         def wire(value: int, target: int, port: int = 0) -> None:
             source, source_port = made[value]
-            wires.append(Wire(source, target, words.shape(shapes[value]), source_port, port))
+            wires.append(Wire(source, target, words.shape(shapes[value]), shapes[value], source_port, port))
 
         for cell in found:
             number = len(boxes)
@@ -148,7 +148,7 @@ class _Builder:
         mark = marks.pop() if len(marks) == 1 else "changed"
         if made.kind in ("block", "module") and not mark and any(map(self.differs, cell.atoms)):
             mark = "changed"
-        return made.replace(figure=figure, mark=made.mark or mark, nodes=tuple([atom.node for atom in cell.atoms]))
+        return made.replace(figure=figure, mark=made.mark or mark, paths=tuple([atom.path for atom in cell.atoms]))
 
     def differs(self, atom: Atom) -> bool:
         """Say whether something in a closed box is marked."""

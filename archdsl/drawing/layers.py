@@ -69,6 +69,13 @@ def placed(request: Request) -> Plan:
     return _drawn(grid)
 
 
+def rows(request: Request) -> list[list[Sequence[int]]]:
+    """Return the stacks of each row, from left to right."""
+    grid = _Grid(request)
+    _order(grid)
+    return [[item.boxes for item in row if item.boxes] for row in grid.rows]
+
+
 def breadth(count: int, ends: Sequence[tuple[int, int]]) -> int:
     """Return the most boxes that stand side by side."""
     rows = [0] * count

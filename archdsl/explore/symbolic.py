@@ -34,7 +34,7 @@ def in_sizes(network: Network) -> Iterator[str]:
     yield f"parameters = {form.params}"
     for name in ("macs", "bytes"):
         yield f"{NAMES[name]} = {_with_batch(form[name].text(), form[name].once)}"
-    symbols = _symbols(network)
+    symbols = symbols_of(network)
     if not symbols:
         return
     periods = {s: max(form.macs.period(s), form.bytes.period(s)) for s in symbols}
@@ -49,19 +49,26 @@ def in_sizes(network: Network) -> Iterator[str]:
 
 def in_parameter(evaluation: Evaluation, name: str, start: Fraction) -> Iterator[str]:
     """Yield lines: each cost as a polynomial in a parameter and the input sizes, for multiples of a step."""
-    for step in STEPS:
-        found = {figure: _fitted(evaluation, name, start, step, figure) for figure in NAMES}
-        if all(polynomial is not None for polynomial in found.values()):
-            break
-    else:
+    fit = fitted(evaluation, name, start)
+    if fit is None:
         yield f"no closed form in `{name}`: the net is rounded or built differently; `archdsl sweep` has the values"
         return
-    symbols = _symbols(_network(evaluation, name, start))
+    step, found = fit
+    symbols = symbols_of(_network(evaluation, name, start))
     yield f"for `{name}` in steps of {step} from {start}, and {' and '.join(symbols)} that no stride rounds"
     yield f"(one image; interpolated, and verified at {len(CHECKS)} further values):"
     for figure, polynomial in found.items():
-        assert polynomial is not None, "only complete sets of formulas come here"
         yield f"{NAMES[figure]} = {polynomial_text(polynomial, (name, *symbols))}"
+
+
+def fitted(evaluation: Evaluation, name: str, start: Fraction) -> tuple[Fraction, dict[str, Polynomial]] | None:
+    """Return a step of a parameter, and each cost as a polynomial in it and the sizes; None where there is none."""
+    for step in STEPS:
+        found = {figure: _fitted(evaluation, name, start, step, figure) for figure in NAMES}
+        complete = {figure: polynomial for figure, polynomial in found.items() if polynomial is not None}
+        if len(complete) == len(NAMES):
+            return step, complete
+    return None
 
 
 def _with_batch(text: str, once: int) -> str:
@@ -70,7 +77,8 @@ def _with_batch(text: str, once: int) -> str:
     return f"{per_image} + {once}" if once else per_image
 
 
-def _symbols(network: Network) -> tuple[str, ...]:
+def symbols_of(network: Network) -> tuple[str, ...]:
+    """Return the names of the input sizes, without the batch."""
     return tuple(symbol.name for symbol in network.symbols if symbol.name != "N")
 
 
@@ -98,7 +106,7 @@ def _fitted(evaluation: Evaluation, name: str, start: Fraction, step: Fraction, 
 
 def _coefficients(network: Network, figure: str) -> Polynomial:
     form: Form = closed(network)[figure]
-    symbols = _symbols(network)
+    symbols = symbols_of(network)
     found = form.polynomial(symbols, (0,) * len(symbols))
     constant = (0,) * len(symbols)
     return found | {constant: found.get(constant, Fraction(0)) + form.once}
