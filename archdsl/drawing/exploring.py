@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 from html import escape
+from math import prod
 from pathlib import Path
 
 from archdsl.analysis.costs import Costs
@@ -19,6 +20,7 @@ from archdsl.analysis.memory import course
 from archdsl.analysis.rows import Rows
 from archdsl.drawing import layers
 from archdsl.drawing.building import picture
+from archdsl.drawing.drawing import drawn
 from archdsl.explore.sweep import Evaluation
 from archdsl.explore.symbolic import fitted, symbols_of
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from archdsl.analysis.forms import Polynomial
     from archdsl.analysis.rows import Row
     from archdsl.compiler import Compiled
     from archdsl.core.source import Source
@@ -39,7 +42,7 @@ PARAMETERS = 4  # of a net for which closed forms are sought: each takes some do
 
 
 NOTHING = {
-    "name": "", "facts": "", "graph": {"boxes": [], "wires": [], "rows": []}, "rows": [], "sources": [], "sizes": [],
+    "name": "", "facts": "", "graph": {"boxes": [], "wires": [], "rows": []}, "picture": "", "rows": [], "sources": [], "sizes": [],
     "costs": {"params": "0", "macs": "0", "bytes": "0", "once": "0"}, "fixed": False, "params": [],
 }  # fmt: skip
 
@@ -73,6 +76,7 @@ def known(found: Compiled) -> dict[str, Any]:
         "name": network.name,
         "facts": pictures["macs"].facts,
         "graph": _graph([pictures[by].graph for by in MEASURES]),
+        "picture": drawn(network).svg(),
         "rows": list(_rows(network, sources)),
         "sources": [{"name": source.name, "text": source.text} for source in sources],
         "costs": {
@@ -173,16 +177,23 @@ def _parameters(found: Compiled) -> Iterator[dict[str, Any]]:
     evaluation = Evaluation(network.source.name, network.name, given, found.file)
     for name in numbers[:PARAMETERS]:
         start = Fraction(str(given[name]))
-        fit = fitted(evaluation, name, start)
+        fit = fitted(evaluation, name, start, at_default=True)
         if fit is not None:
             step, forms = fit
-            names = (name, *symbols_of(network))
             yield {
                 "name": name,
                 "default": float(start),
                 "step": float(step),
-                "names": names,
-                "forms": {
-                    figure: [[float(c), *powers] for powers, c in form.items()] for figure, form in forms.items()
-                },
+                "forms": {figure: _at_default(form, network) for figure, form in forms.items()},
             }
+
+
+def _at_default(form: Polynomial, network: Network) -> list[tuple[float, int]]:
+    """Return the coefficients and powers of a polynomial in a parameter and the sizes, where these are the default."""
+    names = symbols_of(network)
+    sizes = [symbol.default for symbol in network.symbols if symbol.name in names]
+    found: dict[int, Fraction] = {}
+    for (power, *others), factor in form.items():
+        value = factor * prod([size**other for size, other in zip(sizes, others)])
+        found[power] = found.get(power, Fraction(0)) + value
+    return [(float(value), power) for power, value in found.items()]

@@ -61,10 +61,15 @@ def in_parameter(evaluation: Evaluation, name: str, start: Fraction) -> Iterator
         yield f"{NAMES[figure]} = {polynomial_text(polynomial, (name, *symbols))}"
 
 
-def fitted(evaluation: Evaluation, name: str, start: Fraction) -> tuple[Fraction, dict[str, Polynomial]] | None:
-    """Return a step of a parameter, and each cost as a polynomial in it and the sizes; None where there is none."""
+def fitted(
+    evaluation: Evaluation, name: str, start: Fraction, *, at_default: bool = False
+) -> tuple[Fraction, dict[str, Polynomial]] | None:
+    """Return a step of a parameter, and each cost as a polynomial in it and the sizes; None where there is none.
+
+    It holds where no stride rounds a size, or, `at_default`, where each is rounded as the default is.
+    """
     for step in STEPS:
-        found = {figure: _fitted(evaluation, name, start, step, figure) for figure in NAMES}
+        found = {figure: _fitted(evaluation, (name, start, step), figure, at_default) for figure in NAMES}
         complete = {figure: polynomial for figure, polynomial in found.items() if polynomial is not None}
         if len(complete) == len(NAMES):
             return step, complete
@@ -87,27 +92,34 @@ def _network(evaluation: Evaluation, name: str, value: Fraction) -> Network:
     return evaluation.network(((name, plain),))
 
 
-def _fitted(evaluation: Evaluation, name: str, start: Fraction, step: Fraction, figure: str) -> Polynomial | None:
-    """Return a figure as a polynomial in the parameter and the input sizes; None where there is none."""
+def _fitted(
+    evaluation: Evaluation, values: tuple[str, Fraction, Fraction], figure: str, at_default: bool
+) -> Polynomial | None:
+    """Return a figure as a polynomial in the parameter and the input sizes; None where there is none.
+
+    `values` are the name of the parameter, where it starts, and its step.
+    """
+    name, start, step = values
     try:
         networks = {k: _network(evaluation, name, start + k * step) for k in (*range(DEGREE + 1), *CHECKS)}
     except CompileError:  # a value that the net does not take
         return None
-    known = {k: _coefficients(network, figure) for k, network in networks.items()}
+    known = {k: _coefficients(network, figure, at_default) for k, network in networks.items()}
     found: Polynomial = {}
     for exponents in {e for coefficients in known.values() for e in coefficients}:
-        values = {start + k * step: row.get(exponents, Fraction(0)) for k, row in known.items()}
-        line = _interpolated(dict(list(values.items())[: DEGREE + 1]))
-        if any(sum(c * x**power for power, c in enumerate(line)) != y for x, y in values.items()):
+        points = {start + k * step: row.get(exponents, Fraction(0)) for k, row in known.items()}
+        line = _interpolated(dict(list(points.items())[: DEGREE + 1]))
+        if any(sum(c * x**power for power, c in enumerate(line)) != y for x, y in points.items()):
             return None
         found |= {(power, *exponents): c for power, c in enumerate(line) if c}
     return found
 
 
-def _coefficients(network: Network, figure: str) -> Polynomial:
+def _coefficients(network: Network, figure: str, at_default: bool) -> Polynomial:
     form: Form = closed(network)[figure]
     symbols = symbols_of(network)
-    found = form.polynomial(symbols, (0,) * len(symbols))
+    defaults = {symbol.name: symbol.default for symbol in network.symbols}
+    found = form.polynomial(symbols, tuple([defaults[name] if at_default else 0 for name in symbols]))
     constant = (0,) * len(symbols)
     return found | {constant: found.get(constant, Fraction(0)) + form.once}
 

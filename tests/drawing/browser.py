@@ -20,6 +20,7 @@ def opened() -> Iterator:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         context = browser.new_context(offline=True, viewport={"width": 1400, "height": 900})
         page = context.new_page()
+        page.set_default_timeout(5000)
         page.mistakes = []
         page.on("pageerror", lambda mistake: page.mistakes.append(str(mistake)))
         page.on("console", lambda message: message.type == "error" and page.mistakes.append(message.text))

@@ -223,7 +223,7 @@ function choose(paths, from) {
 
 function boxOf(path) {
   for (let at = path; at; at = at.slice(0, Math.max(0, at.lastIndexOf(".")))) if (byPath.has(at)) return byPath.get(at);
-  return byPath.get(path);
+  return boxes.find(box => box.paths.some(inner => inner.startsWith(`${path}.`)));
 }
 
 function reveal(box) {
@@ -303,6 +303,16 @@ function chart(title, rows, value, unit) {
   });
 }
 
+function picture() {
+  const root = $("picture").attachShadow({ mode: "open" });  // which keeps the style of the picture to itself
+  root.innerHTML = data.picture;
+  root.firstChild?.setAttribute("style", "max-width: 100%; height: auto");
+  root.addEventListener("click", event => {
+    const path = event.target.closest("g:has(> title)")?.querySelector("title").textContent.split(" ")[0];
+    if (path) choose([path], "picture");
+  });
+}
+
 // ------------------------------------------------------------------ sizes and parameters
 function sizes() {
   const home = $("sizes");
@@ -316,19 +326,16 @@ function sizes() {
   make("p", "illegal", "", home).id = "illegal";
   make("dl", "", undefined, home).id = "costs";
   for (const param of data.params) {
-    make("h2", "", `parameter ${param.name}, one image, at sizes that no stride rounds`, home);
+    make("h2", "", `parameter ${param.name}, for one image of the default size`, home);
     const list = make("dl");
     const tell = number => {
-      param.value = number;
       list.replaceChildren();
       for (const [figure, form] of Object.entries(param.forms)) {
-        const values = [number, ...param.names.slice(1).map(name => state.sizes[name])];
-        const found = form.reduce((sum, [factor, ...powers]) =>
-          sum + powers.reduce((product, power, at) => product * values[at] ** power, factor), 0);
+        const found = form.reduce((sum, [factor, power]) => sum + factor * number ** power, 0);
         entry(list, { macs: "MACs", params: "parameters", bytes: "bytes" }[figure], found);
       }
     };
-    param.tell = () => tell(param.value ?? param.default);
+    tell(param.default);
     slider(home, param.name, param.default, param.step, 4 * param.default, param.step, tell);
     home.append(list);
   }
@@ -371,7 +378,6 @@ function told() {
   entry(list, "bytes moved", evaluated(data.costs.bytes) * state.batch + evaluated(data.costs.once));
   for (const row of data.rows) row.element.children[2].textContent = shape(row.shape);
   for (const label of document.querySelectorAll(".label")) label.textContent = shape(label.dims);
-  for (const param of data.params) param.tell();
 }
 
 // ------------------------------------------------------------------ search, zoom, tabs
@@ -505,6 +511,7 @@ steps();
 text();
 course();
 sizes();
+picture();
 show("steps");
 listen();
 wired();
