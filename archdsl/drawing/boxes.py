@@ -57,6 +57,17 @@ class Graph(Record):
     by_scale: bool = False  # rows are sizes of maps, which meet again
 
 
+def beside(graph: Graph) -> frozenset[int]:
+    """Return the boxes that do not lead to the main result of a graph, the first: those of the heads of training."""
+    if not graph.outputs:
+        return frozenset()
+    leading = {graph.outputs[0]}
+    for wire in sorted(graph.wires, key=lambda wire: -wire.target):
+        if wire.target in leading:
+            leading.add(wire.source)
+    return frozenset(range(len(graph.boxes))) - leading
+
+
 class Panel(Record):
     """The inside of a block, drawn once: with the sizes that it has in one place."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from archdsl.drawing.boxes import Box, Graph, Wire
+from archdsl.drawing.boxes import Box, Graph, Wire, beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST = 5
+MOST = 5  # columns
 
 
 def parts(graph: Graph, count: int) -> list[Graph]:
@@ -35,25 +35,26 @@ def _length(box: Box) -> float:
 
 
 def _reordered(graph: Graph) -> Graph:
-    """Return a graph with what leads to other results than the last right after what it reads from."""
-    leading = {graph.outputs[0]}
-    for wire in sorted(graph.wires, key=lambda wire: -wire.target):
-        if wire.target in leading:
-            leading.add(wire.source)
-    order: list[int] = []
-
-    def visit(box: int) -> None:
-        order.append(box)
-        for wire in graph.wires:
-            new = wire.source == box and wire.target not in leading and wire.target not in order
-            if new and all(w.source in order for w in graph.wires if w.target == wire.target):
-                visit(wire.target)
-
+    """Return a graph with what stands beside the trunk right after what it reads from."""
+    aside = beside(graph)
+    readers: dict[int, list[int]] = {}
+    missing = dict.fromkeys(range(len(graph.boxes)), 0)  # of what a box reads, how much is not placed yet
+    for wire in graph.wires:
+        readers.setdefault(wire.source, []).append(wire.target)
+        missing[wire.target] += 1
+    places: dict[int, int] = {}
     for box in range(len(graph.boxes)):
-        if box in leading or (box not in order and not any(wire.target == box for wire in graph.wires)):
-            visit(box)
-    order += [box for box in range(len(graph.boxes)) if box not in order]
-    places = {box: at for at, box in enumerate(order)}
+        waiting = [box] if box not in aside or not missing[box] else []
+        while waiting:
+            at = waiting.pop()
+            if at in places:
+                continue
+            places[at] = len(places)
+            for reader in readers.get(at, ()):
+                missing[reader] -= 1
+                if not missing[reader] and reader in aside:
+                    waiting.append(reader)
+    order = sorted(places, key=lambda box: places[box])
     wires = [wire.replace(source=places[wire.source], target=places[wire.target]) for wire in graph.wires]
     inputs, outputs = [tuple([places[box] for box in boxes]) for boxes in (graph.inputs, graph.outputs)]
     return Graph(tuple([graph.boxes[box] for box in order]), tuple(wires), inputs, outputs)

@@ -38,21 +38,23 @@ if TYPE_CHECKING:
 
 DEEP = 99  # levels of blocks: all
 MEASURES = ("macs", "params", "memory")
-PARAMETERS = 4  # of a net for which closed forms are sought: each takes some dozen elaborations
+PARAMETERS = 4  # of a net for which closed forms are sought: each takes nine elaborations a step
+STEPS = (Fraction(1), Fraction(8))  # of a parameter
 
 
 NOTHING = {
-    "name": "", "facts": "", "graph": {"boxes": [], "wires": [], "rows": []}, "picture": "", "rows": [], "sources": [], "sizes": [],
-    "costs": {"params": "0", "macs": "0", "bytes": "0", "once": "0"}, "fixed": False, "params": [],
+    "name": "", "facts": "", "graph": {"boxes": [], "wires": [], "rows": []}, "picture": "", "rows": [], "sources": [],
+    "costs": {"params": "0", "macs": "0", "bytes": "0", "once": "0"}, "sizes": [], "fixed": False, "params": [],
 }  # fmt: skip
 
 
 def explorer(found: Compiled | None, stamp: str = "", mistakes: str = "") -> str:
     """Return a page of HTML with a network in it; with a `stamp`, it asks its server whether that is still the latest.
 
+    Then it has no closed forms in parameters, which take seconds.
     `mistakes` are shown above the network, which is then the last one that had none; there may be none at all.
     """
-    data = (known(found) if found is not None else NOTHING) | {
+    data = (known(found, forms=not stamp) if found is not None else NOTHING) | {
         "live": bool(stamp),
         "stamp": stamp,
         "mistakes": mistakes,
@@ -66,8 +68,8 @@ def explorer(found: Compiled | None, stamp: str = "", mistakes: str = "") -> str
     return page
 
 
-def known(found: Compiled) -> dict[str, Any]:
-    """Return what the page knows of a network."""
+def known(found: Compiled, forms: bool = True) -> dict[str, Any]:
+    """Return what the page knows of a network; `forms` are those of its costs in its parameters."""
     network = found.network
     sources: list[Source] = [network.source]
     pictures = {by: picture(network, by, DEEP) for by in MEASURES}
@@ -87,7 +89,7 @@ def known(found: Compiled) -> dict[str, Any]:
         },
         "sizes": _sizes(network),
         "fixed": not form.free,
-        "params": list(_parameters(found)),
+        "params": list(_parameters(found)) if forms else [],
     }
 
 
@@ -177,7 +179,7 @@ def _parameters(found: Compiled) -> Iterator[dict[str, Any]]:
     evaluation = Evaluation(network.source.name, network.name, given, found.file)
     for name in numbers[:PARAMETERS]:
         start = Fraction(str(given[name]))
-        fit = fitted(evaluation, name, start, at_default=True)
+        fit = fitted(evaluation, name, start, steps=STEPS, at_default=True)
         if fit is not None:
             step, forms = fit
             yield {

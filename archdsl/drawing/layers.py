@@ -9,6 +9,8 @@ in a lane beside it.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from archdsl.core.record import Record
 
 TYPE_CHECKING = False
@@ -81,7 +83,7 @@ def breadth(count: int, ends: Sequence[tuple[int, int]]) -> int:
     rows = [0] * count
     for source, target in sorted(ends, key=lambda end: end[1]):
         rows[target] = max(rows[target], rows[source] + 1)
-    return max([rows.count(row) for row in set(rows)], default=0)
+    return max(Counter(rows).values(), default=0)
 
 
 # -------------------------------------------------------------------------------------------------- stacks and rows
@@ -127,6 +129,11 @@ class _Grid:
         self.top = [0.0] * len(self.sizes)  # of each box, from the top of its item; then from the top of all
         self.inner: set[int] = set()  # links within a stack
         self.item_of: list[_Item] = []
+        self.out: list[list[int]] = [[] for _ in self.sizes]
+        self.into: list[list[int]] = [[] for _ in self.sizes]
+        for number, link in enumerate(self.links):
+            self.out[link.source].append(number)
+            self.into[link.target].append(number)
         self.items = self._stacks()
         self.row_of = self._rows()
         self.rows: list[list[_Item]] = [[] for _ in range(max(self.row_of.values(), default=0) + 1)]
@@ -138,18 +145,14 @@ class _Grid:
 
     def labelled(self, box: int) -> bool:
         """Say whether the shape of what a box makes is written below it."""
-        return any(link.source == box and link.label for link in self.links)
+        return any(self.links[number].label for number in self.out[box])
 
     def _stacks(self) -> list[_Item]:
         """Put boxes that follow one another without a branch into one item."""
         count = len(self.sizes)
-        out, into = [0] * count, [0] * count
-        for link in self.links:
-            out[link.source] += 1
-            into[link.target] += 1
         following = {}
         for number, link in enumerate(self.links):
-            if out[link.source] == into[link.target] == 1:
+            if len(self.out[link.source]) == len(self.into[link.target]) == 1:
                 following[link.source] = number
                 self.inner.add(number)
         inner = {self.links[number].target for number in following.values()}
@@ -164,8 +167,8 @@ class _Grid:
         return items
 
     def _stack(self, box: int, following: dict[int, int]) -> _Item:
-        ends = [link.end for link in self.links if link.target == box]
-        starts = [link.start for link in self.links if link.source == box]
+        ends = [self.links[number].end for number in self.into[box]]
+        starts = [self.links[number].start for number in self.out[box]]
         self.left[box] = -(ends or starts or [self.sizes[box][0] / 2])[0]
         boxes, y = [box], self.sizes[box][1]
         while box in following:
@@ -177,27 +180,28 @@ class _Grid:
             y += self.sizes[box][1]
             boxes.append(box)
         rights = [self.left[box] + self.sizes[box][0] for box in boxes]
-        rights += [self.left[link.source] + link.start + link.label + 9 for link in self.links if link.source in boxes]
+        leaving = [self.links[number] for box in boxes for number in self.out[box]]
+        rights += [self.left[link.source] + link.start + link.label + 9 for link in leaving]
         return _Item(boxes, -min([self.left[box] for box in boxes]), max(rights), y)
 
     def _rows(self) -> dict[int, int]:
         """Return the row of each item: below all that it reads from; what reads nothing, just above its reader."""
-        ends = [
-            (self.item_of[link.source], self.item_of[link.target])
-            for number, link in enumerate(self.links)
-            if number not in self.inner
-        ]
-        fed = {id(lower) for _, lower in ends} | {id(self.item_of[box]) for box in self.request.first}
-        first = self.items[0]
-        ends += [(first, item) for item in self.items[1:] if id(item) not in fed]  # below where the inputs come in
-        rows = {id(item): 0 for item in self.items}
+        sources: dict[int, list[_Item]] = {id(item): [] for item in self.items}
+        readers: dict[int, list[_Item]] = {id(item): [] for item in self.items}
+        for number, link in enumerate(self.links):
+            if number not in self.inner:
+                upper, lower = self.item_of[link.source], self.item_of[link.target]
+                sources[id(lower)].append(upper)
+                readers[id(upper)].append(lower)
+        first = {id(self.item_of[box]) for box in self.request.first}
+        late = [item for item in self.items[1:] if not sources[id(item)] and id(item) not in first]
+        for item in late:
+            sources[id(item)].append(self.items[0])  # below where the inputs come in
+        rows: dict[int, int] = {}
         for item in self.items:  # in the order of their first boxes: nothing is read that comes later
-            above = [rows[id(upper)] + 1 for upper, lower in ends if lower is item]
-            rows[id(item)] = max(above, default=0)
-        for item in self.items[1:]:
-            readers = [rows[id(lower)] for upper, lower in ends if upper is item]
-            if id(item) not in fed and readers:
-                rows[id(item)] = min(readers) - 1
+            rows[id(item)] = max([rows[id(upper)] + 1 for upper in sources[id(item)]], default=0)
+        for item in late:
+            rows[id(item)] = min([rows[id(lower)] for lower in readers[id(item)]], default=1) - 1
         bottom = max(rows.values(), default=0)
         rows.update({id(self.item_of[box]): bottom for box in self.request.last})
         return rows
@@ -209,18 +213,16 @@ class _Grid:
             if number not in self.skips and number not in self.inner:
                 following.setdefault(id(self.item_of[link.source]), []).append(number)
         seen: set[int] = set()
-
-        def visit(item: _Item) -> None:
-            if id(item) in seen:
-                return
-            seen.add(id(item))
-            self.rows[self.row_of[id(item)]].append(item)
-            for number in following.get(id(item), ()):
-                self._pass(number)
-                visit(self.item_of[self.links[number].target])
-
-        for item in self.items:
-            visit(item)
+        waiting: list[tuple[_Item, int | None]] = [(item, None) for item in reversed(self.items)]
+        while waiting:
+            item, wire = waiting.pop()
+            if wire is not None:
+                self._pass(wire)
+            if id(item) not in seen:
+                seen.add(id(item))
+                self.rows[self.row_of[id(item)]].append(item)
+                onward = reversed(following.get(id(item), []))
+                waiting += [(self.item_of[self.links[each].target], each) for each in onward]
 
     def _pass(self, number: int) -> None:
         """Lead a wire from row to row."""

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archdsl.analysis.costs import Cost
-    from archdsl.ir.network import Network
+    from archdsl.analysis.roofline import Device
+    from archdsl.analysis.table import Counter, Figures
+    from archdsl.ir.network import Network, Node
 
-    Figures = Callable[[Scope], list[float]]
+    Steps = Callable[[Scope], list[float]]  # a figure for each step of a scope
 
 MEASURES = ("macs", "params", "memory", "time")
 DEVICE = "h100"
@@ -23,7 +25,7 @@ DEVICE = "h100"
 class Measure:
     """A figure for each step of each scope: what it counts, and how it is printed; `total` is what the net costs."""
 
-    def __init__(self, total: Cost, unit: str, say: Callable[[float], str], figures: Figures) -> None:
+    def __init__(self, total: Cost, unit: str, say: Callable[[float], str], figures: Steps) -> None:
         self.total, self.unit, self.say, self.figures = total, unit, say, figures
 
     @once
@@ -49,11 +51,31 @@ def measured(network: Network, by: str) -> Measure:
     return _of_table(total, by)
 
 
-def _counted(costs: Costs, field: str) -> Figures:
+def _counted(costs: Costs, field: str) -> Steps:
     def figures(scope: Scope) -> list[float]:
         return [getattr(cost.run(times), field) for cost, (_, times) in zip(costs.steps(scope), runs(scope))]
 
     return figures
+
+
+class _Seconds:
+    """How long the kernels of a scope take at best, in float32."""
+
+    def __init__(self, counter: Counter, device: Device) -> None:
+        self.counter, self.device = counter, device
+
+    @once
+    def steps(self, scope: Scope) -> list[float]:
+        """Return the seconds of each step."""
+        found = zip(scope.nodes, self.counter.steps(scope), runs(scope))
+        return [self.step(node, figures) * times for node, figures, (_, times) in found]
+
+    def step(self, node: Node, figures: Figures) -> float:
+        """Return the seconds of one run of a step: of a block, the sum of its own steps."""
+        if isinstance(node.what, Scope):
+            return sum(self.steps(node.what))
+        moved = figures.traffic.moved() / self.device.bandwidth
+        return max(figures.operations / self.device.operations["float32"], moved)
 
 
 def _of_table(total: Cost, by: str) -> Measure:
@@ -62,21 +84,7 @@ def _of_table(total: Cost, by: str) -> Measure:
     from archdsl.analysis.roofline import DEVICES
     from archdsl.analysis.table import SIZES, Counter
 
-    counter, device, size = Counter(CONVENTIONS["macs"]), DEVICES[DEVICE], SIZES["float32"]
-
-    class Seconds:
-        """Adds up how long the kernels of a scope take."""
-
-        @once
-        def steps(self, scope: Scope) -> list[float]:
-            return [self.step(at, scope) * times for at, (_, times) in enumerate(runs(scope))]
-
-        def step(self, at: int, scope: Scope) -> float:
-            what, figures = scope.nodes[at].what, counter.steps(scope)[at]
-            if isinstance(what, Scope):
-                return sum(self.steps(what))
-            moved = figures.traffic.moved(size)
-            return max(figures.operations / device.operations["float32"], moved / device.bandwidth)
+    counter, size = Counter(CONVENTIONS["macs"]), SIZES["float32"]
 
     def written(scope: Scope) -> list[float]:
         return [
@@ -85,7 +93,12 @@ def _of_table(total: Cost, by: str) -> Measure:
 
     if by == "memory":
         return Measure(total, "bytes that steps write, float32, one image", _bytes, written)
-    return Measure(total, f"least time on an {DEVICE.upper()}, float32, one image", _seconds, Seconds().steps)
+    return Measure(
+        total,
+        f"least time on an {DEVICE.upper()}, float32, one image",
+        _seconds,
+        _Seconds(counter, DEVICES[DEVICE]).steps,
+    )
 
 
 def _count(figure: float) -> str:

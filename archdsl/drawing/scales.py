@@ -45,10 +45,6 @@ class _Stack:
     def __init__(self, boxes: list[int], row: int) -> None:
         self.boxes, self.row, self.column = boxes, row, 0
         self.rising = False
-        self.y = 0.0  # of its top
-
-    def __repr__(self) -> str:
-        return f"{self.boxes} at {self.column}, {self.row}"
 
 
 class _Grid:
@@ -93,18 +89,21 @@ class _Grid:
 
     def _along(self, stacks: Sequence[_Stack]) -> Iterator[_Stack]:
         """Yield stacks so that each comes after all that it reads from."""
-        seen: set[int] = set()
-
-        def visit(stack: _Stack) -> Iterator[_Stack]:
-            if id(stack) not in seen:
-                seen.add(id(stack))
-                for box in stack.boxes:
-                    for u in self.before[box]:
-                        yield from visit(self.stack_of[u])
-                yield stack
-
+        readers: dict[int, list[_Stack]] = {}
+        missing: dict[int, int] = {}
         for stack in stacks:
-            yield from visit(stack)
+            sources = {id(s) for box in stack.boxes for u in self.before[box] if (s := self.stack_of[u]) is not stack}
+            missing[id(stack)] = len(sources)
+            for source in sources:
+                readers.setdefault(source, []).append(stack)
+        ready = [stack for stack in reversed(stacks) if not missing[id(stack)]]
+        while ready:
+            stack = ready.pop()
+            yield stack
+            for reader in readers.get(id(stack), ()):
+                missing[id(reader)] -= 1
+                if not missing[id(reader)]:
+                    ready.append(reader)
 
     def _deepest(self) -> list[int]:
         """Return for each box the lowest row that can be reached from it without going up."""
@@ -278,7 +277,6 @@ def _height(grid: _Grid, stack: _Stack) -> float:
 
 def _set(grid: _Grid, stacks: list[_Stack], y: float) -> None:
     for stack in stacks:
-        stack.y = y
         left, width = grid.lefts[stack.column], grid.widths[stack.column]
         for box, gap in _listed(grid, stack):
             grid.place[box] = left + (width - grid.sizes[box][0]) / 2, y

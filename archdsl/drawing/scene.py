@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from archdsl.core.record import Record
 from archdsl.drawing import layers, scales
+from archdsl.drawing.boxes import Box, beside
 from archdsl.drawing.layers import Link
 from archdsl.drawing.metrics import width_of
 
@@ -11,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archdsl.drawing.boxes import Box, Graph, Panel
+    from archdsl.drawing.boxes import Graph, Panel
 
     Points = tuple[tuple[float, float], ...]
     Say = Callable[[float], str]  # how a figure is printed
@@ -81,15 +82,13 @@ def area(graph: Graph, say: Say, least: float = 0) -> Area:
     graph = _tall(graph) if wide > 2 else graph
     widths = _widths(graph, insides, say, least)
     insides = [
-        area(box.inside, say, width - 2 * INSET)
-        if box.inside and inside and inside.width < width - 2 * INSET
-        else inside
+        area(box.inside, say, width - 2 * INSET) if inside and box.inside and _widens(box.inside) else inside
         for box, inside, width in zip(graph.boxes, insides, widths)
     ]
     sizes = [_size(box, inside, width) for box, inside, width in zip(graph.boxes, insides, widths)]
     links = _links(graph, insides, widths, not graph.by_scale)
     ends = tuple([at for at in graph.outputs if graph.boxes[at].kind == "point"])
-    request = layers.Request(tuple(sizes), tuple(links), graph.inputs, ends, _beside(graph))
+    request = layers.Request(tuple(sizes), tuple(links), graph.inputs, ends, beside(graph))
     plan = scales.placed(request, _levels(graph)) if graph.by_scale else layers.placed(request)
     boxes = []
     for box, inside, (width, height), (x, y) in zip(graph.boxes, insides, sizes, plan.boxes):
@@ -102,15 +101,20 @@ def area(graph: Graph, say: Say, least: float = 0) -> Area:
     return Area(plan.width, plan.height, tuple(boxes), tuple(wires), tuple(labels), ins, outs)
 
 
+def _widens(graph: Graph) -> bool:
+    """Say whether the boxes of a frame are made as wide as it is: those of the innermost, which are placed twice."""
+    return all(box.inside is None for box in graph.boxes) and _breadth(graph) == 1
+
+
 def _levels(graph: Graph) -> scales.Levels:
     return scales.Levels(tuple([box.level for box in graph.boxes]), tuple([box.kind == "join" for box in graph.boxes]))
 
 
 def _breadth(graph: Graph) -> int:
     """Return how many boxes stand side by side, of those that lead to the result."""
-    beside = _beside(graph)
-    ends = [(w.source, w.target) for w in graph.wires if w.source not in beside and w.target not in beside]
-    return layers.breadth(len(graph.boxes) - len(beside), _renumbered(ends))
+    aside = beside(graph)
+    ends = [(w.source, w.target) for w in graph.wires if w.source not in aside and w.target not in aside]
+    return layers.breadth(len(graph.boxes) - len(aside), _renumbered(ends))
 
 
 def _renumbered(ends: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -122,17 +126,6 @@ def _tall(graph: Graph) -> Graph:
     """Return a graph whose steps are written in two lines: where many stand side by side, they have to be narrow."""
     boxes = [box.replace(kind="tall") if box.kind == "step" else box for box in graph.boxes]
     return graph.replace(boxes=tuple(boxes))
-
-
-def _beside(graph: Graph) -> frozenset[int]:
-    """Return the boxes that do not lead to the last result of the graph, or to the first, which is the main one."""
-    if not graph.outputs:
-        return frozenset()
-    leading = {graph.outputs[0]}
-    for wire in sorted(graph.wires, key=lambda wire: -wire.target):
-        if wire.target in leading:
-            leading.add(wire.source)
-    return frozenset(range(len(graph.boxes))) - leading
 
 
 def _links(graph: Graph, insides: list[Area | None], widths: list[float], spread: bool) -> list[Link]:
@@ -208,8 +201,8 @@ def _widths(graph: Graph, insides: list[Area | None], say: Say, least: float) ->
         max(_needed(box, inside, say), _span(ports) if inside is None and not graph.by_scale else 0)
         for box, inside, ports in zip(graph.boxes, insides, _ports(graph))
     ]
-    narrow, beside = _breadth(graph) == 1, _beside(graph)
-    plain = [box.kind in ("step", "tall", "block", "module") and at not in beside for at, box in enumerate(graph.boxes)]
+    narrow, aside = _breadth(graph) == 1, beside(graph)
+    plain = [box.kind in ("step", "tall", "block", "module") and at not in aside for at, box in enumerate(graph.boxes)]
     widest = max([width for width, is_plain in zip(needed, plain) if is_plain], default=0.0)
     if not narrow:
         least = min(widest, 100.0)
@@ -286,8 +279,6 @@ def texts(box: Box, width: float, height: float, say: Say) -> tuple[Text, ...]:
 
 def titled(panel: Panel, say: Say) -> Placed:
     """Return a panel as a frame with a head."""
-    from archdsl.drawing.boxes import Box
-
     inside = area(panel.graph, say)
     box = Box("panel", panel.title, panel.note, letter=panel.letter, inside=panel.graph)
     first, more = width_of(panel.title, TEXT, True), width_of(panel.note, SMALL)

@@ -9,12 +9,12 @@ HEATS = 8  # steps of the scale that figures are coloured by
 LIGHT = {
     "page": "#ffffff", "ink": "#1d2530", "soft": "#5b6675", "line": "#7c8796", "edge": "#b4bdc9", "box": "#ffffff",
     "frame": "#f6f8fa", "head": "#e9edf2", "heat": "#f0a35e", "added": "#2b8a4b", "removed": "#c2362f",
-    "changed": "#b07a00", "badge": "#ffffff",
+    "changed": "#b07a00",
 }  # fmt: skip
 DARK = {
     "page": "#14181e", "ink": "#e4e9ef", "soft": "#9aa6b4", "line": "#7d8998", "edge": "#465160", "box": "#1d232b",
     "frame": "#191e25", "head": "#252d37", "heat": "#b5651d", "added": "#58c07a", "removed": "#ef7d75",
-    "changed": "#e3b341", "badge": "#14181e",
+    "changed": "#e3b341",
 }  # fmt: skip
 # Hues of panels and of the boxes whose inside they show: dark enough for white letters, and for a dark page.
 LETTERS = "#3f6fb5 #2f8f83 #8a5fb0 #b5567a #6b7f2a #a0652c #4d7f99 #7a6a5b #5a5fc0 #3d8a4e #a8483e #71717a".split()

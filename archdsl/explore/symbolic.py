@@ -16,7 +16,7 @@ from archdsl.explore.sweep import Evaluation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from archdsl.analysis.forms import Form, Polynomial
@@ -62,14 +62,20 @@ def in_parameter(evaluation: Evaluation, name: str, start: Fraction) -> Iterator
 
 
 def fitted(
-    evaluation: Evaluation, name: str, start: Fraction, *, at_default: bool = False
+    evaluation: Evaluation,
+    name: str,
+    start: Fraction,
+    *,
+    steps: Sequence[Fraction] = STEPS,
+    at_default: bool = False,
 ) -> tuple[Fraction, dict[str, Polynomial]] | None:
     """Return a step of a parameter, and each cost as a polynomial in it and the sizes; None where there is none.
 
     It holds where no stride rounds a size, or, `at_default`, where each is rounded as the default is.
     """
-    for step in STEPS:
-        found = {figure: _fitted(evaluation, (name, start, step), figure, at_default) for figure in NAMES}
+    for step in steps:
+        networks = _networks(evaluation, name, start, step)
+        found = {figure: _fitted(networks, figure, at_default) for figure in NAMES} if networks else {}
         complete = {figure: polynomial for figure, polynomial in found.items() if polynomial is not None}
         if len(complete) == len(NAMES):
             return step, complete
@@ -92,22 +98,21 @@ def _network(evaluation: Evaluation, name: str, value: Fraction) -> Network:
     return evaluation.network(((name, plain),))
 
 
-def _fitted(
-    evaluation: Evaluation, values: tuple[str, Fraction, Fraction], figure: str, at_default: bool
-) -> Polynomial | None:
-    """Return a figure as a polynomial in the parameter and the input sizes; None where there is none.
-
-    `values` are the name of the parameter, where it starts, and its step.
-    """
-    name, start, step = values
+def _networks(evaluation: Evaluation, name: str, start: Fraction, step: Fraction) -> dict[Fraction, Network]:
+    """Return the net at as many values of a parameter as an interpolation takes, checks last; none if one is refused."""
+    values = [start + k * step for k in (*range(DEGREE + 1), *CHECKS)]
     try:
-        networks = {k: _network(evaluation, name, start + k * step) for k in (*range(DEGREE + 1), *CHECKS)}
-    except CompileError:  # a value that the net does not take
-        return None
-    known = {k: _coefficients(network, figure, at_default) for k, network in networks.items()}
+        return {value: _network(evaluation, name, value) for value in values}
+    except CompileError:
+        return {}
+
+
+def _fitted(networks: dict[Fraction, Network], figure: str, at_default: bool) -> Polynomial | None:
+    """Return a figure as a polynomial in the parameter and the input sizes; None where there is none."""
+    known = {value: _coefficients(network, figure, at_default) for value, network in networks.items()}
     found: Polynomial = {}
     for exponents in {e for coefficients in known.values() for e in coefficients}:
-        points = {start + k * step: row.get(exponents, Fraction(0)) for k, row in known.items()}
+        points = {value: row.get(exponents, Fraction(0)) for value, row in known.items()}
         line = _interpolated(dict(list(points.items())[: DEGREE + 1]))
         if any(sum(c * x**power for power, c in enumerate(line)) != y for x, y in points.items()):
             return None
