@@ -99,7 +99,7 @@ def _network(evaluation: Evaluation, name: str, value: Fraction) -> Network:
 
 
 def _networks(evaluation: Evaluation, name: str, start: Fraction, step: Fraction) -> dict[Fraction, Network]:
-    """Return the net at as many values of a parameter as an interpolation takes, checks last; none if one is refused."""
+    """Return the net at the values that an interpolation takes, those for checks last; none if one is refused."""
     values = [start + k * step for k in (*range(DEGREE + 1), *CHECKS)]
     try:
         return {value: _network(evaluation, name, value) for value in values}
