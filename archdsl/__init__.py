@@ -51,6 +51,7 @@ HOMES = {
     "archdsl.explore.search": ("search",),
     "archdsl.explore.sweep": ("Range", "sweep"),
     "archdsl.inference": ("optimize",),
+    "archdsl.notebook": ("load_ipython_extension",),  # which IPython asks for by this name
     "archdsl.run.load": ("load", "loads"),
     "archdsl.run.mistakes": ("WeightsError", "WeightsWarning"),
     "archdsl.run.transfer": ("freeze", "parameter_groups", "unfreeze"),
