@@ -37,11 +37,9 @@ if TYPE_CHECKING:
     from archdsl.ir.network import Network
 
 DEEP = 99  # levels of blocks: all
-MEASURES = ("macs", "params", "memory")
+FIGURES = ("macs", "params", "memory")  # in the order in which the page offers them
 PARAMETERS = 4  # of a net for which closed forms are sought: each takes nine elaborations a step
 STEPS = (Fraction(1), Fraction(8))  # of a parameter
-
-
 NOTHING = {
     "name": "", "facts": "", "graph": {"boxes": [], "wires": [], "rows": []}, "picture": "", "rows": [], "sources": [],
     "costs": {"params": "0", "macs": "0", "bytes": "0", "once": "0"}, "sizes": [], "fixed": False, "params": [],
@@ -51,8 +49,8 @@ NOTHING = {
 def explorer(found: Compiled | None, stamp: str = "", mistakes: str = "") -> str:
     """Return a page of HTML with a network in it; with a `stamp`, it asks its server whether that is still the latest.
 
-    Then it has no closed forms in parameters, which take seconds.
-    `mistakes` are shown above the network, which is then the last one that had none; there may be none at all.
+    Then it has no closed forms in parameters, which take seconds. `mistakes` are shown above
+    the network, which is then the last one that had none; there may be none at all.
     """
     data = (known(found, forms=not stamp) if found is not None else NOTHING) | {
         "live": bool(stamp),
@@ -72,12 +70,12 @@ def known(found: Compiled, forms: bool = True) -> dict[str, Any]:
     """Return what the page knows of a network; `forms` are those of its costs in its parameters."""
     network = found.network
     sources: list[Source] = [network.source]
-    pictures = {by: picture(network, by, DEEP) for by in MEASURES}
+    pictures = {by: picture(network, by, DEEP) for by in FIGURES}
     form = closed(network)
     return {
         "name": network.name,
         "facts": pictures["macs"].facts,
-        "graph": _graph([pictures[by].graph for by in MEASURES]),
+        "graph": _graph([pictures[by].graph for by in FIGURES]),
         "picture": drawn(network).svg(),
         "rows": list(_rows(network, sources)),
         "sources": [{"name": source.name, "text": source.text} for source in sources],

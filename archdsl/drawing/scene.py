@@ -21,6 +21,9 @@ TEXT, SMALL, TINY = 12.0, 11.0, 10.0  # font sizes
 STEP, BLOCK, JOIN, HEAD = 26.0, 40.0, 22.0, 24.0  # heights
 PAD, INSET = 9.0, 12.0  # of a text in its box, of boxes in their frame
 BADGE = 17.0  # a letter in its square
+PARALLEL = 12.0  # between wires side by side
+STRETCH = 1.7  # by how much a step is widened to be as wide as a frame above it
+HEIGHTS = {"step": STEP, "tall": BLOCK, "block": BLOCK, "module": BLOCK, "join": JOIN, "end": JOIN, "point": 0.0}
 
 
 class Text(Record):
@@ -153,9 +156,6 @@ def _links(graph: Graph, insides: list[Area | None], widths: list[float], spread
     return links
 
 
-PARALLEL = 12.0  # pixels between wires side by side
-
-
 def _ports(graph: Graph) -> list[dict[int, float]]:
     """Return how far from the middle of each box each of its results leaves it, where several have labels."""
     labels: list[dict[int, float]] = [{} for _ in graph.boxes]
@@ -184,15 +184,7 @@ def _span(ports: dict[int, float]) -> float:
 def _size(box: Box, inside: Area | None, width: float) -> tuple[float, float]:
     if inside is not None:
         return width, HEAD + inside.height
-    return width, {
-        "step": STEP,
-        "tall": BLOCK,
-        "block": BLOCK,
-        "module": BLOCK,
-        "join": JOIN,
-        "end": JOIN,
-        "point": 0.0,
-    }[box.kind]
+    return width, HEIGHTS[box.kind]
 
 
 def _widths(graph: Graph, insides: list[Area | None], say: Say, least: float) -> list[float]:
@@ -213,9 +205,6 @@ def _widths(graph: Graph, insides: list[Area | None], say: Say, least: float) ->
     return [max(width, least) if fill else width for width, fill in zip(needed, fills)]
 
 
-STRETCH = 1.7  # by how much a step is widened to be as wide as a frame above it
-
-
 def _needed(box: Box, inside: Area | None, say: Say) -> float:
     """Return how wide a box must be for what is written in it."""
     if box.kind == "point":
@@ -224,14 +213,14 @@ def _needed(box: Box, inside: Area | None, say: Say) -> float:
     first = width_of(box.text, TEXT, box.kind in ("block", "module", "frame"))
     more = width_of(box.more, SMALL) if box.more else 0
     times = width_of(_times(box), TEXT, True) + 8 if box.count > 1 else 0
-    beside = width_of(figure, TINY) + 10 if figure else 0
+    cost = width_of(figure, TINY) + 10 if figure else 0
     badge = BADGE + 6 if box.letter else 0
     if box.kind in ("block", "module", "tall"):
-        return badge + max(first + times, more + beside) + 2 * PAD
+        return badge + max(first + times, more + cost) + 2 * PAD
     if box.kind == "frame":
         assert inside is not None, "a frame has an inside"
-        return max(first + (more and more + 8) + times + beside + 2 * PAD, inside.width + 2 * INSET)
-    return max(first + (more and more + 6) + times + beside + 2 * PAD, JOIN)
+        return max(first + (more and more + 8) + times + cost + 2 * PAD, inside.width + 2 * INSET)
+    return max(first + (more and more + 6) + times + cost + 2 * PAD, JOIN)
 
 
 def _times(box: Box) -> str:
