@@ -12,8 +12,8 @@ LIGHT = {
     "changed": "#b07a00",
 }  # fmt: skip
 DARK = {
-    "page": "#14181e", "ink": "#e4e9ef", "soft": "#9aa6b4", "line": "#7d8998", "edge": "#465160", "box": "#1d232b",
-    "frame": "#191e25", "head": "#252d37", "heat": "#b5651d", "added": "#58c07a", "removed": "#ef7d75",
+    "page": "#14181e", "ink": "#e4e9ef", "soft": "#b0bac7", "line": "#7d8998", "edge": "#465160", "box": "#1d232b",
+    "frame": "#191e25", "head": "#252d37", "heat": "#8f5119", "added": "#58c07a", "removed": "#ef7d75",
     "changed": "#e3b341",
 }  # fmt: skip
 # Hues of panels and of the boxes whose inside they show: dark enough for white letters, and for a dark page.
