@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
+from html import escape
 
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
@@ -38,12 +40,11 @@ class Drawing(Record):
 
     def html(self) -> str:
         """Return a page of HTML that holds the drawing and nothing else."""
-        title = self.page.title.replace("&", "&amp;").replace("<", "&lt;")
         colours = f"body{{margin:0;background:{(DARK if self.theme == 'dark' else LIGHT)['page']}}}"
         if self.theme == "auto":
             colours += f"@media (prefers-color-scheme:dark){{body{{background:{DARK['page']}}}}}"
         return (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(self.page.title)}</title>'
             f"<style>{colours}svg{{max-width:100%;height:auto;display:block;margin:auto}}</style></head>\n"
             f"<body>\n{self.svg()}</body></html>\n"
         )
@@ -68,6 +69,10 @@ class Drawing(Record):
 
     def _repr_svg_(self) -> str:
         return self.svg()
+
+    def _repr_html_(self) -> str:  # an image, so that the style of one drawing is not that of the page around it
+        data = b64encode(self.svg().encode()).decode()
+        return f'<img style="max-width:100%" alt="{escape(self.page.title)}" src="data:image/svg+xml;base64,{data}">'
 
 
 def drawn(network: Network, by: str = "macs", depth: int | None = None, theme: str = "auto") -> Drawing:

@@ -217,6 +217,7 @@ def test_heads_of_training_stand_beside_the_trunk():
 def test_a_drawing_is_what_notebooks_show_and_files_hold(tmp_path):
     drawing = archdsl.draw("lenet5", by="params", classes=7)
     assert isinstance(drawing, Drawing) and "linear, 7" in drawing._repr_svg_()
+    assert drawing._repr_html_().startswith("<img ") and "data:image/svg+xml;base64," in drawing._repr_html_()
     for form, start in (("svg", b"<svg"), ("html", b"<!doctype html>"), ("pdf", b"%PDF"), ("png", b"\x89PNG")):
         drawing.save(tmp_path / f"lenet5.{form}")
         assert (tmp_path / f"lenet5.{form}").read_bytes().startswith(start)
