@@ -5,6 +5,7 @@
     model = archdsl.loads(text)                         # a text
 
     archdsl.nets("resnet*")                             # what there is
+    archdsl.draw("unet").save("unet.svg")               # a picture on one page; notebooks show it
     checked = archdsl.check("densenet121")              # exact shapes, parameters and MACs, without torch
     source = archdsl.compile("densenet121")             # Python that needs only torch
     found = archdsl.sweep("mobilenet_v1", width=[0.5, 1])   # what each setting costs
@@ -32,7 +33,7 @@ from archdsl.diagnostics import CompileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.api import check, compile, nets  # noqa: A004 — the public name is the verb
+    from archdsl.api import check, compile, draw, nets  # noqa: A004 — the public name is the verb
     from archdsl.explore.search import search
     from archdsl.explore.sweep import Range, sweep
     from archdsl.importer import import_module
@@ -44,16 +45,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "CompileError", "ImportFailed", "Range", "WeightsError", "WeightsWarning", "__version__", "check", "compile",
-    "freeze", "import_module", "load", "loads", "nets", "optimize", "parameter_groups", "search", "sweep", "unfreeze",
+    "draw", "freeze", "import_module", "load", "loads", "nets", "optimize", "parameter_groups", "search", "sweep",
+    "unfreeze",
 ]  # fmt: skip
 
 
 HOMES = {
-    "archdsl.api": ("check", "compile", "nets"),
+    "archdsl.api": ("check", "compile", "draw", "nets"),
     "archdsl.explore.search": ("search",),
     "archdsl.explore.sweep": ("Range", "sweep"),
     "archdsl.importer": ("import_module",),
     "archdsl.inference": ("optimize",),
+    "archdsl.notebook": ("load_ipython_extension",),  # which IPython asks for by this name
     "archdsl.run.load": ("load", "loads"),
     "archdsl.run.mistakes": ("ImportFailed", "WeightsError", "WeightsWarning"),
     "archdsl.run.transfer": ("freeze", "parameter_groups", "unfreeze"),

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from archdsl.drawing.drawing import Drawing
+
 
 def nets(pattern: str = "*") -> list[str]:
     """Return the names of the bundled networks, in order; `pattern` may hold the wildcards `*` and `?`.
@@ -64,3 +66,30 @@ def compile(
 
     found = compiled(name, Request(net, params, in_channels=in_channels, outputs=outputs))
     return faithful(found.network, kernels=kernels, inference=inference).text
+
+
+def draw(
+    name: str,
+    *,
+    net: str | None = None,
+    sizes: tuple[tuple[int, ...], ...] = (),
+    in_channels: int | None = None,
+    outputs: Sequence[str] = (),
+    by: str = "macs",
+    depth: int | None = None,
+    theme: str = "auto",
+    **params: Any,
+) -> Drawing:
+    """Return a network as a picture on one page; notebooks show it, and `save` writes it as SVG, HTML, PDF or PNG.
+
+    Arguments as for `check`. `by` is what figures and colours count: "macs", "params", "memory" (the bytes that steps
+    write) or "time" (at best, by the roofline of an H100). Without a `depth`, the insides of blocks are drawn beside
+    the net, once each; with one, they are unfolded in place to that depth. `theme` is "light", "dark", or "auto", the
+    reader's. Raises `CompileError`.
+
+    >>> draw("resnet50", by="params").save("resnet50.svg")  # doctest: +SKIP
+    """
+    from archdsl.drawing.drawing import drawn
+
+    found = compiled(name, Request(net, params, sizes, in_channels, outputs))
+    return drawn(found.network, by, depth, theme)

@@ -62,22 +62,23 @@ def decoded(name: str, data: bytes, path: str = "") -> Source:
     return source_of(name, text, path)
 
 
-def write(path: str, text: str) -> None:
+def write(path: str, text: str | bytes) -> None:
     """Write a file whole or not at all: an existing one is replaced only when the new one is complete.
 
     It keeps its permissions. A link is replaced by a file, and what it leads to stays; a device or pipe is written to.
     """
     from tempfile import mkstemp  # 8 ms of import
 
+    data = text if isinstance(text, bytes) else text.encode()
     folder, temporary = os.path.dirname(os.path.abspath(path)), ""
     try:
         if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-            with open(path, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with open(path, "wb") as file:
+                file.write(data)
             return
         handle, temporary = mkstemp(dir=folder, prefix=".archdsl-")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         os.chmod(temporary, _mode(path))
         os.replace(temporary, path)
     except OSError as problem:

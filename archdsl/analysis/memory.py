@@ -431,6 +431,32 @@ def inference(network: Network, size: int = 4, batch: int = 1, names: Lifetimes 
     return Peak(run.peak - given, _weights(network.scope, size), given, at=run.at)
 
 
+class Course(Inference):
+    """Runs a network, and notes how many bytes are held at most while each step runs, by the path of the step."""
+
+    def __init__(self, size: int, batch: int, names: dict[int, dict[int, int | None]]) -> None:
+        super().__init__(size, batch, names)
+        self.held: dict[str, int] = {}
+
+    def watch(self, name: str) -> None:
+        self.held[name] = max(self.held.get(name, 0), self.live)
+        super().watch(name)
+
+
+def course(network: Network, size: int = 4, batch: int = 1) -> dict[str, int]:
+    """Return the bytes of inputs and activations that are held while each step runs, in evaluation, by its path.
+
+    >>> from archdsl.compiler import compiled
+    >>> network = compiled("lenet5").network
+    >>> found = inference(network)
+    >>> max(course(network).values()) == found.activations + found.inputs
+    True
+    """
+    run = Course(size, batch, lifetimes(network))
+    _start(run, network)
+    return run.held
+
+
 def training(
     network: Network, size: int = 4, batch: int = 1, optimizer: str = "sgd", names: Lifetimes | None = None
 ) -> Peak:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archdsl.analysis.costs import Cost, Counting
     from archdsl.analysis.field import Field, Fields, Seen
     from archdsl.core.sizes import Shape
+    from archdsl.core.source import Span
     from archdsl.ir.network import Node
     from archdsl.ops.base import Op
     from archdsl.syntax import tree
@@ -57,6 +58,8 @@ class Row(Record, Generic[C]):
     figures: C
     count: int = 1
     field: Field | None = None  # of the last step
+    path: str = ""  # of the first step, in the net
+    span: Span | None = None  # where a text has written it
 
     @property
     def block(self) -> bool:
@@ -86,7 +89,13 @@ class Rows(Generic[C]):
         return folded(scope)
 
     def of(
-        self, scope: Scope, inputs: tuple[Seen, ...] = (), depth: int = 0, runs: bool = True, owned: bool = True
+        self,
+        scope: Scope,
+        inputs: tuple[Seen, ...] = (),
+        depth: int = 0,
+        runs: bool = True,
+        owned: bool = True,
+        path: str = "",
     ) -> Iterator[Row[C]]:
         """Yield the rows of a scope in one place, blocks with all that is in them; `inputs` are the fields of its own.
 
@@ -107,10 +116,13 @@ class Rows(Generic[C]):
                 figures if owned else figures.replace(params=0),  # they belong to the first use of the block around
                 fold.count,
                 self.follow.main(seen[fold.last.outputs[0]]) if self.follow else None,
+                path + node.name,
+                node.span,
             )
             if isinstance(node.what, Scope):
                 given = tuple([seen[v] for v in fold.last.inputs]) if self.follow else ()
-                yield from self.of(node.what, given, depth + 1, running, owned and not node.reuses)
+                inner = owned and not node.reuses
+                yield from self.of(node.what, given, depth + 1, running, inner, f"{path}{node.name}.")
 
 
 def folded(scope: Scope) -> list[Fold]:

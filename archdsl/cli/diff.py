@@ -21,6 +21,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--set-a", action="append", default=[], metavar="NAME=VALUE", help="a parameter of A")
     parser.add_argument("--set-b", action="append", default=[], metavar="NAME=VALUE", help="a parameter of B")
     parser.add_argument("--json", action="store_true", help="print plain data")
+    parser.add_argument("-o", "--output", metavar="OUT", help="draw both, with what differs: .svg, .html, .pdf, .png")
 
 
 def run(options: Namespace) -> int:
@@ -28,6 +29,10 @@ def run(options: Namespace) -> int:
     left = compiled(options.left, Request(options.net_a, settings_of(options.set_a)))
     right = compiled(options.right, Request(options.net_b, settings_of(options.set_b)))
     found = compare(left.network, right.network)
+    if options.output:
+        from archdsl.drawing.comparing import compared
+
+        compared(left.network, right.network).save(options.output)
     if options.json:
         print_json(found.as_json())
     else:

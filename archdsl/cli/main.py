@@ -29,6 +29,8 @@ COMMANDS = {
     "cost": "what a network costs: operations, bytes, memory, receptive fields",
     "sweep": "what a network costs over a grid of parameters and input sizes",
     "diff": "two networks side by side: structure, shapes and costs",
+    "draw": "a network as a picture: SVG, HTML, PDF, PNG",
+    "explore": "a network as a page to be explored in a browser",
     "search": "the best setting of a network under budgets",
     "list": "list the bundled networks",
     "explain": "explain a diagnostic by its code",

@@ -73,5 +73,10 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def natural(text: str) -> int:
+    """Read an integer from 0 to 2**24."""
+    return 0 if text == "0" else positive(text)
+
+
 def _is_positive(text: str) -> bool:
     return text.isascii() and text.isdigit() and 0 < int(text[:10]) <= LARGEST

@@ -1059,7 +1059,7 @@ def missing_extra(package: str, extra: str, what: str) -> Diagnostic:
     """A command or a function needs a package that is not installed.
 
     `pip install archdsl` brings what checking, costing and compiling need; `archdsl[torch]` brings what `load` and
-    `optimize` need, `archdsl[plot]` what draws.
+    `optimize` need, `archdsl[plot]` what plots, `archdsl[draw]` what makes PDF and PNG of drawings.
 
     Wrong:
 

@@ -6,6 +6,7 @@ from archdsl.diagnostics import errors
 from archdsl.diagnostics.diagnostic import CompileError
 
 EXTRAS = {  # package -> the extra that brings it; none where a plain installation does
+    "cairosvg": "draw",
     "jinja2": "",
     "lark": "test",
     "lsprotocol": "lsp",

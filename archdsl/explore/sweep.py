@@ -17,6 +17,7 @@ from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.forms import Forms
 from archdsl.analysis.table import Counter
 from archdsl.compiler import choose, find, value_of
+from archdsl.core import html
 from archdsl.core.record import Record
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError, errors
@@ -273,6 +274,12 @@ class Sweep(Record):
             if not found or row[high] > found[-1][high]:
                 found.append(row)
         return found
+
+    def _repr_html_(self) -> str:
+        columns = (*self.names, *self.figures)
+        rows = [[f"{row[name]:,}" if name in self.figures else str(row[name]) for name in columns] for row in self.rows]
+        notes = [f"{in_words(settings)}: {reason}" for settings, reason in self.skipped]
+        return html.table(f"{self.network}: {len(rows)} settings", columns, rows, len(self.names), notes)
 
     def as_json(self) -> dict[str, Any]:
         """Return the sweep as plain data."""

@@ -16,7 +16,7 @@ from archdsl.explore.sweep import Evaluation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from archdsl.analysis.forms import Form, Polynomial
@@ -34,7 +34,7 @@ def in_sizes(network: Network) -> Iterator[str]:
     yield f"parameters = {form.params}"
     for name in ("macs", "bytes"):
         yield f"{NAMES[name]} = {_with_batch(form[name].text(), form[name].once)}"
-    symbols = _symbols(network)
+    symbols = symbols_of(network)
     if not symbols:
         return
     periods = {s: max(form.macs.period(s), form.bytes.period(s)) for s in symbols}
@@ -49,19 +49,37 @@ def in_sizes(network: Network) -> Iterator[str]:
 
 def in_parameter(evaluation: Evaluation, name: str, start: Fraction) -> Iterator[str]:
     """Yield lines: each cost as a polynomial in a parameter and the input sizes, for multiples of a step."""
-    for step in STEPS:
-        found = {figure: _fitted(evaluation, name, start, step, figure) for figure in NAMES}
-        if all(polynomial is not None for polynomial in found.values()):
-            break
-    else:
+    fit = fitted(evaluation, name, start)
+    if fit is None:
         yield f"no closed form in `{name}`: the net is rounded or built differently; `archdsl sweep` has the values"
         return
-    symbols = _symbols(_network(evaluation, name, start))
+    step, found = fit
+    symbols = symbols_of(_network(evaluation, name, start))
     yield f"for `{name}` in steps of {step} from {start}, and {' and '.join(symbols)} that no stride rounds"
     yield f"(one image; interpolated, and verified at {len(CHECKS)} further values):"
     for figure, polynomial in found.items():
-        assert polynomial is not None, "only complete sets of formulas come here"
         yield f"{NAMES[figure]} = {polynomial_text(polynomial, (name, *symbols))}"
+
+
+def fitted(
+    evaluation: Evaluation,
+    name: str,
+    start: Fraction,
+    *,
+    steps: Sequence[Fraction] = STEPS,
+    at_default: bool = False,
+) -> tuple[Fraction, dict[str, Polynomial]] | None:
+    """Return a step of a parameter, and each cost as a polynomial in it and the sizes; None where there is none.
+
+    It holds where no stride rounds a size, or, `at_default`, where each is rounded as the default is.
+    """
+    for step in steps:
+        networks = _networks(evaluation, name, start, step)
+        found = {figure: _fitted(networks, figure, at_default) for figure in NAMES} if networks else {}
+        complete = {figure: polynomial for figure, polynomial in found.items() if polynomial is not None}
+        if len(complete) == len(NAMES):
+            return step, complete
+    return None
 
 
 def _with_batch(text: str, once: int) -> str:
@@ -70,7 +88,8 @@ def _with_batch(text: str, once: int) -> str:
     return f"{per_image} + {once}" if once else per_image
 
 
-def _symbols(network: Network) -> tuple[str, ...]:
+def symbols_of(network: Network) -> tuple[str, ...]:
+    """Return the names of the input sizes, without the batch."""
     return tuple(symbol.name for symbol in network.symbols if symbol.name != "N")
 
 
@@ -79,27 +98,33 @@ def _network(evaluation: Evaluation, name: str, value: Fraction) -> Network:
     return evaluation.network(((name, plain),))
 
 
-def _fitted(evaluation: Evaluation, name: str, start: Fraction, step: Fraction, figure: str) -> Polynomial | None:
-    """Return a figure as a polynomial in the parameter and the input sizes; None where there is none."""
+def _networks(evaluation: Evaluation, name: str, start: Fraction, step: Fraction) -> dict[Fraction, Network]:
+    """Return the net at the values that an interpolation takes, those for checks last; none if one is refused."""
+    values = [start + k * step for k in (*range(DEGREE + 1), *CHECKS)]
     try:
-        networks = {k: _network(evaluation, name, start + k * step) for k in (*range(DEGREE + 1), *CHECKS)}
-    except CompileError:  # a value that the net does not take
-        return None
-    known = {k: _coefficients(network, figure) for k, network in networks.items()}
+        return {value: _network(evaluation, name, value) for value in values}
+    except CompileError:
+        return {}
+
+
+def _fitted(networks: dict[Fraction, Network], figure: str, at_default: bool) -> Polynomial | None:
+    """Return a figure as a polynomial in the parameter and the input sizes; None where there is none."""
+    known = {value: _coefficients(network, figure, at_default) for value, network in networks.items()}
     found: Polynomial = {}
     for exponents in {e for coefficients in known.values() for e in coefficients}:
-        values = {start + k * step: row.get(exponents, Fraction(0)) for k, row in known.items()}
-        line = _interpolated(dict(list(values.items())[: DEGREE + 1]))
-        if any(sum(c * x**power for power, c in enumerate(line)) != y for x, y in values.items()):
+        points = {value: row.get(exponents, Fraction(0)) for value, row in known.items()}
+        line = _interpolated(dict(list(points.items())[: DEGREE + 1]))
+        if any(sum(c * x**power for power, c in enumerate(line)) != y for x, y in points.items()):
             return None
         found |= {(power, *exponents): c for power, c in enumerate(line) if c}
     return found
 
 
-def _coefficients(network: Network, figure: str) -> Polynomial:
+def _coefficients(network: Network, figure: str, at_default: bool) -> Polynomial:
     form: Form = closed(network)[figure]
-    symbols = _symbols(network)
-    found = form.polynomial(symbols, (0,) * len(symbols))
+    symbols = symbols_of(network)
+    defaults = {symbol.name: symbol.default for symbol in network.symbols}
+    found = form.polynomial(symbols, tuple([defaults[name] if at_default else 0 for name in symbols]))
     constant = (0,) * len(symbols)
     return found | {constant: found.get(constant, Fraction(0)) + form.once}
 

@@ -10,6 +10,7 @@ from itertools import islice
 from archdsl.analysis.costs import Costs
 from archdsl.analysis.legal import accepted, legal_sizes
 from archdsl.analysis.rows import Rows, human
+from archdsl.core import html
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
 from archdsl.ir.network import Scope
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from archdsl.ir.network import Network
 
 MAX_ROWS = 20_000  # 1 s; published networks have under 1,300
+HEAD = ("layer", "operation", "output", "at default", "parameters", "MACs")
 CONVENTION = "MACs of convolutions and linear layers for one image; FLOPs are twice that"
 
 
@@ -85,10 +87,15 @@ class Report(Record):
 
     def text(self) -> str:
         """Return the table."""
-        head = ("layer", "operation", "output", "at default", "parameters", "MACs")
-        notes = [f"{self.params:,} parameters, {self.macs:,} MACs ({CONVENTION})"]
-        notes += [f"{legal}{legal.because()}" for legal in self.legal]
-        return printed(self.summary(), head, map(_cells, self.rows), 4, notes)
+        return printed(self.summary(), HEAD, map(_cells, self.rows), 4, self.notes())
+
+    def notes(self) -> list[str]:
+        """Return what stands below the table: the totals, and what limits the sizes."""
+        totals = f"{self.params:,} parameters, {self.macs:,} MACs ({CONVENTION})"
+        return [totals, *[f"{legal}{legal.because()}" for legal in self.legal]]
+
+    def _repr_html_(self) -> str:
+        return html.table(self.summary(), HEAD, map(_cells, self.rows), 4, self.notes())
 
     def summary(self) -> str:
         """Return one line: `resnet50: [N, 3, H, W] -> [N, 1000], 25.6 M parameters, 4.09 G MACs at 224x224`."""

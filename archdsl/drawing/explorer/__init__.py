@@ -1,0 +1,1 @@
+"""The page of `archdsl explore`: its frame, style and script, which `archdsl.drawing.exploring` puts together."""
