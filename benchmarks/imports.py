@@ -188,16 +188,18 @@ def keep(found: list[dict[str, Any]]) -> None:
 
 
 # -------------------------------------------------------------------------------------------------- tables
-def table() -> None:
-    """Print what is on record, by library; hybrids apart."""
-    print(f"{'':24} {'nets':>5} {'imported':>8} {'':>6} {'lines':>6} {'seconds':>7}  largest difference")
+def table() -> str:
+    """Return what is on record by library, hybrids apart, as a table of Markdown."""
+    head = ("", "networks", "imported", "", "lines", "seconds", "largest difference")
+    rows = [head, ["---"] * len(head)]
     for title, nets in groups().items():
         counted = [one for one in nets if one["outcome"] not in ("not made", "too large")]
         done = [one for one in counted if one["outcome"] == "imported"]
         share = f"{100 * len(done) / len(counted):.1f} %" if counted else ""
         lines, seconds = (median(one[key] for one in done) if done else 0 for key in ("lines", "seconds"))
         worst = max((max(one["evaluation"], one["training"]) for one in done), default=0.0)
-        print(f"{title:24} {len(counted):5} {len(done):8} {share:>6} {lines:6.0f} {seconds:7.1f}  {worst:.1e}")
+        rows.append((title, len(counted), len(done), share, f"{lines:.0f}", f"{seconds:.1f}", f"{worst:.0e}"))
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
 def groups() -> dict[str, list[dict[str, Any]]]:
@@ -234,7 +236,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(one(*options.one)))
     elif options.table or options.reasons:
-        table() if options.table else reasons()
+        print(table()) if options.table else reasons()
     else:
         run(options)
 
