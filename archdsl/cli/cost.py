@@ -5,8 +5,9 @@ from __future__ import annotations
 from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.memory import STATES
 from archdsl.analysis.table import SIZES, table
-from archdsl.cli.options import add_name, add_request, names_of, number_of, positive, request_of
+from archdsl.cli.options import add_name, add_request, add_view, names_of, number_of, positive, request_of, view_of
 from archdsl.cli.show import print_json
+from archdsl.cli.status import YES
 from archdsl.compiler import compiled
 from archdsl.diagnostics import errors
 from archdsl.report import cost
@@ -39,11 +40,14 @@ def add_options(parser: ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print plain data")
     form.add_argument("--csv", action="store_true", help="print one line a layer")
+    add_view(parser)
     add_request(parser)
 
 
 def run(options: Namespace) -> int:
     """Print what a network costs."""
+    if options.columns and (options.json or options.csv):
+        raise errors.bad_option("--columns", options.columns, "columns are of the table that people read")
     network = compiled(options.name, request_of(options)).network
     if options.symbolic:
         return _symbolic(network, options)
@@ -52,16 +56,17 @@ def run(options: Namespace) -> int:
     device = _device(options) if options.device or options.peak else None
     if options.json:
         print_json(found.as_json() | {name: peak.as_json() for name, peak in peaks.items()})
-        return 0
+        return YES
     if options.explain:
         print(cost.difference(found, table(network, options.explain, options.dtype, options.batch)))
     else:
-        print(cost.as_csv(found) if options.csv else cost.text(found, options.by), end="" if options.csv else "\n")
+        text = cost.as_csv(found) if options.csv else cost.text(found, options.by, view_of(options)) + "\n"
+        print(text, end="")
     for name, peak in peaks.items():
         print(cost.peak(name, peak))
     if device is not None:
-        print("\n" + cost.roofline(network, found, device))
-    return 0
+        print("\n" + cost.roofline(network, found, device, view_of(options)))
+    return YES
 
 
 def _symbolic(network: Network, options: Namespace) -> int:
@@ -85,7 +90,7 @@ def _symbolic(network: Network, options: Namespace) -> int:
         if name not in sizes:
             evaluation, start = Evaluation(options.name, options.net, params), Fraction(str(params[name]))
             print("\n" + "\n".join(symbolic.in_parameter(evaluation, name, start)))
-    return 0
+    return YES
 
 
 def _peaks(network: Network, options: Namespace) -> dict[str, Peak]:

@@ -32,6 +32,7 @@ TRAITS = {
     "unknown": "a name means nothing, which other mistakes explain",
     "use": "told once for all uses of a name",
     "question": "of what was asked, not of one setting among many",
+    "asked": "of the command line or of files, not of what is written in one",
     "size": "another size of an input may mend it",
     "shape": "of what tensors are, not of what names mean",
     "unused": "of a name, and explains a result that nobody uses",
@@ -236,7 +237,7 @@ def unexpected(
     return _simple(f"unexpected {found}", span, label, *labels, *helps)
 
 
-@error("E0108")
+@error("E0108", "asked")
 def unreadable(span: Span, reason: str, hint: str = "") -> Diagnostic:
     """A file cannot be used: it is missing, a directory, not text in UTF-8, too large, or holds no definition.
 
@@ -247,7 +248,7 @@ def unreadable(span: Span, reason: str, hint: str = "") -> Diagnostic:
     return _simple(reason, span, "", *([Help(hint)] if hint else []))
 
 
-@error("E0109", "question")
+@error("E0109", "asked", "question")
 def no_network(span: Span, name: str, candidates: Sequence[str]) -> Diagnostic:
     """A name is neither a bundled network nor the path of a file.
 
@@ -263,7 +264,7 @@ def no_network(span: Span, name: str, candidates: Sequence[str]) -> Diagnostic:
     return _simple(f"no network or file `{name}`", span, "", *(close or [listing]))
 
 
-@error("E0110")
+@error("E0110", "asked")
 def unwritable(path: str, reason: str) -> Diagnostic:
     """The output cannot be written. Nothing that was there before is touched.
 
@@ -274,7 +275,7 @@ def unwritable(path: str, reason: str) -> Diagnostic:
     return _simple(f"cannot write `{path}`: {reason}", Span(Source(path, ""), 0, 0))
 
 
-@error("E0111")
+@error("E0111", "asked")
 def bad_option(option: str, text: str, expected: str) -> Diagnostic:
     """An option of the command line cannot be read.
 
@@ -640,7 +641,7 @@ def symbolic_condition(span: Span, text: str) -> Diagnostic:
     return _simple("this condition depends on the input size", span, label, ways)
 
 
-@error("E0220", "question")
+@error("E0220", "asked", "question")
 def which_net(span: Span, asked: str, candidates: Sequence[str]) -> Diagnostic:
     """A file has no net, or not the net that was asked for.
 
@@ -751,7 +752,7 @@ def bad_input(span: Span, reason: str, hint: str = "") -> Diagnostic:
     return _simple(reason, span, "", *([Help(hint)] if hint else []))
 
 
-@error("E0227", "question")
+@error("E0227", "asked", "question")
 def unknown_parameter(span: Span, net: str, name: str, signature: str, candidates: Iterable[str]) -> Diagnostic:
     """A net is given a parameter that it does not declare.
 
@@ -783,7 +784,7 @@ def duplicate_definition(span: Span, name: str, first: Span) -> Diagnostic:
     return _simple(f"`{name}` is defined twice", span, "defined again here", Label(first, "first defined here"))
 
 
-@error("E0229")
+@error("E0229", "asked")
 def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str], listed: bool = False) -> Diagnostic:
     """A result that was asked for by name, with `outputs=` or `--outputs`, is no labelled step of the net.
 
@@ -990,7 +991,7 @@ def place_of(name: str) -> Span:
     return Span(Source(name, ""), 0, 0)
 
 
-@error("E0401")
+@error("E0401", "asked")
 def empty_grid(option: str, text: str, reason: str) -> Diagnostic:
     """A sweep or a search has nothing to try: a parameter without values, or a sample of none.
 
@@ -1025,7 +1026,7 @@ def unmet_budget(budget: str, tried: int, limits: Sequence[str], settings: str) 
     return _simple(f"none of {tried:,} settings meets the budget", place, "", *notes)
 
 
-@error("E0404")
+@error("E0404", "asked")
 def bad_expression(option: str, text: str, reason: str, names: Sequence[str]) -> Diagnostic:
     """A budget or a goal cannot be read: `macs <= 400M, memory <= 60MB`, or any arithmetic over figures and
     parameters.
@@ -1042,7 +1043,7 @@ def bad_expression(option: str, text: str, reason: str, names: Sequence[str]) ->
     )
 
 
-@error("E0405")
+@error("E0405", "asked")
 def other_search(path: str) -> Diagnostic:
     """A state file belongs to a search with other settings, so it cannot be continued with these.
 
@@ -1054,7 +1055,7 @@ def other_search(path: str) -> Diagnostic:
     return _simple(f"`{path}` is the state of another search", place, "", Help("name another file, or remove this one"))
 
 
-@error("E0406")
+@error("E0406", "asked")
 def missing_extra(package: str, extra: str, what: str) -> Diagnostic:
     """A command or a function needs a package that is not installed.
 

@@ -14,7 +14,7 @@ from archdsl.core.record import Record
 from archdsl.diagnostics import errors
 from archdsl.ir.network import Scope
 from archdsl.ops.base import show
-from archdsl.report.columns import at_default, counts, named, printed
+from archdsl.report.columns import OPERATION, WHOLE, at_default, counts, named, printed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from archdsl.analysis.rows import Row
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network
+    from archdsl.report.columns import View
 
 MAX_ROWS = 20_000  # 1 s; published networks have under 1,300
+HEAD = ("layer", OPERATION, "output", "at default", "parameters", "MACs")
+SPARE = ("output", "at default", "MACs")  # columns that a short line is without, the first of them first
 CONVENTION = "MACs of convolutions and linear layers for one image; FLOPs are twice that"
 
 
@@ -77,18 +80,20 @@ class Report(Record):
     @property
     def rows(self) -> tuple[Row[Cost], ...]:
         """The rows of the table, blocks with all that is in them: there may be far more than distinct steps."""
-        found = tuple(islice(Rows(self.costs).of(self.scope), MAX_ROWS + 1))
+        return self._shown(WHOLE)
+
+    def _shown(self, view: View) -> tuple[Row[Cost], ...]:
+        found = tuple(islice(view.rows(Rows(self.costs).of(self.scope)), MAX_ROWS + 1))
         if len(found) > MAX_ROWS:
             what = "this network has too many layers for a table"
             raise errors.limit_exceeded(self.scope.span, what, f"more than {MAX_ROWS:,}", MAX_ROWS)
         return found
 
-    def text(self) -> str:
+    def text(self, view: View = WHOLE) -> str:
         """Return the table."""
-        head = ("layer", "operation", "output", "at default", "parameters", "MACs")
         notes = [f"{self.params:,} parameters, {self.macs:,} MACs ({CONVENTION})"]
         notes += [f"{legal}{legal.because()}" for legal in self.legal]
-        return printed(self.summary(), head, map(_cells, self.rows), 4, notes)
+        return printed(self.summary(), HEAD, map(_cells, self._shown(view)), 4, notes, view, SPARE)
 
     def summary(self) -> str:
         """Return one line: `resnet50: [N, 3, H, W] -> [N, 1000], 25.6 M parameters, 4.09 G MACs at 224x224`."""

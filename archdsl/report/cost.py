@@ -9,7 +9,7 @@ from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.rows import human
 from archdsl.explore.sweep import in_words
 from archdsl.ops.base import show
-from archdsl.report.columns import at_default, counts, named, printed
+from archdsl.report.columns import OPERATION, WHOLE, at_default, counts, named, printed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,24 +19,31 @@ if TYPE_CHECKING:
     from archdsl.analysis.table import Figures, Table
     from archdsl.explore.sweep import Sweep
     from archdsl.ir.network import Network
+    from archdsl.report.columns import View
 
 MOST_SKIPPED = 10  # that are listed
+MOST_STEPS = 12  # of a roofline, those that take longest
 FIGURES = ("parameters", "counted", "MACs", "FLOPs", "element-wise", "read", "written", "ops/byte", "share")
 
+# Columns that a short line is without, the first of them first.
+SPARE = ("field", "written", "read", "ops/byte", "element-wise", "FLOPs", "MACs", "output", "share")
 
-def text(table: Table, by: str) -> str:
+
+def text(table: Table, by: str, view: View = WHOLE) -> str:
     """Print the costs by `layer` (blocks are indented, equal steps folded), by `block`, or by `kind` of operator."""
     lines: list[tuple[str, ...]]
     if by == "kind":
         lines = [(kind, f"{count:,}", *figures(table, each)) for kind, count, each in table.kinds]
         lines.append(("total", f"{sum(n for _, n, _ in table.kinds):,}", *figures(table, table.total)))
-        return printed(table.header(), ("operator", "steps", *FIGURES), lines, 1, notes(table))
-    wanted = [row for row in table.lines if by == "layer" or row.block or row.depth == 0]
+        return printed(table.header(), ("operator", "steps", *FIGURES), lines, 1, notes(table), view, SPARE)
     lines = [
-        (*named(row), at_default(row.shape), field_text(row.field), *figures(table, row.figures)) for row in wanted
+        (*named(row), at_default(row.shape), field_text(row.field), *figures(table, row.figures))
+        for row in view.rows(table.lines)
+        if by == "layer" or row.block or row.depth == 0
     ]
     lines.append(("total", "", "", "", *figures(table, table.total)))
-    return printed(table.header(), ("layer", "operation", "output", "field", *FIGURES), lines, 4, notes(table))
+    head = ("layer", OPERATION, "output", "field", *FIGURES)
+    return printed(table.header(), head, lines, 4, notes(table), view, SPARE)
 
 
 def field_text(field: Field | None) -> str:
@@ -82,11 +89,11 @@ def mib(bytes: int) -> str:
     return f"{bytes / (1 << 20):,.1f} MiB"
 
 
-def roofline(network: Network, table: Table, device: Device, most: int = 12) -> str:
+def roofline(network: Network, table: Table, device: Device, view: View = WHOLE) -> str:
     """Print the steps that take longest at best on a device, the total, and what fusions would save."""
     from archdsl.analysis.roofline import fusions, lines, total
 
-    timed = sorted(lines(table, device), key=lambda step: -step[2].seconds)[:most]
+    timed = sorted(lines(table, device), key=lambda step: -step[2].seconds)[:MOST_STEPS]
     rows = [
         (name, line.what[:40], f"{time.seconds * 1e6:,.1f}", time.bound, f"{table.intensity(line.figures):.2f}")
         for name, line, time in timed
@@ -103,7 +110,7 @@ def roofline(network: Network, table: Table, device: Device, most: int = 12) -> 
         f"fusing {fusion.name}, ×{fusion.times}: {mib(fusion.saved)} less"
         for fusion in fusions(network, table.dtype, table.batch)[:6]
     ]
-    return printed(head, ("step", "operation", "µs", "bound", "ops/byte"), rows, 2, [*notes, *merged])
+    return printed(head, ("step", OPERATION, "µs", "bound", "ops/byte"), rows, 2, [*notes, *merged], view)
 
 
 LINE = ("depth", "name", "operation", "kind", "count", "shape", "at_default")
@@ -142,7 +149,7 @@ def difference(one: Table, other: Table) -> str:
     return printed(title, ("operator", *names, "difference"), rows, 1, lines)
 
 
-def sweep(found: Sweep) -> str:
+def sweep(found: Sweep, view: View = WHOLE) -> str:
     """Print the rows of a sweep, and what was skipped."""
     head = (*found.names, *found.figures)
     rows = [[_cell(row[name]) for name in head] for row in found.rows]
@@ -150,7 +157,7 @@ def sweep(found: Sweep) -> str:
     if len(found.skipped) > MOST_SKIPPED:
         skipped.append(f"... and {len(found.skipped) - MOST_SKIPPED:,} more")
     counted = f"{len(found.rows):,} settings, {len(found.skipped):,} illegal ones skipped"
-    return printed(f"{found.network}: {counted}", head, rows, len(found.names), skipped)
+    return printed(f"{found.network}: {counted}", head, rows, len(found.names), skipped, view)
 
 
 def sweep_csv(found: Sweep) -> str:
