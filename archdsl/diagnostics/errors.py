@@ -249,17 +249,19 @@ def unreadable(span: Span, reason: str, hint: str = "") -> Diagnostic:
 
 
 @error("E0109", "asked", "question")
-def no_network(span: Span, name: str, candidates: Sequence[str]) -> Diagnostic:
+def no_network(span: Span, name: str, candidates: Sequence[str], file: str = "") -> Diagnostic:
     """A name is neither a bundled network nor the path of a file.
 
     Wrong:
 
         $ archdsl check resnet5O
     """
-    close = [Help(h.text) for h in _did_you_mean(span, name, candidates)]
+    close = [Help(f"a file is meant by its path, `{file}`")] if file else []
+    close += [Help(h.text) for h in _did_you_mean(span, name, candidates)]
     listing = Help("`archdsl list` shows the bundled networks")
-    if name.lower().startswith(elsewhere.NOT_CONVOLUTIONAL):
-        note = Note("of transformers, the gallery has `vit_b_16` and its sizes, and `mobilevit_s`")
+    if not close and name.lower().startswith(elsewhere.NOT_CONVOLUTIONAL):
+        have = "of transformers, the gallery has `vit_b_16` and its sizes, and `mobilevit_s`"
+        note = Note(f"archdsl is for convolutional networks; {have}")
         return _simple(f"no network or file `{name}`", span, "", note, listing)
     return _simple(f"no network or file `{name}`", span, "", *(close or [listing]))
 

@@ -291,6 +291,13 @@ def test_list_shows_title_year_and_figures(capsys):
     assert lines[1].split()[:5] == ["densenet121", "2016", "7.98", "M", "2.83"] and "Densely Connected" in lines[1]
 
 
+def test_every_title_in_the_list_has_its_year():
+    from archdsl.report.gallery import entries
+
+    without = [entry.name for entry in entries() if not entry.year]
+    assert not without and {entry.year for entry in entries() if entry.name.startswith("alexnet")} == {"2012"}
+
+
 def test_list_of_nothing_is_not_success_and_no_table(capsys):
     assert run(capsys, "list", "zzz") == (1, "", "no bundled network is called `zzz`\n")
     status, out, err = run(capsys, "list", "resnet81")
