@@ -6,6 +6,9 @@
 
     archdsl.nets("resnet*")                             # what there is
     checked = archdsl.check("densenet121")              # exact shapes, parameters and MACs, without torch
+    bill = archdsl.cost("densenet121", optimizer="sgd") # operations, bytes and memory, layer by layer
+    legal = archdsl.legal_sizes("densenet121")          # which sizes it accepts
+    archdsl.diff("resnet50", "resnet101")               # what lies between two networks
     source = archdsl.compile("densenet121")             # Python that needs only torch
     found = archdsl.sweep("mobilenet_v1", width=[0.5, 1])   # what each setting costs
     fast = archdsl.optimize(model)                      # for inference: norms folded, epilogues fused
@@ -30,29 +33,30 @@ from archdsl.diagnostics import CompileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.api import check, compile, nets  # noqa: A004 — the public name is the verb
+    from archdsl.api import check, compile, cost, diff, legal_sizes, nets  # noqa: A004 — the public name is the verb
     from archdsl.explore.search import search
     from archdsl.explore.sweep import Range, sweep
     from archdsl.inference import optimize
     from archdsl.run.load import load, loads
-    from archdsl.run.mistakes import WeightsError, WeightsWarning
-    from archdsl.run.transfer import freeze, parameter_groups, unfreeze
+    from archdsl.run.mistakes import InputError, WeightsError, WeightsWarning
+    from archdsl.run.transfer import freeze, parameter_groups, reset_classifier, unfreeze
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "Range", "WeightsError", "WeightsWarning", "__version__", "check", "compile", "freeze", "load",
-    "loads", "nets", "optimize", "parameter_groups", "search", "sweep", "unfreeze",
+    "CompileError", "InputError", "Range", "WeightsError", "WeightsWarning", "__version__", "check", "compile", "cost",
+    "diff", "freeze", "legal_sizes", "load", "loads", "nets", "optimize", "parameter_groups", "reset_classifier",
+    "search", "sweep", "unfreeze",
 ]  # fmt: skip
 
 
 HOMES = {
-    "archdsl.api": ("check", "compile", "nets"),
+    "archdsl.api": ("check", "compile", "cost", "diff", "legal_sizes", "nets"),
     "archdsl.explore.search": ("search",),
     "archdsl.explore.sweep": ("Range", "sweep"),
     "archdsl.inference": ("optimize",),
     "archdsl.run.load": ("load", "loads"),
-    "archdsl.run.mistakes": ("WeightsError", "WeightsWarning"),
-    "archdsl.run.transfer": ("freeze", "parameter_groups", "unfreeze"),
+    "archdsl.run.mistakes": ("InputError", "WeightsError", "WeightsWarning"),
+    "archdsl.run.transfer": ("freeze", "parameter_groups", "reset_classifier", "unfreeze"),
 }
 
 

@@ -34,14 +34,15 @@ class Request(Record):
     """What is asked of a file, as a caller gives it: which net, and what is changed about it.
 
     `params` are parameters of the net, a text being an expression of the language; `sizes` are the shapes of its
-    inputs, `in_channels` the channels of the first; `outputs` are the names of the steps that it returns.
+    inputs, `in_channels` the channels of the first; `outputs` are the names of the steps that it returns, or one
+    name.
     """
 
     net: str | None = None
     params: Mapping[str, Any] = {}
     sizes: tuple[tuple[int, ...], ...] = ()
     in_channels: int | None = None
-    outputs: Sequence[str] = ()
+    outputs: Sequence[str] | str = ()
 
 
 AS_WRITTEN = Request()
@@ -55,12 +56,12 @@ class Compiled(Record):
     file: File
 
 
-def compiled(name: str, request: Request = AS_WRITTEN, *, file: File | None = None) -> Compiled:
+def compiled(name: str | os.PathLike[str], request: Request = AS_WRITTEN, *, file: File | None = None) -> Compiled:
     """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
     if file is None:
         file, chosen = find(name)
         request = request.replace(net=request.net or chosen)
-    return _checked(file, *_meant(file, name, request))
+    return _checked(file, *_meant(file, os.fspath(name), request))
 
 
 def attempted(name: str, file: File, request: Request, memo: Memo, spent: Spent) -> Compiled | list[Diagnostic]:
@@ -86,8 +87,9 @@ def compile_text(text: str, request: Request = AS_WRITTEN) -> Compiled:
     return _checked(file, *_meant(file, "", request))
 
 
-def find(name: str) -> tuple[File, str | None]:
+def find(name: str | os.PathLike[str]) -> tuple[File, str | None]:
     """Return the file that a name or path means, and the net where the name says which."""
+    name = os.fspath(name)
     path = project.path_of(name)
     if path:
         file = project.Project().open(path)
@@ -124,11 +126,9 @@ def _is_complete(item: object, given: Collection[str]) -> bool:
 def _meant(file: File, name: str, request: Request) -> tuple[str, Settings]:
     """Return the net of a file that a request means, and its settings as values of the language."""
     net = choose(file, request.net, os.path.basename(name), request.params)
-    if isinstance(request.outputs, str):
-        reason = "this is a text, and outputs are a list"
-        raise errors.bad_output(start_of(file), request.outputs, reason, (), listed=True)
     values = tuple((key, _value(value, key, file, net)) for key, value in request.params.items())
-    return net, Settings(values, request.sizes, request.in_channels, tuple(request.outputs))
+    outputs = (request.outputs,) if isinstance(request.outputs, str) else tuple(request.outputs)
+    return net, Settings(values, request.sizes, request.in_channels, outputs)
 
 
 def _value(given: Any, name: str, file: File, net: str) -> Any:

@@ -83,7 +83,7 @@ def _emitted(found: Compiled, options: Namespace) -> str:
     if options.emit == "json":
         import json
 
-        return json.dumps(report(found.network).as_json(), indent=2) + "\n"
+        return json.dumps(report(found.network).to_dict(), indent=2) + "\n"
     from archdsl.codegen.replay import faithful
 
     return faithful(found.network, kernels=options.kernels, inference=options.inference).text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archdsl.analysis.diff import compare, text
+from archdsl.analysis.diff import compare
 from archdsl.cli.options import NAME, settings_of, take_stdin
 from archdsl.cli.show import print_json, show_alone
 from archdsl.cli.status import NO, TROUBLE, YES
@@ -36,7 +36,7 @@ def run(options: Namespace) -> int:
         return TROUBLE
     found = compare(left.network, right.network)
     if options.json:
-        print_json(found.as_json())
+        print_json(found.to_dict())
     else:
-        print(text(found))
+        print(found)
     return NO if found.changes else YES

@@ -7,10 +7,10 @@ from argparse import ArgumentTypeError
 from functools import cache
 
 from archdsl import project
+from archdsl.analysis.columns import View
 from archdsl.cli.terminal import width
 from archdsl.compiler import Request
 from archdsl.diagnostics.errors import bad_option
-from archdsl.report.columns import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

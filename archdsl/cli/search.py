@@ -6,7 +6,6 @@ from archdsl.cli.show import print_json
 from archdsl.cli.space import Processes, add_space, show_interruption, show_progress, space_of
 from archdsl.cli.status import INTERRUPTED, YES
 from archdsl.explore.search import Search
-from archdsl.explore.sweep import in_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +34,7 @@ def run(options: Namespace) -> int:
                 return INTERRUPTED
             found, status = search.result(), INTERRUPTED
     if options.json:
-        print_json(found.as_json())
+        print_json(found.to_dict())
         return status
-    print(f"{found.network}: {options.maximize} = {found.goal:,.6g} at {in_words(found.best)}")
-    print(f"{found.tried:,} settings tried, {found.tried - found.legal:,} illegal, {found.met:,} within the budget")
+    print(found)
     return status

@@ -54,7 +54,7 @@ def print_found(reports: Sequence[Report], diagnostics: Sequence[Diagnostic], fo
     if form == "sarif":
         print_json(render.sarif(diagnostics, explanation))
         return
-    networks = [report.as_json() for report in reports]
+    networks = [report.to_dict() for report in reports]
     print_json({"networks": networks, "diagnostics": [render.as_json(diagnostic) for diagnostic in diagnostics]})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archdsl.analysis.columns import View
 from archdsl.cli.options import names_of
 from archdsl.cli.show import print_json
 from archdsl.cli.space import Processes, add_space, show_interruption, shown, space_of
@@ -9,8 +10,6 @@ from archdsl.cli.status import INTERRUPTED, YES
 from archdsl.cli.terminal import width
 from archdsl.diagnostics import errors
 from archdsl.explore.sweep import FIGURES, collected, outcomes
-from archdsl.report import cost
-from archdsl.report.columns import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,9 +49,9 @@ def run(options: Namespace) -> int:
 
         pareto(found, options.plot)
     if options.json:
-        print_json(found.as_json())
+        print_json(found.to_dict())
         return status
-    print(cost.sweep_csv(found) if options.csv else cost.sweep(found, View(width=width())) + "\n", end="")
+    print(found.csv() if options.csv else found.text(View(width=width())) + "\n", end="")
     return status
 
 

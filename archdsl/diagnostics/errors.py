@@ -787,7 +787,7 @@ def duplicate_definition(span: Span, name: str, first: Span) -> Diagnostic:
 
 
 @error("E0229", "asked")
-def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str], listed: bool = False) -> Diagnostic:
+def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str]) -> Diagnostic:
     """A result that was asked for by name, with `outputs=` or `--outputs`, is no labelled step of the net.
 
     Wrong:
@@ -795,13 +795,12 @@ def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str], li
         $ archdsl check lenet5 --outputs conv9
     """
     have = list(dict.fromkeys(candidates))
-    as_list = [Help(f'give a list: `outputs=["{name}"]`')] if listed else []
     return _simple(
         f"the net cannot return `{name}`",
         span,
         reason,
         *([Note("it has " + ", ".join(f"`{c}`" for c in have[:12]))] if have else []),
-        *(as_list or [Help(h.text) for h in _did_you_mean(span, name, have)]),
+        *[Help(h.text) for h in _did_you_mean(span, name, have)],
     )
 
 

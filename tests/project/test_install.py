@@ -197,7 +197,7 @@ def test_an_editable_installation():
     import archdsl.kernels
 
     assert Path(archdsl.kernels.__file__).parent.name == "kernels"
-    assert archdsl.check("lenet5").as_json()["parameters"] > 0
+    assert archdsl.check("lenet5").to_dict()["parameters"] > 0
 
 
 @pytest.mark.parametrize(

@@ -377,4 +377,4 @@ def test_all_that_is_asked_for_reaches_every_function(tmp_path, capsys):
         assert main([*command, path, *options]) == 0
         found = json.loads(capsys.readouterr().out)
         (found,) = found.get("networks", [found])
-        assert found == json.loads(json.dumps(report.as_json()))
+        assert found == json.loads(json.dumps(report.to_dict()))

@@ -42,29 +42,36 @@ class View(Record):
 WHOLE = View()
 
 
-def printed(
-    title: str,
-    head: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    left: int,
-    notes: Sequence[str] = (),
-    view: View = WHOLE,
-    spare: Sequence[str] = (),
-) -> str:
-    """Return a table under its title as text, with notes below; the first `left` columns are names, the others figures.
+class Grid(Record):
+    """A table that is not drawn yet: a title, the first `left` columns names, the others figures, and notes below.
 
-    Where a line is too short, what steps apply is cut off, and the columns of `spare` are left out, the first of them
-    first; the last note names them.
+    The columns of `spare` are those that a short line is without, the first of them first.
     """
-    lines = [tuple(head), *map(tuple, rows)]
+
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[Line]
+    left: int
+    notes: Sequence[str] = ()
+    spare: tuple[str, ...] = ()
+
+
+def printed(grid: Grid, view: View = WHOLE) -> str:
+    """Return a table as text.
+
+    Where a line is too short, what steps apply is cut off and columns are left out, which the last note names.
+    """
+    lines = [grid.head, *grid.rows]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    shown = _asked(head, view.columns) or _fitting(head, widths, view.width, spare)
-    gone = [] if view.columns else [name for at, name in enumerate(head) if at not in shown]
+    shown = _asked(grid.head, view.columns) or _fitting(grid, widths, view.width)
+    gone = [] if view.columns else [name for at, name in enumerate(grid.head) if at not in shown]
+    notes = list(grid.notes)
     if gone:
         listed = ", ".join(gone)
-        notes = [*notes, f"left out, as a line has {view.width} columns: {listed}; --columns says which to show"]
+        notes.append(f"left out, as a line has {view.width} columns: {listed}; --columns says which to show")
     below = ["", *_wrapped(notes, view.width)] if notes else []
-    return "\n".join([*_wrapped([title], view.width), "", *_drawn(lines, shown, widths, left, view.width), *below])
+    drawn = _drawn(lines, shown, widths, grid.left, view.width)
+    return "\n".join([*_wrapped([grid.title], view.width), "", *drawn, *below])
 
 
 def _asked(head: Sequence[str], names: Sequence[str]) -> list[int]:
@@ -77,15 +84,15 @@ def _asked(head: Sequence[str], names: Sequence[str]) -> list[int]:
     return [known.index(name) for name in found]
 
 
-def _fitting(head: Sequence[str], widths: Sequence[int], width: int | None, spare: Sequence[str]) -> list[int]:
+def _fitting(grid: Grid, widths: Sequence[int], width: int | None) -> list[int]:
     """Return the columns that fit a width, at least those that cannot be spared."""
-    shown = list(range(len(head)))
-    for name in spare:
-        least = [min(widths[at], NARROWEST) if head[at] == OPERATION else widths[at] for at in shown]
+    shown = list(range(len(grid.head)))
+    for name in grid.spare:
+        least = [min(widths[at], NARROWEST) if grid.head[at] == OPERATION else widths[at] for at in shown]
         if width is None or _total(least) <= width:
             break
-        if name in head:
-            shown.remove(head.index(name))
+        if name in grid.head:
+            shown.remove(grid.head.index(name))
     return shown
 
 
