@@ -36,7 +36,8 @@ class View(Record):
 
     def rows(self, rows: Iterable[Row[Any]]) -> Iterable[Row[Any]]:
         """Return the rows that are shown; a block has the figures of all that is in it, so that nothing is lost."""
-        return rows if self.depth is None else (row for row in rows if row.depth < (self.depth or 0))
+        depth = self.depth
+        return rows if depth is None else (row for row in rows if row.depth < depth)
 
 
 WHOLE = View()
