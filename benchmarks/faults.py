@@ -37,6 +37,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import torchvision_ops
 from benchmarks.planting import ROOT, Fault, Planted, copied, table
 
 RESULT = ROOT / "benchmarks" / "results" / "faults.json"
@@ -338,13 +339,8 @@ def summary(faults: list[Fault]) -> dict[str, Any]:
 
 
 def prepare(kernels: bool) -> None:
-    """Import what tests import; torchvision looks for operators meanwhile, as `tests/conftest.py` explains."""
-    import torch
-
-    library = torch.library.Library("torchvision", "DEF")
-    text = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
-    for schema in ast.literal_eval(text[text.index("SCHEMAS = ") + len("SCHEMAS = ") : text.index("@pytest.fixture")]):
-        library.define(schema)
+    """Import what tests import; torchvision looks for operators meanwhile, as `torchvision_ops` explains."""
+    library = torchvision_ops.declared()
     for name in COMMON if kernels else (*COMMON, *MORE):
         importlib.import_module(name)
     del library

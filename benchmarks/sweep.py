@@ -25,24 +25,18 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import torchvision_ops
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "sweep.json"
 PAGE = ROOT / "docs" / "cost.md"
-SCHEMAS = (  # of torchvision's operators, which its wheel lacks beside a CPU torch
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width, "
-    "int sampling_ratio, bool aligned) -> Tensor",
-)
 
 
 def peers() -> dict:
     """Return the counters: each builds torchvision's network at a width and counts it."""
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")
-    for schema in SCHEMAS:
-        library.define(schema)
+    kept = torchvision_ops.declared()
     import torchvision.models
     from fvcore.nn import FlopCountAnalysis
     from torch.utils.flop_counter import FlopCounterMode
@@ -64,7 +58,7 @@ def peers() -> dict:
         analysis = FlopCountAnalysis(build(width), torch.zeros(1, 3, 224, 224))
         return int(analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total())
 
-    peers.library = library  # type: ignore[attr-defined]  # it must live as long as its operators
+    peers.library = kept  # type: ignore[attr-defined]  # it must live as long as its operators
     return {"torch, meta": torch_meta, "torchinfo, meta": torchinfo_meta, "fvcore": fvcore}
 
 

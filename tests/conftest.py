@@ -12,27 +12,19 @@ import torch
 from archdsl.codegen import module
 from archdsl.elaborate import nets
 from archdsl.ir.verify import verify
+from benchmarks import torchvision_ops
 
 for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR"):  # tables are as wide as they need, and mistakes without colours
     os.environ.pop(name, None)
 
 torch.set_num_threads(2 if "PYTEST_XDIST_WORKER" not in os.environ else 1)
 
-SCHEMAS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width, "
-    "int sampling_ratio, bool aligned) -> Tensor",
-)
-
 
 @pytest.fixture(scope="session")
 def torchvision_models():
     """The networks of torchvision. Its wheel is built for CUDA, and beside a CPU torch its import looks for operators
     that only its binary defines; their schemas are enough, since no network here calls them."""
-    library = torch.library.Library("torchvision", "DEF")
-    for schema in SCHEMAS:
-        library.define(schema)
+    library = torchvision_ops.declared()
     import torchvision.models
 
     yield torchvision.models

@@ -89,6 +89,8 @@ def _scope(
         xs = [values[i] for i in node.inputs]
         if isinstance(node.what, Op) and "repeats" in node.what.traits:
             _check_repeated([scope.shapes[i] for i in node.inputs], xs)
+        if isinstance(node.what, Op) and node.what.name == "learned":
+            _check_learned(node.what, sizes)
         made = _node(node, f"{path}{node.name}.", state, xs, training, sizes)
         for value, tensor in zip(node.outputs, made):
             if tensor is not None:
@@ -146,6 +148,13 @@ def _check_repeated(shapes: list[Shape], xs: list[torch.Tensor]) -> None:
         whole = {x.shape[axis] for x, dim in zip(xs, dims) if dim != 1 and int(dim) == max(map(int, dims))}
         if len(whole) > 1:
             raise Mismatch(f"{[tuple(x.shape) for x in xs]} do not fit each other")
+
+
+def _check_learned(op: Any, sizes: dict[str, int]) -> None:
+    """Raise `Mismatch` where a weight whose size the text takes from the input would have another one here."""
+    wanted = [at(size, sizes) for size in op.size]
+    if wanted != list(op.known):
+        raise Mismatch(f"a learned tensor {list(op.known)} where the text asks for {wanted}")
 
 
 def _holds(relation: Relation, sizes: dict[str, int]) -> bool:

@@ -27,6 +27,7 @@ RUNS = {  # of each command what prints most kinds of text
     "diff": (["diff", "resnet18", "resnet34"],),
     "explain": (["explain"], ["explain", "E0302"]),
     "fmt": (["fmt", "--diff", "résumé.arch"], ["fmt", "--check", "wröng.arch"]),
+    "import": (["import", "--help"],),
     "list": (["list"],),
     "search": (["search", "lenet5", "--set", "classes=2,3"],),
     "server": (["server", "--help"],),

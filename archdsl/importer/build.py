@@ -1,0 +1,295 @@
+"""Modules as blocks: each class that is used several times is a block, everything else stands where it is used."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from archdsl.importer import clean
+from archdsl.importer.blocks import Block, solved
+from archdsl.importer.fold import folded
+from archdsl.importer.graph import Graph, Node, Scope, Unsaid
+from archdsl.importer.structure import Item, statements
+from archdsl.importer.terms import Term, chain, every, links, ordered
+from archdsl.importer.unify import MISSING
+from archdsl.ops import OPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Group = tuple[type, int]  # a class, and how often it stands in itself
+
+
+@dataclass(eq=False)
+class Text:
+    """A network as pieces of text: its blocks, the statements of the net, and the steps with weights in their order."""
+
+    blocks: list[Block]
+    body: list[Term]
+    order: list[Node]
+
+
+@dataclass(eq=False)
+class _Use:
+    """One module: its statements, the tensors that it is given, and the block that stands for it with its arguments."""
+
+    body: list[Term]
+    tensors: tuple[Node, ...]
+    block: Block | None = None
+    place: int = 0
+
+
+def built(graph: Graph) -> Text:
+    """Return a cleaned graph as pieces of text. Raises `Unsaid`."""
+    _refuse_shared(graph)
+    builder = _Builder(graph)
+    sources = {node: "image" if place == 0 else f"image{place + 1}" for place, node in enumerate(graph.inputs)}
+    body = builder.body(graph.root, sources, graph.outputs)
+    for term in body:
+        if term.kind == "out" and term.name in graph.training:
+            body[body.index(term)] = term.but(values=(("training", True),))
+    order = list(ordered(body))
+    return Text(builder.blocks, body, order)
+
+
+def _refuse_shared(graph: Graph) -> None:
+    counted = Counter(name for node in graph.root.nodes() for name in node.weights.values())
+    for name, count in counted.items():
+        if count > 1:
+            raise Unsaid("a layer that is applied more than once", name.rpartition(".")[0])
+
+
+class _Builder:
+    """Builds the blocks of a graph, inner ones first."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.blocks: list[Block] = []
+        self.readers = clean._readers(graph)
+        self.groups: dict[Group, list[Scope]] = {}
+        self.group: dict[Scope, Group] = {}
+        self.uses: dict[Scope, _Use] = {}
+        self.done: set[Group] = set()
+        self._grouped(graph.root)
+
+    def _grouped(self, scope: Scope) -> Counter[type]:
+        """Count how often classes stand in one another."""
+        depth: Counter[type] = Counter()
+        for item in scope.items:
+            if isinstance(item, Scope):
+                depth |= self._grouped(item)
+        depth[scope.kind] += 1
+        self.group[scope] = (scope.kind, depth[scope.kind])
+        if scope is not self.graph.root:
+            self.groups.setdefault(self.group[scope], []).append(scope)
+        return depth
+
+    # ------------------------------------------------------------------------------------------ bodies
+    def body(self, scope: Scope, sources: dict[Node, str], outputs: dict[str, Node]) -> list[Term]:
+        """Return the statements of a module."""
+        items = [self._item(item, scope) for item in scope.items]
+        made = statements(items, sources, outputs)
+        return folded(_labelled(made))
+
+    def _item(self, item: Node | Scope, around: Scope) -> Item:
+        if isinstance(item, Node):
+            return Item(_leaf(item, around), item.inputs, item)
+        inputs, output = clean.inputs_of(item), clean.outputs_of(item, self.readers)[0]
+        return Item(self._module(item, around), inputs, output)
+
+    def _module(self, scope: Scope, around: Scope) -> Term:
+        """Return what stands for a module: its items, or the block of its class with arguments."""
+        label, x = _relative(scope.path, around), _channels(clean.inputs_of(scope))
+        alone = clean.chained(scope) or len(self.groups[self.group[scope]]) == 1
+        use = self._use(scope)
+        if alone and _plain_body(use):
+            return Term("seq", "", label, (), tuple(use.body), x)
+        self._solve(self.group[scope])
+        if use.block is None:
+            return Term("seq", "", label, (), tuple(use.body), x)
+        values = tuple((param.name, _given(param, use.place)) for param in use.block.params)
+        return Term("use", use.block.name, label, values, (), x, tuple(ordered(use.body)))
+
+    def _use(self, scope: Scope) -> _Use:
+        if scope not in self.uses:
+            tensors = clean.inputs_of(scope)
+            sources = {node: "" if place == 0 else f"other{place}" for place, node in enumerate(tensors)}
+            body = self.body(scope, sources, {"": clean.outputs_of(scope, self.readers)[0]})
+            self.uses[scope] = _Use(body, tensors)
+        return self.uses[scope]
+
+    def _solve(self, group: Group) -> None:
+        """Make the blocks of a class, where they are not made yet."""
+        scopes = self.groups[group]
+        if group in self.done:
+            return
+        self.done.add(group)
+        by_tensors: dict[int, list[Scope]] = {}
+        for scope in scopes:
+            by_tensors.setdefault(len(self._use(scope).tensors), []).append(scope)
+        for count, alike in by_tensors.items():
+            bodies = [self._use(scope).body for scope in alike]
+            x = [_channels(self._use(scope).tensors) for scope in alike]
+            names = tuple(f"other{place}" for place in range(1, count))
+            for block, places in solved(_snake(group[0].__name__), bodies, x, names):
+                if len(places) == 1 and _plain_body(self.uses[alike[places[0]]]):
+                    continue  # it stands where it is used
+                block.name = self._free(_fitting(block))
+                self.blocks.append(block)
+                for place, use in enumerate(places):
+                    self.uses[alike[use]].block, self.uses[alike[use]].place = block, place
+
+    def _free(self, stem: str) -> str:
+        taken = {block.name for block in self.blocks} | set(OPS) | RESERVED
+        name, count = stem, 1
+        while name in taken:
+            count += 1
+            name = f"{stem}_{count}"
+        return name
+
+
+TAKEN = {"training", "input", "output", "require", "x"}
+
+
+def _plain_body(use: _Use) -> bool:
+    """Say whether a module is items one after the other, and can stand where it is used."""
+    return len(use.tensors) == 1 and not any(term.kind in ("bind", "out") for term in use.body)
+
+
+def _fitting(block: Block) -> str:
+    """Return the name of a block, which says no `conv` of one that has depthwise convolutions alone."""
+    ops = {term.name for term in every(block.body) if term.kind == "op"}
+    return (
+        re.sub(r"^conv(2d)?(?=_.*(norm|bn|act))", "depthwise", block.name)
+        if "depthwise" in ops and "conv" not in ops
+        else block.name
+    )
+
+
+RESERVED = {
+    "identity",
+    "split",
+    "net",
+    "block",
+    "fn",
+    "input",
+    "output",
+    "require",
+    "default",
+    "init",
+    "for",
+    "if",
+    "ode",
+}
+
+
+def _given(param: Any, place: int) -> Any:
+    value = param.values[place]
+    if value is not MISSING:
+        return value
+    return next(one for one in param.values if one is not MISSING)
+
+
+def _leaf(node: Node, around: Scope) -> Term:
+    label = _relative(clean.label_path(node), around) if node.weights else ""
+    fields = OPS[node.op].args if node.op in OPS else {}
+    values = tuple((name, _plain(node.fields[name])) for name in fields if name in node.fields)
+    return Term("op", node.op, label, values, (), _channels(node.inputs), (node,) if node.weights else ())
+
+
+def _plain(value: Any) -> Any:
+    """Return a pair of equal numbers as one."""
+    if isinstance(value, tuple) and len(value) in (2, 4) and len(set(value)) == 1 and isinstance(value[0], int):
+        return value[0]
+    return value
+
+
+def _channels(inputs: Sequence[Node]) -> int:
+    return inputs[0].channels if inputs else 0
+
+
+def _relative(path: str, around: Scope) -> str:
+    return path.removeprefix(around.path + ".") if around.path else path
+
+
+def _snake(name: str) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return words.lower().strip("_") or "block"
+
+
+# -------------------------------------------------------------------------------------------------- labels
+def _labelled(body: list[Term]) -> list[Term]:
+    """Put steps with a common first part of their names into a module of that name; numbers are no labels."""
+    counted = Counter(head for term in _labels(body) if (head := _head(term.label)))
+    plain = {term.label for term in _labels(body) if "." not in term.label}
+    return _regrouped(body, counted, plain)
+
+
+def _labels(terms: Sequence[Term]) -> Iterator[Term]:
+    for term in terms:
+        if term.label:
+            yield term
+        elif term.kind in ("chain", "join", "bind"):
+            yield from _labels(term.parts)
+
+
+def _head(label: str) -> str:
+    first, dot, _ = label.partition(".")
+    return first if dot and first.isidentifier() and _identifier(first) == first else ""
+
+
+def _regrouped(terms: Sequence[Term], counted: Counter[str], plain: set[str]) -> list[Term]:
+    made: list[Term] = []
+    place = 0
+    while place < len(terms):
+        head = _head(terms[place].label)
+        end = _run(terms, place, head) if head and head not in plain else place
+        inside = [term for term in terms[place:end] if term.label]
+        if end > place and len(inside) == counted[head] and all(_head(term.label) == head for term in inside):
+            run = [term.but(label=term.label.partition(".")[2]) for term in terms[place:end]]
+            made.append(Term("seq", "", head, (), tuple(_labelled(run)), terms[place].x))
+            place = end
+            continue
+        made.append(_relabelled(terms[place], counted, plain))
+        place += 1
+    return made
+
+
+def _run(terms: Sequence[Term], place: int, head: str) -> int:
+    """Return where the run of steps ends whose names start alike; steps without weights may stand between them."""
+    end = last = place
+    while end < len(terms) and terms[end].kind not in ("bind", "out"):
+        if _head(terms[end].label) == head:
+            last = end + 1
+        elif terms[end].label or terms[end].kind == "join":
+            break
+        end += 1
+    return last
+
+
+def _relabelled(term: Term, counted: Counter[str], plain: set[str]) -> Term:
+    if not term.label:
+        return (
+            term if term.kind == "seq" else term.but(parts=tuple(_branch(part, counted, plain) for part in term.parts))
+        )
+    return term.but(label=_identifier(term.label))
+
+
+def _identifier(label: str) -> str:
+    """Return a label that the language takes; a number is none, since a place has it anyway."""
+    if label.isdecimal():
+        return ""
+    word = re.sub(r"\W", "_", label)
+    if not word.isascii() or not word.isidentifier() or word.startswith("_"):
+        word = f"layer_{word}"
+    return f"{word}_" if keyword.iskeyword(word) or hasattr(nn.Module, word) or word in TAKEN else word
+
+
+def _branch(part: Term, counted: Counter[str], plain: set[str]) -> Term:
+    """A branch is a list of its own, with the steps of one module at most."""
+    return chain(_regrouped(links(part), counted, plain), part.x)

@@ -1,0 +1,109 @@
+"""Which function reads which call, by PyTorch's name without underscores around it; and reading a whole trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from archdsl.importer.calls import arithmetic, layers, pools, shapes
+from archdsl.importer.calls.reader import Reader, Refused, same, unary
+from archdsl.importer.graph import Graph, Node, Unsaid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archdsl.importer.trace import Trace
+
+
+PLAIN = ("relu", "relu6", "silu", "mish", "sigmoid", "tanh", "hardswish", "hardsigmoid", "abs", "exp", "log", "sqrt")
+SAME = ("contiguous", "clone", "to", "type", "float", "detach", "type_as", "requires_grad")
+TABLE: dict[str, Callable[..., Any]] = {
+    **{name: unary(name) for name in PLAIN},
+    **dict.fromkeys(SAME, same),
+    "square": lambda r, x: arithmetic.power(r, x, 2),
+    "conv1d": layers.conv1d,
+    "conv2d": layers.conv2d,
+    "conv_transpose2d": layers.conv_transpose2d,
+    "linear": layers.linear,
+    "batch_norm": layers.batch_norm,
+    "group_norm": layers.group_norm,
+    "instance_norm": layers.instance_norm,
+    "layer_norm": layers.layer_norm,
+    "local_response_norm": layers.local_response_norm,
+    "prelu": layers.prelu,
+    "max_pool2d": pools.max_pool2d,
+    "boolean_dispatch": pools.max_pool2d,
+    "avg_pool2d": pools.avg_pool2d,
+    "adaptive_avg_pool2d": pools.adaptive("avg"),
+    "adaptive_max_pool2d": pools.adaptive("max"),
+    **{name: pools.reduced(name) for name in ("mean", "sum", "amax", "amin")},
+    "norm": pools.norm,
+    "addcmul": pools.addcmul,
+    "add": arithmetic.signed("+"),
+    "radd": arithmetic.signed("+"),
+    "sub": arithmetic.signed("-"),
+    "rsub": arithmetic.signed("-", True),
+    "mul": arithmetic.signed("*"),
+    "rmul": arithmetic.signed("*"),
+    "div": arithmetic.signed("/"),
+    "truediv": arithmetic.signed("/"),
+    "rtruediv": arithmetic.signed("/", True),
+    "rdiv": arithmetic.signed("/", True),
+    "pow": arithmetic.power,
+    "neg": lambda r, x: arithmetic.with_number(r, "*", x, -1, False),
+    "hardtanh": arithmetic.hardtanh,
+    "clamp": arithmetic.clamp,
+    "leaky_relu": arithmetic.leaky_relu,
+    "elu": arithmetic.elu,
+    "gelu": arithmetic.gelu,
+    "softplus": arithmetic.softplus,
+    "softmax": arithmetic.softmax,
+    "glu": arithmetic.glu,
+    "dropout": arithmetic.dropout("dropout"),
+    "dropout2d": arithmetic.dropout("dropout2d"),
+    "feature_dropout": arithmetic.dropout("dropout2d"),
+    "new_empty": arithmetic.empty,
+    "empty": arithmetic.empty,
+    "bernoulli": arithmetic.bernoulli,
+    "flatten": shapes.flatten,
+    "reshape": shapes.reshape,
+    "view": shapes.reshape,
+    "permute": shapes.permute,
+    "transpose": shapes.transpose,
+    "squeeze": shapes.squeeze,
+    "unsqueeze": shapes.unsqueeze,
+    "expand": shapes.expand,
+    "expand_as": shapes.expand,
+    "getitem": shapes.getitem,
+    "narrow": shapes.narrow,
+    "chunk": shapes.chunk,
+    "split": shapes.split,
+    "cat": shapes.cat,
+    "concat": shapes.cat,
+    "pad": shapes.pad,
+    "interpolate": shapes.interpolate,
+    "upsample": shapes.interpolate,
+    "pixel_shuffle": shapes.rearranged("pixel_shuffle", 1),
+    "pixel_unshuffle": shapes.rearranged("pixel_unshuffle", -1),
+    "channel_shuffle": shapes.channel_shuffle,
+    "native_channel_shuffle": shapes.channel_shuffle,
+}
+
+
+def read(trace: Trace) -> Graph:
+    """Return what a trace computes. Raises `Unsaid`."""
+    reader = Reader(TABLE)
+    inputs = []
+    for value in trace.inputs:
+        node = Node("input", {}, (), value.shape)
+        reader.known[value] = node
+        inputs.append(node)
+    root = reader.scope(trace.root)
+    outputs = {}
+    for name, value in trace.outputs.items():
+        found = reader.known.get(value)
+        if isinstance(found, Refused):
+            raise found.why
+        if not isinstance(found, Node):
+            raise Unsaid("the result has a form that the language does not have", "")
+        outputs[name] = found
+    return Graph(tuple(inputs), root, outputs)

@@ -1,0 +1,154 @@
+"""From a module to a text that is proved equal to it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from archdsl.diagnostics import CompileError
+from archdsl.importer.build import built
+from archdsl.importer.calls import read
+from archdsl.importer.clean import cleaned
+from archdsl.importer.graph import Unsaid
+from archdsl.importer.keys import rules_of
+from archdsl.importer.sizes import sized
+from archdsl.importer.text import text
+from archdsl.importer.trace import Untraceable, trace
+from archdsl.importer.verify import Differs, Verified, verified
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import nn
+
+    from archdsl.importer.graph import Graph
+
+    Shape = tuple[int, ...]
+
+
+LARGE = 320  # pixels of a side beyond which two smaller sizes are compared
+
+
+class ImportFailed(Exception):
+    """A module that becomes no text: what is in the way, and where."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network as a text: what was compared, and the names of its weights in the module that differ from its own."""
+
+    name: str
+    text: str
+    verified: Verified
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The names of weights that differ: those of the module's state dict to those of the text's network."""
+        return {name: here for name, here in self.verified.keys.items() if name != here}
+
+    @property
+    def rules(self) -> str:
+        """The lines of a `.keys` file, by which the module's own weights are loaded; empty where none differ."""
+        if not self.keys:
+            return ""
+        return "".join(["[imported]\n", *(f"{old} = {new}\n" for old, new in rules_of(self.verified.keys))])
+
+    def write(self, path: str | os.PathLike[str]) -> list[str]:
+        """Write the text, and beside it the rules for names where it needs any; returns the paths."""
+        path = os.fspath(path)
+        written = {path: self.text, os.path.splitext(path)[0] + ".keys": self.rules}
+        for name, content in written.items():
+            if content:
+                with open(name, "w", encoding="utf-8") as file:
+                    file.write(content)
+            elif os.path.isfile(name):
+                os.remove(name)  # the rules of another text of this name
+        return [name for name, content in written.items() if content]
+
+    def report(self) -> str:
+        """Say what was made and how it was compared."""
+        found = self.verified
+        sizes = " and ".join(f"{shape[2]}x{shape[3]}" if len(shape) == 4 else str(shape[1]) for shape in found.sizes)
+        names = len(found.keys)
+        lines = [f"{self.name}: {len(self.text.splitlines())} lines"]
+        if self.keys:
+            rules = len(self.rules.splitlines()) - 1
+            lines.append(f"{len(self.keys)} of {names} weights have other names here, by {rules} rules of a .keys file")
+        if found.unused:
+            lines.append(
+                f"{len(found.unused)} weights are left out, since no result depends on them: {found.unused[0]}"
+            )
+        worst = max(found.evaluation, found.training)
+        lines.append(
+            f"verified: {names} parameters and buffers equal, outputs differ by {worst:.1g} at {sizes}, in evaluation"
+            f" and training, gradients by {found.gradients:.1g}"
+        )
+        return "\n".join(lines)
+
+
+def import_module(
+    model: nn.Module, example: torch.Tensor | Sequence[int], *, name: str = "net", doc: str = ""
+) -> Imported:
+    """Return a module as a text of the language, proved equal: weights, outputs, gradients.
+
+    `example` is an input, or its shape [N, C, H, W]. Weights of the module are not changed. Raises `ImportFailed`,
+    which names what the language cannot say and where it stands, or what differs.
+
+    >>> from torchvision.models import resnet18
+    >>> found = import_module(resnet18(), (1, 3, 224, 224), name="resnet18")  # doctest: +SKIP
+    >>> print(found.report())  # doctest: +SKIP
+    resnet18: 22 lines
+    verified: 122 parameters and buffers equal, outputs differ by 0 at 224x224 and 256x256, ...
+    """
+    shape = (2, *(tuple(example.shape) if isinstance(example, torch.Tensor) else tuple(example))[1:])
+    try:
+        return _imported(model, shape, name, doc or f"{name}, imported.")
+    except (Unsaid, Untraceable, Differs) as problem:
+        raise ImportFailed(str(problem)) from None
+    except CompileError as problem:
+        raise ImportFailed(f"the text that was made is refused: {problem}") from problem
+
+
+def _imported(model: nn.Module, shape: Shape, name: str, doc: str) -> Imported:
+    graph = _graph(model, shape)
+    second, other = _second(model, shape)
+    if second is not None and max(shape[2:]) > LARGE:
+        third, _ = _second(model, second)
+        shapes = [second] if third is None else [second, third]
+    else:
+        shapes = [shape] if second is None else [shape, second]
+    found = built(cleaned(sized(graph, other)))
+    made = text(found, name, [shape], doc)
+    return Imported(name, made, verified(model, made, found.order, shapes))
+
+
+def _graph(model: nn.Module, shape: Shape) -> Graph:
+    """Return what a module computes; a result that training alone has is marked."""
+    graph = read(trace(model, (shape,), training=True))
+    names = list(trace(model, (shape,), training=False).outputs)
+    if names != list(graph.outputs):
+        if len(names) != 1:
+            raise Unsaid("training and evaluation have different results", "")
+        graph.training = tuple(graph.outputs)[1:]
+    return graph
+
+
+def _second(model: nn.Module, shape: Shape) -> tuple[Shape, Graph] | tuple[None, None]:
+    """Return another size that a module takes, and what it computes there; None where it takes no other."""
+    for other in _others(shape) if len(shape) == 4 else ():
+        try:
+            return other, read(trace(model, (other,), training=True))
+        except Untraceable:
+            continue
+    return None, None
+
+
+def _others(shape: Shape) -> Iterator[Shape]:
+    """Go over other sizes: about half of it, as most networks take multiples of 32; then ones that are nearer."""
+    for change in (lambda side: max(32, side // 2 // 32 * 32), lambda side: side + 32, lambda side: side - 1):
+        sides = tuple(map(change, shape[2:]))
+        if min(sides) > 0 and sides != shape[2:]:
+            yield (*shape[:2], *sides)

@@ -1,0 +1,193 @@
+"""A text held against the module that it was made of: the same weights, the same numbers.
+
+Weights are drawn anew, since those of a fresh module hide much: a scale that is 0, statistics that change nothing.
+Both networks run in evaluation at two sizes and in training, where gradients are compared, too. What is left to chance
+(dropout, stochastic depth) is decided the same way in both: everything is kept.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from archdsl.compiler import Request, compile_text
+from archdsl.importer.trace import in_mode, results
+from archdsl.ir.walk import modules
+from archdsl.ops.base import Op
+from archdsl.run.load import instantiate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from archdsl.importer.graph import Node
+
+COUNTER = "num_batches_tracked"
+OUTPUTS, GRADIENTS = 1e-5, 1e-4  # of the largest number that is compared
+
+
+class Differs(Exception):
+    """A text that is another network than the module."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was compared: the sizes, and the largest difference in evaluation, in training and of gradients."""
+
+    sizes: tuple[tuple[int, ...], ...]
+    evaluation: float
+    training: float
+    gradients: float
+    keys: dict[str, str]  # names in the module's state dict to names here
+    unused: tuple[str, ...]  # names of the module's state dict that no result depends on
+
+
+def verified(model: nn.Module, text: str, order: Sequence[Node], shapes: Sequence[tuple[int, ...]]) -> Verified:
+    """Compare a text with a module. Raises `Differs`, or `CompileError` where the text is none."""
+    found = compile_text(text, Request())
+    made = instantiate(found)
+    own = model.state_dict()
+    keys = _keys(found.network.scope, made.state_dict(), order, own)
+    unused = tuple(name for name in own if name not in keys)
+    left = [name for name in made.state_dict() if name not in keys.values()]
+    if left:
+        raise Differs(f"`{left[0]}` stands for no weight of the module")
+    _check_sizes(own, made.state_dict(), keys)
+    state = _drawn(own)
+    shapes_here = {name: value.shape for name, value in made.state_dict().items()}
+    made.load_state_dict({here: state[name].reshape(shapes_here[here]) for name, here in keys.items()})
+    with _holding(model, state):
+        return _compared(model, made, keys, unused, shapes)
+
+
+def _keys(scope: Any, made: dict[str, Any], order: Sequence[Node], own: dict[str, Any]) -> dict[str, str]:
+    """Return the names of weights here, by their names in the module: layers are compared one after the other."""
+    layers = {name.rpartition(".")[0] for name in made}
+    places = [(place, node.what) for place, node, _ in modules(scope) if isinstance(node.what, Op) and place in layers]
+    if len(places) != len(order):
+        raise Differs(f"{len(places)} layers with weights where the module has {len(order)}")
+    keys: dict[str, str] = {}
+    for (place, op), node in zip(places, order):
+        if op.name != node.op:
+            raise Differs(f"`{place}` is `{op.name}` where the module has `{node.op}`")
+        keys |= {name: f"{place}.{part}" for part, name in node.weights.items()}
+        counter = next(iter(node.weights.values())).rpartition(".")[0] + f".{COUNTER}"
+        if node.op == "bn" and counter in own:
+            keys[counter] = f"{place}.{COUNTER}"
+    return keys
+
+
+def _check_sizes(own: dict[str, Any], made: dict[str, Any], keys: dict[str, str]) -> None:
+    for name, here in keys.items():
+        if here not in made:
+            raise Differs(f"`{here}` is not there for `{name}`")
+        if own[name].numel() != made[here].numel():
+            raise Differs(f"`{name}` is {list(own[name].shape)}, and {list(made[here].shape)} here")
+
+
+def _drawn(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights and statistics at random, of a size that keeps activations as large as they are."""
+    source = torch.Generator().manual_seed(0)
+    made = {}
+    for name, value in state.items():
+        if not value.is_floating_point():
+            made[name] = value.clone()
+        elif name.endswith("running_var") or (value.dim() < 2 and not name.endswith(("bias", "running_mean"))):
+            made[name] = 0.5 + torch.rand(value.shape, generator=source)
+        elif value.dim() < 2:
+            made[name] = 0.1 * torch.randn(value.shape, generator=source)
+        else:
+            made[name] = torch.randn(value.shape, generator=source) * (2 / max(1, value[0].numel())) ** 0.5
+    return made
+
+
+@contextmanager
+def _holding(model: nn.Module, state: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Let a module have other weights for a while."""
+    own = model.state_dict()
+    before = {name: value.clone() for name, value in own.items()}
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(state[name])
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in own.items():
+                value.copy_(before[name])
+
+
+class _Certain(TorchFunctionMode):  # type: ignore[misc]
+    """Keeps whatever would be dropped at random."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = getattr(function, "__name__", "")
+        if name in ("dropout", "dropout2d", "feature_dropout", "dropout_", "feature_dropout_"):
+            return args[0]
+        if name == "bernoulli_":
+            return args[0].fill_(1.0)
+        return function(*args, **(kwargs or {}))
+
+
+def _compared(
+    model: nn.Module, made: nn.Module, keys: dict[str, str], unused: tuple[str, ...], shapes: Sequence[tuple[int, ...]]
+) -> Verified:
+    source = torch.Generator().manual_seed(1)
+    inputs = [torch.randn(shape, generator=source) for shape in shapes]
+    worst = 0.0
+    for given in [one[:1] for one in inputs]:
+        with torch.no_grad(), in_mode(model, False):
+            made.eval()
+            worst = max(worst, _difference(_run(model, given), _run(made, given), "in evaluation"))
+    given = min(inputs, key=lambda one: one.numel())
+    with in_mode(model, True):
+        made.train()
+        mine, theirs = _run(model, given), _run(made, given)
+        training = _difference(mine, theirs, "in training")
+        gradients = _gradients(model, made, mine, theirs, keys)
+    return Verified(tuple(shapes), worst, training, gradients, keys, unused)
+
+
+def _run(model: nn.Module, given: torch.Tensor) -> list[torch.Tensor]:
+    with _Certain():
+        return list(results(model(given.clone())).values())
+
+
+def _difference(mine: list[torch.Tensor], theirs: list[torch.Tensor], where: str) -> float:
+    if [one.shape for one in mine] != [one.shape for one in theirs]:
+        shapes = " and ".join(str([list(one.shape) for one in each]) for each in (mine, theirs))
+        raise Differs(f"results of other shapes {where}: {shapes}")
+    worst = max((_relative(one, two) for one, two in zip(mine, theirs)), default=0.0)
+    if not worst <= OUTPUTS:
+        raise Differs(f"results differ by {worst:.1e} of the largest {where}")
+    return worst
+
+
+def _relative(one: torch.Tensor, two: torch.Tensor) -> float:
+    """Return the largest difference, as a part of the largest number (or of 1e-6, where all are smaller)."""
+    return float((one.detach() - two.detach()).abs().max() / one.detach().abs().max().clamp(min=1e-6))
+
+
+def _gradients(
+    model: nn.Module, made: nn.Module, mine: list[torch.Tensor], theirs: list[torch.Tensor], keys: dict[str, str]
+) -> float:
+    source = torch.Generator().manual_seed(2)
+    weights = [torch.randn(one.shape, generator=source) for one in mine]
+    own, here = dict(model.named_parameters()), dict(made.named_parameters())
+    names = [name for name in own if name in keys and own[name].requires_grad]
+    found = [
+        torch.autograd.grad(sum((w * one).sum() for w, one in zip(weights, each)), parameters, allow_unused=True)
+        for each, parameters in ((mine, [own[n] for n in names]), (theirs, [here[keys[n]] for n in names]))
+    ]
+    pairs = [(a, b.reshape(a.shape)) for a, b in zip(*found) if a is not None and b is not None]
+    largest = max((float(a.abs().max()) for a, _ in pairs), default=1.0)
+    worst = max((float((a - b).abs().max()) / largest for a, b in pairs), default=0.0)
+    if not worst <= GRADIENTS:
+        raise Differs(f"gradients differ by {worst:.1e} of the largest")
+    return worst
