@@ -59,7 +59,9 @@ def _run(given: Sequence[str]) -> int:
     """Run the command that is asked for."""
     asked, options = parsed(given)
     try:
-        return int(_module(asked).run(options))
+        status = int(_module(asked).run(options))
+        sys.stdout.flush()  # what it says may be met by a full disk only here
+        return status
     except CompileError as mistake:
         from archdsl.cli.show import show_alone
 
@@ -68,8 +70,23 @@ def _run(given: Sequence[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return YES
+    except OSError as problem:  # a full disk, a file that has gone away: no bug of ours
+        print(f"archdsl: {problem.strerror or problem}", file=sys.stderr)
+        _let_go()
+        return TROUBLE
     except Exception as mistake:
         return _bug(mistake)
+
+
+def _let_go() -> None:
+    """Close stdout where it cannot be written, so that Python does not try again at its end."""
+    from contextlib import suppress
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            sys.stdout.close()
 
 
 def _bug(mistake: Exception) -> int:

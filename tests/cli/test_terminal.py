@@ -150,6 +150,13 @@ def test_data_has_all_columns(form, capsys):
     assert "people read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["check resnet18", "list", "compile lenet5 -o -", "cost lenet5 --json"])
+def test_a_full_disk_is_no_bug_of_ours(command):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*COMMAND, *command.split()], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (2, b"archdsl: No space left on device\n")
+
+
 # -------------------------------------------------------------------------------------------------- standard input
 @pytest.mark.parametrize(
     ("command", "words", "status"),
