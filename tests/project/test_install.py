@@ -177,7 +177,7 @@ except archdsl.WeightsError:
 """
     assert "pip install" in said_by(alone, "python", "-c", code)
     plot = ["sweep", "lenet5", "--set", "classes=10,20", "--figures", "params,macs", "--plot", "plot.svg"]
-    said = said_by(alone, "archdsl", *plot, status=1)
+    said = said_by(alone, "archdsl", *plot, status=2)
     assert "a plot needs matplotlib, which is not installed" in said and '"archdsl[plot]"' in said
 
 
