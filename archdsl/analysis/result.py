@@ -44,7 +44,7 @@ class Result(Record):
         return self.text()
 
     def __repr__(self) -> str:
-        return f"<{self.summary()}>"
+        return f"<{self.summary().splitlines()[0]}>"
 
     def _repr_html_(self) -> str:
         from html import escape

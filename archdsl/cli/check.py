@@ -6,7 +6,7 @@ import os
 import sys
 
 from archdsl import project
-from archdsl.cli.options import NAME, STDIN, add_request, add_view, request_of, take_stdin, view_of
+from archdsl.cli.options import NAME, STDIN, add_request, add_view, refuse_view, request_of, take_stdin, view_of
 from archdsl.cli.show import DATA, FORMS, print_found, proven, show
 from archdsl.cli.status import NO, YES, status_of
 from archdsl.compiler import find, nets_of, start_of
@@ -40,6 +40,8 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Check once, or whenever a file is saved."""
+    if options.format in DATA:
+        refuse_view(options)
     options.shapes = options.shapes or bool(options.columns) or options.depth is not None
     for option in ("--fix", "--watch"):
         if STDIN in options.names and getattr(options, option[2:]):

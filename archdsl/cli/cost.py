@@ -5,7 +5,17 @@ from __future__ import annotations
 from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.memory import STATES
 from archdsl.analysis.table import SIZES, table
-from archdsl.cli.options import add_name, add_request, add_view, names_of, number_of, positive, request_of, view_of
+from archdsl.cli.options import (
+    add_name,
+    add_request,
+    add_view,
+    names_of,
+    number_of,
+    positive,
+    refuse_view,
+    request_of,
+    view_of,
+)
 from archdsl.cli.show import print_json
 from archdsl.cli.status import YES
 from archdsl.compiler import compiled
@@ -45,8 +55,8 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print what a network costs."""
-    if options.columns and (options.json or options.csv):
-        raise errors.bad_option("--columns", options.columns, "columns are of the table that people read")
+    if options.json or options.csv or options.explain or options.symbolic:
+        refuse_view(options)
     if options.memory and options.csv:
         raise errors.bad_option("--csv", "--memory", "memory is of the network, not of its layers; --json has both")
     network = compiled(options.name, request_of(options)).network

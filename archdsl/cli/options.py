@@ -59,6 +59,13 @@ def view_of(options: Namespace) -> View:
     return View(names_of(options.columns), options.depth, width())
 
 
+def refuse_view(options: Namespace) -> None:
+    """Raise `CompileError` for options of a table where none is printed."""
+    for option, given in (("--columns", options.columns), ("--depth", options.depth)):
+        if given:
+            raise bad_option(option, str(given), "this is of the table that people read, and here is none")
+
+
 def request_of(options: Namespace) -> Request:
     """Return what the options ask of a file; raises `CompileError`."""
     shapes = tuple(shape_of(text, text) for text in options.input)

@@ -58,8 +58,8 @@ class CostReport(Result):
 
     def summary(self) -> str:
         kind = self.table.convention
-        bytes = sum([peak.total for peak in self.peaks.values()][:1])
-        memory = [f"{mib(bytes)} at the peak of inference"] if bytes else []
+        peak = self.peaks.get("inference")
+        memory = [f"{mib(peak.total)} at the peak of inference"] if peak else []
         counted = [f"{human(self.counted)} by `{kind.name}`", f"{human(self.params)} parameters"]
         return f"{self.table.network}: {', '.join([*counted, *memory])}"
 

@@ -144,10 +144,14 @@ def test_columns_and_depth(capsys):
     assert "the columns are layer, operation, output, field, parameters" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("form", ["--json", "--csv"])
-def test_data_has_all_columns(form, capsys):
-    assert main(["cost", "resnet18", form, "--columns", "layer"]) == 2
-    assert "people read" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "command", ["cost lenet5 --json", "cost lenet5 --csv", "cost lenet5 --explain all", "check lenet5 --format json"]
+)
+@pytest.mark.parametrize("option", ["--columns layer", "--depth 1"])
+def test_what_is_no_table_has_no_options_of_one(command, option, capsys):
+    assert main([*command.split(), *option.split()]) == 2
+    shown = capsys.readouterr()
+    assert "people read" in shown.err + shown.out
 
 
 @pytest.mark.parametrize("command", ["check resnet18", "list", "compile lenet5 -o -", "cost lenet5 --json"])

@@ -17,7 +17,7 @@ import archdsl
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
 RESULTS = {
-    "check": lambda: archdsl.check("lenet5"),
+    "check": lambda: archdsl.check("resnet18", outputs=["layer2", "layer4"]),
     "cost": lambda: archdsl.cost("lenet5", optimizer="sgd"),
     "diff": lambda: archdsl.diff("vgg11", "vgg13"),
     "search": lambda: archdsl.search("mobilenet_v1", budget="macs <= 200M", width=[0.5, 1]),
