@@ -13,6 +13,8 @@
     found = archdsl.sweep("mobilenet_v1", width=[0.5, 1])   # what each setting costs
     fast = archdsl.optimize(model)                      # for inference: norms folded, epilogues fused
 
+    found = archdsl.import_module(module, (1, 3, 224, 224)) # anybody's module as a text, proved equal
+
     model = archdsl.load("resnet18", classes=10, weights="resnet18.pth")   # all but the head
     archdsl.freeze(model, until="layer3")               # and train what is left
     groups = archdsl.parameter_groups(model, lr=1e-3)   # earlier stages by smaller steps
@@ -22,8 +24,8 @@ Only what makes modules or takes them imports torch, when it is first used: `pip
 
 from __future__ import annotations
 
+import importlib
 import os
-from importlib import import_module
 
 # In a checkout `grammars`, `architectures` and `kernels` lie beside this package; an installation has them in it.
 if not os.path.isdir(os.path.join(__path__[0], "grammars")):
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from archdsl.api import check, compile, cost, diff, legal_sizes, nets  # noqa: A004 — the public name is the verb
     from archdsl.explore.search import search
     from archdsl.explore.sweep import Range, sweep
+    from archdsl.importer import ImportFailed, import_module
     from archdsl.inference import optimize
     from archdsl.run.load import load, loads
     from archdsl.run.mistakes import InputError, WeightsError, WeightsWarning
@@ -43,9 +46,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "InputError", "Range", "WeightsError", "WeightsWarning", "__version__", "check", "compile", "cost",
-    "diff", "freeze", "legal_sizes", "load", "loads", "nets", "optimize", "parameter_groups", "reset_classifier",
-    "search", "sweep", "unfreeze",
+    "CompileError", "ImportFailed", "InputError", "Range", "WeightsError", "WeightsWarning", "__version__", "check",
+    "compile", "cost", "diff", "freeze", "import_module", "legal_sizes", "load", "loads", "nets", "optimize",
+    "parameter_groups", "reset_classifier", "search", "sweep", "unfreeze",
 ]  # fmt: skip
 
 
@@ -53,6 +56,7 @@ HOMES = {
     "archdsl.api": ("check", "compile", "cost", "diff", "legal_sizes", "nets"),
     "archdsl.explore.search": ("search",),
     "archdsl.explore.sweep": ("Range", "sweep"),
+    "archdsl.importer": ("ImportFailed", "import_module"),
     "archdsl.inference": ("optimize",),
     "archdsl.run.load": ("load", "loads"),
     "archdsl.run.mistakes": ("InputError", "WeightsError", "WeightsWarning"),
@@ -74,7 +78,7 @@ def _imported(home: str, name: str) -> object:
 
     try:
         with Needing(f"`archdsl.{name}`"):
-            found = globals()[name] = getattr(import_module(home), name)
+            found = globals()[name] = getattr(importlib.import_module(home), name)
             return found
     except MissingPackage as missing:
         mistake = missing

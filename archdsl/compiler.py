@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from importlib import import_module
 
 from archdsl import project
 from archdsl.analysis.legal import legal_sizes
@@ -47,6 +48,7 @@ class Request(Record):
 
 AS_WRITTEN = Request()
 SETTING = "--set "  # before a parameter, where the place of a mistake is the value that it was given
+FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 class Compiled(Record):
@@ -88,8 +90,13 @@ def compile_text(text: str, request: Request = AS_WRITTEN) -> Compiled:
 
 
 def find(name: str | os.PathLike[str]) -> tuple[File, str | None]:
-    """Return the file that a name or path means, and the net where the name says which."""
+    """Return the file that a name or path means, and the net where the name says which.
+
+    `timm:resnet50d`, and whatever else `archdsl import` takes, is a file of the text that it makes.
+    """
     name = os.fspath(name)
+    if FOREIGN.fullmatch(name) and not os.path.exists(name):
+        return project.Project().text(_imported(name), name), None
     path = project.path_of(name)
     if path:
         file = project.Project().open(path)
@@ -102,6 +109,16 @@ def find(name: str | os.PathLike[str]) -> tuple[File, str | None]:
     place = Span(Source(name, ""), 0, 0)
     beside = f"{name}.arch" if os.path.isfile(f"{name}.arch") else ""
     raise errors.no_network(place, name, [n for n, _ in bundled_nets()], beside)
+
+
+def _imported(name: str) -> str:
+    """Return the text of a network of another library; what makes it is named, since it imports torch."""
+    importer = import_module("archdsl.importer")
+    try:
+        return str(importer.imported(name).text)
+    except (importer.NoSource, importer.ImportFailed) as problem:
+        place = Span(Source(name, ""), 0, 0)
+        raise errors.unreadable(place, f"`{name}` cannot be imported", str(problem)) from None
 
 
 def bundled_nets() -> list[tuple[str, str]]:

@@ -22,13 +22,11 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the text of a network, or write it; what was compared goes to standard error."""
-    from archdsl.importer import ImportFailed, NoSource, import_module, opened
+    from archdsl.importer import ImportFailed, NoSource, imported
 
+    shape = _shape(options.input) if options.input else ()
     try:
-        source = opened(options.source)
-        shape = _shape(options.input) if options.input else source.shape
-        doc = f"{options.source.partition(':')[2]}, imported from {source.origin}."
-        found = import_module(source.model, shape, name=options.name or source.name, doc=doc)
+        found = imported(options.source, shape=shape, name=options.name or "")
     except (NoSource, ImportFailed) as problem:
         print(f"error: {problem}\nNothing was written.", file=sys.stderr)
         return 1

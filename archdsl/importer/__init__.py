@@ -4,10 +4,10 @@ A module is run, and every call is written down (`trace`); calls become steps of
 numbers that depend on the size of the input become what they stand for (`sizes`), modules become scopes with borders
 (`clean`); steps become statements (`structure`), made of `terms`; uses of a class become a block (`unify`, `blocks`,
 `build`), repetitions are folded (`fold`), and all of it is printed (`text`). Then it is compared with the module
-(`verify`), and only then handed over (`imported`), with rules for the names of weights (`keys`).
+(`verify`), and only then handed over (`convert`), with rules for the names of weights (`keys`).
 """
 
-from archdsl.importer.imported import Imported, ImportFailed, import_module
+from archdsl.importer.convert import Imported, ImportFailed, import_module, imported
 from archdsl.importer.sources import NoSource, opened
 
-__all__ = ["ImportFailed", "Imported", "NoSource", "import_module", "opened"]
+__all__ = ["ImportFailed", "Imported", "NoSource", "import_module", "imported", "opened"]

@@ -47,10 +47,11 @@ class Code:
 
 @dataclass(eq=False)
 class Param:
-    """A parameter of a block: its name, its value in each use, and its default, MISSING where it has none."""
+    """A parameter of a block: its name, its value in each use, its kind, and its default, MISSING where it has none."""
 
     name: str
     values: list[Any]
+    kind: str
     default: Any = MISSING
 
 
@@ -85,7 +86,7 @@ def solved(
                 body = together(both)
             except Apart:
                 continue
-            if sum(map(choices, body)) <= min(MOST, max(1, sum(map(size, body)) // 3)):
+            if sum(map(choices, body)) <= min(MOST, max(1, sum(map(size, body)) // 2)):
                 groups[place] = (both, body)
                 break
         else:
@@ -117,33 +118,42 @@ class _Solver:
 
     def block(self, name: str) -> Block:
         """Return the block, its parameters without a default first."""
-        body = [self._filled(term) for term in self.body]
-        body = [self._tested(term) for term in body]
+        body = [self._filled(term, everywhere=True) for term in self.body]  # what all uses have is named first
+        body = [self._tested(self._filled(term)) for term in body]
         ordered = sorted(self.params, key=lambda param: param.default is not MISSING)
         lead = ["channels_in = x.channels"] if self.width else []
         return Block(name, self.tensors, ordered, body, lead=lead)
 
     # ------------------------------------------------------------------------------------------ holes
-    def _filled(self, term: Term) -> Term:
-        values = tuple((name, self._value(hole) if isinstance(hole, Hole) else hole) for name, hole in term.values)
-        return term.but(values=values, parts=tuple(map(self._filled, term.parts)))
+    def _filled(self, term: Term, everywhere: bool = False) -> Term:
+        values = tuple(
+            (
+                name,
+                self._value(value)
+                if isinstance(value, Hole) and not (everywhere and MISSING in value.values)
+                else value,
+            )
+            for name, value in term.values
+        )
+        return term.but(values=values, parts=tuple(self._filled(part, everywhere) for part in term.parts))
 
     def _value(self, hole: Hole) -> Any:
         there = [value for value in hole.values if value is not MISSING]
         if all(value == there[0] and type(value) is type(there[0]) for value in there):
             return there[0]
-        found = self._param_equal(hole.values)
+        found = self._param_equal(hole.values, _kind(hole.field))
         if found:
             return Code(found)
-        if hole.field in SIZES or NAMES.get(hole.field) == "channels" or hole.field.endswith("channels"):
+        if _kind(hole.field) == "channels":
             found = self._size(hole)
             if found:
                 return Code(found)
         return Code(self._new(hole).name)
 
-    def _param_equal(self, values: Sequence[Any]) -> str:
+    def _param_equal(self, values: Sequence[Any], kind: str) -> str:
+        """Return a parameter of these values; a stride is none of a number of channels that happens to be as large."""
         for param in self.params:
-            if _agree(values, param.values):
+            if param.kind == kind and _agree(values, param.values):
                 return param.name
         return ""
 
@@ -152,7 +162,7 @@ class _Solver:
         if _agree(hole.values, hole.x):
             return "x.channels"
         for param in self.params:
-            if all(type(value) is int for value in param.values if value is not MISSING):
+            if param.kind == "channels":
                 found = _multiple(hole.values, param.values, param.name)
                 if found:
                     return found
@@ -173,10 +183,10 @@ class _Solver:
             return ""
         ratios = tuple(MISSING if v is MISSING else v // x for v, x in zip(hole.values, hole.x))
         few = len({v // x for v, x in pairs})
-        if few * 2 > len({v for v, _ in pairs}) or few > 4:
+        if few * 3 > len({v for v, _ in pairs}) or few > 4:
             return ""
-        found = self._param_equal(ratios)
-        name = found or self._add("expansion", ratios).name
+        found = self._param_equal(ratios, "ratio")
+        name = found or self._add("expansion", ratios, "ratio").name
         return f"{name} * x.channels"
 
     def _new(self, hole: Hole) -> Param:
@@ -184,9 +194,9 @@ class _Solver:
         label = hole.label if hole.label.isidentifier() else ""
         if stem in [param.name for param in self.params] and label:
             stem = f"{label}_{stem}"
-        return self._add(stem, hole.values)
+        return self._add(stem, hole.values, _kind(hole.field))
 
-    def _add(self, stem: str, values: Sequence[Any]) -> Param:
+    def _add(self, stem: str, values: Sequence[Any], kind: str) -> Param:
         name, count = stem, 1
         while name in self.taken or keyword.iskeyword(name) or name in OPS:
             count += 1
@@ -195,7 +205,8 @@ class _Solver:
         counted = Counter(value for value in values if value is not MISSING)
         common, often = counted.most_common(1)[0]
         needed = stem.endswith("channels") and (2 * often < sum(counted.values()) or len(counted) > 3)
-        param = Param(name, list(values), MISSING if needed else common)
+        needed = needed and MISSING not in values
+        param = Param(name, list(values), kind, MISSING if needed else common)
         self.params.append(param)
         return param
 
@@ -213,7 +224,7 @@ class _Solver:
             if _agree(wanted, values):
                 return Code(text)
         stem = _stem(term.parts[0])
-        return Code(self._add(stem, wanted).name)
+        return Code(self._add(stem, wanted, "flag").name)
 
     def _tests(self, which: Which) -> Iterator[tuple[str, list[Any]]]:
         """Go over tests that the block could make, the plainest first, with their answer in each use."""
@@ -245,13 +256,18 @@ class _Solver:
 
     def _differing(self, which: Which, numbers: list[Param], equal: bool) -> Iterator[tuple[str, list[Any]]]:
         for param in numbers:
-            if any(type(v) is not int for v in param.values if v is not MISSING):
+            if param.kind != "channels":
                 continue
             for factor in (1, *FACTORS[:7]) if self.shortcut else (1,):
                 text = param.name if factor == 1 else f"{factor} * {param.name}"
                 pairs = list(zip(which.x, param.values))
                 values = [MISSING if MISSING in (x, v) else x != factor * v for x, v in pairs]
                 yield (f"x.channels {'==' if equal else '!='} {text}", [_not(v) for v in values] if equal else values)
+
+
+def _kind(field: str) -> str:
+    """Return what a value of a field is: equal values of one kind may be one parameter."""
+    return "channels" if field in SIZES or field.endswith("channels") else field.rpartition("_")[2]
 
 
 def _not(value: Any) -> Any:
@@ -268,6 +284,8 @@ def _stem(term: Term) -> str:
         return f"with_{term.label}"
     if term.kind == "op" and not term.name:
         return "with_act"
+    if term.kind == "use" and any(str(value).endswith(" * x.channels')") for _, value in term.values):
+        return "expand"
     if term.kind in ("op", "use", "join"):
         return f"with_{term.name}"
     return _stem(term.parts[0]) if term.parts else "shortcut"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from archdsl.importer import clean
-from archdsl.importer.blocks import Block, solved
+from archdsl.importer.blocks import Block, Param, solved
 from archdsl.importer.fold import folded
 from archdsl.importer.graph import Graph, Node, Scope, Unsaid
+from archdsl.importer.inline import inlined
 from archdsl.importer.structure import Item, statements
 from archdsl.importer.terms import Term, chain, every, links, ordered
 from archdsl.importer.unify import MISSING
@@ -54,7 +55,7 @@ def built(graph: Graph) -> Text:
         if term.kind == "out" and term.name in graph.training:
             body[body.index(term)] = term.but(values=(("training", True),))
     order = list(ordered(body))
-    return Text(builder.blocks, body, order)
+    return Text(*inlined(builder.blocks, body), order)
 
 
 def _refuse_shared(graph: Graph) -> None:
@@ -188,11 +189,10 @@ RESERVED = {
 }
 
 
-def _given(param: Any, place: int) -> Any:
+def _given(param: Param, place: int) -> Any:
+    """Return the value of a parameter in one use: its default, where the use does not have what it is for."""
     value = param.values[place]
-    if value is not MISSING:
-        return value
-    return next(one for one in param.values if one is not MISSING)
+    return param.default if value is MISSING else value
 
 
 def _leaf(node: Node, around: Scope) -> Term:
@@ -219,7 +219,8 @@ def _relative(path: str, around: Scope) -> str:
 
 def _snake(name: str) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return words.lower().strip("_") or "block"
+    found = words.lower().strip("_")
+    return "unit" if found in ("", "block") else found
 
 
 # -------------------------------------------------------------------------------------------------- labels

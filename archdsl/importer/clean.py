@@ -159,7 +159,7 @@ def _opened(scope: Scope, readers: dict[Node, set[Node | None]]) -> None:
 
 def _stays(scope: Scope, readers: dict[Node, set[Node | None]]) -> bool:
     weighted = [node for node in scope.nodes() if node.weights]
-    if not weighted or len(outputs_of(scope, readers)) != 1:
+    if not weighted or len(outputs_of(scope, readers)) != 1 or not inputs_of(scope):
         return False
     if any(isinstance(item, Scope) for item in scope.items):
         return True
@@ -170,6 +170,8 @@ def label_path(node: Node) -> str:
     """Return the name of the layer that has a node's weights: where they are the module's own, that of the weight."""
     own, name = next(iter(sorted(node.weights.items(), key=lambda pair: pair[0] == "bias")))
     head, _, last = name.rpartition(".")
+    if last.endswith(f"_{own}"):
+        return name.removesuffix(f"_{own}")  # `in_proj_weight` beside `in_proj_bias`
     return head if last == own and node.op not in ("scale", "shift", "learned") else name
 
 

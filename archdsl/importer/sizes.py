@@ -22,6 +22,8 @@ def sized(graph: Graph, other: Graph | None) -> Graph:
     for scope, node in _placed(graph.root):
         if node.op == "upsample" and "size" in node.fields:
             _upsampled(node, pairs, known, scope)
+        elif node.op == "crop":
+            _cropped(node, pairs, known)
         elif node.op in ("avgpool", "maxpool"):
             _whole(node, pairs[node])
         elif node.op in ("conv", "depthwise"):
@@ -61,18 +63,44 @@ def _upsampled(node: Node, pairs: dict[Node, Node], known: list[Node], scope: Sc
         return
     if twin is node:
         return
-    inputs = [one for one in known if one.op == "input"]
-    for one in [*inputs, *reversed(known)]:
-        if len(one.shape) == 4 and one.shape[2:] == node.shape[2:] and pairs[one].shape[2:] == twin.shape[2:]:
-            node.inputs = (node.inputs[0], one)
-            del node.fields["size"], twin.fields["size"]
-            return
+    like = _alike(node, pairs, known)
+    if like is not None:
+        node.inputs = (node.inputs[0], like)
+        del node.fields["size"], twin.fields["size"]
+        return
     mine, theirs = node.inputs[0].shape[2:], twin.inputs[0].shape[2:]
     scale = (node.shape[2] // mine[0], node.shape[3] // mine[1])
     if all(s * m == n for s, m, n in zip(scale * 2, (*mine, *theirs), (*node.shape[2:], *twin.shape[2:]))):
         for one in (node, twin):
             del one.fields["size"]
             one.fields["scale"] = scale
+
+
+def _alike(node: Node, pairs: dict[Node, Node], known: list[Node]) -> Node | None:
+    """Return an input, or else the last tensor, that has the height and width of a node in both runs."""
+    inputs = [one for one in known if one.op == "input"]
+    for one in [*inputs, *reversed(known)]:
+        if len(one.shape) == 4 and one.shape[2:] == node.shape[2:] and pairs[one].shape[2:] == pairs[node].shape[2:]:
+            return one
+    return None
+
+
+def _cropped(node: Node, pairs: dict[Node, Node], known: list[Node]) -> None:
+    """Find the tensor to whose size the middle of a map is cut."""
+    like, twin = _alike(node, pairs, known), pairs[node]
+    if node.fields == twin.fields or like is None:
+        return
+    middles = [
+        tuple((have - want) // 2 for have, want in zip(one.inputs[0].shape[2:], one.shape[2:])) for one in (node, twin)
+    ]
+    offsets = [one.fields["offset"] for one in (node, twin)]
+    if offsets == middles:
+        node.fields = twin.fields = {}
+    elif offsets[0] == offsets[1]:
+        node.fields = twin.fields = {"offset": offsets[0]}
+    else:
+        return
+    node.inputs = (node.inputs[0], like)
 
 
 def _whole(node: Node, twin: Node) -> None:

@@ -129,9 +129,13 @@ class _Writer:
         for place, target in enumerate(targets):
             rest = targets[place + 1 :]
             steps = self._chain(target, None if self._starts_free(target) else current)
-            if steps[0] == Term("ref", self.names.get(current, "")):
+            here = Term("ref", self.names.get(current, ""))
+            if steps[0] == here:
                 steps = steps[1:]
                 advance = self._leads(target, spine)
+            elif here in steps[0].parts and steps[0].kind == "join" and self._leads(target, spine):
+                parts = tuple(chain(()) if part == here else part for part in steps[0].parts)
+                steps[0], advance = steps[0].but(parts=parts), True
             else:
                 advance = not self._starts_free(target) and self._through(target, current, rest)
             if advance or not rest:
@@ -264,7 +268,9 @@ class _Writer:
         if (base is not None and base is not self.start) or (base is self.start and base not in self.named):
             self._check_length(branches, base)
         if item.term.name in ("add", "mul") and len(branches) == 2:
-            branches.sort(key=lambda branch: not is_identity(branch))  # the same numbers, and a skip is seen first
+            branches.sort(
+                key=lambda branch: (not is_identity(branch), _steps(branch))
+            )  # the same numbers, and what skips is seen first
         x = item.term.x if base is None else base.channels
         split = _split(item.term, branches, x)
         if split is not None:

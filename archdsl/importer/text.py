@@ -51,7 +51,7 @@ class _Writer:
         """Return the line of what most steps of an operator have."""
         by_op: dict[str, list[str]] = {}
         for (op, name), value in self.settings.items():
-            by_op.setdefault(op, []).append(f"{name}={_literal(value)}")
+            by_op.setdefault(op, []).append(f"{name}={literal(value)}")
         calls = [f"{op}({', '.join(words)})" for op, words in by_op.items()]
         return [f"default {', '.join(calls)}", ""] if calls else []
 
@@ -101,7 +101,7 @@ class _Writer:
             return [f"output {term.name} = {self.expr(term.parts[0])}{' when training' if term.values else ''}"]
         if term.kind == "count":
             inner = self.lines([_numbered(term)])
-            return [f"for i in range({_literal(dict(term.values)['depth'])}):", *("    " + line for line in inner)]
+            return [f"for i in range({literal(dict(term.values)['depth'])}):", *("    " + line for line in inner)]
         if term.kind == "seq" and term.label and (_has_statements(term) or len(self.expr(term)) > SHORT):
             return [f"{term.label}:", *("    " + line for line in self.lines(term.parts))]
         if term.kind == "join" and term.name not in SIGNS and not term.values and len(self.expr(term)) > SHORT:
@@ -109,8 +109,8 @@ class _Writer:
         if term.kind == "only" and (_heavy(term.parts[0]) or term.parts[0].kind in STATEMENTS):
             inner = self.statement(term.parts[0]) or [self.expr(term.parts[0])]
             if len(inner) == 1 and term.parts[0].kind not in (*STATEMENTS, "seq"):
-                return [f"{inner[0]} if {_literal(term.values[0][1])}"]
-            return [f"if {_literal(term.values[0][1])}:", *("    " + line for line in inner)]
+                return [f"{inner[0]} if {literal(term.values[0][1])}"]
+            return [f"if {literal(term.values[0][1])}:", *("    " + line for line in inner)]
         return []
 
     def branch(self, part: Term) -> list[str]:
@@ -118,7 +118,7 @@ class _Writer:
         if part.kind != "either" or len(self.expr(part)) < SHORT:
             return [self.expr(part)]
         one, two = (self.expr(each) for each in part.parts)
-        return [f"if {_literal(part.values[0][1])}:", f"    {one}", "else:", f"    {two}"]
+        return [f"if {literal(part.values[0][1])}:", f"    {one}", "else:", f"    {two}"]
 
     # ------------------------------------------------------------------------------------------ expressions
     def link(self, term: Term) -> str:
@@ -133,7 +133,7 @@ class _Writer:
 
     def _op(self, term: Term) -> str:
         if not term.name:
-            return _literal(term.values[0][1])
+            return literal(term.values[0][1])
         words = self._arguments(term)
         words += [f"like={self.expr(part)}" for part in term.parts]
         return f"{term.name}({', '.join(words)})" if words else term.name
@@ -144,11 +144,11 @@ class _Writer:
             if value is None:
                 continue
             if args[name].default is REQUIRED and not named:
-                words.append(_literal(value))
+                words.append(literal(value))
                 continue
             named = True
             if not self._is_default(term.name, name, value):
-                words.append(f"{name}={_literal(value)}")
+                words.append(f"{name}={literal(value)}")
         return words
 
     def _is_default(self, op: str, name: str, value: Any) -> bool:
@@ -160,12 +160,14 @@ class _Writer:
     def _use(self, term: Term) -> str:
         words, named = [self.expr(part) for part in term.parts], False
         for param, (name, value) in zip(self.params[term.name], term.values):
+            if value is MISSING:
+                continue
             if param.default is MISSING and not named:
-                words.append(_literal(value))
+                words.append(literal(value))
                 continue
             named = True
             if isinstance(value, Code) or type(value) is not type(param.default) or value != param.default:
-                words.append(f"{name}={_literal(value)}")
+                words.append(f"{name}={literal(value)}")
         return f"{term.name}({', '.join(words)})" if words else term.name
 
     def _seq(self, term: Term) -> str:
@@ -179,9 +181,9 @@ class _Writer:
             return f" {SIGNS[term.name]} ".join(self._side(part) for part in term.parts)
         words = [self.expr(part) for part in term.parts]
         words += (
-            [f"{name}={_literal(value)}" for name, value in term.values if not self._is_default(term.name, name, value)]
+            [f"{name}={literal(value)}" for name, value in term.values if not self._is_default(term.name, name, value)]
             if term.name in OPS
-            else [f"{name}={_literal(value)}" for name, value in term.values]
+            else [f"{name}={literal(value)}" for name, value in term.values]
         )
         return f"{term.name}({', '.join(words)})"
 
@@ -199,18 +201,18 @@ class _Writer:
     def _times(self, term: Term) -> str:
         inner = term.parts[0]
         one = f"({self.expr(inner)})" if inner.kind == "chain" else self.expr(inner)
-        return f"{one} * {_literal(term.values[0][1])}"
+        return f"{one} * {literal(term.values[0][1])}"
 
     def _count(self, term: Term) -> str:
-        return f"[{self.expr(_numbered(term))} for i in range({_literal(dict(term.values)['depth'])})]"
+        return f"[{self.expr(_numbered(term))} for i in range({literal(dict(term.values)['depth'])})]"
 
     def _only(self, term: Term) -> str:
-        return f"{self._choice(term.parts[0])} if {_literal(term.values[0][1])}"
+        return f"{self._choice(term.parts[0])} if {literal(term.values[0][1])}"
 
     def _either(self, term: Term) -> str:
         one, two = map(self._choice, term.parts)
         two = f"({two})" if term.parts[1].label else two
-        return f"{one} if {_literal(term.values[0][1])} else {two}"
+        return f"{one} if {literal(term.values[0][1])} else {two}"
 
     def _choice(self, part: Term) -> str:
         plain = part.kind in ("op", "use", "join", "ref") and not part.label
@@ -260,7 +262,7 @@ def _has_statements(term: Term) -> bool:
 def _numbered(count: Term) -> Term:
     """Return what a counted piece repeats, with the number in its label."""
     first = dict(count.values)["first"]
-    number = f"{{i+{_literal(first)}}}" if first else "{i}"
+    number = f"{{i+{literal(first)}}}" if first else "{i}"
 
     def inserted(term: Term) -> Term:
         if term.label:
@@ -292,14 +294,15 @@ def _dims(shape: Sequence[int], place: int) -> str:
 
 
 def _param(param: Param) -> str:
-    return param.name if param.default is MISSING else f"{param.name}={_literal(param.default)}"
+    return param.name if param.default is MISSING else f"{param.name}={literal(param.default)}"
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """Return the text of a value."""
     if isinstance(value, Code):
         return value.text
     if isinstance(value, Pipe):
-        words = [f"{name}={_literal(one)}" for name, one in value.values
+        words = [f"{name}={literal(one)}" for name, one in value.values
                  if not _same(value.op, name, OPS[value.op].args[name].default, one)]  # fmt: skip
         return f"{value.op}({', '.join(words)})" if words else value.op
     if isinstance(value, bool):
@@ -307,5 +310,5 @@ def _literal(value: Any) -> str:
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, tuple):
-        return f"({', '.join(map(_literal, value))})"
+        return f"({', '.join(map(literal, value))})"
     return repr(value)

@@ -133,7 +133,7 @@ def results(made: Any) -> dict[str, torch.Tensor]:
 
 
 class _Recorder(TorchFunctionMode):  # type: ignore[misc]
-    """Writes calls down. A tensor is known by the object that it is; all are kept, so that none takes another's place."""
+    """Writes calls down. A tensor is known by the object that it is; all are kept, so none takes another's place."""
 
     def __init__(self, model: nn.Module, state: dict[str, torch.Tensor], inputs: list[torch.Tensor]) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from archdsl.importer.calls.reader import both
@@ -212,7 +213,17 @@ def _slots(columns: list[list[Term | None]], whole: list[bool], near: str) -> li
     for column in reversed(columns):
         x = [after if term is None else term.x for term, after in zip(column, x)]
         made.append(_optional(column, whole, x, near))
+    if any(_instead(one, other) for one, other in pairwise(made)):
+        raise Apart
     return made[::-1]
+
+
+def _instead(one: Term, other: Term) -> bool:
+    """Say whether some uses have one layer and the rest another in its place: these are two blocks."""
+    if not (one.kind == other.kind == "only" and one.parts[0].kind == other.parts[0].kind == "op"):
+        return False
+    pairs = zip(one.values[0][1].values, other.values[0][1].values)
+    return all(MISSING in pair or sum(pair) == 1 for pair in pairs)
 
 
 def _key(term: Term) -> Any:

@@ -139,12 +139,24 @@ def softplus(r: Reader, input: Any, beta: float = 1, threshold: float = 20) -> A
 
 
 def softmax(r: Reader, input: Any, dim: Any = None, *_: Any, **words: Any) -> Any:
+    if isinstance(input, Shown) and input.form == "groups" and dim == 1 and input.shape[3:] == (1, 1):
+        return _among_groups(r, input)
     node = r.plain(input)
     names = LAYOUT.get(len(node.shape), {})
     axis = names.get(dim % len(node.shape)) if dim is not None else None
     if axis is None:
         raise Unsaid("a softmax over the images", r.path)
     return r.step("softmax", {"axis": axis}, (node,), node.shape)
+
+
+def _among_groups(r: Reader, input: Shown) -> Shown:
+    """Take the softmax of what groups of channels have at one place: as a map whose channels are the groups."""
+    n, groups, each, _, _ = input.shape
+    sizes = {"channels": groups, "height": each, "width": 1}
+    apart = r.step("reshape", sizes, (input.node,), (n, groups, each, 1))
+    made = r.step("softmax", {"axis": "channels"}, (apart,), apart.shape)
+    back = r.step("reshape", {"channels": groups * each, "height": 1, "width": 1}, (made,), input.node.shape)
+    return Shown(back, "groups", input.shape)
 
 
 def glu(r: Reader, input: Any, dim: int = -1) -> Any:

@@ -92,13 +92,15 @@ def group_norm(
     return r.step("gn", fields, (input,), r.plain(input).shape, weight=weight, bias=bias)
 
 
-def instance_norm(r: Reader, input: Any, running_mean: Any = None, running_var: Any = None, *more: Any) -> Node:
+def instance_norm(r: Reader, input: Any, *more: Any, **words: Any) -> Node:
     """The norm of each channel by itself: of as many groups as there are channels."""
-    given: tuple[Any, ...] = (None, None, True, 0.1, 1e-5)
-    weight, bias, own, _, eps = (*more[:5], *given[len(more[:5]) :])
-    if running_mean is not None or not own:
+    given: dict[str, Any] = dict.fromkeys(("running_mean", "running_var", "weight", "bias"))
+    given |= {"use_input_stats": True}
+    given |= {"momentum": 0.1, "eps": 1e-5}
+    given |= dict(zip(given, more)) | words
+    if given["running_mean"] is not None or not given["use_input_stats"]:
         raise Unsaid("an instance norm with running statistics", r.path)
-    return group_norm(r, input, r.plain(input).channels, weight, bias, eps)
+    return group_norm(r, input, r.plain(input).channels, given["weight"], given["bias"], given["eps"])
 
 
 def layer_norm(
@@ -115,6 +117,25 @@ def layer_norm(
         raise Unsaid("a layer norm over the width of a map", r.path)
     made = r.step("ln", fields, (node,), node.shape, weight=weight, bias=bias)
     return made if node is input else Shown(made, "last", input.shape)
+
+
+def multi_head_attention_forward(
+    r: Reader, query: Any, key: Any, value: Any, embed_dim: int, num_heads: int, *more: Any, **words: Any
+) -> list[Any]:
+    """Attention of tokens to themselves: one layer for queries, keys and values, and one after it."""
+    names = ("in_proj_weight", "in_proj_bias", "bias_k", "bias_v", "add_zero_attn", "dropout_p", "weight", "bias")
+    given = dict(zip(names, more))
+    masks = [words.get(name) for name in ("attn_mask", "key_padding_mask")]
+    odd = given["bias_k"] is not None or given["add_zero_attn"] or words.get("use_separate_proj_weight")
+    if not (query is key is value) or odd or any(mask is not None for mask in masks) or given["dropout_p"]:
+        raise Unsaid("attention of several tensors, with a mask, or with dropout", r.path)
+    if not isinstance(query, Shown) or query.form != "turned":
+        raise Unsaid("attention of tokens that are not [L, N, C]", r.path)
+    n, count, width = query.node.shape
+    three = linear(r, query.node, given["in_proj_weight"], given["in_proj_bias"])
+    found = r.step("attention", {"heads": num_heads}, (three,), (n, count, width))
+    made = linear(r, found, given["weight"], given["bias"])
+    return [Shown(made, "turned", query.shape)]
 
 
 def local_response_norm(

@@ -23,7 +23,7 @@ class Shown:
 
     `last`: a map [N, H, W, C]; `groups`: its channels as [N, g, C / g, H, W]; `swapped`: these as [N, C / g, g, H, W];
     `line`: a map as [N, C, H * W]; `thin`: [N, C, 1] of a map [N, C, 1, 1]; `row`: [N, C, W] of a map [N, C, 1, W];
-    `spread`: one whose axes of size 1 are repeated.
+    `spread`: one whose axes of size 1 are repeated; `turned`: tokens [L, N, C].
     """
 
     node: Node

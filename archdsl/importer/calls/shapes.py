@@ -95,11 +95,23 @@ def _permuted(r: Reader, input: Any, order: tuple[int, ...]) -> Any:
         return Shown(input, "last", shape)
     if form == "last" and order == (0, 3, 1, 2):
         return input.node
+    if order == (1, 0, 2) and isinstance(input, Node):
+        return Shown(input, "turned", shape)
+    if form == "turned" and order == (1, 0, 2):
+        return input.node
     if form == "groups" and order == (0, 2, 1, 3, 4):
         return Shown(input.node, "swapped", shape)
     if form == "line" and order == (0, 2, 1):
         return r.step("tokens", {}, (input.node,), shape)
+    moved = [d for d in order if shape_of(input)[d] > 1]
+    if isinstance(input, Node) and moved == sorted(moved) and len(shape) == 4 and order[0] == 0:
+        return _reshaped(r, input, shape)  # axes of size 1 alone change their places
     raise Unsaid(f"axes of {list(shape_of(input))} in the order {list(order)}", r.path)
+
+
+def unflatten(r: Reader, input: Any, dim: int, sizes: Any) -> Any:
+    shape = shape_of(input)
+    return reshape(r, input, (*shape[:dim], *sizes, *shape[dim + 1 :]))
 
 
 def squeeze(r: Reader, input: Any, dim: Any = None) -> Any:
@@ -121,10 +133,21 @@ def expand(r: Reader, input: Any, *sizes: Any) -> Any:
     """An operand of size 1 is repeated where it is used; so is one that has been repeated before."""
     wanted = sizes[0] if isinstance(sizes[0], tuple) else shape_of(sizes[0]) if not isinstance(sizes[0], int) else sizes
     own = shape_of(input)
-    if len(wanted) != len(own) or isinstance(input, Learned):
+    if isinstance(input, Learned):
+        return _repeated(r, input, wanted)
+    if len(wanted) != len(own):
         raise Unsaid(f"a tensor {list(own)} repeated as {list(wanted)}", r.path)
     shape = tuple(have if want == -1 else want for have, want in zip(own, wanted))
     return input if shape == own else Shown(r.plain(input), "spread", shape)
+
+
+def _repeated(r: Reader, weight: Learned, wanted: tuple[int, ...]) -> Node:
+    """Repeat a learned tensor for each image."""
+    own = weight.shape[1:] if len(weight.shape) == len(wanted) and weight.shape[0] == 1 else weight.shape
+    shape = tuple(have if want == -1 else want for have, want in zip(own, wanted[1:]))
+    if len(own) != len(wanted) - 1 or shape != own:
+        raise Unsaid(f"a weight {list(weight.shape)} repeated as {list(wanted)}", r.path)
+    return r.step("learned", {"size": own}, (), (wanted[0], *own), weight=weight)
 
 
 def getitem(r: Reader, input: Any, index: Any) -> Any:
@@ -180,7 +203,10 @@ def sliced(r: Reader, node: Node, start: int, stop: int) -> Node:
     return r.step("slice", {"start": start, "stop": stop}, (node,), shape)
 
 
-def narrow(r: Reader, input: Any, dim: int, start: int, length: int) -> Node:
+def narrow(r: Reader, input: Any, dim: int, start: int, length: int) -> Any:
+    if isinstance(input, Shown) and input.form == "last":
+        made = narrow(r, input.node, (0, 2, 3, 1)[dim % 4], start, length)
+        return Shown(made, "last", form_shape("last", made.shape, None))
     node = r.plain(input)
     ranges = [(0, size) for size in node.shape]
     ranges[dim % len(ranges)] = (start, start + length)
@@ -193,12 +219,11 @@ def chunk(r: Reader, input: Any, chunks: int, dim: int = 0) -> list[Any]:
 
 
 def split(r: Reader, tensor: Any, split_size_or_sections: Any, dim: int = 0) -> list[Any]:
-    node = r.plain(tensor)
-    length, each = node.shape[dim], split_size_or_sections
+    length, each = shape_of(tensor)[dim], split_size_or_sections
     sizes = [min(each, length - i) for i in range(0, length, each)] if isinstance(each, int) else list(each)
     parts, start = [], 0
     for size in sizes:
-        parts.append(narrow(r, node, dim, start, size))
+        parts.append(narrow(r, tensor, dim, start, size))
         start += size
     return parts
 
@@ -218,6 +243,15 @@ def cat(r: Reader, tensors: Any, dim: int = 0, **words: Any) -> Any:
     if len(nodes) == 1:
         return nodes[0]
     return r.step("cat", {"axis": names[axis]}, tuple(nodes), shape)
+
+
+def stack(r: Reader, tensors: Any, dim: int = 0) -> Shown:
+    """Maps beside one another are the groups of channels of one."""
+    if dim != 1 or len(shape_of(tensors[0])) != 4:
+        raise Unsaid("tensors that are stacked along another axis than the channels", r.path)
+    made = cat(r, tensors, 1)
+    n, _, h, w = made.shape
+    return Shown(made, "groups", (n, len(tensors), made.shape[1] // len(tensors), h, w))
 
 
 def pad(r: Reader, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:

@@ -15,6 +15,7 @@ from archdsl.importer.clean import cleaned
 from archdsl.importer.graph import Unsaid
 from archdsl.importer.keys import rules_of
 from archdsl.importer.sizes import sized
+from archdsl.importer.sources import opened
 from archdsl.importer.text import text
 from archdsl.importer.trace import Untraceable, trace
 from archdsl.importer.verify import Differs, Verified, verified
@@ -112,11 +113,21 @@ def import_module(
         raise ImportFailed(f"the text that was made is refused: {problem}") from problem
 
 
+def imported(word: str, *, shape: Sequence[int] = (), name: str = "") -> Imported:
+    """Return `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME` or `package.module:attribute` as a text.
+
+    `shape` and `name` are the library's own where they are not given. Raises `NoSource`, too.
+    """
+    source = opened(word)
+    doc = f"{word.partition(':')[2]}, imported from {source.origin}."
+    return import_module(source.model, shape or source.shape, name=name or source.name, doc=doc)
+
+
 def _imported(model: nn.Module, shape: Shape, name: str, doc: str) -> Imported:
     graph = _graph(model, shape)
-    second, other = _second(model, shape)
+    second, other = _second(model, shape, graph)
     if second is not None and max(shape[2:]) > LARGE:
-        third, _ = _second(model, second)
+        third, _ = _second(model, second, graph)
         shapes = [second] if third is None else [second, third]
     else:
         shapes = [shape] if second is None else [shape, second]
@@ -129,21 +140,30 @@ def _graph(model: nn.Module, shape: Shape) -> Graph:
     """Return what a module computes; a result that training alone has is marked."""
     graph = read(trace(model, (shape,), training=True))
     names = list(trace(model, (shape,), training=False).outputs)
-    if names != list(graph.outputs):
-        if len(names) != 1:
-            raise Unsaid("training and evaluation have different results", "")
+    if names == [""]:
         graph.training = tuple(graph.outputs)[1:]
+    elif set(names) <= set(graph.outputs):
+        graph.training = tuple(name for name in graph.outputs if name not in names)
+    else:
+        raise Unsaid("training and evaluation have different results", "")
     return graph
 
 
-def _second(model: nn.Module, shape: Shape) -> tuple[Shape, Graph] | tuple[None, None]:
-    """Return another size that a module takes, and what it computes there; None where it takes no other."""
+def _second(model: nn.Module, shape: Shape, graph: Graph) -> tuple[Shape, Graph] | tuple[None, None]:
+    """Return another size that a module takes, and what it computes there; None where it takes no other.
+
+    One at which it computes by the same steps comes before one at which it does not, as a small map may be padded.
+    """
+    odd: tuple[Shape, Graph] | tuple[None, None] = (None, None)
     for other in _others(shape) if len(shape) == 4 else ():
         try:
-            return other, read(trace(model, (other,), training=True))
+            found = read(trace(model, (other,), training=True))
         except Untraceable:
             continue
-    return None, None
+        if [node.op for node in found.root.nodes()] == [node.op for node in graph.root.nodes()]:
+            return other, found
+        odd = odd if odd[0] else (other, found)
+    return odd
 
 
 def _others(shape: Shape) -> Iterator[Shape]:
