@@ -7,6 +7,9 @@
     archdsl.nets("resnet*")                             # what there is
     archdsl.draw("unet").save("unet.svg")               # a picture on one page; notebooks show it
     checked = archdsl.check("densenet121")              # exact shapes, parameters and MACs, without torch
+    bill = archdsl.cost("densenet121", optimizer="sgd") # operations, bytes and memory, layer by layer
+    legal = archdsl.legal_sizes("densenet121")          # which sizes it accepts
+    archdsl.diff("resnet50", "resnet101")               # what lies between two networks
     source = archdsl.compile("densenet121")             # Python that needs only torch
     found = archdsl.sweep("mobilenet_v1", width=[0.5, 1])   # what each setting costs
     fast = archdsl.optimize(model)                      # for inference: norms folded, epilogues fused
@@ -33,33 +36,33 @@ from archdsl.diagnostics import CompileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.api import check, compile, draw, nets  # noqa: A004 — the public name is the verb
+    from archdsl.api import check, compile, cost, diff, draw, legal_sizes, nets  # noqa: A004 — the public name is the verb
     from archdsl.explore.search import search
     from archdsl.explore.sweep import Range, sweep
     from archdsl.importer import import_module
     from archdsl.inference import optimize
     from archdsl.run.load import load, loads
-    from archdsl.run.mistakes import ImportFailed, WeightsError, WeightsWarning
-    from archdsl.run.transfer import freeze, parameter_groups, unfreeze
+    from archdsl.run.mistakes import ImportFailed, InputError, WeightsError, WeightsWarning
+    from archdsl.run.transfer import freeze, parameter_groups, reset_classifier, unfreeze
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "ImportFailed", "Range", "WeightsError", "WeightsWarning", "__version__", "check", "compile",
-    "draw", "freeze", "import_module", "load", "loads", "nets", "optimize", "parameter_groups", "search", "sweep",
-    "unfreeze",
+    "CompileError", "ImportFailed", "InputError", "Range", "WeightsError", "WeightsWarning", "__version__", "check",
+    "compile", "cost", "diff", "draw", "freeze", "import_module", "legal_sizes", "load", "loads", "nets", "optimize",
+    "parameter_groups", "reset_classifier", "search", "sweep", "unfreeze",
 ]  # fmt: skip
 
 
 HOMES = {
-    "archdsl.api": ("check", "compile", "draw", "nets"),
+    "archdsl.api": ("check", "compile", "cost", "diff", "draw", "legal_sizes", "nets"),
     "archdsl.explore.search": ("search",),
     "archdsl.explore.sweep": ("Range", "sweep"),
     "archdsl.importer": ("import_module",),
     "archdsl.inference": ("optimize",),
     "archdsl.notebook": ("load_ipython_extension",),  # which IPython asks for by this name
     "archdsl.run.load": ("load", "loads"),
-    "archdsl.run.mistakes": ("ImportFailed", "WeightsError", "WeightsWarning"),
-    "archdsl.run.transfer": ("freeze", "parameter_groups", "unfreeze"),
+    "archdsl.run.mistakes": ("ImportFailed", "InputError", "WeightsError", "WeightsWarning"),
+    "archdsl.run.transfer": ("freeze", "parameter_groups", "reset_classifier", "unfreeze"),
 }
 
 

@@ -11,12 +11,12 @@ from archdsl.analysis.legal import legal_sizes
 from archdsl.core.record import Record
 from archdsl.core.sizes import symbols
 from archdsl.core.source import Source, Span
-from archdsl.diagnostics import CompileError, Help, Note, errors
+from archdsl.diagnostics import CompileError, Help, Label, Note, errors
 from archdsl.elaborate.calls import signature
 from archdsl.elaborate.context import Context, Settings
 from archdsl.elaborate.expressions import definition, whole
 from archdsl.elaborate.nets import attempt, elaborate
-from archdsl.elaborate.values import BlockValue, Located
+from archdsl.elaborate.values import BlockValue, Located, show
 from archdsl.syntax import tree
 from archdsl.syntax.parser import parse_value
 
@@ -35,17 +35,19 @@ class Request(Record):
     """What is asked of a file, as a caller gives it: which net, and what is changed about it.
 
     `params` are parameters of the net, a text being an expression of the language; `sizes` are the shapes of its
-    inputs, `in_channels` the channels of the first; `outputs` are the names of the steps that it returns.
+    inputs, `in_channels` the channels of the first; `outputs` are the names of the steps that it returns, or one
+    name.
     """
 
     net: str | None = None
     params: Mapping[str, Any] = {}
     sizes: tuple[tuple[int, ...], ...] = ()
     in_channels: int | None = None
-    outputs: Sequence[str] = ()
+    outputs: Sequence[str] | str = ()
 
 
 AS_WRITTEN = Request()
+SETTING = "--set "  # before a parameter, where the place of a mistake is the value that it was given
 FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -56,12 +58,12 @@ class Compiled(Record):
     file: File
 
 
-def compiled(name: str, request: Request = AS_WRITTEN, *, file: File | None = None) -> Compiled:
+def compiled(name: str | os.PathLike[str], request: Request = AS_WRITTEN, *, file: File | None = None) -> Compiled:
     """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
     if file is None:
         file, chosen = find(name)
         request = request.replace(net=request.net or chosen)
-    return _checked(file, *_meant(file, name, request))
+    return _checked(file, *_meant(file, os.fspath(name), request))
 
 
 def attempted(name: str, file: File, request: Request, memo: Memo, spent: Spent) -> Compiled | list[Diagnostic]:
@@ -74,6 +76,9 @@ def attempted(name: str, file: File, request: Request, memo: Memo, spent: Spent)
     if outcome.network is not None:
         return Compiled(outcome.network, file)
     (first, uses), *others = outcome.found
+    culprit = _culprit(first, file, chosen, settings)
+    if culprit:
+        return [_at_its_value(first, *culprit)]  # which all mistakes come from
     found = [(_with_legal_sizes(first, file, chosen, settings), uses), *others]
     return [errors.used_again(*each) for each in found]
 
@@ -84,11 +89,12 @@ def compile_text(text: str, request: Request = AS_WRITTEN) -> Compiled:
     return _checked(file, *_meant(file, "", request))
 
 
-def find(name: str) -> tuple[File, str | None]:
+def find(name: str | os.PathLike[str]) -> tuple[File, str | None]:
     """Return the file that a name or path means, and the net where the name says which.
 
     `timm:resnet50d`, and whatever else `archdsl import` takes, is a file of the text that it makes.
     """
+    name = os.fspath(name)
     if FOREIGN.fullmatch(name) and not os.path.exists(name):
         return project.Project().text(_imported(name), name), None
     path = project.path_of(name)
@@ -101,7 +107,8 @@ def find(name: str) -> tuple[File, str | None]:
             if re.search(rf"^net {name}\b", project.read(path).text, re.MULTILINE):
                 return project.Project().open(path), name
     place = Span(Source(name, ""), 0, 0)
-    raise errors.no_network(place, name, [n for n, _ in bundled_nets()])
+    beside = f"{name}.arch" if os.path.isfile(f"{name}.arch") else ""
+    raise errors.no_network(place, name, [n for n, _ in bundled_nets()], beside)
 
 
 def _imported(name: str) -> str:
@@ -136,11 +143,9 @@ def _is_complete(item: object, given: Collection[str]) -> bool:
 def _meant(file: File, name: str, request: Request) -> tuple[str, Settings]:
     """Return the net of a file that a request means, and its settings as values of the language."""
     net = choose(file, request.net, os.path.basename(name), request.params)
-    if isinstance(request.outputs, str):
-        reason = "this is a text, and outputs are a list"
-        raise errors.bad_output(start_of(file), request.outputs, reason, (), listed=True)
     values = tuple((key, _value(value, key, file, net)) for key, value in request.params.items())
-    return net, Settings(values, request.sizes, request.in_channels, tuple(request.outputs))
+    outputs = (request.outputs,) if isinstance(request.outputs, str) else tuple(request.outputs)
+    return net, Settings(values, request.sizes, request.in_channels, outputs)
 
 
 def _value(given: Any, name: str, file: File, net: str) -> Any:
@@ -161,7 +166,34 @@ def _checked(file: File, chosen: str, settings: Settings) -> Compiled:
     try:
         return Compiled(elaborate(file, chosen, settings), file)
     except CompileError as mistake:
-        raise CompileError(_with_legal_sizes(mistake.diagnostic, file, chosen, settings)) from None
+        found = mistake.diagnostic
+    culprit = _culprit(found, file, chosen, settings)
+    if culprit:
+        raise CompileError(_at_its_value(found, *culprit))
+    raise CompileError(_with_legal_sizes(found, file, chosen, settings))
+
+
+def _culprit(mistake: Diagnostic, file: File, net: str, settings: Settings) -> tuple[str, Any] | None:
+    """Return the one parameter, with its value, that was given and without which the net is right."""
+    if "asked" in mistake.traits or mistake.primary.span.source.name.startswith(SETTING):
+        return None
+    found = []
+    for given in settings.params:
+        others = tuple([other for other in settings.params if other is not given])
+        try:
+            elaborate(file, net, settings.replace(params=others))
+        except CompileError:
+            continue
+        found.append(given)
+    return found[0] if len(found) == 1 else None
+
+
+def _at_its_value(mistake: Diagnostic, name: str, value: Any) -> Diagnostic:
+    """Return a mistake that a value has made with the value as its place; where it has met a step is a note."""
+    text = show(value)
+    place = Label(Span(Source(SETTING + name, text), 0, len(text)), "the net cannot be built with this value")
+    met = Note("it is met here", mistake.primary.span, mistake.primary.text)
+    return mistake.in_words().replace(primary=place, notes=(met, *mistake.notes))
 
 
 def _with_legal_sizes(mistake: Diagnostic, file: File, net: str, settings: Settings) -> Diagnostic:
@@ -227,11 +259,13 @@ def choose(file: File, net: str | None, name: str, given: Collection[str] = ()) 
 def value_of(value: Any, name: str, file: File) -> Any:
     """Return a parameter that Python gives as a value of the language; a text is an expression, a list a list."""
     if isinstance(value, str):
-        source = Source(f"--set {name}", value)
+        source = Source(SETTING + name, value)
         found = whole(Context(), parse_value(source), file.env, None)
         return found.item if isinstance(found, Located) else found
     if isinstance(value, (list, tuple)):
         return tuple(value_of(item, name, file) for item in value)
+    if getattr(value, "shape", None) == ():  # a number of NumPy
+        value = value.item()
     if type(value) in (int, float, bool):
         return value
     raise TypeError(f"`{name}` must be a number, a truth value, a list or a text, not {type(value).__name__}")

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 MAX_IMPORTS = 16  # files inside one another
 GALLERY = folder_of("archdsl.architectures")
+TEXTS: dict[str, Callable[[], Source]] = {}  # what stands for a file of that name: `-` for the command line
 
 
 def read(path: str) -> Source:
     """Read a file as text; raises `CompileError` where that cannot be done."""
+    if path in TEXTS:
+        return TEXTS[path]()
     name = os.path.relpath(path) if os.path.isabs(path) and not os.path.relpath(path).startswith("..") else path
     empty = Source(name, "", path)
     place = Span(empty, 0, 0)
@@ -115,7 +118,7 @@ def bundled() -> list[str]:
 
 def path_of(name: str) -> str:
     """Return the path of a file given by path, or of the bundled one of that name."""
-    if name.endswith(".arch") or os.sep in name or "/" in name or os.path.exists(name):
+    if name in TEXTS or name.endswith(".arch") or os.sep in name or "/" in name or os.path.exists(name):
         return name
     inside = os.path.join(GALLERY, name + ".arch")
     return inside if name.isidentifier() and os.path.isfile(inside) else ""

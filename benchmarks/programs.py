@@ -205,7 +205,7 @@ def covered(count: int, first: int) -> dict[str, Any]:
 # Functions that only texts with a mistake, a GPU, or other callers than a program reach, with the reason.
 APART = {
     "the words of a diagnostic": (
-        "describe show signature visible __str__ because as_json rule _repeated accepted _listed runs _too_long "
+        "describe show signature visible __str__ because to_dict rule _repeated accepted _listed runs _too_long "
         "_counterexample _projection _shape_error fault trail _stacked _sizes _default_sizes _first_line _placed "
         "labelled_at axis_name __repr__ _linear _table _values _cause"
     ).split(),

@@ -14,6 +14,9 @@ from archdsl.elaborate import nets
 from archdsl.ir.verify import verify
 from benchmarks import torchvision_ops
 
+for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR"):  # tables are as wide as they need, and mistakes without colours
+    os.environ.pop(name, None)
+
 torch.set_num_threads(2 if "PYTEST_XDIST_WORKER" not in os.environ else 1)
 
 

@@ -8,7 +8,9 @@ line; steps are aligned by their names, and numbered ones by what they are (a lo
 
 from __future__ import annotations
 
+from archdsl.analysis.columns import WHOLE, Grid, View
 from archdsl.analysis.costs import Costs
+from archdsl.analysis.result import Result
 from archdsl.analysis.rows import folded, human, operation, title
 from archdsl.core.record import Record
 from archdsl.ir.network import Scope
@@ -83,7 +85,7 @@ class Change(Record):
         return f"{show(self.left.shape)} -> {show(self.right.shape)}"
 
 
-class Difference(Record):
+class Diff(Result):
     """All changes, and the totals of both networks."""
 
     left: str
@@ -92,7 +94,33 @@ class Difference(Record):
     shapes: tuple[tuple[str, str, str], ...]  # of inputs and outputs that differ
     changes: tuple[Change, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def text(self, view: View = WHOLE) -> str:
+        """Return the totals, and a line for each change."""
+        changes = [f"  {change.text()}" for change in self.changes] or ["  the same steps on the same shapes"]
+        return "\n".join([f"{self.left} -> {self.right}", *self._totals(), "", *changes])
+
+    def _totals(self) -> list[str]:
+        totals = [
+            f"{name}: {human(a)} -> {human(b)}" + (f" ({signed(b - a)}, {b / a - 1:+.1%})" if a and a != b else "")
+            for name, a, b in self.costs
+        ]
+        return totals + [f"{name}: {a} -> {b}" for name, a, b in self.shapes]
+
+    def summary(self) -> str:
+        count = len(self.changes)
+        changes = "1 change" if count == 1 else f"{count} changes" if count else "the same"
+        costs = [f"{signed(b - a)} {name}" for name, a, b in self.costs if a != b]
+        return ", ".join([f"{self.left} -> {self.right}: {changes}", *costs])
+
+    def grid(self, view: View = WHOLE) -> Grid:
+        rows = [(c.path, c.sides(), *[signed(n) if n else "" for n in (c.params, c.macs)]) for c in self.changes]
+        return Grid(self.summary(), ("step", "change", "parameters", "MACs"), rows, 2)
+
+    def records(self) -> list[dict[str, Any]]:
+        changes: list[dict[str, Any]] = self.to_dict()["changes"]
+        return changes
+
+    def to_dict(self) -> dict[str, Any]:
         """Return the difference as plain data."""
         return {
             "left": self.left,
@@ -105,24 +133,13 @@ class Difference(Record):
         }
 
 
-def compare(left: Network, right: Network) -> Difference:
+def compare(left: Network, right: Network) -> Diff:
     """Return how two networks differ."""
     costs = Costs()
     a, b = costs.scope(left.scope), costs.scope(right.scope)
     changes = tuple(_changes(left.scope, right.scope, costs, ""))
     totals = (("parameters", a.params, b.params), ("MACs", a.macs, b.macs))
-    return Difference(left.name, right.name, totals, tuple(_shapes(left.scope, right.scope)), changes)
-
-
-def text(found: Difference) -> str:
-    """Print a difference."""
-    lines = [
-        f"{name}: {human(a)} -> {human(b)}" + (f" ({signed(b - a)}, {b / a - 1:+.1%})" if a and a != b else "")
-        for name, a, b in found.costs
-    ]
-    lines += [f"{name}: {a} -> {b}" for name, a, b in found.shapes]
-    changes = [f"  {change.text()}" for change in found.changes] or ["  the same steps on the same shapes"]
-    return "\n".join([f"{found.left} -> {found.right}", *lines, "", *changes])
+    return Diff(left.name, right.name, totals, tuple(_shapes(left.scope, right.scope)), changes)
 
 
 def signed(number: int) -> str:

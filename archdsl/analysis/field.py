@@ -91,7 +91,7 @@ class Field(Record):
         """Return the size in words: `427x427`, or `whole`."""
         return "whole" if self.whole else f"{self.size[0]}x{self.size[1]}"
 
-    def as_json(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Return the field as plain data, each figure as [height, width]."""
         figures = {"size": self.size, "stride": self.stride, "offset": self.offset}
         return {"whole": self.whole} | {name: list(pair) for name, pair in figures.items()}

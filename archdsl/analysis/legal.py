@@ -105,12 +105,15 @@ class Legal(Record):
         rule = self.rule()
         return f"{self.name} {rule}" if rule[0] in "≥d" else f"{self.name}: {rule.removeprefix('fixed: ')}"
 
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
     def because(self) -> str:
         """Return what limits the sizes: `: `maxpool` on line 17`, or nothing."""
         causes = [c for c in (self.pattern, self.least) if c is not None]
         return f", because of {' and '.join(map(str, dict.fromkeys(causes)))}" if causes else ""
 
-    def as_json(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Return the set as plain data."""
         causes = {"least": self.least, "pattern": self.pattern}
         return {

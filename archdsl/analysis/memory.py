@@ -76,7 +76,7 @@ class Peak(Record):
         """All bytes together."""
         return self.activations + self.weights + self.inputs + self.gradients + self.optimizer
 
-    def as_json(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Return the peak as plain data."""
         parts = {name: getattr(self, name) for name in self.fields if name != "at"}
         return {"bytes": self.total, "at": self.at} | parts

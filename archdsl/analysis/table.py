@@ -73,7 +73,7 @@ class Table(Record):
         counts = f"{self.convention.unit} by the convention `{self.convention.name}`: {self.convention.counts}"
         return f"{self.network}: {counts}; for one image, {sizes}. Bytes: eager, {self.dtype}, batch {self.batch}."
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the table as plain data."""
         return {
             "name": self.network,
@@ -82,14 +82,14 @@ class Table(Record):
             "batch": self.batch,
             "inputs": [{"name": name} | _shape(shape) for name, shape in self.inputs],
             "outputs": [
-                {"name": name} | _shape(shape) | {"field": field.as_json() if field else None}
+                {"name": name} | _shape(shape) | {"field": field.to_dict() if field else None}
                 for name, shape, field in self.outputs
             ],
             "total": self.figures_json(self.total),
             "layers": [
                 {"depth": line.depth, "name": line.name, "operation": line.what, "kind": line.kind, "count": line.count}
                 | _shape(line.shape)
-                | {"field": line.field.as_json() if line.field else None}
+                | {"field": line.field.to_dict() if line.field else None}
                 | self.figures_json(line.figures)
                 for line in self.lines
             ],

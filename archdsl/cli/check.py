@@ -6,13 +6,14 @@ import os
 import sys
 
 from archdsl import project
-from archdsl.cli.options import add_request, request_of
+from archdsl.cli.options import NAME, STDIN, add_request, add_view, refuse_view, request_of, take_stdin, view_of
 from archdsl.cli.show import DATA, FORMS, print_found, proven, show
+from archdsl.cli.status import NO, YES, status_of
 from archdsl.compiler import find, nets_of, start_of
 from archdsl.diagnose.advice import advise
 from archdsl.diagnose.survey import each
 from archdsl.diagnostics import CompileError, Diagnostic
-from archdsl.diagnostics.errors import which_net
+from archdsl.diagnostics.errors import bad_option, which_net
 from archdsl.report.check import report
 
 TYPE_CHECKING = False
@@ -26,17 +27,25 @@ if TYPE_CHECKING:
 
 def add_options(parser: ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("names", nargs="+", metavar="FILE|NAME", help="an .arch file, or a bundled network")
+    parser.add_argument("names", nargs="+", metavar="FILE|NAME", help=NAME)
     parser.add_argument("--shapes", action="store_true", help="print one row for each layer")
     parser.add_argument("--format", choices=FORMS, default="text", help="how results and mistakes are printed")
     parser.add_argument("--fix", action="store_true", help="apply the proposed edits that cannot be wrong")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     parser.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
+    add_view(parser)
     add_request(parser)
+    take_stdin()
 
 
 def run(options: Namespace) -> int:
     """Check once, or whenever a file is saved."""
+    if options.format in DATA:
+        refuse_view(options)
+    options.shapes = options.shapes or bool(options.columns) or options.depth is not None
+    for option in ("--fix", "--watch"):
+        if STDIN in options.names and getattr(options, option[2:]):
+            raise bad_option(option, STDIN, "standard input is no file that could be saved")
     if options.watch:
         from archdsl.cli.watch import watch
 
@@ -47,7 +56,7 @@ def run(options: Namespace) -> int:
 def _checked(options: Namespace) -> int:
     if options.fix:
         _fix([name for name in options.names if name.endswith(".arch")])
-    request = request_of(options)
+    request, view = request_of(options), view_of(options)
     reports: list[Report] = []
     diagnostics: list[Diagnostic] = []
     for name in options.names:
@@ -60,7 +69,7 @@ def _checked(options: Namespace) -> int:
             checked.append(found)
             reports.append(report(found.network))
             if options.format not in DATA:
-                print(reports[-1].text() if options.shapes else reports[-1].summary())
+                print(reports[-1].text(view) if options.shapes else reports[-1].summary())
         for diagnostic in proven(wrong, name) if wrong else _advice(checked, request):
             if diagnostics and options.format == "text":
                 print(file=sys.stderr)
@@ -69,7 +78,8 @@ def _checked(options: Namespace) -> int:
                 show(diagnostic, options.format)
     if options.format in DATA:
         print_found(reports, diagnostics, options.format)
-    return int(any(options.strict or diagnostic.level == "error" for diagnostic in diagnostics))
+    least = NO if diagnostics and options.strict else YES
+    return max([least, *map(status_of, diagnostics)])
 
 
 def _fix(paths: list[str]) -> None:

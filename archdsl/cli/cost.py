@@ -5,8 +5,19 @@ from __future__ import annotations
 from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.memory import STATES
 from archdsl.analysis.table import SIZES, table
-from archdsl.cli.options import add_name, add_request, names_of, number_of, positive, request_of
+from archdsl.cli.options import (
+    add_name,
+    add_request,
+    add_view,
+    names_of,
+    number_of,
+    positive,
+    refuse_view,
+    request_of,
+    view_of,
+)
 from archdsl.cli.show import print_json
+from archdsl.cli.status import YES
 from archdsl.compiler import compiled
 from archdsl.diagnostics import errors
 from archdsl.report import cost
@@ -15,7 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from archdsl.analysis.memory import Peak
     from archdsl.analysis.roofline import Device
     from archdsl.ir.network import Network
 
@@ -26,7 +36,7 @@ def add_options(parser: ArgumentParser) -> None:
     add_name(parser)
     parser.add_argument("--convention", choices=conventions, default="macs", help="what is counted (default: macs)")
     parser.add_argument("--explain", choices=conventions, metavar="OTHER", help="show what another convention counts")
-    parser.add_argument("--by", choices=("layer", "block", "kind"), default="layer", help="a row for each of these")
+    parser.add_argument("--by", choices=cost.BY, default="layer", help="a row for each of these")
     parser.add_argument("--dtype", choices=tuple(SIZES), default="float32", help="of weights and activations")
     parser.add_argument("--batch", type=positive, default=1, metavar="N", help="images in a batch (default: 1)")
     parser.add_argument("--memory", action="store_true", help="show the peak memory of inference and of training too")
@@ -39,29 +49,34 @@ def add_options(parser: ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print plain data")
     form.add_argument("--csv", action="store_true", help="print one line a layer")
+    add_view(parser)
     add_request(parser)
 
 
 def run(options: Namespace) -> int:
     """Print what a network costs."""
+    if options.json or options.csv or options.explain or options.symbolic:
+        refuse_view(options)
+    if options.memory and options.csv:
+        raise errors.bad_option("--csv", "--memory", "memory is of the network, not of its layers; --json has both")
     network = compiled(options.name, request_of(options)).network
     if options.symbolic:
         return _symbolic(network, options)
     found = table(network, options.convention, options.dtype, options.batch)
-    peaks = _peaks(network, options) if options.memory else {}
+    peaks = cost.peaks(network, options.dtype, options.batch, options.optimizer) if options.memory else {}
+    report = cost.CostReport(found, options.by, peaks)
     device = _device(options) if options.device or options.peak else None
     if options.json:
-        print_json(found.as_json() | {name: peak.as_json() for name, peak in peaks.items()})
-        return 0
+        print_json(report.to_dict())
+        return YES
     if options.explain:
         print(cost.difference(found, table(network, options.explain, options.dtype, options.batch)))
+        print("".join([f"{cost.peak_text(name, peak)}\n" for name, peak in peaks.items()]), end="")
     else:
-        print(cost.as_csv(found) if options.csv else cost.text(found, options.by), end="" if options.csv else "\n")
-    for name, peak in peaks.items():
-        print(cost.peak(name, peak))
+        print(report.csv() if options.csv else report.text(view_of(options)) + "\n", end="")
     if device is not None:
-        print("\n" + cost.roofline(network, found, device))
-    return 0
+        print("\n" + cost.roofline(network, found, device, view_of(options)))
+    return YES
 
 
 def _symbolic(network: Network, options: Namespace) -> int:
@@ -85,19 +100,7 @@ def _symbolic(network: Network, options: Namespace) -> int:
         if name not in sizes:
             evaluation, start = Evaluation(options.name, options.net, params), Fraction(str(params[name]))
             print("\n" + "\n".join(symbolic.in_parameter(evaluation, name, start)))
-    return 0
-
-
-def _peaks(network: Network, options: Namespace) -> dict[str, Peak]:
-    """Return the peak memory of inference and of training, by what it is called in reports."""
-    from archdsl.analysis.memory import inference, training
-    from archdsl.codegen.module import lifetimes
-
-    size, names = SIZES[options.dtype], lifetimes(network)
-    return {
-        "inference": inference(network, size, options.batch, names),
-        f"training with {options.optimizer}": training(network, size, options.batch, options.optimizer, names),
-    }
+    return YES
 
 
 def _device(options: Namespace) -> Device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archdsl.cli.options import add_name, add_request, natural, request_of
+from archdsl.cli.show import print_file
 from archdsl.compiler import compiled
 from archdsl.drawing.drawing import drawn
 from archdsl.drawing.measures import MEASURES
@@ -30,7 +31,7 @@ def run(options: Namespace) -> int:
     network = compiled(options.name, request_of(options)).network
     drawing = drawn(network, options.by, options.depth, options.theme)
     if options.output == "-":
-        print(drawing.svg(), end="")
+        print_file(drawing.svg())
         return 0
     path = options.output or f"{network.name}.svg"
     drawing.save(path)

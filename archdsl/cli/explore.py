@@ -39,10 +39,10 @@ def run(options: Namespace) -> int:
 
 def _serve(options: Namespace) -> int:
     """Serve the page until interrupted."""
-    from archdsl.cli.watch import stamps
+    from archdsl.cli.watch import Files
     from archdsl.drawing.serving import Follower, server
 
-    follower = Follower(options.name, request_of(options), lambda: stamps([options.name]))
+    follower = Follower(options.name, request_of(options), Files([options.name]).stamps)
     with server(follower, options.port) as serving:
         host, port = serving.server_address[:2]
         print(f"http://{host!s}:{port}/ follows {options.name}; Ctrl-C ends it", flush=True)

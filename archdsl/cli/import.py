@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from archdsl.cli.show import print_file
+from archdsl.cli.status import NO, TROUBLE, YES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -16,7 +19,8 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write the text there, and a .keys file where it needs one"
     )
-    parser.add_argument("--input", metavar="1,3,224,224", help="the shape of an input (default: the library's own)")
+    what = "the shape of an input (default: the library's own)"
+    parser.add_argument("--input", type=_shape, metavar="1,3,224,224", help=what)
     parser.add_argument("--name", metavar="NET", help="the name of the net (default: the library's own)")
 
 
@@ -24,23 +28,23 @@ def run(options: Namespace) -> int:
     """Print the text of a network, or write it; what was compared goes to standard error."""
     from archdsl.importer import ImportFailed, NoSource, imported
 
-    shape = _shape(options.input) if options.input else ()
     try:
-        found = imported(options.source, shape=shape, name=options.name or "")
+        found = imported(options.source, shape=options.input or (), name=options.name or "")
     except (NoSource, ImportFailed) as problem:
         print(f"error: {problem}\nNothing was written.", file=sys.stderr)
-        return 1
+        return NO if isinstance(problem, ImportFailed) else TROUBLE
     if options.output:
         for path in found.write(options.output):
             print(f"wrote {path}", file=sys.stderr)
     else:
-        print(found.text, end="")
+        print_file(found.text)
     print(found.report(), file=sys.stderr)
-    return 0
+    return YES
 
 
 def _shape(words: str) -> tuple[int, ...]:
-    numbers = words.replace("x", ",").split(",")
-    if not all(number.strip().isdecimal() for number in numbers) or len(numbers) not in (2, 4):
-        raise SystemExit(f"archdsl import: error: argument --input: `{words}` is no shape such as 1,3,224,224")
-    return tuple(map(int, numbers))
+    """Return a shape that is given as text; raises `ValueError`, of which argparse makes a mistake of usage."""
+    numbers = tuple(map(int, words.replace("x", ",").split(",")))
+    if len(numbers) not in (2, 4) or min(numbers) < 1:
+        raise ValueError
+    return numbers

@@ -1,22 +1,23 @@
-"""The command line `archdsl`: which commands there are, how one is found and run, and its exit status.
+"""The command line `archdsl`: which commands there are, how one is found and run.
 
-Exit status: 0 where all is well, 1 for a mistake in a file or an argument, 2 for a bug in archdsl, 3 for one that was
-found in the code that was about to be written, so that nothing is. Start-up is most of a check, so of the commands only
-the one that is asked for is imported, and a command imports on its way what not every run of it needs.
+Start-up is most of a check, so of the commands only the one that is asked for is imported, and a command imports on its
+way what not every run of it needs. What the exit status says is in `status`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
 from importlib import import_module
 
+from archdsl import __version__
+from archdsl.cli.status import BUG, INTERRUPTED, TROUBLE, YES, status_of
+from archdsl.cli.terminal import DEFAULT, take_any_character, width
 from archdsl.diagnostics import CompileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
     from typing import Any
 
@@ -34,6 +35,7 @@ COMMANDS = {
     "search": "the best setting of a network under budgets",
     "list": "list the bundled networks",
     "explain": "explain a diagnostic by its code",
+    "completion": "print what a shell needs to complete commands, options and names",
     "server": "the language server, for editors",
 }
 OURS = "This is a bug in archdsl, not in your file. Please report it with the lines above."
@@ -47,21 +49,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if gc.isenabled():
         gc.disable()  # a check makes few cycles and ends soon: 8 ms of 90 for DenseNet-121
         atexit.register(gc.freeze)  # and Python looks for them once more at its end: 6 of 70
-    given = sys.argv[1:] if arguments is None else arguments
-    asked = next((word for word in given if word in COMMANDS), "")  # no option before a command has a value
-    options = _parser(asked).parse_args(given)
+    take_any_character()
     try:
-        return int(_module(asked).run(options))
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(given: Sequence[str]) -> int:
+    """Run the command that is asked for."""
+    asked, options = parsed(given)
+    try:
+        status = int(_module(asked).run(options))
+        sys.stdout.flush()  # what it says may be met by a full disk only here
+        return status
     except CompileError as mistake:
         from archdsl.cli.show import show_alone
 
         show_alone(mistake.diagnostic, getattr(options, "format", "text"))
-        return 1
+        return status_of(mistake.diagnostic)
     except BrokenPipeError:
         sys.stderr.close()
-        return 0
+        return YES
+    except OSError as problem:  # a full disk, a file that has gone away: no bug of ours
+        print(f"archdsl: {problem.strerror or problem}", file=sys.stderr)
+        _let_go()
+        return TROUBLE
     except Exception as mistake:
         return _bug(mistake)
+
+
+def _let_go() -> None:
+    """Close stdout where it cannot be written, so that Python does not try again at its end."""
+    from contextlib import suppress
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            sys.stdout.close()
 
 
 def _bug(mistake: Exception) -> int:
@@ -70,39 +97,60 @@ def _bug(mistake: Exception) -> int:
 
     if type(mistake).__name__ == "Unfaithful":  # named, so that a check does not import what compiling takes
         print(f"{mistake}\nNothing was written. {OURS}", file=sys.stderr)
-        return 3
+        return BUG
     traceback.print_exception(mistake)
     print(f"\n{OURS}", file=sys.stderr)
-    return 2
+    return BUG
 
 
-def _parser(asked: str) -> ArgumentParser:
-    """Return a parser that knows all commands by name, and the options of the one that is asked for."""
+def parsed(given: Sequence[str]) -> tuple[str, Namespace]:
+    """Return the command that is asked for and its options; argparse ends the process for wrong usage, as `TROUBLE`."""
+    asked = next((word for word in given if not word.startswith("-")), "")  # no option before a command has a value
+    parser, commands = parsers(asked)
+    if not given:
+        parser.print_help(sys.stderr)
+        parser.exit(TROUBLE)
+    if asked and asked not in COMMANDS:
+        parser.error(f"no command `{asked}`{_meant(asked)}")
+    options, rest = parser.parse_known_args(given)
+    if rest:
+        known = [word for action in commands[asked]._actions for word in action.option_strings]
+        commands[asked].error(f"no argument `{rest[0]}` here{_close(rest[0], known)}")
+    return asked, options
+
+
+def parsers(*asked: str) -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
+    """Return a parser that knows all commands by name, and theirs: with options of those that are asked for."""
     import argparse
 
-    form = partial(argparse.HelpFormatter, width=_columns() - 2)
+    form = partial(argparse.HelpFormatter, width=(width() or DEFAULT) - 2)
     parser = argparse.ArgumentParser(
         prog="archdsl",
         description="Convolutional networks, written the way their papers describe them.",
         formatter_class=form,
     )
+    parser.add_argument("--version", action="version", version=f"archdsl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
         command = commands.add_parser(name, help=what, formatter_class=form)
-        if name == asked:
+        if name in asked:
             _module(name).add_options(command)
-    return parser
+    return parser, commands.choices
 
 
-def _columns() -> int:
-    """Return the width of the terminal; `shutil`, which argparse asks in every run, takes 1.6 ms to import."""
-    asked = os.environ.get("COLUMNS", "")
-    if asked.isdecimal() and int(asked):
-        return int(asked)
-    try:
-        return os.get_terminal_size().columns or 80
-    except OSError:  # no terminal
-        return 80
+def _meant(word: str) -> str:
+    """Say which command a word may have meant, that is none: one that is written alike, or the check of a network."""
+    from archdsl.report.gallery import entries
+
+    if word.endswith(".arch") or word in [entry.name for entry in entries()]:
+        return f": did you mean `archdsl check {word}`?"
+    return _close(word, list(COMMANDS)) or f"; there are {', '.join(COMMANDS)}"
+
+
+def _close(word: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    return "".join([f": did you mean `{near}`?" for near in get_close_matches(word, known, 1)])
 
 
 def _module(name: str) -> Any:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentTypeError
+from functools import cache
 
+from archdsl import project
+from archdsl.analysis.columns import View
+from archdsl.cli.terminal import width
 from archdsl.compiler import Request
 from archdsl.diagnostics.errors import bad_option
 
@@ -12,12 +17,26 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
 
+    from archdsl.core.source import Source
+
 LARGEST = 1 << 24
+STDIN = "-"
+NAME = "an .arch file, `-` for standard input, or a bundled network"
 
 
 def add_name(parser: ArgumentParser) -> None:
     """Add `FILE|NAME`."""
-    parser.add_argument("name", metavar="FILE|NAME", help="an .arch file, or a bundled network")
+    parser.add_argument("name", metavar="FILE|NAME", help=NAME)
+    take_stdin()
+
+
+def take_stdin() -> None:
+    """Let `-` be the name of standard input, which is read once, where it is first asked for; it imports from here."""
+
+    def read() -> Source:
+        return project.decoded("<stdin>", sys.stdin.buffer.read(project.MAX_BYTES + 1), STDIN)
+
+    project.TEXTS[STDIN] = cache(read)
 
 
 def add_request(parser: ArgumentParser) -> None:
@@ -26,6 +45,25 @@ def add_request(parser: ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the net")
     parser.add_argument("--input", action="append", default=[], metavar="1x3x224x224", help="the shape of an input")
     parser.add_argument("--outputs", default="", metavar="A,B", help="the steps to return, such as layer2,layer4")
+
+
+def add_view(parser: ArgumentParser) -> None:
+    """Add the options of tables, which `view_of` reads."""
+    parser.add_argument("--columns", default="", metavar="A,B", help="the columns of the table, such as layer,output")
+    folded = "fold what lies deeper; 1 shows the outermost steps"
+    parser.add_argument("--depth", type=positive, metavar="N", help=folded)
+
+
+def view_of(options: Namespace) -> View:
+    """Return how a table is shown: as asked, and within the terminal."""
+    return View(names_of(options.columns), options.depth, width())
+
+
+def refuse_view(options: Namespace) -> None:
+    """Raise `CompileError` for options of a table where none is printed."""
+    for option, given in (("--columns", options.columns), ("--depth", options.depth)):
+        if given:
+            raise bad_option(option, str(given), "this is of the table that people read, and here is none")
 
 
 def request_of(options: Namespace) -> Request:

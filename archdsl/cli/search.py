@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from archdsl.cli.show import print_json
-from archdsl.cli.space import Processes, add_space, show_progress, space_of
+from archdsl.cli.space import Processes, add_space, show_interruption, show_progress, space_of
+from archdsl.cli.status import INTERRUPTED, YES
 from archdsl.explore.search import Search
-from archdsl.explore.sweep import in_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,19 +22,19 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Print the best setting; status 1 where the search was interrupted."""
+    """Print the best setting; after Ctrl-C, the best so far."""
     search = Search(options.name, options.net, space_of(options), options.budget, options.maximize, options.state)
     with Processes(options.jobs) as executor:
         try:
-            found = search.run(executor, show_progress)
+            found, status = search.run(executor, show_progress), YES
         except KeyboardInterrupt:
             saved = f"; the same command goes on from {options.state}" if options.state else ""
-            tried = f"{search.state.next:,} of {len(search.space):,} settings tried"
-            print(f"interrupted: {tried}{saved}", file=sys.stderr)
-            return 1
+            show_interruption(search.state.next, len(search.space), saved)
+            if search.state.best is None:
+                return INTERRUPTED
+            found, status = search.result(), INTERRUPTED
     if options.json:
-        print_json(found.as_json())
-        return 0
-    print(f"{found.network}: {options.maximize} = {found.goal:,.6g} at {in_words(found.best)}")
-    print(f"{found.tried:,} settings tried, {found.tried - found.legal:,} illegal, {found.met:,} within the budget")
-    return 0
+        print_json(found.to_dict())
+        return status
+    print(found)
+    return status

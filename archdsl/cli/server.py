@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archdsl.cli.status import YES
 from archdsl.diagnostics.extras import Needing
 
 TYPE_CHECKING = False
@@ -20,4 +21,4 @@ def run(options: Namespace) -> int:
         from archdsl.server import serve
 
     serve.run()
-    return 0
+    return YES

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
+
+from archdsl.cli.terminal import colours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def show(diagnostic: Diagnostic, form: str) -> None:
         print(render.short(diagnostic))
         return
     drawn = render.text(diagnostic)
-    print(render.coloured(drawn) if _colours() else drawn, file=sys.stderr)
+    print(render.coloured(drawn) if colours(sys.stderr) else drawn, file=sys.stderr)
 
 
 def show_alone(diagnostic: Diagnostic, form: str) -> None:
@@ -53,7 +54,7 @@ def print_found(reports: Sequence[Report], diagnostics: Sequence[Diagnostic], fo
     if form == "sarif":
         print_json(render.sarif(diagnostics, explanation))
         return
-    networks = [report.as_json() for report in reports]
+    networks = [report.to_dict() for report in reports]
     print_json({"networks": networks, "diagnostics": [render.as_json(diagnostic) for diagnostic in diagnostics]})
 
 
@@ -64,6 +65,16 @@ def print_json(data: object) -> None:
     print(json.dumps(data, indent=2))
 
 
+def print_file(text: str) -> None:
+    """Print what a file holds: in UTF-8, as all files are, whatever stdout makes of texts for people."""
+    raw = getattr(sys.stdout, "buffer", None)
+    if raw is None:
+        print(text, end="")
+        return
+    sys.stdout.flush()
+    raw.write(text.encode())
+
+
 def explanation(code: str) -> str:
     """Return what the catalogue says of a code: what is wrong, why, and an example."""
     import inspect
@@ -71,8 +82,3 @@ def explanation(code: str) -> str:
     from archdsl.diagnostics.errors import CATALOGUE
 
     return inspect.getdoc(CATALOGUE[code]) or ""
-
-
-def _colours() -> bool:
-    """Say whether mistakes are drawn in colours: on a terminal that has them, unless NO_COLOR is set (no-color.org)."""
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

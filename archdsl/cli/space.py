@@ -6,7 +6,7 @@ import gc
 import sys
 import time
 
-from archdsl.cli.options import add_name, number_of, positive, shape_of
+from archdsl.cli.options import STDIN, add_name, number_of, positive, shape_of
 from archdsl.diagnostics import errors
 from archdsl.explore.sweep import INPUT, Range, Space
 
@@ -33,6 +33,8 @@ def add_space(parser: ArgumentParser) -> None:
 
 def space_of(options: Namespace) -> Space:
     """Read `--set width=0.5,1 --input 1x3x128x128,1x3x224x224 --sample 100`; raises `CompileError`."""
+    if options.name == STDIN and options.jobs > 1:
+        raise errors.bad_option("--jobs", str(options.jobs), "standard input can be read by one process only")
     axes: list[tuple[str, Any]] = []
     for setting in options.set:
         name, equals, values = setting.partition("=")
@@ -83,8 +85,10 @@ class Processes:
         gc.enable()
         if self.jobs > 1:
             from concurrent.futures import ProcessPoolExecutor
+            from signal import SIG_IGN, SIGINT, signal
 
-            self.pool = ProcessPoolExecutor(self.jobs)
+            # Ctrl-C reaches all processes of a terminal; this one says what it has, the others need not.
+            self.pool = ProcessPoolExecutor(self.jobs, initializer=signal, initargs=(SIGINT, SIG_IGN))
         return self.pool
 
     def __exit__(self, *_: object) -> None:
@@ -106,3 +110,8 @@ def show_progress(done: int, total: int) -> None:
     """Say on a terminal how many settings are done."""
     if sys.stderr.isatty():
         print(f"\r{done:,} of {total:,} settings", end="\r", file=sys.stderr, flush=True)
+
+
+def show_interruption(done: int, total: int, more: str = "") -> None:
+    """Say after Ctrl-C how many settings were tried."""
+    print(f"interrupted: {done:,} of {total:,} settings tried{more}", file=sys.stderr)

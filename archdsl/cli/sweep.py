@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from archdsl.analysis.columns import View
 from archdsl.cli.options import names_of
 from archdsl.cli.show import print_json
-from archdsl.cli.space import Processes, add_space, shown, space_of
+from archdsl.cli.space import Processes, add_space, show_interruption, shown, space_of
+from archdsl.cli.status import INTERRUPTED, YES
+from archdsl.cli.terminal import width
 from archdsl.diagnostics import errors
 from archdsl.explore.sweep import FIGURES, collected, outcomes
-from archdsl.report import cost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+
+    from archdsl.explore.sweep import Outcome, Point
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -25,21 +29,30 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Print what each setting costs."""
+    """Print what each setting costs; after Ctrl-C, of those that were tried."""
     figures = _figures(options)
     space = space_of(options).checked()
+    tried: list[tuple[Point, Outcome]] = []
+    status = YES
     with Processes(options.jobs) as executor:
-        points = outcomes(options.name, options.net, space, figures, executor=executor)
-        found = collected(options.name, options.net, space, figures, shown(points, len(space)))
+        try:
+            points = outcomes(options.name, options.net, space, figures, executor=executor)
+            tried.extend(shown(points, len(space)))  # which keeps what it has when it is interrupted
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+            show_interruption(len(tried), len(space))
+            if not tried:
+                return status
+    found = collected(options.name, options.net, space, figures, tried)
     if options.plot:
         from archdsl.explore.plot import pareto
 
         pareto(found, options.plot)
     if options.json:
-        print_json(found.as_json())
-        return 0
-    print(cost.sweep_csv(found) if options.csv else cost.sweep(found), end="" if options.csv else "\n")
-    return 0
+        print_json(found.to_dict())
+        return status
+    print(found.csv() if options.csv else found.text(View(width=width())) + "\n", end="")
+    return status
 
 
 def _figures(options: Namespace) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 
 from archdsl import project
-from archdsl.compiler import nets_of
+from archdsl.compiler import Compiled, nets_of
+from archdsl.diagnose.advice import advise
 from archdsl.diagnose.salvage import mistakes_in
 from archdsl.diagnose.survey import each
 from archdsl.diagnostics import CompileError, Diagnostic
@@ -17,7 +18,7 @@ from archdsl.project import Project
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from archdsl.core.source import Source
     from archdsl.diagnostics import Help
@@ -28,15 +29,16 @@ MOST_MISTAKES, MOST_TEXT = 20, 20_000  # of a file in which edits are tried, as 
 
 
 def fixed(source: Source) -> tuple[str, list[str]]:
-    """Return a file's text with all sure edits applied, and what each of them was."""
+    """Return a file's text with all sure edits applied, of mistakes and then of advice, and what each of them was."""
     done: list[str] = []
-    mistakes = diagnose(source)
-    while len(done) < MOST_EDITS:
-        edit = next(_sure(source, mistakes), None)
-        if edit is None:
-            break
-        source, mistakes, what = edit
-        done.append(what)
+    for look in (diagnose, advised):
+        found = look(source)
+        while len(done) < MOST_EDITS:
+            edit = next(_sure(source, found, look), None)
+            if edit is None:
+                break
+            source, found, what = edit
+            done.append(what)
     return source.text, done
 
 
@@ -48,6 +50,16 @@ def diagnose(source: Source) -> list[Diagnostic]:
     except CompileError as mistake:
         return mistakes_in(source, mistake.diagnostic)
     return [found for found in each(source.name, file, nets) if isinstance(found, Diagnostic)]
+
+
+def advised(source: Source) -> list[Diagnostic]:
+    """Return the mistakes of a file, or where it has none the advice on it."""
+    mistakes = diagnose(source)
+    if mistakes:
+        return mistakes
+    file = Project().link(source)
+    checked = [found.network for found in each(source.name, file, nets_of(file)) if isinstance(found, Compiled)]
+    return advise(file, checked, True)
 
 
 def proven(mistakes: Sequence[Diagnostic], text_of: Source | None = None) -> list[Diagnostic]:
@@ -109,17 +121,19 @@ def _whole(proposal: Help, text_of: Source | None) -> Source | None:
     return text_of if text_of.text[start:end] == source.text[start:end] else None
 
 
-def _sure(source: Source, mistakes: list[Diagnostic]) -> Iterator[tuple[Source, list[Diagnostic], str]]:
-    """Yield the edits that cannot be wrong, and that mend."""
-    for mistake in mistakes:
+def _sure(
+    source: Source, found: list[Diagnostic], look: Callable[[Source], list[Diagnostic]]
+) -> Iterator[tuple[Source, list[Diagnostic], str]]:
+    """Yield the edits that cannot be wrong, and that mend: after one, `look` finds no more than before."""
+    for mistake in found:
         for proposal in mistake.help:
             if proposal.span is None or not proposal.sure or proposal.span.source.name != source.name:
                 continue
             if _whole(proposal, source) is None:
                 continue
             edited = applied(source, proposal)
-            after = diagnose(edited)
-            if _mended(mistake, proposal, after, mistakes):
+            after = look(edited)
+            if _mended(mistake, proposal, after, found):
                 start, end = proposal.span.start, proposal.span.end
                 was, line = source.text[start:end], proposal.span.line
                 yield edited, after, f"{source.name}:{line}: `{was}` is now `{proposal.replacement}`"

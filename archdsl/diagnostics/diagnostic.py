@@ -68,6 +68,22 @@ class Diagnostic(Record):
         return self.replace(notes=(*self.notes, *notes))
 
 
+def in_short(mistake: Exception) -> list[str]:
+    """Return what a notebook prints of a mistake: the line of the user's that led to it, and what it says.
+
+    IPython asks an exception for `_render_traceback_` and prints that in place of a traceback, which here would lead
+    through files that are no concern of the user.
+    """
+    import os
+    import traceback
+
+    ours = os.path.dirname(os.path.dirname(__file__))
+    frames = traceback.extract_tb(mistake.__traceback__)
+    theirs = [f for f in frames if not f.filename.startswith(ours) and f.line and "IPython" not in f.filename]
+    places = [f"line {frame.lineno}: {frame.line}" for frame in theirs[-1:]]
+    return [*places, "", str(mistake)] if places else [str(mistake)]
+
+
 class CompileError(Exception):
     """A mistake in a text, with its diagnostic. Printing the exception draws it, its edits as words: none was tried."""
 
@@ -76,6 +92,8 @@ class CompileError(Exception):
         self.diagnostic = diagnostic
         self.frame: Any = None  # the innermost instantiation that it came through, once it has left that
         self.doubtful = False  # whether it is of a tensor that is a guess, and so may follow from another
+
+    _render_traceback_ = in_short
 
     def __str__(self) -> str:
         from archdsl.diagnostics.render import text

@@ -32,6 +32,7 @@ TRAITS = {
     "unknown": "a name means nothing, which other mistakes explain",
     "use": "told once for all uses of a name",
     "question": "of what was asked, not of one setting among many",
+    "asked": "of the command line or of files, not of what is written in one",
     "size": "another size of an input may mend it",
     "shape": "of what tensors are, not of what names mean",
     "unused": "of a name, and explains a result that nobody uses",
@@ -236,7 +237,7 @@ def unexpected(
     return _simple(f"unexpected {found}", span, label, *labels, *helps)
 
 
-@error("E0108")
+@error("E0108", "asked")
 def unreadable(span: Span, reason: str, hint: str = "") -> Diagnostic:
     """A file cannot be used: it is missing, a directory, not text in UTF-8, too large, or holds no definition.
 
@@ -247,23 +248,25 @@ def unreadable(span: Span, reason: str, hint: str = "") -> Diagnostic:
     return _simple(reason, span, "", *([Help(hint)] if hint else []))
 
 
-@error("E0109", "question")
-def no_network(span: Span, name: str, candidates: Sequence[str]) -> Diagnostic:
+@error("E0109", "asked", "question")
+def no_network(span: Span, name: str, candidates: Sequence[str], file: str = "") -> Diagnostic:
     """A name is neither a bundled network nor the path of a file.
 
     Wrong:
 
         $ archdsl check resnet5O
     """
-    close = [Help(h.text) for h in _did_you_mean(span, name, candidates)]
+    close = [Help(f"a file is meant by its path, `{file}`")] if file else []
+    close += [Help(h.text) for h in _did_you_mean(span, name, candidates)]
     listing = Help("`archdsl list` shows the bundled networks")
-    if name.lower().startswith(elsewhere.NOT_CONVOLUTIONAL):
-        note = Note("of transformers, the gallery has `vit_b_16` and its sizes, and `mobilevit_s`")
+    if not close and name.lower().startswith(elsewhere.NOT_CONVOLUTIONAL):
+        have = "of transformers, the gallery has `vit_b_16` and its sizes, and `mobilevit_s`"
+        note = Note(f"archdsl is for convolutional networks; {have}")
         return _simple(f"no network or file `{name}`", span, "", note, listing)
     return _simple(f"no network or file `{name}`", span, "", *(close or [listing]))
 
 
-@error("E0110")
+@error("E0110", "asked")
 def unwritable(path: str, reason: str) -> Diagnostic:
     """The output cannot be written. Nothing that was there before is touched.
 
@@ -274,7 +277,7 @@ def unwritable(path: str, reason: str) -> Diagnostic:
     return _simple(f"cannot write `{path}`: {reason}", Span(Source(path, ""), 0, 0))
 
 
-@error("E0111")
+@error("E0111", "asked")
 def bad_option(option: str, text: str, expected: str) -> Diagnostic:
     """An option of the command line cannot be read.
 
@@ -640,7 +643,7 @@ def symbolic_condition(span: Span, text: str) -> Diagnostic:
     return _simple("this condition depends on the input size", span, label, ways)
 
 
-@error("E0220", "question")
+@error("E0220", "asked", "question")
 def which_net(span: Span, asked: str, candidates: Sequence[str]) -> Diagnostic:
     """A file has no net, or not the net that was asked for.
 
@@ -751,7 +754,7 @@ def bad_input(span: Span, reason: str, hint: str = "") -> Diagnostic:
     return _simple(reason, span, "", *([Help(hint)] if hint else []))
 
 
-@error("E0227", "question")
+@error("E0227", "asked", "question")
 def unknown_parameter(span: Span, net: str, name: str, signature: str, candidates: Iterable[str]) -> Diagnostic:
     """A net is given a parameter that it does not declare.
 
@@ -783,8 +786,8 @@ def duplicate_definition(span: Span, name: str, first: Span) -> Diagnostic:
     return _simple(f"`{name}` is defined twice", span, "defined again here", Label(first, "first defined here"))
 
 
-@error("E0229")
-def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str], listed: bool = False) -> Diagnostic:
+@error("E0229", "asked")
+def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str]) -> Diagnostic:
     """A result that was asked for by name, with `outputs=` or `--outputs`, is no labelled step of the net.
 
     Wrong:
@@ -792,13 +795,12 @@ def bad_output(span: Span, name: str, reason: str, candidates: Iterable[str], li
         $ archdsl check lenet5 --outputs conv9
     """
     have = list(dict.fromkeys(candidates))
-    as_list = [Help(f'give a list: `outputs=["{name}"]`')] if listed else []
     return _simple(
         f"the net cannot return `{name}`",
         span,
         reason,
         *([Note("it has " + ", ".join(f"`{c}`" for c in have[:12]))] if have else []),
-        *(as_list or [Help(h.text) for h in _did_you_mean(span, name, have)]),
+        *[Help(h.text) for h in _did_you_mean(span, name, have)],
     )
 
 
@@ -990,7 +992,7 @@ def place_of(name: str) -> Span:
     return Span(Source(name, ""), 0, 0)
 
 
-@error("E0401")
+@error("E0401", "asked")
 def empty_grid(option: str, text: str, reason: str) -> Diagnostic:
     """A sweep or a search has nothing to try: a parameter without values, or a sample of none.
 
@@ -1025,7 +1027,7 @@ def unmet_budget(budget: str, tried: int, limits: Sequence[str], settings: str) 
     return _simple(f"none of {tried:,} settings meets the budget", place, "", *notes)
 
 
-@error("E0404")
+@error("E0404", "asked")
 def bad_expression(option: str, text: str, reason: str, names: Sequence[str]) -> Diagnostic:
     """A budget or a goal cannot be read: `macs <= 400M, memory <= 60MB`, or any arithmetic over figures and
     parameters.
@@ -1042,7 +1044,7 @@ def bad_expression(option: str, text: str, reason: str, names: Sequence[str]) ->
     )
 
 
-@error("E0405")
+@error("E0405", "asked")
 def other_search(path: str) -> Diagnostic:
     """A state file belongs to a search with other settings, so it cannot be continued with these.
 
@@ -1054,7 +1056,7 @@ def other_search(path: str) -> Diagnostic:
     return _simple(f"`{path}` is the state of another search", place, "", Help("name another file, or remove this one"))
 
 
-@error("E0406")
+@error("E0406", "asked")
 def missing_extra(package: str, extra: str, what: str) -> Diagnostic:
     """A command or a function needs a package that is not installed.
 

@@ -7,10 +7,12 @@ from archdsl.diagnostics.diagnostic import CompileError
 
 EXTRAS = {  # package -> the extra that brings it; none where a plain installation does
     "cairosvg": "draw",
+    "huggingface_hub": "hub",
     "jinja2": "",
     "lark": "test",
     "lsprotocol": "lsp",
     "matplotlib": "plot",
+    "pandas": "",
     "pygls": "lsp",
     "safetensors": "torch",
     "torch": "torch",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from archdsl.core.source import one_line, visible
+from archdsl.core.source import Span, one_line, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from archdsl.core.source import Source, Span
+    from archdsl.core.source import Source
     from archdsl.diagnostics import Diagnostic, Help, Label
 
 WIDEST_LINE = 160  # a longer source line is shown as a window around the caret
@@ -95,11 +95,11 @@ def sarif(diagnostics: Sequence[Diagnostic], explain: Callable[[str], str]) -> d
     codes = sorted({diagnostic.code for diagnostic in diagnostics})
     rules = [_rule(code, explain(code)) for code in codes]
     driver = {"name": "archdsl", "version": version("archdsl"), "rules": rules}
-    results = [_result(diagnostic) for diagnostic in diagnostics]
+    results = [_result(diagnostic, codes.index(diagnostic.code)) for diagnostic in diagnostics]
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
+        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
     }
 
 
@@ -108,10 +108,12 @@ def _rule(code: str, explanation: str) -> dict[str, Any]:
     return {"id": code, "shortDescription": {"text": first}, "fullDescription": {"text": explanation}}
 
 
-def _result(diagnostic: Diagnostic) -> dict[str, Any]:
+def _result(diagnostic: Diagnostic, rule: int) -> dict[str, Any]:
     facts = [diagnostic.primary.text, *(note.text for note in diagnostic.notes), *(h.text for h in diagnostic.help)]
-    return {
+    fixes = [_fix(proposal, proposal.span) for proposal in diagnostic.help if proposal.span is not None]
+    result = {
         "ruleId": diagnostic.code,
+        "ruleIndex": rule,
         "level": diagnostic.level,
         "message": {"text": "\n".join([diagnostic.title, *(fact for fact in facts if fact)])},
         "locations": [_location(diagnostic.primary.span)],
@@ -119,16 +121,38 @@ def _result(diagnostic: Diagnostic) -> dict[str, Any]:
             _location(label.span) | {"message": {"text": label.text}} for label in diagnostic.secondary
         ],
     }
+    return result | ({"fixes": fixes} if fixes else {})
+
+
+def _fix(proposal: Help, span: Span) -> dict[str, Any]:
+    """Return an edit, which whoever reads the log may apply."""
+    replacement = {"deletedRegion": _region(span), "insertedContent": {"text": proposal.replacement}}
+    change = {"artifactLocation": _artifact(span), "replacements": [replacement]}
+    return {"description": {"text": proposal.text}, "artifactChanges": [change]}
 
 
 def _location(span: Span) -> dict[str, Any]:
-    region = {"startLine": span.line, "startColumn": span.column, "charOffset": span.start}
-    region |= {"charLength": max(0, span.end - span.start)}
+    return {"physicalLocation": {"artifactLocation": _artifact(span), "region": _region(span)}}
+
+
+def _artifact(span: Span) -> dict[str, Any]:
     from urllib.parse import quote
 
     name = span.source.name.replace("\\", "/").encode("utf-8", "surrogateescape")
-    artifact = {"uri": quote(name, safe="/:<>-~")}
-    return {"physicalLocation": {"artifactLocation": artifact, "region": region}}
+    return {"uri": quote(name, safe="/:-~")}
+
+
+def _region(span: Span) -> dict[str, Any]:
+    """Return a place by lines and columns, both from 1, the end behind the last character, and by offsets from 0."""
+    end = Span(span.source, max(span.start, span.end), span.end)
+    return {
+        "startLine": span.line,
+        "startColumn": span.column,
+        "endLine": end.line,
+        "endColumn": end.column,
+        "charOffset": span.start,
+        "charLength": end.start - span.start,
+    }
 
 
 def _label_json(label: Label) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from archdsl.drawing.page import beside, page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from archdsl.analysis.diff import Difference
+    from archdsl.analysis.diff import Diff
     from archdsl.ir.network import Network
 
 
@@ -24,7 +24,7 @@ def compared(left: Network, right: Network, by: str = "macs", theme: str = "auto
     return Drawing(beside(one, other, f"{left.name} → {right.name}", (costs, outlined)), theme)
 
 
-def _marks(found: Difference) -> tuple[dict[int, str], dict[int, str]]:
+def _marks(found: Diff) -> tuple[dict[int, str], dict[int, str]]:
     """Return the marks of the steps of both networks, by the identity of a step."""
     left: dict[int, str] = {}
     right: dict[int, str] = {}

@@ -16,8 +16,9 @@ import os
 import re
 import time
 
+from archdsl.analysis.columns import WHOLE, Grid, View
+from archdsl.analysis.result import Result
 from archdsl.compiler import find
-from archdsl.core.record import Record
 from archdsl.core.source import Source
 from archdsl.diagnostics import CompileError, errors
 from archdsl.elaborate.context import Context
@@ -130,7 +131,7 @@ class State:
         return state
 
 
-class Found(Record):
+class Found(Result):
     """What a search found: the best setting with its figures, and how many were tried, legal, and within the budget."""
 
     network: str
@@ -139,8 +140,26 @@ class Found(Record):
     tried: int
     legal: int
     met: int
+    maximize: str = "params"
 
-    def as_json(self) -> dict[str, Any]:
+    def summary(self) -> str:
+        goal = f"{int(self.goal):,}" if self.goal.is_integer() else f"{self.goal:.6g}"
+        return f"{self.network}: {self.maximize} = {goal} at {in_words(self.best)}"
+
+    def text(self, view: View = WHOLE) -> str:
+        """Return the best setting, and how many were tried."""
+        return f"{self.summary()}\n{self._tried()}"
+
+    def _tried(self) -> str:
+        return f"{self.tried:,} settings tried, {self.tried - self.legal:,} illegal, {self.met:,} within the budget"
+
+    def grid(self, view: View = WHOLE) -> Grid:
+        return Grid(self.summary(), tuple(self.best), [tuple(map(str, self.best.values()))], 0, [self._tried()])
+
+    def records(self) -> list[dict[str, Any]]:
+        return [self.best]
+
+    def to_dict(self) -> dict[str, Any]:
         """Return the result as plain data."""
         return {name: getattr(self, name) for name in self.fields}
 
@@ -215,7 +234,7 @@ class Search:
             closest = state.closest or {}
             texts = [self._missed(limit, closest) for limit in self.limits]
             raise errors.unmet_budget(self.budget, state.next, [t for t in texts if t], in_words(closest))
-        return Found(self.net or self.name, state.best, state.goal, state.next, state.legal, state.met)
+        return Found(self.net or self.name, state.best, state.goal, state.next, state.legal, state.met, self.maximize)
 
     @staticmethod
     def _missed(limit: Limit, settings: dict[str, Any]) -> str:
@@ -224,7 +243,7 @@ class Search:
 
 
 def search(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     budget: str,
     maximize: str = "params",
@@ -247,7 +266,7 @@ def search(
     """
     axes = [(key, values if isinstance(values, Range) else tuple(values)) for key, values in params.items()]
     axes += [(INPUT, tuple(sizes))] if sizes else []
-    return Search(name, net, Space(tuple(axes), sample, seed), budget, maximize, state).run(executor)
+    return Search(os.fspath(name), net, Space(tuple(axes), sample, seed), budget, maximize, state).run(executor)
 
 
 def _number(value: float) -> str:

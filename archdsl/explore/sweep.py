@@ -10,14 +10,18 @@ settings share is elaborated once.
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
+import os
 import random
 
+from archdsl.analysis.columns import WHOLE, Grid, View
 from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.forms import Forms
+from archdsl.analysis.result import Result
 from archdsl.analysis.table import Counter
 from archdsl.compiler import choose, find, value_of
-from archdsl.core import html
 from archdsl.core.record import Record
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError, errors
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     Outcome = tuple[Any, ...] | str  # figures in the order that was asked for, or why the setting is illegal
 
 INPUT = "input"
+MOST_SKIPPED = 10  # settings that are listed
 CHUNK = 64  # settings that one task of an executor evaluates
 
 
@@ -258,14 +263,43 @@ def _mapped(executor: Executor, tasks: Iterable[Any], ahead: int = 32) -> Iterat
 
 
 # -------------------------------------------------------------------------------------------------- a whole sweep
-class Sweep(Record):
-    """The rows of a sweep, one a legal setting, and what was skipped, with the reasons."""
+class Sweep(Result):
+    """The rows of a sweep, one a legal setting, of which it is a sequence; and what was skipped, with the reasons."""
 
     network: str
     names: tuple[str, ...]
     figures: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
     skipped: tuple[tuple[dict[str, Any], str], ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def __getitem__(self, at: int) -> dict[str, Any]:
+        return self.rows[at]
+
+    def grid(self, view: View = WHOLE) -> Grid:
+        head = (*self.names, *self.figures)
+        rows = [tuple([_cell(row[name]) for name in head]) for row in self.rows]
+        skipped = [f"skipped: {in_words(settings)}: {reason}" for settings, reason in self.skipped[:MOST_SKIPPED]]
+        if len(self.skipped) > MOST_SKIPPED:
+            skipped.append(f"... and {len(self.skipped) - MOST_SKIPPED:,} more")
+        counted = f"{len(self.rows):,} settings, {len(self.skipped):,} illegal ones skipped"
+        return Grid(f"{self.network}: {counted}", head, rows, len(self.names), skipped)
+
+    def records(self) -> list[dict[str, Any]]:
+        return list(self.rows)
+
+    def csv(self) -> str:
+        """Return the rows as text, one a line, with a header."""
+        out = io.StringIO()
+        writer = csv.DictWriter(out, (*self.names, *self.figures), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return out.getvalue()
 
     def front(self, low: str, high: str) -> list[dict[str, Any]]:
         """Return the rows for which no other has less of one figure and as much of the other, in order of `low`."""
@@ -275,20 +309,14 @@ class Sweep(Record):
                 found.append(row)
         return found
 
-    def _repr_html_(self) -> str:
-        columns = (*self.names, *self.figures)
-        rows = [[f"{row[name]:,}" if name in self.figures else str(row[name]) for name in columns] for row in self.rows]
-        notes = [f"{in_words(settings)}: {reason}" for settings, reason in self.skipped]
-        return html.table(f"{self.network}: {len(rows)} settings", columns, rows, len(self.names), notes)
-
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the sweep as plain data."""
         skipped = [{"settings": settings, "reason": reason} for settings, reason in self.skipped]
         return {"name": self.network, "rows": list(self.rows), "skipped": skipped}
 
 
 def sweep(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     net: str | None = None,
     sizes: Sequence[tuple[tuple[int, ...], ...]] = (),
@@ -305,12 +333,12 @@ def sweep(
     `skipped`. Raises `CompileError` for a parameter that the net does not have and for an empty grid.
 
     >>> found = sweep("mobilenet_v1", width=[1, 0.5])
-    >>> [(row["width"], row["params"]) for row in found.rows]
+    >>> [(row["width"], row["params"]) for row in found]
     [(1, 4231976), (0.5, 1331592)]
     """
     axes = [(key, values if isinstance(values, Range) else tuple(values)) for key, values in params.items()]
     axes += [(INPUT, tuple(sizes))] if sizes else []
-    space = Space(tuple(axes), sample, seed).checked()
+    space, name = Space(tuple(axes), sample, seed).checked(), os.fspath(name)
     return collected(name, net, space, figures, outcomes(name, net, space, figures, executor=executor))
 
 
@@ -348,6 +376,10 @@ def in_words(settings: dict[str, Any]) -> str:
     """Print a setting: `width=0.5, resolution=128`."""
     texts = [(name, f"{value:.6g}" if type(value) is float else str(value)) for name, value in settings.items()]
     return ", ".join(f"{name}={text}" for name, text in texts)
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if type(value) is int else f"{value:.6g}" if type(value) is float else str(value)
 
 
 def _reason(mistake: CompileError) -> str:

@@ -60,18 +60,25 @@ class Optimized(nn.Module):
             self.replays.forget()
         return super().load_state_dict(*arguments, **named)
 
-    def report(self, plain: nn.Module, *inputs: Any, element: int = 2) -> str:
+    def report(self, plain: nn.Module | None = None, *inputs: Any, element: int = 2) -> str:
         """Say what was fused, and the bytes that one inference of `inputs` moves in the plain module and here.
 
         Bytes of activations, `element` to a number (2 in bf16), each tensor read and written where a step does so;
-        weights are not counted. Runs both once.
+        weights are not counted. Runs both once. Without the module or its inputs, only what was fused is said.
         """
+        if plain is None or not inputs:
+            hint = "the bytes that are moved: `report(model, images)`, the module that was optimized and its inputs"
+            return "\n".join([*_fused(self.fused), hint])
         before, after = traffic(trace(plain), *inputs, element=element), traffic(self.network, *inputs, element=element)
         return _report(self.fused, before, after)
 
 
+def _fused(fused: Notes) -> list[str]:
+    return [f"{count:4d}  {what}" for what, count in fused.items()]
+
+
 def _report(fused: Notes, before: Traffic, after: Traffic) -> str:
-    lines = [f"{count:4d}  {what}" for what, count in fused.items()]
+    lines = _fused(fused)
     lines.append(f"{before.steps} steps that move {before.bytes / 1e6:.1f} MB before")
     lines.append(f"{after.steps} steps that move {after.bytes / 1e6:.1f} MB after")
     return "\n".join(lines)

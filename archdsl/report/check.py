@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from itertools import islice
 
+from archdsl.analysis.columns import OPERATION, WHOLE, Grid, at_default, counts, named
 from archdsl.analysis.costs import Costs
 from archdsl.analysis.legal import accepted, legal_sizes
+from archdsl.analysis.result import Result
 from archdsl.analysis.rows import Rows, human
-from archdsl.core import html
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
 from archdsl.ir.network import Scope
 from archdsl.ops.base import show
-from archdsl.report.columns import at_default, counts, named, printed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from archdsl.analysis.columns import View
     from archdsl.analysis.costs import Cost
     from archdsl.analysis.legal import Legal
     from archdsl.analysis.rows import Row
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from archdsl.ir.network import Network
 
 MAX_ROWS = 20_000  # 1 s; published networks have under 1,300
-HEAD = ("layer", "operation", "output", "at default", "parameters", "MACs")
+HEAD = ("layer", OPERATION, "output", "at default", "parameters", "MACs")
+SPARE = ("output", "at default", "MACs")  # columns that a short line is without, the first of them first
 CONVENTION = "MACs of convolutions and linear layers for one image; FLOPs are twice that"
 
 
@@ -58,7 +60,7 @@ class Feature(Record):
         return f"{line}, stride {stride}, receptive field {self.field[0]}x{self.field[1]}"
 
 
-class Report(Record):
+class Report(Result):
     """A checked network in figures: shapes are exact functions of the input size, costs at the default size.
 
     `legal` are the sizes that the inputs may have in evaluation, `features` the results that were asked for by name.
@@ -79,23 +81,24 @@ class Report(Record):
     @property
     def rows(self) -> tuple[Row[Cost], ...]:
         """The rows of the table, blocks with all that is in them: there may be far more than distinct steps."""
-        found = tuple(islice(Rows(self.costs).of(self.scope), MAX_ROWS + 1))
+        return self._shown(WHOLE)
+
+    def _shown(self, view: View) -> tuple[Row[Cost], ...]:
+        found = tuple(islice(view.rows(Rows(self.costs).of(self.scope)), MAX_ROWS + 1))
         if len(found) > MAX_ROWS:
             what = "this network has too many layers for a table"
             raise errors.limit_exceeded(self.scope.span, what, f"more than {MAX_ROWS:,}", MAX_ROWS)
         return found
 
-    def text(self) -> str:
-        """Return the table."""
-        return printed(self.summary(), HEAD, map(_cells, self.rows), 4, self.notes())
+    def grid(self, view: View = WHOLE) -> Grid:
+        notes = [f"{self.params:,} parameters, {self.macs:,} MACs ({CONVENTION})"]
+        notes += [f"{legal}{legal.because()}" for legal in self.legal]
+        rows = [_cells(row) for row in self._shown(view)]
+        return Grid(self.summary(), HEAD, rows, 4, notes, SPARE)
 
-    def notes(self) -> list[str]:
-        """Return what stands below the table: the totals, and what limits the sizes."""
-        totals = f"{self.params:,} parameters, {self.macs:,} MACs ({CONVENTION})"
-        return [totals, *[f"{legal}{legal.because()}" for legal in self.legal]]
-
-    def _repr_html_(self) -> str:
-        return html.table(self.summary(), HEAD, map(_cells, self.rows), 4, self.notes())
+    def records(self) -> list[dict[str, Any]]:
+        layers: list[dict[str, Any]] = self.to_dict()["layers"]
+        return layers
 
     def summary(self) -> str:
         """Return one line: `resnet50: [N, 3, H, W] -> [N, 1000], 25.6 M parameters, 4.09 G MACs at 224x224`."""
@@ -107,7 +110,7 @@ class Report(Record):
         first = f"{self.name}: {inputs} -> {outputs}, {figures}{accepted(self.legal)}"
         return "\n".join([first, *(f"  {f.text()}" for f in self.features)])
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""
         return {
             "name": self.name,
@@ -116,7 +119,7 @@ class Report(Record):
             "parameters": self.params,
             "macs": self.macs,
             "convention": CONVENTION,
-            "legal": [legal.as_json() for legal in self.legal],
+            "legal": [legal.to_dict() for legal in self.legal],
             "features": [feature.__dict__ for feature in self.features],
             "layers": [
                 {"depth": r.depth, "name": r.name, "operation": r.what, "count": r.count, "block": r.block}

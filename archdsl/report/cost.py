@@ -5,38 +5,126 @@ from __future__ import annotations
 import csv
 import io
 
+from archdsl.analysis.columns import OPERATION, WHOLE, Grid, at_default, counts, named, printed
 from archdsl.analysis.conventions import CONVENTIONS
+from archdsl.analysis.result import Result
 from archdsl.analysis.rows import human
-from archdsl.explore.sweep import in_words
+from archdsl.analysis.table import SIZES, Table
 from archdsl.ops.base import show
-from archdsl.report.columns import at_default, counts, named, printed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from archdsl.analysis.columns import View
     from archdsl.analysis.field import Field
     from archdsl.analysis.memory import Peak
     from archdsl.analysis.roofline import Device
-    from archdsl.analysis.table import Figures, Table
-    from archdsl.explore.sweep import Sweep
+    from archdsl.analysis.table import Figures
     from archdsl.ir.network import Network
 
-MOST_SKIPPED = 10  # that are listed
+BY = ("layer", "block", "kind")  # what has a row
+MOST_STEPS = 12  # of a roofline, those that take longest
 FIGURES = ("parameters", "counted", "MACs", "FLOPs", "element-wise", "read", "written", "ops/byte", "share")
+LINE = ("depth", "name", "operation", "kind", "count", "shape", "at_default")  # of CSV, before the figures
+# Columns that a short line is without, the first of them first.
+SPARE = ("field", "written", "read", "ops/byte", "element-wise", "FLOPs", "MACs", "output", "share")
 
 
-def text(table: Table, by: str) -> str:
-    """Print the costs by `layer` (blocks are indented, equal steps folded), by `block`, or by `kind` of operator."""
-    lines: list[tuple[str, ...]]
-    if by == "kind":
-        lines = [(kind, f"{count:,}", *figures(table, each)) for kind, count, each in table.kinds]
-        lines.append(("total", f"{sum(n for _, n, _ in table.kinds):,}", *figures(table, table.total)))
-        return printed(table.header(), ("operator", "steps", *FIGURES), lines, 1, notes(table))
-    wanted = [row for row in table.lines if by == "layer" or row.block or row.depth == 0]
-    lines = [
-        (*named(row), at_default(row.shape), field_text(row.field), *figures(table, row.figures)) for row in wanted
-    ]
-    lines.append(("total", "", "", "", *figures(table, table.total)))
-    return printed(table.header(), ("layer", "operation", "output", "field", *FIGURES), lines, 4, notes(table))
+class CostReport(Result):
+    """What a network costs, in a row a `layer`, a `block` or a `kind` of operator; blocks are indented.
+
+    `peaks` are the peaks of memory that were asked for, by what runs.
+    """
+
+    table: Table
+    by: str = "layer"
+    peaks: dict[str, Peak] = {}
+
+    @property
+    def params(self) -> int:
+        """Learned parameters."""
+        return self.table.total.params
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return self.table.total.macs
+
+    @property
+    def counted(self) -> int:
+        """What the convention counts for one image."""
+        return self.table.total.counted
+
+    def summary(self) -> str:
+        kind = self.table.convention
+        peak = self.peaks.get("inference")
+        memory = [f"{mib(peak.total)} at the peak of inference"] if peak else []
+        counted = [f"{human(self.counted)} by `{kind.name}`", f"{human(self.params)} parameters"]
+        return f"{self.table.network}: {', '.join([*counted, *memory])}"
+
+    def grid(self, view: View = WHOLE) -> Grid:
+        table = self.table
+        below = [*notes(table), *[peak_text(name, peak) for name, peak in self.peaks.items()]]
+        if self.by == "kind":
+            kinds = [(kind, f"{count:,}", *figures(table, each)) for kind, count, each in table.kinds]
+            kinds.append(("total", f"{sum(n for _, n, _ in table.kinds):,}", *figures(table, table.total)))
+            return Grid(table.header(), ("operator", "steps", *FIGURES), kinds, 1, below, SPARE)
+        rows = [
+            (*named(row), at_default(row.shape), field_text(row.field), *figures(table, row.figures))
+            for row in view.rows(table.lines)
+            if self.by == "layer" or row.block or row.depth == 0
+        ]
+        rows.append(("total", "", "", "", *figures(table, table.total)))
+        return Grid(table.header(), ("layer", OPERATION, "output", "field", *FIGURES), rows, 4, below, SPARE)
+
+    def records(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.to_dict()["kinds" if self.by == "kind" else "layers"]
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.table.to_dict() | {name: peak.to_dict() for name, peak in self.peaks.items()}
+
+    def csv(self) -> str:
+        """Return one row a layer, with a header; every figure is a plain number."""
+        out = io.StringIO()
+        names = [*LINE, *self.table.figures_json(self.table.total)]  # of a network without steps, too
+        writer = csv.DictWriter(
+            out, [*names, "field_height", "field_width"], extrasaction="ignore", lineterminator="\n"
+        )
+        writer.writeheader()
+        for row in self.table.to_dict()["layers"]:
+            size = row["field"]["size"] if row["field"] else ("", "")
+            flat = row | {"at_default": "x".join(map(str, row["at_default"]))}
+            writer.writerow(flat | {"field_height": size[0], "field_width": size[1]})
+        return out.getvalue()
+
+
+def refuse_unknown(convention: str, by: str, dtype: str, optimizer: str | None) -> None:
+    """Raise `ValueError` for a word that says nothing."""
+    from archdsl.analysis.memory import STATES
+
+    known = {
+        "convention": (convention, tuple(CONVENTIONS)),
+        "by": (by, BY),
+        "dtype": (dtype, tuple(SIZES)),
+        "optimizer": (optimizer or "sgd", tuple(STATES)),
+    }
+    for name, (given, words) in known.items():
+        if given not in words:
+            raise ValueError(f"`{name}` is one of {', '.join(words)}, not {given!r}")
+
+
+def peaks(network: Network, dtype: str, batch: int, optimizer: str) -> dict[str, Peak]:
+    """Return the peak memory of inference and of training, by what it is called in reports."""
+    from archdsl.analysis.memory import inference, training
+    from archdsl.codegen.module import lifetimes
+
+    size, names = SIZES[dtype], lifetimes(network)
+    return {
+        "inference": inference(network, size, batch, names),
+        f"training with {optimizer}": training(network, size, batch, optimizer, names),
+    }
 
 
 def field_text(field: Field | None) -> str:
@@ -70,7 +158,7 @@ def notes(table: Table) -> list[str]:
     return [*found, *[f"{table.convention.name}: {oddity}" for oddity in table.convention.oddities]]
 
 
-def peak(name: str, found: Peak) -> str:
+def peak_text(name: str, found: Peak) -> str:
     """Print a peak of memory: the total, its parts, and the step that runs then."""
     parts = [(part, getattr(found, part)) for part in ("weights", "gradients", "optimizer", "inputs", "activations")]
     listed = ", ".join(f"{part} {mib(bytes)}" for part, bytes in parts if bytes)
@@ -82,11 +170,11 @@ def mib(bytes: int) -> str:
     return f"{bytes / (1 << 20):,.1f} MiB"
 
 
-def roofline(network: Network, table: Table, device: Device, most: int = 12) -> str:
+def roofline(network: Network, table: Table, device: Device, view: View = WHOLE) -> str:
     """Print the steps that take longest at best on a device, the total, and what fusions would save."""
     from archdsl.analysis.roofline import fusions, lines, total
 
-    timed = sorted(lines(table, device), key=lambda step: -step[2].seconds)[:most]
+    timed = sorted(lines(table, device), key=lambda step: -step[2].seconds)[:MOST_STEPS]
     rows = [
         (name, line.what[:40], f"{time.seconds * 1e6:,.1f}", time.bound, f"{table.intensity(line.figures):.2f}")
         for name, line, time in timed
@@ -103,24 +191,7 @@ def roofline(network: Network, table: Table, device: Device, most: int = 12) -> 
         f"fusing {fusion.name}, ×{fusion.times}: {mib(fusion.saved)} less"
         for fusion in fusions(network, table.dtype, table.batch)[:6]
     ]
-    return printed(head, ("step", "operation", "µs", "bound", "ops/byte"), rows, 2, [*notes, *merged])
-
-
-LINE = ("depth", "name", "operation", "kind", "count", "shape", "at_default")
-
-
-def as_csv(table: Table) -> str:
-    """Return one row a layer, with a header; every figure is a plain number."""
-    out = io.StringIO()
-    rows = table.as_json()["layers"]
-    names = [*LINE, *table.figures_json(table.total)]  # of a network without steps, too
-    writer = csv.DictWriter(out, [*names, "field_height", "field_width"], extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        size = row["field"]["size"] if row["field"] else ("", "")
-        flat = row | {"at_default": "x".join(map(str, row["at_default"]))}
-        writer.writerow(flat | {"field_height": size[0], "field_width": size[1]})
-    return out.getvalue()
+    return printed(Grid(head, ("step", OPERATION, "µs", "bound", "ops/byte"), rows, 2, [*notes, *merged]), view)
 
 
 def difference(one: Table, other: Table) -> str:
@@ -139,28 +210,4 @@ def difference(one: Table, other: Table) -> str:
         convention = CONVENTIONS[name]
         lines += [f"{name} counts {convention.unit}: {convention.counts}", *[f"  - {o}" for o in convention.oddities]]
     title = f"{one.network}: {human(totals[0])} by `{names[0]}`, {human(totals[1])} by `{names[1]}`"
-    return printed(title, ("operator", *names, "difference"), rows, 1, lines)
-
-
-def sweep(found: Sweep) -> str:
-    """Print the rows of a sweep, and what was skipped."""
-    head = (*found.names, *found.figures)
-    rows = [[_cell(row[name]) for name in head] for row in found.rows]
-    skipped = [f"skipped: {in_words(settings)}: {reason}" for settings, reason in found.skipped[:MOST_SKIPPED]]
-    if len(found.skipped) > MOST_SKIPPED:
-        skipped.append(f"... and {len(found.skipped) - MOST_SKIPPED:,} more")
-    counted = f"{len(found.rows):,} settings, {len(found.skipped):,} illegal ones skipped"
-    return printed(f"{found.network}: {counted}", head, rows, len(found.names), skipped)
-
-
-def sweep_csv(found: Sweep) -> str:
-    """Return the rows of a sweep, with a header."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, (*found.names, *found.figures), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found.rows)
-    return out.getvalue()
-
-
-def _cell(value: object) -> str:
-    return f"{value:,}" if type(value) is int else f"{value:.6g}" if type(value) is float else str(value)
+    return printed(Grid(title, ("operator", *names, "difference"), rows, 1, lines))

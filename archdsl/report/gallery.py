@@ -57,9 +57,9 @@ def _entry(name: str, network: Network) -> Entry:
 
 
 def title_of(network: Network) -> tuple[str, str]:
-    """Return the title and the year that a network's docstring gives, in `Family: Title (Authors, year)`."""
+    """Return the title and the year that a network's docstring gives, in `Family: Title (Authors, NIPS 2012)`."""
     first = " ".join(network.doc.split("\n\n")[0].split("\n"))
-    found = re.match(r"(.*?)\s*\((?:[^()]*,\s*)?((?:19|20)\d\d)[^()]*\)", first)
+    found = re.match(r"(.*?)\s*\((?:[^()]*,\s*)?(?:[A-Z]+\s+)?((?:19|20)\d\d)[^()]*\)", first)
     return (found.group(1), found.group(2)) if found else (first, "")
 
 

@@ -21,24 +21,28 @@ from archdsl.analysis.ends import ends
 from archdsl.codegen.replay import faithful
 from archdsl.compiler import Compiled, Request, compile_text, compiled
 from archdsl.diagnostics.extras import Needing
+from archdsl.run.hub import weights_of
 from archdsl.run.mistakes import WeightsWarning
-from archdsl.run.weights import carry_over, named, read, rules
+from archdsl.run.origin import remember
+from archdsl.run.weights import carry_over, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    Weights = str | os.PathLike[str] | Mapping[str, Any]
+    from archdsl.run.hub import Weights
 
 PREFIX = "archdsl.generated."
 
 
 def load(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     weights: Weights | None = None,
-    outputs: Sequence[str] = (),
+    outputs: Sequence[str] | str = (),
     net: str | None = None,
     in_channels: int | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | str | None = None,
     kernels: str = "auto",
     **params: Any,
 ) -> nn.Module:
@@ -58,7 +62,8 @@ def load(
     >>> archdsl.load("resnet18", norm="gn(32)").bn1
     GroupNorm(32, 64, eps=1e-05, affine=True, bias=True)
 
-    `outputs` are steps by name, `"layer2"` or `"layer3.0.conv2"`: the network returns these, and has what they need.
+    `outputs` are steps by name, `"layer2"` or `"layer3.0.conv2"`, or one name: the network returns these, and has what
+    they need.
 
     >>> import torch
     >>> pyramid = archdsl.load("resnet18", outputs=["layer2", "layer4"])
@@ -66,7 +71,8 @@ def load(
     [[2, 128, 8, 8], [2, 512, 2, 2]]
 
     `weights` is the path of a `.safetensors` file, or of one that `torch.save` wrote, which is read without running
-    code; or a state dict; or a checkpoint that has one as `state_dict`, `model_state_dict`, `model` or `net`. Its names
+    code; or a state dict; or a checkpoint that has one as `state_dict`, `model_state_dict`, `model` or `net`; or a
+    repository of the Hugging Face hub, `"timm/resnet50.a1_in1k"`; or one of torchvision's `Weights`. Its names
     are the network's own or those of a library that the `.keys` file beside the network declares. It may be for another
     number of classes or channels, or have no head: the head is new then, a first convolution is summed up or repeated
     for the channels, and an `archdsl.WeightsWarning` says so. Everything else has to fit (docs/transfer.md).
@@ -80,20 +86,25 @@ def load(
     >>> model = archdsl.load("resnet18", in_channels=1, weights=trained.state_dict())  # warns: `conv1` is summed up
     >>> model = archdsl.freeze(model, until="layer3")  # and what is left is fine-tuned
 
+    The module is on `device` and of `dtype`, "bfloat16" or torch.bfloat16, once it has its weights. A call with an
+    input that it does not take raises `archdsl.InputError`, which says what it takes.
+
     Raises `archdsl.CompileError` for every mistake in the file or the arguments, and `archdsl.WeightsError` where the
     weights do not fit or the file holds none, as that of a pickled model.
     """
     found = compiled(name, Request(net, params, in_channels=in_channels, outputs=outputs))
-    return _with_weights(instantiate(found, kernels), found, weights)
+    return _placed(_with_weights(instantiate(found, kernels), found, weights), device, dtype)
 
 
 def loads(
     text: str,
     *,
     weights: Weights | None = None,
-    outputs: Sequence[str] = (),
+    outputs: Sequence[str] | str = (),
     net: str | None = None,
     in_channels: int | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | str | None = None,
     kernels: str = "auto",
     **params: Any,
 ) -> nn.Module:
@@ -107,17 +118,22 @@ def loads(
     )
     """
     found = compile_text(text, Request(net, params, in_channels=in_channels, outputs=outputs))
-    return _with_weights(instantiate(found, kernels), found, weights)
+    return _placed(_with_weights(instantiate(found, kernels), found, weights), device, dtype)
+
+
+def _placed(model: nn.Module, device: torch.device | str | None, dtype: torch.dtype | str | None) -> nn.Module:
+    """Return a module on a device and of a type, which may be the name of one: its weights are the same on each."""
+    kind = getattr(torch, dtype, dtype) if isinstance(dtype, str) else dtype
+    if kind is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+        raise TypeError(f"`dtype` is a floating-point type of torch, such as torch.bfloat16, not {dtype!r}")
+    return model.to(device=device, dtype=kind)
 
 
 def _with_weights(model: nn.Module, found: Compiled, weights: Weights | None) -> nn.Module:
     """Return a new module with weights, where there are any; says what is new or was adapted."""
     if weights is None:
         return model
-    if isinstance(weights, (str, os.PathLike)):
-        source, state = os.fspath(weights), read(weights)
-    else:
-        source, state = "the state dict", named(weights, "the state dict")
+    source, state = weights_of(weights)
     libraries, partly = rules(found.file.source.name), found.network.chosen
     said = carry_over(model, state, libraries, partly=partly, source=source, ends=ends(found.network))
     if said:
@@ -131,6 +147,7 @@ def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:
     module = _executed(emitted.text)
     built = getattr(module, emitted.class_name)()
     assert isinstance(built, nn.Module), "a net is a module"
+    remember(built, network.network)
     return built
 
 

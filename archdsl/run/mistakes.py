@@ -1,10 +1,20 @@
-"""What can be wrong with weights and modules; needs no torch, so that `except archdsl.WeightsError` does not either."""
+"""What can be said of weights and inputs; needs no torch, so that `except archdsl.WeightsError` does not either."""
 
 from __future__ import annotations
+
+from archdsl.diagnostics.diagnostic import in_short
 
 
 class WeightsError(ValueError):
     """Weights that do not fit the network, or cannot be read."""
+
+    _render_traceback_ = in_short
+
+
+class InputError(RuntimeError):
+    """An input that a network does not take: of another shape, or of a size that is not legal."""
+
+    _render_traceback_ = in_short
 
 
 class ImportFailed(Exception):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import nn
 
+from archdsl.run.origin import origin_of
+
 if TYPE_CHECKING:
     import torch
 
@@ -58,6 +60,45 @@ def unfreeze(model: M, *labels: str) -> M:
             part.__dict__.pop("train", None)
             part.training = True
     return model
+
+
+def reset_classifier(model: M, classes: int) -> M:
+    """Give a network a new head for so many classes, in place of its own, and return the network.
+
+    >>> import archdsl
+    >>> model = archdsl.reset_classifier(archdsl.load("resnet18"), 10)
+    >>> model.fc
+    Linear(in_features=512, out_features=10, bias=True)
+
+    All heads are replaced, auxiliary ones too, and initialized as PyTorch does; all else stays, so that a network can
+    be trained on one task after another. With 0 classes there is no head, and the network returns what it would read.
+    Raises `ValueError` for a module that `archdsl.load` has not made, and for a network whose results do not come from
+    linear layers or convolutions alone.
+    """
+    origin = origin_of(model)
+    if origin is None:
+        raise ValueError("only a network that `archdsl.load` has made knows where its head is")
+    made = {name: _head(model.get_submodule(name), name, classes) for name in origin.heads}
+    if not made:
+        raise ValueError("this network has no head of its own: give the number of classes to `archdsl.load`")
+    for name, layer in made.items():
+        model.set_submodule(name, layer)
+    return model
+
+
+def _head(old: nn.Module, name: str, classes: int) -> nn.Module:
+    """Return a layer as one that is there, for another number of outputs."""
+    if classes == 0:
+        return nn.Identity()
+    if isinstance(old, nn.Linear):
+        new: nn.Module = nn.Linear(old.in_features, classes, bias=old.bias is not None)
+    elif isinstance(old, nn.Conv2d) and old.groups == 1:
+        shape = old.kernel_size, old.stride, old.padding, old.dilation
+        new = nn.Conv2d(old.in_channels, classes, *shape, bias=old.bias is not None)
+    else:
+        raise ValueError(f"`{name}` is {type(old).__name__}, which has no number of classes")
+    new = new.to(old.weight.device, old.weight.dtype)
+    return new.train(old.training)
 
 
 def parameter_groups(

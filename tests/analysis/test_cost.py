@@ -360,7 +360,7 @@ def test_bad_options_are_refused(capsys):
     for arguments in (["--convention", "flops"], ["--batch", "0"], ["--json", "--csv"]):
         with pytest.raises(SystemExit):
             main(["cost", "resnet18", *arguments])
-    assert main(["cost", "resnet18", "--set", "depht=3"]) == 1
+    assert main(["cost", "resnet18", "--set", "depht=3"]) == 2
     assert "has no parameter `depht`" in capsys.readouterr().err
 
 

@@ -348,7 +348,7 @@ def test_figures_of_a_strided_chain():
     field = fields(compile_text(text).network)["b"]
     assert (field.size, field.stride, field.offset) == ((7, 7), (2, 1), (-3, -3))
     assert field.text() == "7x7" and not field.whole
-    assert field.as_json() == {"whole": False, "size": [7, 7], "stride": [2, 1], "offset": [-3, -3]}
+    assert field.to_dict() == {"whole": False, "size": [7, 7], "stride": [2, 1], "offset": [-3, -3]}
 
 
 def test_resampling_without_a_common_factor_stays_bounded():

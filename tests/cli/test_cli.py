@@ -82,7 +82,7 @@ def test_three_forms_of_a_mistake(tiny, capsys):
     (found,) = json.loads(out)["diagnostics"]
     assert status == 1 and found["primary"]["place"]["line"] == 3 and found["level"] == "error"
     status, out, _ = run(capsys, "check", "--format", "json", "--set", "depth", "broken.arch")
-    assert status == 1 and json.loads(out)["diagnostics"][0]["code"] == "E0111"
+    assert status == 2 and json.loads(out)["diagnostics"][0]["code"] == "E0111"
 
 
 def test_several_files_report_each(tiny, capsys):
@@ -122,7 +122,8 @@ def test_bad_input_is_a_diagnostic(arguments, words, tiny, capsys):
     (tiny / "circle.arch").write_text("from circle2 import a\nnet n:\n    a\n")
     (tiny / "circle2.arch").write_text("from circle import n\nblock a:\n    relu\n")
     status, out, err = run(capsys, *arguments)
-    assert status == 1 and words in err, out + err
+    in_a_text = arguments[-1] in ("nul.arch", "tabs.arch", "circle.arch") or "1x3x8" in arguments
+    assert status == (1 if in_a_text else 2) and words in err, out + err
     assert "Traceback" not in err and err.startswith("error[E")
 
 
@@ -141,10 +142,25 @@ def test_every_form_of_compile(form, tiny, capsys):
         assert json.loads(out)["name"] == "tiny"
 
 
+@pytest.mark.parametrize("form", ["python", "ir", "ast", "json"])
+def test_compile_replaces_only_what_it_wrote(form, tiny, capsys):
+    target = tiny / "out"
+    command = ["compile", "tiny.arch", "--emit", form, "-o", target]
+    assert run(capsys, *command)[0] == run(capsys, *command)[0] == 0, "its own file is replaced"
+    for text in ("import torch\n", '{\n  "name": "a package",\n  "version": "1"\n}\n', "network = 3\n"):
+        target.write_text(text)
+        status, out, err = run(capsys, *command)
+        assert (status, out) == (2, "") and "archdsl did not write, which `--force` replaces" in err
+        assert target.read_text() == text
+    assert run(capsys, *command, "--force")[0] == 0 and target.read_text() != text
+    target.write_text("")
+    assert run(capsys, *command)[0] == 0
+
+
 def test_a_failed_compile_leaves_the_old_output(tiny, capsys):
     target = tiny / "out.py"
     target.write_text("precious")
-    status, *_ = run(capsys, "compile", "broken.arch", "-o", target)
+    status, *_ = run(capsys, "compile", "broken.arch", "--force", "-o", target)
     assert status == 1 and target.read_text() == "precious"
     assert [p.name for p in tiny.iterdir() if p.name.startswith(".archdsl")] == []
 
@@ -169,7 +185,15 @@ def test_colours_are_for_terminals(tiny, capsys, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
     assert run(capsys, "check", "one.arch")[2] == plain
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert run(capsys, "check", "one.arch")[2] == plain, "as in Python itself, NO_COLOR is the stronger"
     monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    assert run(capsys, "check", "one.arch")[2] == render.coloured(plain.rstrip("\n")) + "\n"
+    monkeypatch.delenv("FORCE_COLOR")
+    assert run(capsys, "check", "one.arch")[2] == plain
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run(capsys, "check", "one.arch")[2] != plain
     drawn = render.coloured(plain)
     assert re.sub(r"\033\[[0-9;]*m", "", drawn) == plain
     assert "\033[1;31merror[E0201]\033[0m: unknown" in drawn and "\033[1;31m    ^^^^ nothing here" in drawn
@@ -200,6 +224,32 @@ def test_sarif_of_a_file_without_mistakes_is_empty(tiny, capsys):
     assert status == 0 and json.loads(out)["runs"][0]["results"] == []
 
 
+def test_sarif_is_what_its_schema_says_and_has_the_edits(tiny, capsys):
+    """The classes are made of the schema of SARIF 2.1.0, and refuse a property that it does not have."""
+    from pydantic import ValidationError
+    from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Schema
+
+    text = "net n:\n    input i: [N, 3, H=8, W=8]\n    # \u00fc\U0001f600\n    a: conv(3, 3, bias=False)\n"
+    (tiny / "n.arch").write_text(text, encoding="utf-8")
+    status, out, _ = run(capsys, "check", "n.arch", "broken.arch", "resnet5O", "--format", "sarif")
+    log = json.loads(out)
+    Schema.model_validate(log)
+    with pytest.raises(ValidationError):
+        Schema.model_validate(log | {"columns": 1})
+    (found,) = log["runs"]
+    assert status == 2 and found["columnKind"] == "unicodeCodePoints"
+    rules = [rule["id"] for rule in found["tool"]["driver"]["rules"]]
+    assert all(rules[result["ruleIndex"]] == result["ruleId"] for result in found["results"])
+    (fix,) = next(result["fixes"] for result in found["results"] if "fixes" in result)
+    (change,) = fix["artifactChanges"]
+    (edit,) = change["replacements"]
+    region = edit["deletedRegion"]
+    start = text.index("False")
+    assert (region["startLine"], region["startColumn"], region["endLine"], region["endColumn"]) == (4, 24, 4, 29)
+    assert text[region["charOffset"] :][: region["charLength"]] == "False" and region["charOffset"] == start
+    assert change["artifactLocation"]["uri"] == "n.arch" and edit["insertedContent"] == {"text": "false"}
+
+
 def test_watch_checks_again_on_save(tiny, monkeypatch):
     from archdsl.cli import watch
 
@@ -215,6 +265,25 @@ def test_watch_checks_again_on_save(tiny, monkeypatch):
     assert runs[1] == "net saved:\n#" and runs[2] == "net saved:\n##"
 
 
+def test_watch_follows_what_the_files_import(tiny):
+    from archdsl.cli.watch import Files
+
+    def watched() -> set[str]:
+        return {name.rsplit("/", 1)[-1] for name in files.stamps()}
+
+    (tiny / "top.arch").write_text("from middle import a\nfrom resnet50 import basic\nnet top:\n    broken(\n")
+    files = Files(["top.arch"])
+    assert watched() == {"top.arch", "resnet50.arch"}, "and `tiny.arch` beside them is none of its business"
+    (tiny / "middle.arch").write_text("from bottom import b\n")
+    (tiny / "bottom.arch").write_text("from top import top\n")
+    assert watched() == {"top.arch", "resnet50.arch", "middle.arch", "bottom.arch"}
+    before = files.stamps()
+    (tiny / "bottom.arch").write_text("block b:\n    relu\n    relu\n")
+    assert files.stamps() != before
+    (tiny / "middle.arch").unlink()
+    assert watched() == {"top.arch", "resnet50.arch"}
+
+
 def test_list_shows_title_year_and_figures(capsys):
     status, out, _ = run(capsys, "list", "densenet*")
     lines = out.splitlines()
@@ -222,8 +291,17 @@ def test_list_shows_title_year_and_figures(capsys):
     assert lines[1].split()[:5] == ["densenet121", "2016", "7.98", "M", "2.83"] and "Densely Connected" in lines[1]
 
 
-def test_list_of_nothing_is_not_success(capsys):
-    assert run(capsys, "list", "nothing*")[0] == 1
+def test_every_title_in_the_list_has_its_year():
+    from archdsl.report.gallery import entries
+
+    without = [entry.name for entry in entries() if not entry.year]
+    assert not without and {entry.year for entry in entries() if entry.name.startswith("alexnet")} == {"2012"}
+
+
+def test_list_of_nothing_is_not_success_and_no_table(capsys):
+    assert run(capsys, "list", "zzz") == (1, "", "no bundled network is called `zzz`\n")
+    status, out, err = run(capsys, "list", "resnet81")
+    assert (status, out) == (1, "") and "`resnet81`: there are resnet18" in err
 
 
 def test_list_is_ready_at_once():
@@ -244,21 +322,48 @@ def test_explain(capsys):
     for code in CATALOGUE:
         status, out, _ = run(capsys, "explain", code)
         assert status == 0 and out.startswith(f"{code}: ") and len(out) > 30
-    assert run(capsys, "explain", "E9999")[0] == 1
+    for given in ("e302", "E0302", "302", "error[E0302]:", "E00302"):
+        assert run(capsys, "explain", given)[1].startswith("E0302: ")
+    assert run(capsys, "explain", "w503")[1].startswith("W0503: ")
+    for given in ("E9999", "zzz", "9999"):
+        status, out, err = run(capsys, "explain", given)
+        assert (status, out) == (2, "") and f"no diagnostic has the code `{given}`" in err
 
 
-def test_a_bug_of_ours_is_status_2_and_says_so(tiny, capsys, monkeypatch):
+def test_a_bug_of_ours_is_status_3_and_says_so(tiny, capsys, monkeypatch):
     from archdsl.cli import check
 
     monkeypatch.setattr(check, "report", lambda network: 1 / 0)
     status, _, err = run(capsys, "check", "tiny.arch")
-    assert status == 2 and "bug in archdsl" in err and "ZeroDivisionError" in err
+    assert status == 3 and "bug in archdsl" in err and "ZeroDivisionError" in err
 
 
-def test_usage_mistakes_are_not_tracebacks(capsys):
-    with pytest.raises(SystemExit):
-        main(["chek"])
-    assert "invalid choice" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chek"], "no command `chek`: did you mean `check`?"),
+        (["resnet18"], "no command `resnet18`: did you mean `archdsl check resnet18`?"),
+        (["mine.arch", "--shapes"], "no command `mine.arch`: did you mean `archdsl check mine.arch`?"),
+        (["zzz"], "no command `zzz`; there are check, fmt, "),
+        (["check", "--shpaes", "resnet18"], "no argument `--shpaes` here: did you mean `--shapes`?"),
+        (["cost", "resnet18", "resnet34"], "no argument `resnet34` here\n"),
+        (["check"], "required: FILE|NAME"),
+        (["--verson"], "required: COMMAND"),
+        ([], "print what a shell needs"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_says_what_was_meant(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    shown = capsys.readouterr()
+    assert stop.value.code == 2 and shown.out == ""
+    assert words in shown.err and "Traceback" not in shown.err and "bug" not in shown.err
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0 and capsys.readouterr().out == f"archdsl {archdsl.__version__}\n"
 
 
 def test_every_command_is_a_file_with_its_help(capsys):

@@ -62,7 +62,7 @@ def test_standard_input(capsys, monkeypatch):
     assert fmt(capsys, "-") == (0, SMOOTH, "")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"net \xff")))
     status, out, err = fmt(capsys, "-")
-    assert (status, out) == (1, "") and "`<stdin>` is not text in UTF-8" in err
+    assert (status, out) == (2, "") and "`<stdin>` is not text in UTF-8" in err
 
 
 def test_the_command_in_a_process_of_its_own(folder):

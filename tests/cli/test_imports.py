@@ -37,7 +37,7 @@ def test_checking_imports_nothing_heavy(code):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_only_the_command_that_is_asked_for_is_imported(name):
-    parse = f"from archdsl.cli.main import _parser; _parser({name!r})"
+    parse = f"from archdsl.cli.main import parsers; parsers({name!r})"
     assert imported(parse, [f"archdsl.cli.{command}" for command in COMMANDS]) == {f"archdsl.cli.{name}"}
 
 

@@ -94,6 +94,21 @@ def test_what_has_no_sure_edit_stays(body):
     assert fixed(Source("n.arch", text)) == (text, [])
 
 
+def test_an_edit_of_advice_is_applied_once_there_are_no_mistakes():
+    text = NET + "conv(8, 3) -> bn\n    conv(4, 3, bias=True) -> bn\n    conv(8, 3) -> bn  # allow W0503\n"
+    mended, done = fixed(Source("n.arch", text))
+    assert mended == NET + (
+        "conv(8, 3, bias=false) -> bn\n    conv(4, 3, bias=false) -> bn\n    conv(8, 3) -> bn  # allow W0503\n"
+    )
+    assert [what.split(": ", 1)[1] for what in done] == [
+        "`True` is now `true`",
+        "`conv(8, 3)` is now `conv(8, 3, bias=false)`",
+        "`conv(4, 3, bias=true)` is now `conv(4, 3, bias=false)`",
+    ]
+    text = NET + "conv(8, 3) -> bn\n    zzzz(3)\n"
+    assert fixed(Source("n.arch", text)) == (text, []), "advice is given on a text without mistakes"
+
+
 def test_on_the_command_line(tmp_path, capsys):
     path = tmp_path / "n.arch"
     path.write_text(NET + "conv(8, 3, padding=1)\n")

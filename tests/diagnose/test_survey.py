@@ -199,7 +199,7 @@ def test_of_an_imported_file_the_first_mistake_is_told(tmp_path, capsys):
 def test_a_file_of_blocks_has_no_net(form, tmp_path, capsys):
     path = tmp_path / "blocks.arch"
     path.write_text("block b(c):\n    conv(c, 3)\n")
-    assert main(["check", "--format", form, str(path)]) == 1
+    assert main(["check", "--format", form, str(path)]) == 2
     assert "E0220" in "".join(capsys.readouterr())
 
 

@@ -100,7 +100,6 @@ def test_a_call_is_translated_with_its_meaning(there, here):
         ({"device": "meta"}, "the device is said in Python"),
         ({"num_classes": 10}, "here it is `classes`"),
         ({"pretrained": True}, "weights are a file"),
-        ({"outputs": "layer4"}, 'give a list: `outputs=["layer4"]`'),
     ],
 )
 def test_arguments_of_python(given, said):

@@ -167,6 +167,9 @@ def test_the_report_says_what_was_fused(capsys):
     printed = capsys.readouterr().out
     assert "52  batch norms folded into the convolution before" in printed
     report = optimized.report(model, image(1, 3, 224, 224))
+    for without in (optimized.report(), optimized.report(model)):
+        *fused, hint = without.splitlines()
+        assert fused == report.splitlines()[:-2] and "report(model, images)" in hint
     assert report.startswith(printed.rstrip())
     assert "151 steps that move 79.5 MB before\n55 steps that move 28.1 MB after" in report
 

@@ -177,7 +177,7 @@ except archdsl.WeightsError:
 """
     assert "pip install" in said_by(alone, "python", "-c", code)
     plot = ["sweep", "lenet5", "--set", "classes=10,20", "--figures", "params,macs", "--plot", "plot.svg"]
-    said = said_by(alone, "archdsl", *plot, status=1)
+    said = said_by(alone, "archdsl", *plot, status=2)
     assert "a plot needs matplotlib, which is not installed" in said and '"archdsl[plot]"' in said
 
 
@@ -197,7 +197,7 @@ def test_an_editable_installation():
     import archdsl.kernels
 
     assert Path(archdsl.kernels.__file__).parent.name == "kernels"
-    assert archdsl.check("lenet5").as_json()["parameters"] > 0
+    assert archdsl.check("lenet5").to_dict()["parameters"] > 0
 
 
 @pytest.mark.parametrize(

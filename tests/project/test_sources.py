@@ -17,6 +17,7 @@ KEYWORDS = {
     "check",
     "compile",
     "draw",
+    "cost",
     "load",
     "loads",
 }  # public functions, whose parameters are options

@@ -181,8 +181,8 @@ def test_names_are_ascii(name):
 def test_a_setting_is_an_expression_of_the_language(value, tmp_path, capsys):
     path = tmp_path / "n.arch"
     path.write_text('net n(c=4, text="a"):\n    input image: [N, 3, H=8, W=8]\n    conv(c, 3)\n')
-    assert main(["check", "--set", f"c={value}", str(path)]) == 1
-    assert main(["check", "--set", f"{value}=4", str(path)]) == 1
+    assert main(["check", "--set", f"c={value}", str(path)]) in (1, 2)  # what is wrong with it, or with its use
+    assert main(["check", "--set", f"{value}=4", str(path)]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -298,7 +298,7 @@ def test_what_is_no_file_is_refused_at_once(name, tmp_path, monkeypatch, capsys)
     os.mkfifo("fifo.arch")
     os.mkdir("folder.arch")
     os.symlink("loop.arch", "loop.arch")
-    assert main(["check", name]) == 1
+    assert main(["check", name]) == 2
     assert "E0108" in capsys.readouterr().err
 
 
@@ -372,7 +372,8 @@ def test_fix_and_compile_replace_a_link_and_not_what_it_leads_to(tmp_path, capsy
     assert "False" in target.read_text() and not link.is_symlink() and "false" in link.read_text()
     out = tmp_path / "out.py"
     out.symlink_to(target)
-    assert main(["compile", str(link), "-o", str(out)]) == 0
+    assert main(["compile", str(link), "-o", str(out)]) == 2
+    assert main(["compile", str(link), "--force", "-o", str(out)]) == 0
     assert "False" in target.read_text() and not out.is_symlink()
     capsys.readouterr()
 

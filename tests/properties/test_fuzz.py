@@ -247,7 +247,7 @@ def test_a_part_of_the_fuzzing(kind, tmp_path, monkeypatch):
 def test_fuzzing_notices_what_it_is_there_for(tmp_path, monkeypatch):
     """A traceback, a slow command, a control character and a text that is no JSON are failures."""
     faults = {
-        "status 2": lambda command: 2,
+        "status 3": lambda command: 3,
         "took": lambda command: busy(0.6),
         "prints": lambda command: print("\x1b[31m") or 0,
         "JSONDecodeError": lambda command: print("{") or 0,

@@ -201,6 +201,55 @@ def test_wrong_parameters_are_diagnosed():
         archdsl.load("resnet50", classes=object())
 
 
+@pytest.mark.parametrize(
+    ("params", "place", "met"),
+    [
+        ({"classes": 0.5}, ("--set classes", "0.5"), "linear(classes)"),
+        ({"classes": "7 / 2"}, ("--set classes", "7 / 2"), "linear(classes)"),
+        ({"norm": 3}, ("--set norm", "3"), "bn1: norm"),
+        ({"norm": 3, "classes": 10}, ("--set norm", "3"), "bn1: norm"),
+    ],
+)
+def test_a_wrong_value_is_the_place_of_its_mistake(params, place, met):
+    """And not the text of the installed package that it has met, which is right and is shown in a note."""
+    with pytest.raises(archdsl.CompileError) as caught:
+        archdsl.load("resnet18", **params)
+    found = caught.value.diagnostic
+    assert (found.primary.span.source.name, found.primary.span.text) == place
+    if params.get("classes") != "7 / 2":  # which has a place of its own
+        note = found.notes[0]
+        assert note.span.source.name.endswith("resnet50.arch") and met in note.span.source.line(note.span.line)
+
+
+def test_a_mistake_that_no_value_has_made_keeps_its_place():
+    text = "net n(c=3, d=4):\n    input i: [N, 3, H=8, W=8]\n    conv(c, 3)\n    add(conv(c + d, 3), identity)\n"
+    for params in ({}, {"c": 5}, {"c": 5, "d": 2}):
+        with pytest.raises(archdsl.CompileError) as caught:
+            archdsl.loads(text, **params)
+        assert caught.value.diagnostic.primary.span.line == 4
+    assert archdsl.loads(text, d=0)
+
+
+def test_numbers_of_numpy_are_numbers():
+    import numpy as np
+
+    assert archdsl.load("resnet18", classes=np.int64(7)).fc.out_features == 7
+    assert (
+        archdsl.check("mobilenet_v2", width=np.float32(0.5)).params == archdsl.check("mobilenet_v2", width=0.5).params
+    )
+    with pytest.raises(TypeError, match="`classes` must be a number"):
+        archdsl.check("lenet5", classes=np.ones(3))
+
+
+def test_a_file_here_is_proposed_where_a_name_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits.arch").write_text("net digits:\n    input i: [N, 3, H=8, W=8]\n    relu\n")
+    with pytest.raises(archdsl.CompileError, match=r"a file is meant by its path, `digits\.arch`"):
+        archdsl.load("digits")
+    with pytest.raises(archdsl.CompileError, match="archdsl is for convolutional networks; of transformers"):
+        archdsl.load("bert_base")
+
+
 def test_the_function_is_not_hidden_by_a_module():
     """`archdsl.load` is the function, whatever modules of the package were imported before."""
     import subprocess
@@ -328,4 +377,4 @@ def test_all_that_is_asked_for_reaches_every_function(tmp_path, capsys):
         assert main([*command, path, *options]) == 0
         found = json.loads(capsys.readouterr().out)
         (found,) = found.get("networks", [found])
-        assert found == json.loads(json.dumps(report.as_json()))
+        assert found == json.loads(json.dumps(report.to_dict()))

@@ -133,7 +133,7 @@ def test_renaming_changes_no_network() -> None:
         wanted = "another" if binding.name == before.net else before.net
         after = looked_at(before.source.replace(text=text), Linked(documents.text_of, {}), wanted)
         assert after.net == wanted and text != document.text
-        first, second = [report(one.network).as_json() for one in (before, after)]
+        first, second = [report(one.network).to_dict() for one in (before, after)]
         assert [first[key] for key in ("outputs", "parameters", "macs")] == [
             second[key] for key in ("outputs", "parameters", "macs")
         ]

@@ -1,0 +1,110 @@
+"""What a loaded network knows of its text: which inputs it takes, and where it ends.
+
+An input that does not fit is met by some layer, whose words say little: `mat1 and mat2 shapes cannot be multiplied`.
+What is wrong with it is looked for after a layer has failed, so that a call that succeeds pays for nothing but a `try`,
+and scripted and traced code, which has `forward` alone, not even for that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from archdsl.analysis.ends import ends
+from archdsl.analysis.legal import legal_sizes
+from archdsl.core.record import Record
+from archdsl.core.sizes import Size
+from archdsl.diagnostics import CompileError
+from archdsl.ops.base import show
+from archdsl.run.mistakes import InputError
+
+if TYPE_CHECKING:
+    from archdsl.analysis.legal import Legal
+    from archdsl.core.sizes import Shape
+    from archdsl.ir.network import Network
+
+ATTRIBUTE = "_archdsl"  # of a network, which a copy and a pickle have, too; no label starts so
+
+
+class Origin(Record):
+    """What is kept of a checked network: its inputs, their legal sizes in evaluation and training, and its heads.
+
+    `heads` are the layers that results come from, where no other layer reads them.
+    """
+
+    name: str
+    inputs: tuple[tuple[str, Shape], ...]
+    legal: tuple[tuple[Legal, ...], tuple[Legal, ...]]
+    heads: tuple[str, ...]
+
+
+def remember(model: nn.Module, network: Network) -> None:
+    """Let a module know where it comes from."""
+    scope, found = network.scope, ends(network)
+    inputs = tuple([(name, scope.shapes[value]) for name, value in zip(scope.input_names, scope.inputs)])
+    read = {name for layer in found.layers.values() for name in layer.reads}
+    heads = () if found.last & read else tuple(sorted(found.last))
+    legal = _legal(network, False), _legal(network, True)
+    model.__dict__[ATTRIBUTE] = Origin(network.name, inputs, legal, heads)
+    type(model).__call__ = _call
+
+
+def origin_of(model: nn.Module) -> Origin | None:
+    """Return what a module knows, which `archdsl.load` has made; None of any other one."""
+    found = model.__dict__.get(ATTRIBUTE)
+    return found if isinstance(found, Origin) else None
+
+
+def _legal(network: Network, training: bool) -> tuple[Legal, ...]:
+    try:
+        return legal_sizes(network, training=training)
+    except CompileError:  # no short pattern
+        return ()
+
+
+def _call(self: nn.Module, *inputs: Any, **named: Any) -> Any:
+    """Stand in for `nn.Module.__call__`, and say of a failure whether the input has made it."""
+    try:
+        return nn.Module.__call__(self, *inputs, **named)
+    except (RuntimeError, TypeError, ValueError) as problem:
+        origin = origin_of(self)
+        reason = wrong(origin, inputs, self.training) if origin and not named else ""
+        if not reason:
+            raise
+        raise InputError(reason) from problem
+
+
+def wrong(origin: Origin, given: tuple[Any, ...], training: bool) -> str:
+    """Say what is wrong with inputs; nothing where they are right.
+
+    >>> from archdsl import load
+    >>> print(wrong(origin_of(load("resnet18")), (torch.zeros(3, 64, 64),), False))
+    `image` of resnet18 is [N, 3, H, W], and [3, 64, 64] was given: the batch is missing, `x.unsqueeze(0)`
+    """
+    if len(given) != len(origin.inputs):
+        takes = ", ".join([f"`{name}` {show(shape)}" for name, shape in origin.inputs])
+        return f"{origin.name} takes {takes}, and {len(given)} inputs were given"
+    sizes: dict[str, int] = {}
+    for (name, shape), x in zip(origin.inputs, given):
+        if not isinstance(x, torch.Tensor):
+            return f"`{name}` of {origin.name} is a tensor {show(shape)}, and {type(x).__name__} was given"
+        said = f"`{name}` of {origin.name} is {show(shape)}, and {list(x.shape)} was given"
+        reason = _misfit(shape, tuple(x.shape))
+        if reason is not None:
+            return said + reason
+        sizes |= {dim.symbol.name: size for dim, size in zip(shape, x.shape) if isinstance(dim, Size)}
+        unfit = [one for one in origin.legal[training] if one.name in sizes and sizes[one.name] not in one]
+        if unfit:
+            near = ", ".join([f"{one.name} = {one.nearest(sizes[one.name])}" for one in unfit])
+            return f"{said}: {'; '.join([f'{one}{one.because()}' for one in unfit])}; the nearest legal size is {near}"
+    return ""
+
+
+def _misfit(shape: Shape, given: tuple[int, ...]) -> str | None:
+    """Say how a shape differs in its axes or its channels; None where only sizes may be wrong."""
+    if len(given) != len(shape):
+        return ": the batch is missing, `x.unsqueeze(0)`" if len(given) == len(shape) - 1 else ""
+    fixed = [(dim, size) for dim, size in zip(shape, given) if isinstance(dim, int) and dim != size]
+    return "" if fixed else None
