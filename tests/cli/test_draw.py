@@ -36,7 +36,7 @@ def test_draw_prints_a_picture(capsys):
     ],
 )
 def test_bad_input(folder, capsys, arguments, words):
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     assert words in capsys.readouterr().err
     assert list(folder.iterdir()) == []
 
