@@ -71,7 +71,7 @@ class _Builder:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.blocks: list[Block] = []
-        self.readers = clean._readers(graph)
+        self.readers = clean.readers_of(graph)
         self.groups: dict[Group, list[Scope]] = {}
         self.group: dict[Scope, Group] = {}
         self.uses: dict[Scope, _Use] = {}

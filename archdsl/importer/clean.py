@@ -7,14 +7,9 @@ that leaves it fewer tensors; a module that makes several is opened, its steps b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import nn
 
 from archdsl.importer.graph import Graph, Node, Scope
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 JOINS = ("cat", "add", "mul", "maximum", "minimum", "sub", "div", "matmul", "attention")
 
@@ -26,7 +21,7 @@ def cleaned(graph: Graph) -> Graph:
     _pruned(graph)
     while _hoisted(graph):
         pass
-    _opened(graph.root, _readers(graph))
+    _opened(graph.root, readers_of(graph))
     return graph
 
 
@@ -97,7 +92,7 @@ def _without_empty(scope: Scope) -> None:
 
 
 # -------------------------------------------------------------------------------------------------- borders
-def _readers(graph: Graph) -> dict[Node, set[Node | None]]:
+def readers_of(graph: Graph) -> dict[Node, set[Node | None]]:
     """Return who reads each tensor; None stands for whoever is given the results."""
     found: dict[Node, set[Node | None]] = {}
     for node in graph.root.nodes():
@@ -183,12 +178,3 @@ def label_path(node: Node) -> str:
 def chained(scope: Scope) -> bool:
     """Say whether a module is a plain sequence, whose items have their places for names."""
     return scope.kind is nn.Sequential
-
-
-def layers(items: Iterable[Node | Scope]) -> Iterator[Node]:
-    """Go over the nodes of some items."""
-    for item in items:
-        if isinstance(item, Node):
-            yield item
-        else:
-            yield from item.nodes()

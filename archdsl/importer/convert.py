@@ -164,8 +164,9 @@ def _second(model: nn.Module, shape: Shape, graph: Graph) -> tuple[Shape, Graph]
 
 
 def _others(shape: Shape) -> Iterator[Shape]:
-    """Go over other sizes: about half of it, as most networks take multiples of 32; then ones that are nearer."""
-    for change in (lambda side: max(32, side // 2 // 32 * 32), lambda side: side + 32, lambda side: side - 1):
-        sides = tuple(map(change, shape[2:]))
-        if min(sides) > 0 and sides != shape[2:]:
+    """Go over other sizes: an odd one, which tells most, then multiples of 32, which most networks take."""
+    own = shape[2:]
+    half = [max(32, side // 2 // 32 * 32) for side in own]
+    for sides in ([side + 1 for side in half], half, [side + 32 for side in own], [side - 1 for side in own]):
+        if min(sides) > 0 and tuple(sides) != shape[2:]:
             yield (*shape[:2], *sides)

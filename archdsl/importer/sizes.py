@@ -7,7 +7,7 @@ of a map, or the margins that TensorFlow adds.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archdsl.importer.graph import Graph, Node, Scope, Unsaid
 
@@ -21,7 +21,7 @@ def sized(graph: Graph, other: Graph | None) -> Graph:
     known = [*pairs][: len(graph.inputs)]
     for scope, node in _placed(graph.root):
         if node.op == "upsample" and "size" in node.fields:
-            _upsampled(node, pairs, known, scope)
+            _upsampled(node, pairs, known)
         elif node.op == "crop":
             _cropped(node, pairs, known)
         elif node.op in ("avgpool", "maxpool"):
@@ -29,7 +29,7 @@ def sized(graph: Graph, other: Graph | None) -> Graph:
         elif node.op in ("conv", "depthwise"):
             _same_padding(node, pairs)
         twin = pairs[node]
-        if _sized(node) != _sized(twin) and not (node.op == "pad" and _absorbed(graph, node)):
+        if node.fields != twin.fields and not (node.op == "pad" and _absorbed(graph, node)):
             raise Unsaid(f"`{node.op}` with numbers that depend on the size of the input", scope.path)
         known.append(node)
     return graph
@@ -52,16 +52,10 @@ def _placed(scope: Scope) -> Iterator[tuple[Scope, Node]]:
             yield scope, item
 
 
-def _sized(node: Node) -> dict[str, Any]:
-    return node.fields
-
-
-def _upsampled(node: Node, pairs: dict[Node, Node], known: list[Node], scope: Scope) -> None:
+def _upsampled(node: Node, pairs: dict[Node, Node], known: list[Node]) -> None:
     """Find the tensor whose size a map is brought to: an input, or the last one that has it."""
     twin = pairs[node]
-    if twin is not node and node.fields["size"] == twin.fields["size"]:
-        return
-    if twin is node:
+    if node.fields["size"] == twin.fields["size"]:
         return
     like = _alike(node, pairs, known)
     if like is not None:
@@ -113,13 +107,22 @@ def _whole(node: Node, twin: Node) -> None:
 
 
 def _same_padding(node: Node, pairs: dict[Node, Node]) -> None:
-    """Take margins before a convolution for `pad="same"`, where they are the ones that it adds at both sizes."""
+    """Take margins before a convolution for its own, and for `pad="same"` where they change as that does.
+
+    Margins that differ at the ends, and are the same at both sizes, are the module's: they stay.
+    """
     before = node.inputs[0]
     if before.op != "pad" or not _is_same(node, before) or not _is_same(pairs[node], pairs[before]):
         return
-    for one in (node, pairs[node]):
+    left, right, top, bottom = before.fields["size"]
+    fixed = before.fields["size"] == pairs[before].fields["size"]
+    if fixed and (left, top) != (right, bottom):
+        return
+    reach = zip(node.fields["dilation"], node.fields["kernel"])
+    own = (top, left) if (top, left) != tuple(d * (k - 1) // 2 for d, k in reach) else None
+    for one in {node, pairs[node]}:
         one.inputs = (one.inputs[0].inputs[0], *one.inputs[1:])
-        one.fields["pad"] = "same"
+        one.fields["pad"] = own if fixed else "same"
 
 
 def _is_same(node: Node, before: Node) -> bool:
@@ -141,8 +144,4 @@ def _is_same(node: Node, before: Node) -> bool:
 def _absorbed(graph: Graph, node: Node) -> bool:
     """Say whether margins are read by nobody, because what follows adds them itself."""
     readers = [one for one in graph.root.nodes() if node in one.inputs]
-    return all(one.op in ("conv", "depthwise") and _is_ready(one, node) for one in readers)
-
-
-def _is_ready(reader: Node, node: Node) -> bool:
-    return _is_same(reader, node)
+    return all(one.op in ("conv", "depthwise") and _is_same(one, node) for one in readers)

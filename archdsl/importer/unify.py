@@ -80,18 +80,19 @@ def merged(column: Sequence[Term | None], near: str = "") -> Term:
 
 
 def _padded(column: Sequence[Term | None]) -> Sequence[Term | None]:
-    """Write all paddings out, where some uses have one of their own."""
+    """Write all paddings out, where some uses have one of their own; at stride 1 the usual one is `"same"`, too."""
     pads = [dict(term.values).get("pad") for term in column if term is not None]
     if None not in pads or all(pad is None for pad in pads):
         return column
-    return [term and term.but(values=_with_pad(dict(term.values))) for term in column]
+    return [term and term.but(values=_with_pad(dict(term.values), "same" in pads)) for term in column]
 
 
-def _with_pad(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+def _with_pad(values: dict[str, Any], same: bool) -> tuple[tuple[str, Any], ...]:
+    kernel, stride, dilation = (both(values[name]) for name in ("kernel", "stride", "dilation"))
     if values["pad"] is None:
-        sides = [both(values[name]) for name in ("kernel", "dilation")]
-        pad = tuple(d * (k - 1) // 2 for k, d in zip(*sides))
-        values["pad"] = pad[0] if pad[0] == pad[1] else pad
+        pad = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation))
+        usual = same and stride == (1, 1) and all(k % 2 for k in kernel)
+        values["pad"] = "same" if usual else pad[0] if pad[0] == pad[1] else pad
     return tuple(values.items())
 
 

@@ -63,6 +63,20 @@ class Sized(nn.Module):
         return self.conv(x) * x.shape[-1]
 
 
+class Padded(nn.Module):
+    """Margins that TensorFlow adds: how many depends on the size."""
+
+    def __init__(self, fixed=False):
+        super().__init__()
+        self.fixed = fixed
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x):
+        right, bottom = (1, 1) if self.fixed else ((size - 1) // 2 * 2 + 3 - size for size in (x.shape[3], x.shape[2]))
+        margins = (right // 2, right - right // 2, bottom // 2, bottom - bottom // 2)
+        return self.conv2(F.pad(self.conv1(F.pad(x, margins)), (1, 1, 1, 1)))
+
+
 class Noisy(nn.Module):
     def __init__(self):
         super().__init__()

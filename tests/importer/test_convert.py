@@ -121,6 +121,14 @@ def test_what_is_changed_in_place_is_changed_for_all():
     assert re.search(r"conv1: conv\(3, 3\) -> relu\n\s+add\(identity, conv2: conv\(3, 3\)\)", text)
 
 
+def test_margins_are_told_apart_by_two_sizes():
+    """At an even size TensorFlow's margins are one row and one column, as a module may always add."""
+    text = import_module(modules.Padded(), (1, 3, 64, 64), name="padded").text
+    assert 'conv1: conv(4, 3, stride=2, pad="same")' in text and "conv2: conv(4, 3)" in text
+    text = import_module(modules.Padded(fixed=True), (1, 3, 64, 64), name="padded").text
+    assert "pad((0, 1, 0, 1))" in text and "conv1: conv(4, 3, stride=2, pad=0)" in text
+
+
 def test_a_result_of_training_alone():
     text = import_module(modules.Auxiliary(), (1, 3, 16, 16), name="auxiliary").text
     assert "output out1 = " in text and text.count("when training") == 1

@@ -12,16 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _sides(r: Reader, input: Any, other: Any) -> tuple[Any, Any, str]:
-    """Return two tensors of one form, and the form."""
-    forms = {one.form for one in (input, other) if isinstance(one, Shown)}
-    if not forms:
-        return input, other, ""
-    form = forms.pop()
-    for one in (input, other):
-        if forms or not isinstance(one, (Shown, Learned, int, float)):
-            raise Unsaid("tensors of different forms beside one another", r.path)
-    return input, other, form
+def _form(r: Reader, input: Any, other: Any) -> str:
+    """Return the form in which two tensors are shown, which must be one; a weight has none."""
+    forms = {one.form if isinstance(one, Shown) else "" for one in (input, other) if not isinstance(one, Learned)}
+    if len(forms) > 1:
+        raise Unsaid("tensors of different forms beside one another", r.path)
+    return forms.pop() if forms else ""
 
 
 def beside(r: Reader, sign: str, input: Any, other: Any) -> Any:
@@ -35,18 +31,14 @@ def beside(r: Reader, sign: str, input: Any, other: Any) -> Any:
         return _dropped(r, input, other)
     if isinstance(input, Learned) and not isinstance(other, Learned) and sign in "+*":
         input, other = other, input
-    input, other, form = _sides(r, input, other)
+    form = _form(r, input, other)
     if isinstance(other, Learned):
         return _with_weight(r, sign, input, other, form)
     one, two = (x.node if isinstance(x, Shown) else r.plain(x) for x in (input, other))
     shape = _broadcast(r, one.shape, two.shape)
     op = {"+": "add", "*": "mul", "-": "sub", "/": "div"}[sign]
     made = r.step(op, {}, (one, two), shape)
-    return Shown(made, form, form_shape(form, shape, input)) if form else made
-
-
-def form_shape(form: str, shape: tuple[int, ...], like: Any) -> tuple[int, ...]:
-    return (shape[0], shape[2], shape[3], shape[1]) if form == "last" else like.shape
+    return Shown(made, form, _broadcast(r, input.shape, other.shape)) if form else made
 
 
 def _broadcast(r: Reader, one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...]:

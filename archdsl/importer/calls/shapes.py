@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from archdsl.importer.calls.arithmetic import form_shape
 from archdsl.importer.calls.reader import LAYOUT, Learned, Reader, Shown, both, shape_of
 from archdsl.importer.graph import Node, Unsaid
 
@@ -150,6 +149,12 @@ def _repeated(r: Reader, weight: Learned, wanted: tuple[int, ...]) -> Node:
     return r.step("learned", {"size": own}, (), (wanted[0], *own), weight=weight)
 
 
+def _last(made: Node) -> Shown:
+    """Show a map with the channels last."""
+    n, c, h, w = made.shape
+    return Shown(made, "last", (n, h, w, c))
+
+
 def getitem(r: Reader, input: Any, index: Any) -> Any:
     node = r.plain(input)
     wanted = list(index) if isinstance(index, tuple) else [index]
@@ -206,7 +211,7 @@ def sliced(r: Reader, node: Node, start: int, stop: int) -> Node:
 def narrow(r: Reader, input: Any, dim: int, start: int, length: int) -> Any:
     if isinstance(input, Shown) and input.form == "last":
         made = narrow(r, input.node, (0, 2, 3, 1)[dim % 4], start, length)
-        return Shown(made, "last", form_shape("last", made.shape, None))
+        return _last(made)
     node = r.plain(input)
     ranges = [(0, size) for size in node.shape]
     ranges[dim % len(ranges)] = (start, start + length)
@@ -232,7 +237,7 @@ def cat(r: Reader, tensors: Any, dim: int = 0, **words: Any) -> Any:
     tensors = words.get("tensors", tensors)
     if all(isinstance(one, Shown) and one.form == "last" for one in tensors) and dim % 4 == 3:
         made = cat(r, tuple(one.node for one in tensors), 1)
-        return Shown(made, "last", form_shape("last", made.shape, None))
+        return _last(made)
     nodes = [r.plain(one) for one in tensors]
     shape = list(nodes[0].shape)
     axis = dim % len(shape)
