@@ -48,7 +48,7 @@ class Request(Record):
 
 AS_WRITTEN = Request()
 SETTING = "--set "  # before a parameter, where the place of a mistake is the value that it was given
-FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|.+\.cfg")  # what `archdsl import` takes
 
 
 class Compiled(Record):
@@ -95,7 +95,7 @@ def find(name: str | os.PathLike[str]) -> tuple[File, str | None]:
     `timm:resnet50d`, and whatever else `archdsl import` takes, is a file of the text that it makes.
     """
     name = os.fspath(name)
-    if FOREIGN.fullmatch(name) and not os.path.exists(name):
+    if FOREIGN.fullmatch(name):
         return project.Project().text(_imported(name), name), None
     path = project.path_of(name)
     if path:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add_options(parser: ArgumentParser) -> None:
     """Say what the command takes."""
-    what = "timm:NAME, torchvision:NAME, pytorchcv:NAME or package.module:function"
+    what = "timm:NAME, torchvision:NAME, pytorchcv:NAME, package.module:function or net.cfg"
     parser.add_argument("source", metavar="SOURCE", help=what)
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write the text there, and a .keys file where it needs one"

@@ -111,12 +111,12 @@ def import_module(
 
 
 def imported(word: str, *, shape: Sequence[int] = (), name: str = "") -> Imported:
-    """Return `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME` or `package.module:attribute` as a text.
+    """Return `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME`, `package.module:attribute` or `net.cfg` as a text.
 
     `shape` and `name` are the library's own where they are not given. Raises `NoSource`, too.
     """
     source = opened(word)
-    doc = f"{word.partition(':')[2]}, imported from {source.origin}."
+    doc = f"{word.partition(':')[2] or source.name}, imported from {source.origin}."
     return import_module(source.model, shape or source.shape, name=name or source.name, doc=doc)
 
 

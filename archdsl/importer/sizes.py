@@ -7,12 +7,15 @@ of a map, or the margins that TensorFlow adds.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archdsl.importer.graph import Graph, Node, Scope, Unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+MARGINS = ("conv", "depthwise", "maxpool")  # what may have `pad="same"`
 
 
 def sized(graph: Graph, other: Graph | None) -> Graph:
@@ -26,11 +29,14 @@ def sized(graph: Graph, other: Graph | None) -> Graph:
             _cropped(node, pairs, known)
         elif node.op in ("avgpool", "maxpool"):
             _whole(node, pairs[node])
-        elif node.op in ("conv", "depthwise"):
+        if node.op in MARGINS:
             _same_padding(node, pairs)
         twin = pairs[node]
         if node.fields != twin.fields and not (node.op == "pad" and _absorbed(graph, node)):
             raise Unsaid(f"`{node.op}` with numbers that depend on the size of the input", scope.path)
+        low = [one for one in node.inputs if one.op == "pad" and one.fields["lowest"]]
+        if low:
+            raise Unsaid("margins that are lower than every number", scope.path)
         known.append(node)
     return graph
 
@@ -116,13 +122,14 @@ def _same_padding(node: Node, pairs: dict[Node, Node]) -> None:
         return
     left, right, top, bottom = before.fields["size"]
     fixed = before.fields["size"] == pairs[before].fields["size"]
-    if fixed and (left, top) != (right, bottom):
+    even = (left, top) == (right, bottom)
+    if fixed and not even and _stride(node) != (1, 1):
         return
     reach = zip(node.fields["dilation"], node.fields["kernel"])
-    own = (top, left) if (top, left) != tuple(d * (k - 1) // 2 for d, k in reach) else None
+    usual = tuple(d * (k - 1) // 2 for d, k in reach) if node.op != "maxpool" else None
     for one in {node, pairs[node]}:
         one.inputs = (one.inputs[0].inputs[0], *one.inputs[1:])
-        one.fields["pad"] = own if fixed else "same"
+        one.fields["pad"] = "same" if not (fixed and even) else None if (top, left) == usual else (top, left)
 
 
 def _is_same(node: Node, before: Node) -> bool:
@@ -131,9 +138,11 @@ def _is_same(node: Node, before: Node) -> bool:
     none = tuple(d * (k - 1) // 2 for d, k in zip(fields["dilation"], kernel))
     if (none if fields["pad"] is None else fields["pad"]) != (0, 0) or margins["mode"] != "constant":
         return False
+    if margins["lowest"] != (node.op == "maxpool"):
+        return False
     left, right, top, bottom = margins["size"]
     for size, k, s, d, first, last in zip(
-        before.inputs[0].shape[2:], kernel, fields["stride"], fields["dilation"], (top, left), (bottom, right)
+        before.inputs[0].shape[2:], kernel, _stride(node), fields["dilation"], (top, left), (bottom, right)
     ):
         missing = max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
         if (first, last) != (missing // 2, missing - missing // 2):
@@ -144,4 +153,8 @@ def _is_same(node: Node, before: Node) -> bool:
 def _absorbed(graph: Graph, node: Node) -> bool:
     """Say whether margins are read by nobody, because what follows adds them itself."""
     readers = [one for one in graph.root.nodes() if node in one.inputs]
-    return all(one.op in ("conv", "depthwise") and _is_same(one, node) for one in readers)
+    return all(one.op in MARGINS and _is_same(one, node) for one in readers)
+
+
+def _stride(node: Node) -> Any:
+    return node.fields["stride"] or node.fields["kernel"]

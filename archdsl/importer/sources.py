@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from archdsl.diagnostics.extras import Needing
+from archdsl.importer.darknet import Darknet, Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOST = 1 << 20  # characters of a file that are read
 SIDE = 224  # height and width where nothing says another
 
 
@@ -33,15 +36,16 @@ class Source:
 
 
 def opened(word: str) -> Source:
-    """Return the module of `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME` or `package.module:attribute`.
+    """Return the module of `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME`, `package.module:attribute` or `net.cfg`.
 
     Weights are those that the module starts with: nothing is downloaded. Raises `NoSource`.
     """
+    if word.endswith(".cfg"):
+        return _darknet(word)
     library, colon, name = word.partition(":")
     if not colon or not name:
-        raise NoSource(
-            f"`{word}` is no `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME` or `package.module:attribute`"
-        )
+        known = "`timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME`, `package.module:attribute`"
+        raise NoSource(f"`{word}` is no {known}, and no `.cfg` file of Darknet")
     try:
         return LIBRARIES[library](name) if library in LIBRARIES else _attribute(library, name)
     except RuntimeError as problem:  # what torchvision raises where it was built for another torch
@@ -85,6 +89,18 @@ def _pytorchcv(name: str) -> Source:
 
 
 LIBRARIES: dict[str, Callable[[str], Source]] = {"torchvision": _torchvision, "timm": _timm, "pytorchcv": _pytorchcv}
+
+
+def _darknet(path: str) -> Source:
+    """Return the network of a file of Darknet; nothing of it is run but its layers."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            model = Darknet(file.read(MOST))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise NoSource(f"`{path}` cannot be read: {problem}") from None
+    except Malformed as problem:
+        raise NoSource(f"`{path}` is no network:\n{problem}") from None
+    return Source(model, (1, *model.shape), _name(os.path.splitext(os.path.basename(path))[0]), os.path.basename(path))
 
 
 def _attribute(package: str, name: str) -> Source:
