@@ -14,21 +14,20 @@ if TYPE_CHECKING:
 class Result(Record):
     """Figures of a network, or of several; a class says in `grid`, `summary`, `records` and `to_dict` what they are."""
 
-    def grid(self, view: View = WHOLE) -> Grid:
-        """Return the table."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what a class says
+
+        def grid(self, view: View = WHOLE) -> Grid:
+            """Return the table."""
+
+        def records(self) -> list[dict[str, Any]]:
+            """Return the rows of the table as plain data: numbers are numbers."""
+
+        def to_dict(self) -> dict[str, Any]:
+            """Return the result as plain data, which `json.dumps` takes."""
 
     def summary(self) -> str:
         """Return the result in one line."""
         return self.grid().title
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return the rows of the table as plain data: numbers are numbers."""
-        raise NotImplementedError
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain data, which `json.dumps` takes."""
-        raise NotImplementedError
 
     def text(self, view: View = WHOLE) -> str:
         """Return the table as text."""
