@@ -62,7 +62,8 @@ def _run(given: Sequence[str]) -> int:
     asked, options = parsed(given)
     try:
         status = int(_module(asked).run(options))
-        sys.stdout.flush()  # what it says may be met by a full disk only here
+        if not sys.stdout.closed:  # as the language server leaves it
+            sys.stdout.flush()  # what it says may be met by a full disk only here
         return status
     except CompileError as mistake:
         from archdsl.cli.show import show_alone

@@ -9,7 +9,7 @@ import pytest
 
 from archdsl.analysis.forms import closed
 from archdsl.cli.main import main
-from archdsl.cli.watch import stamps
+from archdsl.cli.watch import Files
 from archdsl.compiler import Request, compiled
 from archdsl.drawing.exploring import explorer, known
 from archdsl.drawing.serving import Follower, server
@@ -210,7 +210,7 @@ def test_names_from_a_text_are_only_text(tmp_path, browser):
 # -------------------------------------------------------------------------------------------------- following a file
 @contextmanager
 def followed(path):
-    follower = Follower(str(path), Request(), lambda: stamps([str(path)]))
+    follower = Follower(str(path), Request(), Files([str(path)]).stamps)
     with server(follower) as serving:
         thread = threading.Thread(target=serving.serve_forever, daemon=True)
         thread.start()

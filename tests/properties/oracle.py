@@ -36,6 +36,7 @@ from archdsl.analysis.costs import cost, weights
 from archdsl.analysis.legal import Legal, legal_sizes
 from archdsl.analysis.table import Counter, table
 from archdsl.cli import main as cli
+from archdsl.cli.status import BUG
 from archdsl.codegen import replay
 from archdsl.codegen.lower import lower
 from archdsl.codegen.module import emit
@@ -438,7 +439,7 @@ class Case:
             out, err = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 status = cli.main(["cost", self.path, "--net", "n", *more])
-            if status not in (0, 1):
+            if status == BUG:
                 yield f"cost {more}: {err.getvalue()[-300:]}"
 
     # ------------------------------------------------------------ exports
