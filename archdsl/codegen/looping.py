@@ -147,7 +147,7 @@ class Looping:
         plan, written = self.plan, self.loop.written
         if not isinstance(written, (tree.For, tree.Comprehension)):
             return None
-        term = translate(written.values, self.context.names)
+        term = self._translated(written.values)
         if term is None or not self._is(written.targets, term):
             return None
         plan.use(term)
@@ -157,6 +157,13 @@ class Looping:
             targets = targets.removeprefix("_, ")
             return targets.removeprefix("(").removesuffix(")"), values.removeprefix("enumerate(")[:-1]
         return targets, values
+
+    def _translated(self, expr: tree.Expr) -> Term | None:
+        """Translate an expression; a constant is one in every instance, also where nothing is known by a name."""
+        term = translate(expr, self.context.names)
+        if term is None or len(term.column) == self.context.count:
+            return term
+        return term.replace(column=term.column * self.context.count)
 
     def _is(self, targets: tree.Targets, term: Term) -> bool:
         """Say whether the items of a list are what the passes have."""
@@ -189,10 +196,10 @@ class Looping:
         word = values.target.plain if isinstance(values, tree.Call) and isinstance(values.target, tree.Name) else None
         if isinstance(values, tree.Call) and len(values.arguments) == 1 and isinstance(values.arguments[0], tree.Expr):
             if word == "range":
-                return translate(values.arguments[0], self.context.names)
+                return self._translated(values.arguments[0])
             if word in ("enumerate", "reversed"):
                 return self._length(values.arguments[0])
-        term = translate(values, self.context.names)
+        term = self._translated(values)
         if term is None or term.stream or any(not isinstance(value, Listed) for value in term.column):
             return None
         lengths = tuple([len(value) for value in term.column if isinstance(value, Listed)])
@@ -202,7 +209,7 @@ class Looping:
         """Return how often it runs."""
         written = self.loop.written
         expr = written.values if isinstance(written, (tree.For, tree.Comprehension)) else written
-        length = translate(expr, self.context.names) if expr is written else self._length(expr)
+        length = self._translated(expr) if expr is written else self._length(expr)
         counts = tuple([self.at.count(i) if i in self.there else MISSING for i in range(self.context.count)])
         term = self.plan.use(self.plan.resolve(self.context, counts, [length], "depth"))
         if length is not None and term.text == length.text and term.names:

@@ -108,6 +108,17 @@ net n:
     a = x
     mul(a, a -> conv(4, 1, stride=16))
 """,
+    "a loop of constants where nothing is known by a name": """
+block twice(a):
+    given = x
+    x * given * 2 if x.channels > 4 else relu
+    m:
+        for i in range(4):
+            conv(4 * i + 1, 1)
+net n:
+    input image: [N, 8, H=2, W=2]
+    cat(twice(relu * 6), twice(mean))
+""",
     "an attribute beside a label of its name": """
 block mix(g):
     shuffle_groups: conv(16, 1)
