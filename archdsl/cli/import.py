@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from archdsl.cli.options import shape_of
 from archdsl.cli.show import print_file
 from archdsl.cli.status import NO, TROUBLE, YES
 
@@ -20,7 +21,7 @@ def add_options(parser: ArgumentParser) -> None:
         "-o", "--output", metavar="FILE", help="write the text there, and a .keys file where it needs one"
     )
     what = "the shape of an input (default: the library's own)"
-    parser.add_argument("--input", type=_shape, metavar="1,3,224,224", help=what)
+    parser.add_argument("--input", metavar="1x3x224x224", help=what)
     parser.add_argument("--name", metavar="NET", help="the name of the net (default: the library's own)")
 
 
@@ -28,8 +29,9 @@ def run(options: Namespace) -> int:
     """Print the text of a network, or write it; what was compared goes to standard error."""
     from archdsl.importer import ImportFailed, NoSource, imported
 
+    shape = shape_of(options.input.replace(",", "x"), options.input) if options.input else ()
     try:
-        found = imported(options.source, shape=options.input or (), name=options.name or "")
+        found = imported(options.source, shape=shape, name=options.name or "")
     except (NoSource, ImportFailed) as problem:
         print(f"error: {problem}\nNothing was written.", file=sys.stderr)
         return NO if isinstance(problem, ImportFailed) else TROUBLE
@@ -40,11 +42,3 @@ def run(options: Namespace) -> int:
         print_file(found.text)
     print(found.report(), file=sys.stderr)
     return YES
-
-
-def _shape(words: str) -> tuple[int, ...]:
-    """Return a shape that is given as text; raises `ValueError`, of which argparse makes a mistake of usage."""
-    numbers = tuple(map(int, words.replace("x", ",").split(",")))
-    if len(numbers) not in (2, 4) or min(numbers) < 1:
-        raise ValueError
-    return numbers

@@ -63,7 +63,6 @@ class Block:
     tensors: tuple[str, ...]
     params: list[Param]
     body: list[Term]
-    doc: str = ""
     lead: list[str] = field(default_factory=list)  # lines before the others
 
 
@@ -284,7 +283,9 @@ def _stem(term: Term) -> str:
         return f"with_{term.label}"
     if term.kind == "op" and not term.name:
         return "with_act"
-    if term.kind == "use" and any(str(value).endswith(" * x.channels')") for _, value in term.values):
+    if term.kind == "use" and any(
+        isinstance(value, Code) and value.text.endswith(" * x.channels") for _, value in term.values
+    ):
         return "expand"
     if term.kind in ("op", "use", "join"):
         return f"with_{term.name}"

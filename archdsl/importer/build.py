@@ -8,8 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
+from archdsl.elaborate.operators import MODULE_NAMES
 from archdsl.importer import clean
 from archdsl.importer.blocks import Block, Param, solved
 from archdsl.importer.fold import folded
@@ -19,10 +18,13 @@ from archdsl.importer.structure import Item, statements
 from archdsl.importer.terms import Term, chain, every, links, ordered
 from archdsl.importer.unify import MISSING
 from archdsl.ops import OPS
+from archdsl.syntax.printer import STATEMENT_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+LABELS = MODULE_NAMES | {"x", *STATEMENT_WORDS}  # what is no label here, as the language or its printer says
+RESERVED = frozenset("identity split net block fn input output require default init for if ode".split())
 Group = tuple[type, int]  # a class, and how often it stands in itself
 
 
@@ -154,9 +156,6 @@ class _Builder:
         return name
 
 
-TAKEN = {"training", "input", "output", "require", "x"}
-
-
 def _plain_body(use: _Use) -> bool:
     """Say whether a module is items one after the other, and can stand where it is used."""
     return len(use.tensors) == 1 and not any(term.kind in ("bind", "out") for term in use.body)
@@ -165,28 +164,9 @@ def _plain_body(use: _Use) -> bool:
 def _fitting(block: Block) -> str:
     """Return the name of a block, which says no `conv` of one that has depthwise convolutions alone."""
     ops = {term.name for term in every(block.body) if term.kind == "op"}
-    return (
-        re.sub(r"^conv(2d)?(?=_.*(norm|bn|act))", "depthwise", block.name)
-        if "depthwise" in ops and "conv" not in ops
-        else block.name
-    )
-
-
-RESERVED = {
-    "identity",
-    "split",
-    "net",
-    "block",
-    "fn",
-    "input",
-    "output",
-    "require",
-    "default",
-    "init",
-    "for",
-    "if",
-    "ode",
-}
+    if "depthwise" in ops and "conv" not in ops:
+        return re.sub(r"^conv(2d)?(?=_.*(norm|bn|act))", "depthwise", block.name)
+    return block.name
 
 
 def _given(param: Param, place: int) -> Any:
@@ -275,9 +255,9 @@ def _run(terms: Sequence[Term], place: int, head: str) -> int:
 
 def _relabelled(term: Term, counted: Counter[str], plain: set[str]) -> Term:
     if not term.label:
-        return (
-            term if term.kind == "seq" else term.but(parts=tuple(_branch(part, counted, plain) for part in term.parts))
-        )
+        if term.kind == "seq":
+            return term
+        return term.but(parts=tuple(_branch(part, counted, plain) for part in term.parts))
     return term.but(label=_identifier(term.label))
 
 
@@ -288,7 +268,7 @@ def _identifier(label: str) -> str:
     word = re.sub(r"\W", "_", label)
     if not word.isascii() or not word.isidentifier() or word.startswith("_"):
         word = f"layer_{word}"
-    return f"{word}_" if keyword.iskeyword(word) or hasattr(nn.Module, word) or word in TAKEN else word
+    return f"{word}_" if keyword.iskeyword(word) or word in LABELS else word
 
 
 def _branch(part: Term, counted: Counter[str], plain: set[str]) -> Term:

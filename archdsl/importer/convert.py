@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
 from archdsl.diagnostics import CompileError
+from archdsl.importer import calls
 from archdsl.importer.build import built
-from archdsl.importer.calls import read
 from archdsl.importer.clean import cleaned
 from archdsl.importer.graph import Unsaid
 from archdsl.importer.keys import rules_of
@@ -19,6 +20,7 @@ from archdsl.importer.sources import opened
 from archdsl.importer.text import text
 from archdsl.importer.trace import Untraceable, trace
 from archdsl.importer.verify import Differs, Verified, verified
+from archdsl.project import read, write
 from archdsl.run.mistakes import ImportFailed
 
 if TYPE_CHECKING:
@@ -26,11 +28,12 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from archdsl.importer.graph import Graph
+    from archdsl.importer.graph import Graph, Node
 
     Shape = tuple[int, ...]
 
 
+SECTION = "[imported]"  # of a `.keys` file that is written here
 LARGE = 320  # pixels of a side beyond which two smaller sizes are compared
 
 
@@ -42,29 +45,29 @@ class Imported:
     text: str
     verified: Verified
 
-    @property
+    @cached_property
     def keys(self) -> dict[str, str]:
         """The names of weights that differ: those of the module's state dict to those of the text's network."""
         return {name: here for name, here in self.verified.keys.items() if name != here}
 
-    @property
+    @cached_property
     def rules(self) -> str:
         """The lines of a `.keys` file, by which the module's own weights are loaded; empty where none differ."""
         if not self.keys:
             return ""
-        return "".join(["[imported]\n", *(f"{old} = {new}\n" for old, new in rules_of(self.verified.keys))])
+        return "".join([f"{SECTION}\n", *(f"{old} = {new}\n" for old, new in rules_of(self.verified.keys))])
 
     def write(self, path: str | os.PathLike[str]) -> list[str]:
         """Write the text, and beside it the rules for names where it needs any; returns the paths."""
         path = os.fspath(path)
-        written = {path: self.text, os.path.splitext(path)[0] + ".keys": self.rules}
-        for name, content in written.items():
-            if content:
-                with open(name, "w", encoding="utf-8") as file:
-                    file.write(content)
-            elif os.path.isfile(name):
-                os.remove(name)  # the rules of another text of this name
-        return [name for name, content in written.items() if content]
+        beside = os.path.splitext(path)[0] + ".keys"
+        write(path, self.text)
+        if self.rules:
+            write(beside, self.rules)
+            return [path, beside]
+        if os.path.isfile(beside) and read(beside).text.startswith(SECTION):
+            os.remove(beside)  # the rules of an import before this one; those that somebody wrote stay
+        return [path]
 
     def report(self) -> str:
         """Say what was made and how it was compared."""
@@ -128,14 +131,23 @@ def _imported(model: nn.Module, shape: Shape, name: str, doc: str) -> Imported:
         shapes = [second] if third is None else [second, third]
     else:
         shapes = [shape] if second is None else [shape, second]
+    made, order = written(graph, other, name, doc)
+    return Imported(name, made, verified(model, made, order, shapes))
+
+
+def written(graph: Graph, other: Graph | None, name: str, doc: str) -> tuple[str, list[Node]]:
+    """Return a graph as a text that nobody has compared yet, and its steps with weights in the text's order.
+
+    `other` is the same network at another size.
+    """
+    shapes = [node.shape for node in graph.inputs]
     found = built(cleaned(sized(graph, other)))
-    made = text(found, name, [shape], doc)
-    return Imported(name, made, verified(model, made, found.order, shapes))
+    return text(found, name, shapes, doc), found.order
 
 
 def _graph(model: nn.Module, shape: Shape) -> Graph:
     """Return what a module computes; a result that training alone has is marked."""
-    graph = read(trace(model, (shape,), training=True))
+    graph = calls.read(trace(model, (shape,), training=True))
     names = list(trace(model, (shape,), training=False).outputs)
     if names == [""]:
         graph.training = tuple(graph.outputs)[1:]
@@ -154,7 +166,7 @@ def _second(model: nn.Module, shape: Shape, graph: Graph) -> tuple[Shape, Graph]
     odd: tuple[Shape, Graph] | tuple[None, None] = (None, None)
     for other in _others(shape) if len(shape) == 4 else ():
         try:
-            found = read(trace(model, (other,), training=True))
+            found = calls.read(trace(model, (other,), training=True))
         except Untraceable:
             continue
         if [node.op for node in found.root.nodes()] == [node.op for node in graph.root.nodes()]:

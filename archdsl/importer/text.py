@@ -152,6 +152,8 @@ class _Writer:
         return words
 
     def _is_default(self, op: str, name: str, value: Any) -> bool:
+        if op not in OPS:  # `split`, which is a word of the language alone
+            return False
         if (op, name) in self.settings:
             return _same(op, name, self.settings[op, name], value)
         default = OPS[op].args[name].default
@@ -180,11 +182,8 @@ class _Writer:
         if term.name in SIGNS:
             return f" {SIGNS[term.name]} ".join(self._side(part) for part in term.parts)
         words = [self.expr(part) for part in term.parts]
-        words += (
-            [f"{name}={literal(value)}" for name, value in term.values if not self._is_default(term.name, name, value)]
-            if term.name in OPS
-            else [f"{name}={literal(value)}" for name, value in term.values]
-        )
+        given = [(name, value) for name, value in term.values if not self._is_default(term.name, name, value)]
+        words += [f"{name}={literal(value)}" for name, value in given]
         return f"{term.name}({', '.join(words)})"
 
     def _side(self, part: Term) -> str:

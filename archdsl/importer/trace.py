@@ -33,11 +33,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Weight:
-    """A parameter or a buffer, by its name in the state dict; `learned` tells the first."""
+    """A parameter or a buffer, by its name in the state dict."""
 
     name: str
     shape: tuple[int, ...]
-    learned: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +140,8 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
         for path, module in model.named_modules():
             self._paths.setdefault(id(module), path)
         self._kept: list[torch.Tensor] = [*state.values(), *inputs]
-        learned = {name for name, _ in model.named_parameters()}
         self._known: dict[int, Value | Weight] = {
-            id(tensor): Weight(name, tuple(tensor.shape), name in learned) for name, tensor in state.items()
+            id(tensor): Weight(name, tuple(tensor.shape)) for name, tensor in state.items()
         }
         self._known |= {id(tensor): Value(tuple(tensor.shape)) for tensor in inputs}
         self.root = Frame("", type(model))

@@ -26,10 +26,9 @@ ACTIVATIONS = frozenset(
 
 @dataclass(eq=False)
 class Hole:
-    """A value of each use: which field of which operator or block, its label, and the channels that reach it."""
+    """A value of each use: which field it is, the label near it, and the channels that reach it."""
 
     field: str
-    owner: str
     label: str
     values: tuple[Any, ...]
     x: tuple[Any, ...]
@@ -125,18 +124,17 @@ def _dropping(term: Term, which: Sequence[Any]) -> Term:
     """What drops at random is left out by a rate of 0."""
     hole = term.values[0][1]
     values = tuple(0.0 if has == 0 else value for has, value in zip(which, hole.values))
-    return term.but(values=(("p", Hole("p", hole.owner, hole.label, values, hole.x)),))
+    return term.but(values=(("p", Hole("p", hole.label, values, hole.x)),))
 
 
 def _hole(column: Sequence[Term | None], place: int, name: str, near: str) -> Hole:
     values = tuple(MISSING if term is None else term.values[place][1] for term in column)
-    first = next(term for term in column if term is not None)
-    return Hole(name, first.name or first.kind, near, values, _x(column))
+    return Hole(name, near, values, _x(column))
 
 
 def _activation(column: Sequence[Term | None]) -> Term:
     values = tuple(MISSING if term is None else Pipe(term.name, term.values) for term in column)
-    hole = Hole("act", "act", "", values, _x(column))
+    hole = Hole("act", "", values, _x(column))
     return Term("op", "", values=(("act", hole),), x=_x(column))
 
 

@@ -211,7 +211,10 @@ def _gradients(
         torch.autograd.grad(sum((w * one).sum() for w, one in zip(weights, each)), parameters, allow_unused=True)
         for each, parameters in ((mine, [own[n] for n in names]), (theirs, [here[keys[n]] for n in names]))
     ]
-    pairs = [(a, b.reshape(a.shape)) for a, b in zip(*found) if a is not None and b is not None]
+    for name, a, b in zip(names, *found):
+        if (a is None) != (b is None):
+            raise Differs(f"`{name}` has a gradient in one of the two alone")
+    pairs = [(a, b.reshape(a.shape)) for a, b in zip(*found) if a is not None]
     largest = max((float(a.abs().max()) for a, _ in pairs), default=1.0)
     worst = max((float((a - b).abs().max()) / largest for a, b in pairs), default=0.0)
     if not worst <= GRADIENTS:

@@ -103,6 +103,17 @@ class Constant(nn.Module):
         return self.conv(x) * self.table
 
 
+class Detached(nn.Module):
+    """A layer that nothing is learned through."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x):
+        return self.conv2(self.conv1(x).detach())
+
+
 class Shared(nn.Module):
     """One layer in two places."""
 

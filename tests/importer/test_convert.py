@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 import archdsl
 from archdsl.cli.main import main
 from archdsl.compiler import Request, compile_text
-from archdsl.importer import ImportFailed, NoSource, import_module, opened
+from archdsl.importer import ImportFailed, NoSource, convert, import_module, opened
 from archdsl.importer.calls import table
 from archdsl.importer.keys import rules_of
 from archdsl.run.weights import renamed, rule
@@ -80,19 +81,11 @@ def test_its_own_weights_load_strictly(source, tmp_path):
     ],
 )  # fmt: skip
 def test_a_text_is_not_twice_as_long_as_the_gallerys(source, file):
-    from pathlib import Path
-
-    from archdsl.importer.build import built
-    from archdsl.importer.clean import cleaned
-    from archdsl.importer.convert import _graph, _second
-    from archdsl.importer.sizes import sized
-    from archdsl.importer.text import text
-
     with torch.device("meta"):
         model = opened(source).model
     shape = (2, 3, 224, 224)
-    graph = _graph(model, shape)
-    made = text(built(cleaned(sized(graph, _second(model, shape, graph)[1]))), "net", [shape], "net")
+    graph = convert._graph(model, shape)
+    made, _ = convert.written(graph, convert._second(model, shape, graph)[1], "net", "net")
     own = (Path(archdsl.__file__).parents[1] / "architectures" / f"{file}.arch").read_text()
     assert made.count("\n") <= 2 * own.count("\n")
     assert made.count("\nblock ") <= own.count("\nblock ") + 1
@@ -145,6 +138,7 @@ def test_what_no_result_needs_is_said():
         (modules.Standardized(), "`conv`: the weight of `conv` is computed, and not learned"),
         (modules.Noisy(), "`body.1`: the language has no step for `rand_like`"),
         (modules.Constant(), "a tensor that the module's code makes"),
+        (modules.Detached(), "`conv1.weight` has a gradient in one of the two alone"),
         (modules.Shared(), "`conv`: a layer that is applied more than once"),
         (modules.Sized(), "with numbers that depend on the size of the input"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.LPPool2d(2, 2)), "`1`: the language has no step for"),
@@ -227,6 +221,15 @@ def test_rules_for_names(names, wanted):
     assert wanted is None or made == wanted
     state = renamed(dict.fromkeys(names, torch.zeros(1)), [rule(*pair) for pair in made])
     assert list(state) == list(names.values())
+
+
+def test_rules_that_somebody_wrote_are_left(tmp_path):
+    found = import_module(modules.InPlace(), (1, 3, 16, 16), name="in_place")
+    rules = tmp_path / "net.keys"
+    for text, stays in (("[torchvision]\na = b\n", True), ("[imported]\na = b\n", False)):
+        rules.write_text(text)
+        assert found.write(tmp_path / "net.arch") == [str(tmp_path / "net.arch")]
+        assert rules.exists() == stays
 
 
 # -------------------------------------------------------------------------------------------------- the command
