@@ -153,12 +153,12 @@ def compile(
 
 
 def draw(
-    name: str,
+    name: Name,
     *,
     net: str | None = None,
     sizes: tuple[tuple[int, ...], ...] = (),
     in_channels: int | None = None,
-    outputs: Sequence[str] = (),
+    outputs: Sequence[str] | str = (),
     by: str = "macs",
     depth: int | None = None,
     theme: str = "auto",
