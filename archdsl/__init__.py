@@ -18,6 +18,7 @@
 
     model = archdsl.load("resnet18", classes=10, weights="resnet18.pth")   # all but the head
     archdsl.freeze(model, until="layer3")               # and train what is left
+    archdsl.save(model, "mine.safetensors")             # text and weights in one file, which `load` takes
     groups = archdsl.parameter_groups(model, lr=1e-3)   # earlier stages by smaller steps
 
 Only what makes modules or takes them imports torch, when it is first used: `pip install "archdsl[torch]"` brings it.
@@ -43,13 +44,14 @@ if TYPE_CHECKING:
     from archdsl.inference import optimize
     from archdsl.run.load import load, loads
     from archdsl.run.mistakes import ImportFailed, InputError, WeightsError, WeightsWarning
+    from archdsl.run.save import save
     from archdsl.run.transfer import freeze, parameter_groups, reset_classifier, unfreeze
 
 __version__ = "0.1.0"
 __all__ = [
     "CompileError", "ImportFailed", "InputError", "Range", "WeightsError", "WeightsWarning", "__version__", "check",
     "compile", "cost", "diff", "draw", "freeze", "import_module", "legal_sizes", "load", "loads", "nets", "optimize",
-    "parameter_groups", "reset_classifier", "search", "sweep", "unfreeze",
+    "parameter_groups", "reset_classifier", "save", "search", "sweep", "unfreeze",
 ]  # fmt: skip
 
 
@@ -62,6 +64,7 @@ HOMES = {
     "archdsl.notebook": ("load_ipython_extension",),  # which IPython asks for by this name
     "archdsl.run.load": ("load", "loads"),
     "archdsl.run.mistakes": ("ImportFailed", "InputError", "WeightsError", "WeightsWarning"),
+    "archdsl.run.save": ("save",),
     "archdsl.run.transfer": ("freeze", "parameter_groups", "reset_classifier", "unfreeze"),
 }
 

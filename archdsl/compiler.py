@@ -6,7 +6,7 @@ import os
 import re
 from importlib import import_module
 
-from archdsl import project
+from archdsl import project, saved
 from archdsl.analysis.legal import legal_sizes
 from archdsl.core.record import Record
 from archdsl.core.sizes import symbols
@@ -52,10 +52,11 @@ FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|.+\.cfg")  # what `archds
 
 
 class Compiled(Record):
-    """A checked network, and the file it came from."""
+    """A checked network, the file it came from, and what was asked of that, the net by its name."""
 
     network: Network
     file: File
+    request: Request = AS_WRITTEN
 
 
 def compiled(name: str | os.PathLike[str], request: Request = AS_WRITTEN, *, file: File | None = None) -> Compiled:
@@ -69,12 +70,13 @@ def compiled(name: str | os.PathLike[str], request: Request = AS_WRITTEN, *, fil
 def attempted(name: str, file: File, request: Request, memo: Memo, spent: Spent) -> Compiled | list[Diagnostic]:
     """Check one net of a file, and return it or its mistakes: those that do not follow from another."""
     try:
-        chosen, settings = _meant(file, name, request)
+        request, settings = _meant(file, name, request)
     except CompileError as mistake:
         return [mistake.diagnostic]
+    chosen = request.net or ""
     outcome = attempt(file, chosen, settings, memo=memo, spent=spent)
     if outcome.network is not None:
-        return Compiled(outcome.network, file)
+        return Compiled(outcome.network, file, request)
     (first, uses), *others = outcome.found
     culprit = _culprit(first, file, chosen, settings)
     if culprit:
@@ -92,11 +94,15 @@ def compile_text(text: str, request: Request = AS_WRITTEN) -> Compiled:
 def find(name: str | os.PathLike[str]) -> tuple[File, str | None]:
     """Return the file that a name or path means, and the net where the name says which.
 
-    `timm:resnet50d`, and whatever else `archdsl import` takes, is a file of the text that it makes.
+    `timm:resnet50d`, and whatever else `archdsl import` takes, is a file of the text that it makes; a file that
+    `archdsl.save` wrote has its text.
     """
     name = os.fspath(name)
     if FOREIGN.fullmatch(name):
         return project.Project().text(_imported(name), name), None
+    if name.endswith(saved.SUFFIX):
+        file = saved.opened(name)
+        return file, file.asked["net"]
     path = project.path_of(name)
     if path:
         file = project.Project().open(path)
@@ -140,12 +146,25 @@ def _is_complete(item: object, given: Collection[str]) -> bool:
     return isinstance(item, tree.Alias)
 
 
-def _meant(file: File, name: str, request: Request) -> tuple[str, Settings]:
-    """Return the net of a file that a request means, and its settings as values of the language."""
+def _meant(file: File, name: str, request: Request) -> tuple[Request, Settings]:
+    """Return a request with the net of a file that it means, and its settings as values of the language."""
+    request = _over(file.asked, request)
     net = choose(file, request.net, os.path.basename(name), request.params)
     values = tuple((key, _value(value, key, file, net)) for key, value in request.params.items())
     outputs = (request.outputs,) if isinstance(request.outputs, str) else tuple(request.outputs)
-    return net, Settings(values, request.sizes, request.in_channels, outputs)
+    return request.replace(net=net), Settings(values, request.sizes, request.in_channels, outputs)
+
+
+def _over(asked: Mapping[str, Any], request: Request) -> Request:
+    """Return a request over what a file was saved with, which holds of the net that was saved."""
+    if not asked or request.net not in (None, asked["net"]):
+        return request
+    return request.replace(
+        net=asked["net"],
+        params={**asked["params"], **request.params},
+        in_channels=asked["in_channels"] if request.in_channels is None else request.in_channels,
+        outputs=request.outputs or asked["outputs"],
+    )
 
 
 def _value(given: Any, name: str, file: File, net: str) -> Any:
@@ -162,9 +181,10 @@ def _value(given: Any, name: str, file: File, net: str) -> Any:
         raise
 
 
-def _checked(file: File, chosen: str, settings: Settings) -> Compiled:
+def _checked(file: File, request: Request, settings: Settings) -> Compiled:
+    chosen = request.net or ""
     try:
-        return Compiled(elaborate(file, chosen, settings), file)
+        return Compiled(elaborate(file, chosen, settings), file, request)
     except CompileError as mistake:
         found = mistake.diagnostic
     culprit = _culprit(found, file, chosen, settings)

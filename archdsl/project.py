@@ -162,6 +162,10 @@ class Project:
         """Read a file that is imported; an editor has texts that are not saved."""
         return read(path)
 
+    def beside(self, source: Source, module: str) -> str:
+        """Return the path of a module that a file imports, or nothing."""
+        return beside(source, module)
+
     def parse(self, source: Source) -> tree.Module:
         """Return the tree of a text."""
         return parse(source)
@@ -171,7 +175,7 @@ class Project:
         step(*arguments)
 
     def _import(self, file: File, item: tree.Import, chain: list[tuple[str, str]]) -> None:
-        path = beside(file.source, item.module)
+        path = self.beside(file.source, item.module)
         if not path:
             raise errors.no_module(item.place(1), item.module, bundled())
         here = (os.path.realpath(file.source.path) if file.source.path else "", file.source.name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from archdsl.cli.options import shape_of
 from archdsl.cli.show import print_file
 from archdsl.cli.status import NO, TROUBLE, YES
+from archdsl.diagnostics import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write the text there, and a .keys file where it needs one"
     )
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
     what = "the shape of an input (default: the library's own)"
     parser.add_argument("--input", metavar="1x3x224x224", help=what)
     parser.add_argument("--name", metavar="NET", help="the name of the net (default: the library's own)")
@@ -29,6 +32,8 @@ def run(options: Namespace) -> int:
     """Print the text of a network, or write it; what was compared goes to standard error."""
     from archdsl.importer import ImportFailed, NoSource, imported
 
+    if options.output and not options.force and os.path.isfile(options.output):
+        raise errors.unwritable(options.output, "there is a file, perhaps with changes, which `--force` replaces")
     shape = shape_of(options.input.replace(",", "x"), options.input) if options.input else ()
     try:
         found = imported(options.source, shape=shape, name=options.name or "")

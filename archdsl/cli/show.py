@@ -41,10 +41,11 @@ def proven(wrong: list[Diagnostic], name: str = "") -> list[Diagnostic]:
     """Return mistakes, of a file that is meant by a name, with those edits only that mend them."""
     if all(proposal.span is None for diagnostic in wrong for proposal in diagnostic.help):
         return wrong
-    from archdsl import project
+    from archdsl import project, saved
     from archdsl.diagnose import fix
 
-    return fix.proven(wrong, project.read(project.path_of(name)) if name else None)
+    path = "" if name.endswith(saved.SUFFIX) else project.path_of(name)
+    return fix.proven(wrong, project.read(path) if path else None)
 
 
 def print_found(reports: Sequence[Report], diagnostics: Sequence[Diagnostic], form: str) -> None:

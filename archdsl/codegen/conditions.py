@@ -177,10 +177,11 @@ def _tests(piece: object) -> Iterator[Test]:
         yield Test(piece.test, piece.other.span, negative=True)
     elif isinstance(piece, tree.Comprehension) and piece.test is not None:
         yield Test(piece.test, piece.span)
-    elif isinstance(piece, tree.Scope):  # whose branches may be left out, and then it joins nothing
-        yield from [Test(test.expr, piece.name.span, negative=test.negative) for test in _tests(piece.body)]
-    for part in _parts(piece):
-        yield from _tests(part)
+    inside = [test for part in _parts(piece) for test in _tests(part)]
+    if isinstance(piece, tree.Scope):  # whose branches may be left out, and then it joins nothing
+        once = {(id(test.expr), test.negative): test for test in inside}  # those of scopes in it stand there again
+        yield from [Test(test.expr, piece.name.span, negative=test.negative) for test in once.values()]
+    yield from inside
 
 
 def _statements(piece: object) -> Iterator[tree.Statement]:

@@ -23,6 +23,7 @@ class File:
         self.definitions: dict[str, tree.Block | tree.Net | tree.Fn | tree.Alias] = {}
         self.values: dict[str, tuple[tree.Node, Any]] = {}  # of definitions, each with the one that it is of
         self.words: dict[str, Any] = {}  # operators by name, with the defaults above, once they are known
+        self.asked: dict[str, Any] = {}  # which net with which settings, where it was saved with them
         self.env = Env(None, self)
 
 

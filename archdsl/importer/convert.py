@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from archdsl.importer.text import text
 from archdsl.importer.trace import Untraceable, trace
 from archdsl.importer.verify import Differs, Verified, verified
 from archdsl.project import read, write
+from archdsl.run.load import loads
 from archdsl.run.mistakes import ImportFailed
 
 if TYPE_CHECKING:
@@ -39,11 +40,12 @@ LARGE = 320  # pixels of a side beyond which two smaller sizes are compared
 
 @dataclass(frozen=True)
 class Imported:
-    """A network as a text: what was compared, and the names of its weights in the module that differ from its own."""
+    """A network as a text: what was compared, the names of its weights in the module, and that module."""
 
     name: str
     text: str
     verified: Verified
+    model: nn.Module = field(repr=False)
 
     @cached_property
     def keys(self) -> dict[str, str]:
@@ -56,6 +58,16 @@ class Imported:
         if not self.keys:
             return ""
         return "".join([f"{SECTION}\n", *(f"{old} = {new}\n" for old, new in rules_of(self.verified.keys))])
+
+    def load(self) -> nn.Module:
+        """Return the network of the text, with a copy of the module's weights: `archdsl.save` takes it."""
+        made = loads(self.text)
+        state = self.model.state_dict()
+        shapes = {name: value.shape for name, value in made.state_dict().items()}
+        names = self.verified.keys.items()
+        own = {here: state[name].detach().clone().reshape(shapes[here]) for name, here in names}
+        made.load_state_dict(own, assign=True)
+        return made
 
     def write(self, path: str | os.PathLike[str]) -> list[str]:
         """Write the text, and beside it the rules for names where it needs any; returns the paths."""
@@ -132,7 +144,7 @@ def _imported(model: nn.Module, shape: Shape, name: str, doc: str) -> Imported:
     else:
         shapes = [shape] if second is None else [shape, second]
     made, order = written(graph, other, name, doc)
-    return Imported(name, made, verified(model, made, order, shapes))
+    return Imported(name, made, verified(model, made, order, shapes), model)
 
 
 def written(graph: Graph, other: Graph | None, name: str, doc: str) -> tuple[str, list[Node]]:

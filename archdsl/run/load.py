@@ -86,6 +86,13 @@ def load(
     >>> model = archdsl.load("resnet18", in_channels=1, weights=trained.state_dict())  # warns: `conv1` is summed up
     >>> model = archdsl.freeze(model, until="layer3")  # and what is left is fine-tuned
 
+    A `.safetensors` file that `archdsl.save` wrote is a network with its weights; parameters that are given replace
+    those that it was saved with.
+
+    >>> archdsl.save(trained, "trained.safetensors")
+    >>> archdsl.load("trained.safetensors").fc
+    Linear(in_features=512, out_features=1000, bias=True)
+
     The module is on `device` and of `dtype`, "bfloat16" or torch.bfloat16, once it has its weights. A call with an
     input that it does not take raises `archdsl.InputError`, which says what it takes.
 
@@ -93,7 +100,9 @@ def load(
     weights do not fit or the file holds none, as that of a pickled model.
     """
     found = compiled(name, Request(net, params, in_channels=in_channels, outputs=outputs))
-    return _placed(_with_weights(instantiate(found, kernels), found, weights), device, dtype)
+    own = weights is None and bool(found.file.asked)
+    given = os.fspath(name) if own else weights
+    return _placed(_with_weights(instantiate(found, kernels), found, given, typed=own), device, dtype)
 
 
 def loads(
@@ -129,16 +138,27 @@ def _placed(model: nn.Module, device: torch.device | str | None, dtype: torch.dt
     return model.to(device=device, dtype=kind)
 
 
-def _with_weights(model: nn.Module, found: Compiled, weights: Weights | None) -> nn.Module:
-    """Return a new module with weights, where there are any; says what is new or was adapted."""
+def _with_weights(model: nn.Module, found: Compiled, weights: Weights | None, *, typed: bool = False) -> nn.Module:
+    """Return a new module with weights, where there are any; says what is new or was adapted.
+
+    Where they are `typed`, and all of them fit, each keeps its type.
+    """
     if weights is None:
         return model
     source, state = weights_of(weights)
+    if typed and _shapes(model.state_dict()) == _shapes(state):
+        # Copies lie where kernels want them: parts of a file need not, and then results differ in the last bit.
+        model.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)
+        return model
     libraries, partly = rules(found.file.source.name), found.network.chosen
     said = carry_over(model, state, libraries, partly=partly, source=source, ends=ends(found.network))
     if said:
         warnings.warn(f"{source}: {'; '.join(said)}", WeightsWarning, stacklevel=3)
     return model
+
+
+def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
 
 
 def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:
@@ -147,7 +167,7 @@ def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:
     module = _executed(emitted.text)
     built = getattr(module, emitted.class_name)()
     assert isinstance(built, nn.Module), "a net is a module"
-    remember(built, network.network)
+    remember(built, network)
     return built
 
 

@@ -19,9 +19,11 @@ from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError
 from archdsl.ops.base import show
 from archdsl.run.mistakes import InputError
+from archdsl.saved import Saved, saved_form
 
 if TYPE_CHECKING:
     from archdsl.analysis.legal import Legal
+    from archdsl.compiler import Compiled
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network
 
@@ -29,7 +31,7 @@ ATTRIBUTE = "_archdsl"  # of a network, which a copy and a pickle have, too; no 
 
 
 class Origin(Record):
-    """What is kept of a checked network: its inputs, their legal sizes in evaluation and training, and its heads.
+    """What is kept of a checked network: its inputs, their legal sizes in evaluation and training, its heads, its text.
 
     `heads` are the layers that results come from, where no other layer reads them.
     """
@@ -38,16 +40,18 @@ class Origin(Record):
     inputs: tuple[tuple[str, Shape], ...]
     legal: tuple[tuple[Legal, ...], tuple[Legal, ...]]
     heads: tuple[str, ...]
+    saved: Saved
 
 
-def remember(model: nn.Module, network: Network) -> None:
+def remember(model: nn.Module, compiled: Compiled) -> None:
     """Let a module know where it comes from."""
+    network = compiled.network
     scope, found = network.scope, ends(network)
     inputs = tuple([(name, scope.shapes[value]) for name, value in zip(scope.input_names, scope.inputs)])
     read = {name for layer in found.layers.values() for name in layer.reads}
     heads = () if found.last & read else tuple(sorted(found.last))
     legal = _legal(network, False), _legal(network, True)
-    model.__dict__[ATTRIBUTE] = Origin(network.name, inputs, legal, heads)
+    model.__dict__[ATTRIBUTE] = Origin(network.name, inputs, legal, heads, _saved(compiled))
     type(model).__call__ = _call
 
 
@@ -55,6 +59,21 @@ def origin_of(model: nn.Module) -> Origin | None:
     """Return what a module knows, which `archdsl.load` has made; None of any other one."""
     found = model.__dict__.get(ATTRIBUTE)
     return found if isinstance(found, Origin) else None
+
+
+def _saved(compiled: Compiled) -> Saved:
+    request = compiled.request
+    params = {name: _plain(value) for name, value in request.params.items()}
+    outputs = request.outputs if isinstance(request.outputs, str) else list(request.outputs)
+    asked = {"net": request.net, "params": params, "in_channels": request.in_channels, "outputs": outputs}
+    return saved_form(compiled.file, asked)
+
+
+def _plain(value: Any) -> Any:
+    """Return the value of a parameter as JSON has it."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def _legal(network: Network, training: bool) -> tuple[Legal, ...]:

@@ -190,3 +190,10 @@ def test_a_flat_body_takes_time_for_each_step_once(kind):
     """A body of 4,000 steps took two minutes while each step looked through all others."""
     network = compile_text(f"net n:\n    input image: [N, 3, H=32, W=32]\n{FLAT[kind]}").network
     answer_within(4, lambda: (emit(network), training(network)))
+
+
+def test_bodies_in_bodies_take_time_for_each_once():
+    """Twenty levels took nearly three minutes while the tests inside of a body were collected twice by each around it."""
+    bodies = "".join(f"{'    ' * i}a{i}:\n{'    ' * (i + 1)}conv(3, 3)\n" for i in range(1, 20))
+    network = compile_text(f"net n:\n    input image: [N, 3, H=32, W=32]\n{bodies}").network
+    answer_within(1, lambda: emit(network))
