@@ -37,13 +37,14 @@ def check(
     sizes: tuple[tuple[int, ...], ...] = (),
     in_channels: int | None = None,
     outputs: Sequence[str] | str = (),
+    output_stride: int | None = None,
     **params: Any,
 ) -> Report:
     """Check a network and return its figures: every shape as an exact function of the input size, parameters, MACs.
 
     `name` is a bundled net or the path of a file; `sizes` are the shapes of its inputs, [N, C, H, W] each, at which
     cost is evaluated; `params` are parameters that the net declares; `outputs` are names of its steps, or the name of
-    one, which it then returns instead. Raises `CompileError`; does not import torch.
+    one, which it then returns instead; `output_stride` is as for `load`. Raises `CompileError`; does not import torch.
 
     >>> found = check("resnet50")
     >>> found
@@ -53,7 +54,7 @@ def check(
 
     `print(found)` is the table of its layers, in a notebook it is shown as one; `to_dict()` and `to_pandas()` are data.
     """
-    return report(compiled(name, Request(net, params, sizes, in_channels, outputs)).network)
+    return report(compiled(name, Request(net, params, sizes, in_channels, outputs, output_stride)).network)
 
 
 def cost(
@@ -68,6 +69,7 @@ def cost(
     sizes: tuple[tuple[int, ...], ...] = (),
     in_channels: int | None = None,
     outputs: Sequence[str] | str = (),
+    output_stride: int | None = None,
     **params: Any,
 ) -> CostReport:
     """Return what a network costs: operations by a convention, bytes, receptive fields (docs/cost.md).
@@ -85,7 +87,7 @@ def cost(
     from archdsl.report.cost import CostReport, peaks, refuse_unknown
 
     refuse_unknown(convention, by, dtype, optimizer)
-    network = compiled(name, Request(net, params, sizes, in_channels, outputs)).network
+    network = compiled(name, Request(net, params, sizes, in_channels, outputs, output_stride)).network
     memory = {} if optimizer is None else peaks(network, dtype, batch, optimizer)
     return CostReport(table(network, convention, dtype, batch), by, memory)
 
@@ -136,6 +138,7 @@ def compile(
     net: str | None = None,
     in_channels: int | None = None,
     outputs: Sequence[str] | str = (),
+    output_stride: int | None = None,
     kernels: str = "none",
     inference: bool = False,
     **params: Any,
@@ -148,7 +151,7 @@ def compile(
     """
     from archdsl.codegen.replay import faithful
 
-    found = compiled(name, Request(net, params, in_channels=in_channels, outputs=outputs))
+    found = compiled(name, Request(net, params, (), in_channels, outputs, output_stride))
     return faithful(found.network, kernels=kernels, inference=inference).text
 
 
@@ -159,6 +162,7 @@ def draw(
     sizes: tuple[tuple[int, ...], ...] = (),
     in_channels: int | None = None,
     outputs: Sequence[str] | str = (),
+    output_stride: int | None = None,
     by: str = "macs",
     depth: int | None = None,
     theme: str = "auto",
@@ -175,5 +179,5 @@ def draw(
     """
     from archdsl.drawing.drawing import drawn
 
-    found = compiled(name, Request(net, params, sizes, in_channels, outputs))
+    found = compiled(name, Request(net, params, sizes, in_channels, outputs, output_stride))
     return drawn(found.network, by, depth, theme)

@@ -36,7 +36,7 @@ class Request(Record):
 
     `params` are parameters of the net, a text being an expression of the language; `sizes` are the shapes of its
     inputs, `in_channels` the channels of the first; `outputs` are the names of the steps that it returns, or one
-    name.
+    name. `output_stride` is how many times coarser its maps may be than its inputs.
     """
 
     net: str | None = None
@@ -44,6 +44,7 @@ class Request(Record):
     sizes: tuple[tuple[int, ...], ...] = ()
     in_channels: int | None = None
     outputs: Sequence[str] | str = ()
+    output_stride: int | None = None
 
 
 AS_WRITTEN = Request()
@@ -152,7 +153,8 @@ def _meant(file: File, name: str, request: Request) -> tuple[Request, Settings]:
     net = choose(file, request.net, os.path.basename(name), request.params)
     values = tuple((key, _value(value, key, file, net)) for key, value in request.params.items())
     outputs = (request.outputs,) if isinstance(request.outputs, str) else tuple(request.outputs)
-    return request.replace(net=net), Settings(values, request.sizes, request.in_channels, outputs)
+    settings = Settings(values, request.sizes, request.in_channels, outputs, output_stride=request.output_stride)
+    return request.replace(net=net), settings
 
 
 def _over(asked: Mapping[str, Any], request: Request) -> Request:
@@ -164,6 +166,7 @@ def _over(asked: Mapping[str, Any], request: Request) -> Request:
         params={**asked["params"], **request.params},
         in_channels=asked["in_channels"] if request.in_channels is None else request.in_channels,
         outputs=request.outputs or asked["outputs"],
+        output_stride=request.output_stride or asked["output_stride"],
     )
 
 

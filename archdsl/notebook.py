@@ -42,7 +42,7 @@ def asked(line: str) -> tuple[str, Request]:
     """Read what stands behind `%%arch`: a name for the text, and settings of parameters; `net=` chooses the net.
 
     >>> asked("tiny growth=24")
-    ('tiny', Request(net=None, params={'growth': '24'}, sizes=(), in_channels=None, outputs=()))
+    ('tiny', Request(net=None, params={'growth': '24'}, sizes=(), in_channels=None, outputs=(), output_stride=None))
     """
     words = line.split()
     name = words.pop(0) if words and "=" not in words[0] else ""

@@ -133,7 +133,7 @@ def _understood(found: dict[str, Any]) -> Saved:
     """Return what a file says as a value; raises what a wrong form of it raises."""
     texts = tuple([Text(str(one["name"]), str(one["text"]), dict(one["imports"])) for one in found["texts"]])
     numbers = [number for one in texts for number in one.imports.values()]
-    asked = {name: found["asked"][name] for name in ("net", "params", "in_channels", "outputs")}
+    asked = {name: found["asked"][name] for name in ("net", "params", "in_channels", "outputs", "output_stride")}
     if found["version"] != VERSION or not texts or not set(numbers) <= set(range(len(texts))):
         raise ValueError("of another version")
     if not isinstance(asked["params"], dict) or not isinstance(asked["net"], str):

@@ -45,6 +45,8 @@ def add_request(parser: ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the net")
     parser.add_argument("--input", action="append", default=[], metavar="1x3x224x224", help="the shape of an input")
     parser.add_argument("--outputs", default="", metavar="A,B", help="the steps to return, such as layer2,layer4")
+    finer = "let no map be more than N times coarser than the input: windows are dilated instead"
+    parser.add_argument("--output-stride", type=positive, metavar="N", help=finer)
 
 
 def add_view(parser: ArgumentParser) -> None:
@@ -69,7 +71,8 @@ def refuse_view(options: Namespace) -> None:
 def request_of(options: Namespace) -> Request:
     """Return what the options ask of a file; raises `CompileError`."""
     shapes = tuple(shape_of(text, text) for text in options.input)
-    return Request(options.net, settings_of(options.set), shapes, outputs=names_of(options.outputs))
+    settings, outputs = settings_of(options.set), names_of(options.outputs)
+    return Request(options.net, settings, shapes, outputs=outputs, output_stride=options.output_stride)
 
 
 def settings_of(texts: Sequence[str]) -> dict[str, str]:

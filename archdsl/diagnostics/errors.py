@@ -869,6 +869,20 @@ def starts_with_input(channels: Span, window: Span, step: Span, operator: str) -
     return _simple(title, window, "taken for the window", more, edit, meant)
 
 
+@error("E0234", "asked")
+def no_output_stride(span: Span, stride: int, reason: str) -> Diagnostic:
+    """A network has no form with the output stride that was asked for: a step cannot work on finer maps.
+
+    Strides and dilations of convolutions and maxima are changed; a mean over a window has no dilated form, and a
+    reshaping or an upsampling by a factor wants the map that it was written for.
+
+    Wrong:
+
+        $ archdsl check googlenet --output-stride 8
+    """
+    return _simple(f"the net has no form of output stride {stride}", span, reason)
+
+
 # -------------------------------------------------------------------------------------------------- E03: shapes
 @error("E0301", "size", "shape")
 def shape_fault(

@@ -35,7 +35,8 @@ MOST = 8_192  # entries of each table of a memo: a search among a million settin
 
 class Settings(Record):
     """What a caller changes about a net: its parameters by name, the sizes of its inputs, the channels of its first
-    input, and the names of the steps that it returns. `larger` multiplies the default sizes.
+    input, the names of the steps that it returns, how much coarser its maps may be than its inputs. `larger` multiplies
+    the default sizes.
     """
 
     params: tuple[tuple[str, Any], ...] = ()
@@ -43,6 +44,7 @@ class Settings(Record):
     in_channels: int | None = None
     outputs: tuple[str, ...] = ()
     larger: int = 1
+    output_stride: int | None = None
 
     def key(self) -> Any:
         return super().key(), kinds([value for _, value in self.params])

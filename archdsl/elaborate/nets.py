@@ -32,6 +32,7 @@ from archdsl.elaborate.problems import Consequence, Enough, Problems
 from archdsl.elaborate.requirements import demanded, open_relations, sizes_of
 from archdsl.elaborate.values import OMITTED, BlockValue, Located, Quotient, Tensor, describe, is_pipeline, show
 from archdsl.elaborate.weight import is_fed
+from archdsl.ir.dilation import dilated
 from archdsl.ir.network import Network, Requirement, Turn
 from archdsl.ir.outputs import Pruner, selected
 from archdsl.ops import OPS, axes
@@ -141,8 +142,10 @@ def network(ctx: Context, file: File, name: str) -> Network:
     functions = tuple(_functions(file, set()))
     made = Network(name, scope, tuple(ctx.symbols.values()), file.source, doc, copied=copied, functions=functions)
     if ctx.settings.outputs:
-        return selected(made, ctx.settings.outputs, place)
-    return made.replace(scope=Pruner().inside(scope)) if ctx.memo.nests else made
+        made = selected(made, ctx.settings.outputs, place)
+    elif ctx.memo.nests:
+        made = made.replace(scope=Pruner().inside(scope))
+    return dilated(made, ctx.settings.output_stride) if ctx.settings.output_stride else made
 
 
 def _functions(file: File, seen: set[int]) -> Iterator[tree.Fn]:

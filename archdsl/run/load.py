@@ -41,6 +41,7 @@ def load(
     outputs: Sequence[str] | str = (),
     net: str | None = None,
     in_channels: int | None = None,
+    output_stride: int | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype | str | None = None,
     kernels: str = "auto",
@@ -69,6 +70,12 @@ def load(
     >>> pyramid = archdsl.load("resnet18", outputs=["layer2", "layer4"])
     >>> [list(y.shape) for y in pyramid(torch.zeros(2, 3, 64, 64))]
     [[2, 128, 8, 8], [2, 512, 2, 2]]
+
+    With an `output_stride`, maps are at most so many times coarser than the image: strides beyond it are left out, and
+    the windows behind them are dilated, so that weights mean what they meant (Chen et al., 2017, arXiv:1606.00915).
+
+    >>> archdsl.load("resnet18", outputs="layer4", output_stride=8)(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2, 512, 8, 8])
 
     `weights` is the path of a `.safetensors` file, or of one that `torch.save` wrote, which is read without running
     code; or a state dict; or a checkpoint that has one as `state_dict`, `model_state_dict`, `model` or `net`; or a
@@ -99,7 +106,7 @@ def load(
     Raises `archdsl.CompileError` for every mistake in the file or the arguments, and `archdsl.WeightsError` where the
     weights do not fit or the file holds none, as that of a pickled model.
     """
-    found = compiled(name, Request(net, params, in_channels=in_channels, outputs=outputs))
+    found = compiled(name, Request(net, params, (), in_channels, outputs, output_stride))
     own = weights is None and bool(found.file.asked)
     given = os.fspath(name) if own else weights
     return _placed(_with_weights(instantiate(found, kernels), found, given, typed=own), device, dtype)
@@ -112,6 +119,7 @@ def loads(
     outputs: Sequence[str] | str = (),
     net: str | None = None,
     in_channels: int | None = None,
+    output_stride: int | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype | str | None = None,
     kernels: str = "auto",
@@ -126,7 +134,7 @@ def loads(
       (1): ReLU(inplace=True)
     )
     """
-    found = compile_text(text, Request(net, params, in_channels=in_channels, outputs=outputs))
+    found = compile_text(text, Request(net, params, (), in_channels, outputs, output_stride))
     return _placed(_with_weights(instantiate(found, kernels), found, weights), device, dtype)
 
 

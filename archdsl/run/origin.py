@@ -66,7 +66,7 @@ def _saved(compiled: Compiled) -> Saved:
     params = {name: _plain(value) for name, value in request.params.items()}
     outputs = request.outputs if isinstance(request.outputs, str) else list(request.outputs)
     asked = {"net": request.net, "params": params, "in_channels": request.in_channels, "outputs": outputs}
-    return saved_form(compiled.file, asked)
+    return saved_form(compiled.file, {**asked, "output_stride": request.output_stride})
 
 
 def _plain(value: Any) -> Any:

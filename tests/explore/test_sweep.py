@@ -18,17 +18,17 @@ import archdsl
 from archdsl.analysis.forms import closed, polynomial_text
 from archdsl.analysis.table import table
 from archdsl.cli.main import main
-from archdsl.compiler import Request, bundled_nets, compiled, find
+from archdsl.compiler import Request, compiled, find
 from archdsl.elaborate.context import Memo, Settings
 from archdsl.elaborate.nets import elaborate
 from archdsl.explore import search as searching
 from archdsl.explore.search import Search
 from archdsl.explore.sweep import Range, Space, outcomes
+from tests.families import LEAST
 
 # Howard et al., 2017, arXiv:1704.04861, tables 6 and 7: million multiply-adds and million parameters.
 WIDTHS = {1: (569, 4.2), 0.75: (325, 2.6), 0.5: (149, 1.3), 0.25: (41, 0.5)}
 RESOLUTIONS = {224: 569, 192: 418, 160: 290, 128: 186}  # at width 1
-FAMILIES = sorted({stem: net for net, stem in reversed(bundled_nets())}.values())
 
 
 def run(capsys: Any, *arguments: str, status: int = 0) -> tuple[str, str]:
@@ -88,7 +88,7 @@ def test_repeated_elaboration_is_elaboration():
         assert table(network).to_dict() == table(one).to_dict()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", sorted(LEAST.values()))
 def test_repeated_elaboration_of_every_family(name):
     file, _ = find(name)
     memo = Memo(file)
@@ -109,7 +109,7 @@ def test_tables_are_emptied_when_they_are_full(monkeypatch):
 
 # -------------------------------------------------------------------------------------------------- closed forms
 @pytest.mark.parametrize(
-    "name", [n if n in FAMILIES else pytest.param(n, marks=pytest.mark.slow) for n in archdsl.nets()]
+    "name", [n if n in LEAST.values() else pytest.param(n, marks=pytest.mark.slow) for n in archdsl.nets()]
 )
 def test_closed_forms_hold_at_every_size(name):
     network = compiled(name).network
