@@ -106,5 +106,7 @@ def test_every_code_is_raised_somewhere():
 
 def test_every_code_of_a_text_stands_in_a_golden_one():
     shown = {code for path in FOLDER.glob("*.txt") for code in CODE.findall(path.read_text(encoding="utf-8"))}
-    options = {"E0108", "E0110", "E0234"} | {code for code in CATALOGUE if code.startswith("E04")}  # no text is to blame
+    options = {"E0108", "E0110", "E0234"} | {
+        code for code in CATALOGUE if code.startswith("E04")
+    }  # no text is to blame
     assert set(CATALOGUE) - options <= shown
