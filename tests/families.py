@@ -6,11 +6,11 @@ It is the one of the fewest MACs, or that of the file's own name where it has ha
 from archdsl.compiler import bundled_nets
 from archdsl.report.gallery import entries
 
-_MACS = {entry.name: entry.macs for entry in entries()}
+MACS = {entry.name: entry.macs for entry in entries()}
 
 
 def _size(net: str, stem: str) -> float:
-    return _MACS[net] if net == stem else 1.5 * _MACS[net]
+    return MACS[net] if net == stem else 1.5 * MACS[net]
 
 
 LEAST = {stem: net for net, stem in sorted(bundled_nets(), key=lambda found: -_size(*found))}  # the last one stays
