@@ -30,6 +30,7 @@ OPERATORS = {
     "globalmaxpooling": "global_maxpool", "groupnorm": "gn", "groupnormalization": "gn", "hsigmoid": "hardsigmoid",
     "hswish": "hardswish", "innerproduct": "linear", "interpolate": "upsample", "layernorm": "ln",
     "layernormalization": "ln", "localresponsenorm": "lrn", "lrelu": "leaky_relu", "maxpooling": "maxpool",
+    "rmsnorm": "rms_norm",
     "multiply": "mul", "pass": "identity", "resize": "upsample", "spatialdropout": "dropout2d",
     "stochasticdepth": "drop_path", "swish": "silu", "upsampling": "upsample", "zeropad": "pad",
     "zeropadding": "pad",
@@ -285,7 +286,8 @@ def call_at(text: str, at: int) -> int:
 
 
 TORCH = {  # classes whose first numbers are sizes of their input, which are not written here: where those stand
-    "Conv2d": 0, "ConvTranspose2d": 0, "Linear": 0, "BatchNorm2d": 0, "BatchNorm1d": 0, "LayerNorm": 0, "GroupNorm": 1,
+    "Conv2d": 0, "ConvTranspose2d": 0, "Linear": 0, "BatchNorm2d": 0, "BatchNorm1d": 0, "LayerNorm": 0, "RMSNorm": 0,
+    "GroupNorm": 1,
 }  # fmt: skip
 PADS_NOTHING = ("Conv2d", "Conv2D")
 WHOLE = {"AdaptiveAvgPool2d": "global_avgpool", "AdaptiveMaxPool2d": "global_maxpool"}  # if their size is 1
@@ -344,7 +346,7 @@ def _call(name: str, word: str, values: list[str]) -> str:
     """Return a call with its arguments as they are written here."""
     given = []
     counted = sum("=" not in value for value in values)
-    drops = counted > 1 or "out_" in "".join(values) or name in ("bn", "ln")
+    drops = counted > 1 or "out_" in "".join(values) or name in ("bn", "ln", "rms_norm")
     for number, value in enumerate(values):
         key, equals, right = value.partition("=") if re.match(r"\w+\s*=(?!=)", value) else ("", "", value)
         key, right = key.strip(), right.strip()

@@ -31,7 +31,7 @@ def is_minor(op: Op) -> bool:
 
 def is_norm(op: Op) -> bool:
     """Say whether a step is a norm, with which a layer begins where it comes before the weights."""
-    return op.name in ("bn", "gn", "ln")
+    return op.name in ("bn", "gn", "ln", "rms_norm")
 
 
 def small(op: Op) -> str:

@@ -316,6 +316,11 @@ def _layer_norm(u: Use) -> torch.Tensor:
     return F.layer_norm(rows, rows.shape[-1:], weight, bias, u.op.eps).movedim(-1, _axis(u, "channels"))
 
 
+def _rms_norm(u: Use) -> torch.Tensor:
+    rows = u.xs[0].movedim(_axis(u, "channels"), -1)
+    return F.rms_norm(rows, rows.shape[-1:], u.state.get("weight"), u.op.eps).movedim(-1, _axis(u, "channels"))
+
+
 def _drop_path(u: Use) -> torch.Tensor:
     x, p = u.xs[0], u.op.p
     if not u.training or p == 0:
@@ -422,6 +427,7 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "bn": _batch_norm,
     "gn": lambda u: F.group_norm(u.xs[0], u.op.groups, u.state.get("weight"), u.state.get("bias"), u.op.eps),
     "ln": _layer_norm,
+    "rms_norm": _rms_norm,
     "lrn": lambda u: F.local_response_norm(u.xs[0], u.op.size, u.op.alpha, u.op.beta, u.op.k),
     "maxpool": _maxpool,
     "avgpool": _avgpool,

@@ -1,4 +1,4 @@
-"""Normalisations: `bn`, `gn`, `ln`, `lrn`. All keep the shape of their input."""
+"""Normalisations: `bn`, `gn`, `ln`, `rms_norm`, `lrn`. All keep the shape of their input."""
 
 from __future__ import annotations
 
@@ -172,6 +172,7 @@ class LayerNorm(Affine):
 
     eps: float = arg(EPSILON, 1e-5, doc="added to the variance")
     affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
+    bias: bool = arg(boolean(), True, doc="the shift of `affine`; without it only the scale is learned")
 
     support = '''\
 class LayerNorm2d(nn.LayerNorm):
@@ -193,6 +194,64 @@ class LayerNorm2d(nn.LayerNorm):
             "LayerNorm2d" if len(x) == 4 else "nn.LayerNorm",
             channels(x),
             eps=self.leaf("eps", omit=1e-5),
+            elementwise_affine=self.leaf("affine", omit=True),
+            bias=self.leaf("bias", omit=True) if self.affine else None,
+        )
+
+    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
+        found = super().weights(x)
+        return found if self.bias else {name: shape for name, shape in found.items() if name != "bias"}
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(xs[0]) * (5 + len(self.weights(xs[0])))
+
+
+@op("rms_norm", "fuses")
+class RMSNorm(Affine):
+    """Division by the root of the mean square over the channels (Zhang and Sennrich, 2019): keeps the shape.
+
+    x / sqrt(mean(x²) + eps), and a learned scale: `nn.RMSNorm` on tokens and on features. On a map every position is
+    normalised by itself.
+    """
+
+    eps: float = arg(EPSILON, 1e-6, doc="added to the mean square")
+    affine: bool = arg(boolean(), True, doc="learn a scale for each channel")
+
+    support = '''\
+class RMSNorm2d(nn.RMSNorm):
+    """RMS normalization over the channels of a map, at every position: keeps [N, C, H, W]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.rms_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.eps)
+        return x.permute(0, 3, 1, 2)
+'''
+
+    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
+        return {"weight": (channel_count(x),)} if self.affine else {}
+
+    def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return volume(xs[0]) * (4 if self.affine else 3)  # square, sum, product; scale
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        one, positions = volume(xs[0]), volume(with_channels(xs[0], 1))
+        mean = Kernel("mean", (one,), (positions,)), Kernel("add", (positions,), (positions,))
+        found = [Kernel("pow", (one,), (one,)), *mean, Kernel("rsqrt", (positions,), (positions,))]
+        found.append(Kernel("mul", (one, positions), (one,)))
+        if self.affine:
+            found.append(Kernel("mul", (one,), (one,), channel_count(xs[0])))
+        return (*found, Kernel("copy", (one,), (one,))) if len(xs[0]) == 4 else tuple(found)
+
+    def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        """The roots are kept for the gradient, and where there is a scale, what it is applied to."""
+        *before, last = self.kernels(xs, ys)
+        kept = (*before[3].writes, *((volume(xs[0]),) if self.affine else ()))
+        return (*before, last.replace(writes=(*last.writes, *kept)))
+
+    def module(self, x: Shape) -> Call:
+        return call(
+            "RMSNorm2d" if len(x) == 4 else "nn.RMSNorm",
+            channels(x),
+            eps=self.leaf("eps"),
             elementwise_affine=self.leaf("affine", omit=True),
         )
 

@@ -47,7 +47,7 @@ OTHERS = """net others(shuffled=2):
     u: [conv(16, 1), softplus, hardtanh(0, 6), glu]
     s = x
     v: abs -> exp -> sqrt -> log -> shift(0.5) -> shift(0, learned=true, per_channel=true) -> softplus -> hardtanh(0, 6)
-    n: add(identity, learned([8, 1, 1])) -> maximum(identity, learned([1, 1, 1])) -> split(identity, relu, sizes=[3, 5])
+    n: add(identity, learned([8, 1, 1])) -> maximum(identity, learned([1, 1, 1])) -> rms_norm -> split(identity, relu, sizes=[3, 5])
     t = x -> conv(8, 1)
     w = x * s + 1 - (x - (x -> mean("channels"))) / (s**2 -> sum(["height", "width"])) - (1 - t / 2) * 3 + 1 / t
     -w -> cat(identity, glu) -> cat(max("channels"), var("channels"), min("channels")) -> max("height") -> conv(16, 1)
@@ -57,7 +57,7 @@ OF_TOKENS = """net places:
     input image: [N, 4, H=24, W=20]
     attention(conv(8, 1), conv(8, 1), conv(4, 1), heads=2)
     skip = x
-    a: [tokens, ln, linear(12), gelu, linear(4), softmax]
+    a: [tokens, ln, linear(12), gelu, rms_norm, linear(4), softmax, ln(bias=false)]
     b: attention(q: linear(8), identity -> k: linear(8), tanh, heads=4) -> prelu -> softmax(axis="tokens")
     matmul(matmul(identity, transpose) -> softmax, identity) -> glu -> linear(4, bias=false)
     untokens(like=skip) -> tokens(window=(4, 5)) -> linear(12) -> attention(heads=2)
@@ -297,7 +297,8 @@ def test_conventions_on_norms_without_weights(tool):
 
 
 EDGES = ("bn(track=false)", "bn(affine=false, track=false)", "lrn(4)", "lrn(5)", "adaptive_avgpool((5, 3))", "gn(2)",
-         "adaptive_maxpool((5, 7))", "mul(global_avgpool, identity)", "add(identity, relu, tanh)", "ln", "flatten -> ln",
+         "adaptive_maxpool((5, 7))", "mul(global_avgpool, identity)", "add(identity, relu, tanh)", "ln", "flatten -> ln", "ln(bias=false)",
+         "rms_norm", "flatten -> rms_norm", "rms_norm(affine=false)", "tokens -> linear(4) -> rms_norm", "tokens -> ln(bias=false)",
          "shuffle(4)", "shuffle(2)", "maxpool(3, indices=true)", "upsample(2, mode=\"bilinear\")", "pad_channels(2)")  # fmt: skip
 
 

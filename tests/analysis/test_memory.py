@@ -41,7 +41,7 @@ BLOCKS = """net blocks(p=0.5):
     a: conv(8, 3) -> bn -> silu -> add(identity, conv(8, 3) -> drop_path(p), depthwise(3)) -> gn(2) -> gelu
     b: mul(identity, [global_avgpool, conv(8, 1), sigmoid]) -> dropout(p) -> maxpool(2) -> shuffle(2) -> relu6
     c: split(identity, conv(4, 1) -> relu) -> cat(identity, upsample(size=(20, 18)), conv(4, 3)) -> pad(1) -> hardswish
-    d: scale(2, learned=true) -> prelu -> [conv_transpose(8, 2, stride=2), leaky_relu, avgpool(2), tanh, ln] -> slice(1, 7)
+    d: scale(2, learned=true) -> prelu -> [conv_transpose(8, 2, stride=2), leaky_relu, avgpool(2), tanh, ln, rms_norm] -> slice(1, 7)
     e: adaptive_avgpool(4) -> elu -> softmax -> flatten -> linear(32) -> bn -> relu -> dropout -> linear(5)
 """
 pytestmark = pytest.mark.usefixtures("one_thread")

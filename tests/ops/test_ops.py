@@ -704,6 +704,14 @@ def test_layer_norm_is_over_channels() -> None:
     torch.testing.assert_close(run("ln", x), expected)
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 3, 4), (2, 7, 5), (3, 5)])
+def test_rms_norm_divides_by_the_root_of_the_mean_square(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape)
+    axis = 1 if len(shape) == 4 else -1
+    expected = x / (x.square().mean(axis, keepdim=True) + 1e-6).sqrt()
+    torch.testing.assert_close(run("rms_norm", x), expected)
+
+
 def test_shuffle_is_pytorch_s() -> None:
     x = torch.randn(2, 12, 3, 4)
     assert torch.equal(run("shuffle", x, groups=3), nn.ChannelShuffle(3)(x))
@@ -813,7 +821,7 @@ def test_the_offending_operand_is_blamed() -> None:
 ALONE = {  # one use of each operator that keeps the shape of a map with 4 channels
     "relu": "relu", "relu6": "relu6", "silu": "silu", "mish": "mish", "sigmoid": "sigmoid", "tanh": "tanh", "hardswish": "hardswish",
     "hardsigmoid": "hardsigmoid", "leaky_relu": "leaky_relu(0.2)", "elu": "elu", "gelu": "gelu", "prelu": "prelu", "softmax": "softmax",
-    "scale": "scale(0.5)", "bn": "bn", "gn": "gn(2)", "ln": "ln", "lrn": "lrn(3)", "shuffle": "shuffle(2)", "conv": "conv(4, 1)",
+    "scale": "scale(0.5)", "bn": "bn", "gn": "gn(2)", "ln": "ln", "rms_norm": "rms_norm", "lrn": "lrn(3)", "shuffle": "shuffle(2)", "conv": "conv(4, 1)",
     "depthwise": "depthwise(3)", "maxpool": "maxpool(3, stride=1, pad=1)", "avgpool": "avgpool(3, stride=1, pad=1)", "add": "add(identity, tanh)",
     "identity": "l: identity", "dropout": "dropout(0.5)", "dropout2d": "dropout2d(0.5)", "drop_path": "drop_path(0.5)", "mul": "mul(identity, tanh)",
     "maximum": "maximum(identity, tanh)", "minimum": "minimum(identity, tanh)",

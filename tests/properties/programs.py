@@ -48,7 +48,20 @@ INNER = (
 DOMAIN = ("exp", "log", "sqrt")  # which rounding may take over an edge of what they are defined on
 LISTED = [name for name in OPS if name not in (*INNER, *DOMAIN) and "sign" not in OPS[name].traits]
 COMMON = ("conv", "conv", "conv", "depthwise", "bn", "relu", "relu", "maxpool", "avgpool", "shuffle", "slice", "linear")
-PLAIN = ("relu", "relu", "silu", "bn", "identity", "gn(1)", "ln", "sigmoid", "leaky_relu(0.2)", "conv(x.channels, 3)")
+PLAIN = (
+    "relu",
+    "relu",
+    "silu",
+    "bn",
+    "identity",
+    "gn(1)",
+    "ln",
+    "rms_norm",
+    "ln(bias=false)",
+    "sigmoid",
+    "leaky_relu(0.2)",
+    "conv(x.channels, 3)",
+)
 INITS = (
     "zeros",
     "ones",
@@ -885,7 +898,7 @@ class Writer:
             self.pick([own, "tanh", "identity"]),
         )
         return self.pick([
-            own, f"linear({n})", f"({self.fresh('l')}: linear({n}, bias=false))", "ln", "ln(affine=false)", self.pick(ACTIVATIONS), "dropout(0.3)", "drop_path(0.2)",
+            own, f"linear({n})", f"({self.fresh('l')}: linear({n}, bias=false))", "ln", "ln(affine=false)", "rms_norm", self.pick(ACTIVATIONS), "dropout(0.3)", "drop_path(0.2)",
             f"[ln, linear({n}), gelu, linear({n})]", f"add(identity, [ln, {own}])", f"attention({a}, {b}, {a}{heads})", f"attention({a}, {b}, linear({n}){heads})",
             f"add(identity, [ln, attention({own}, {b}, {a}{heads}), {own}])", "(linear(3 * x.channels) -> attention(slice(0, 4), slice(4, 8), slice(8, 12), heads=2))",
             "softmax", 'softmax(axis="tokens")', "glu", "scale(0.5, learned=true, per_channel=true)", "shift(0.1, learned=true)", "prelu", f"cat({a}, {b})", f"split({a}, {b})",

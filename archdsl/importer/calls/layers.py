@@ -7,6 +7,8 @@ from typing import Any
 from archdsl.importer.calls.reader import Learned, Reader, Shown, both, shape_of
 from archdsl.importer.graph import Node, Unsaid
 
+EPSILON = 2.0**-23  # of float32, which PyTorch takes where an RMS norm is given none
+
 
 def conv2d(
     r: Reader, input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
@@ -109,13 +111,23 @@ def layer_norm(
     if len(normalized_shape) != 1:
         raise Unsaid("a layer norm over more than the channels", r.path)
     affine = weight is not None
-    if affine and bias is None:
-        raise Unsaid("a layer norm without a bias", r.path)
-    fields = {"eps": eps, "affine": affine}
+    fields = {"eps": eps, "affine": affine, "bias": bias is not None or not affine}
+    return _over_channels(r, "ln", fields, input, weight=weight, bias=bias)
+
+
+def rms_norm(r: Reader, input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+    if len(normalized_shape) != 1:
+        raise Unsaid("an RMS norm over more than the channels", r.path)
+    fields = {"eps": EPSILON if eps is None else eps, "affine": weight is not None}
+    return _over_channels(r, "rms_norm", fields, input, weight=weight)
+
+
+def _over_channels(r: Reader, op: str, fields: dict[str, Any], input: Any, **weights: Any) -> Any:
+    """Apply a norm over the last axis, which is that of the channels."""
     node = input.node if isinstance(input, Shown) and input.form == "last" else r.plain(input)
     if node is input and len(node.shape) == 4:
-        raise Unsaid("a layer norm over the width of a map", r.path)
-    made = r.step("ln", fields, (node,), node.shape, weight=weight, bias=bias)
+        raise Unsaid("a norm over the width of a map", r.path)
+    made = r.step(op, fields, (node,), node.shape, **weights)
     return made if node is input else Shown(made, "last", input.shape)
 
 

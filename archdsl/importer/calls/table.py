@@ -28,6 +28,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "group_norm": layers.group_norm,
     "instance_norm": layers.instance_norm,
     "layer_norm": layers.layer_norm,
+    "rms_norm": layers.rms_norm,
     "multi_head_attention_forward": layers.multi_head_attention_forward,
     "local_response_norm": layers.local_response_norm,
     "prelu": layers.prelu,
