@@ -40,6 +40,9 @@ mutations:  ## break gallery files one token at a time: where do diagnostics poi
 editors:  ## rewrite the grammar that editors colour texts by
 	$(PYTHON) -m archdsl.report.textmate
 
+playground:  ## build the page that runs the compiler in a browser, in build/playground; needs npm
+	$(PYTHON) editors/playground/build.py build/playground
+
 pictures:  ## redraw the pictures in docs/drawings.md
 	for net in resnet50 densenet121 inception_v3 unet fpn_resnet50; do archdsl draw $$net -o docs/pictures/$$net.svg; done
 	archdsl diff resnet50 resnext50_32x4d -o docs/pictures/diff.svg; test -s docs/pictures/diff.svg
@@ -74,4 +77,4 @@ bench-gpu:  ## time layers, networks and training on a GPU, in eight minutes
 release:  ## build and check what is published, and run it in a clean environment
 	PATH="$$(dirname "$$(command -v $(PYTHON))"):$$PATH" .ci/release
 
-.PHONY: release pictures editors help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults
+.PHONY: playground release pictures editors help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults
