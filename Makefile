@@ -37,8 +37,13 @@ manual:  ## rewrite the generated sections of the docs
 mutations:  ## break gallery files one token at a time: where do diagnostics point?
 	$(PYTHON) -m benchmarks.mutations
 
-editors:  ## rewrite the grammar that editors colour texts by
+editors:  ## rewrite the grammars and queries that editors colour texts by
 	$(PYTHON) -m archdsl.report.textmate
+	$(PYTHON) -m archdsl.report.treesitter
+
+tree-sitter:  ## make the parser of editors/tree-sitter-archdsl again after a change of its grammar; needs tree-sitter
+	cd editors/tree-sitter-archdsl && tree-sitter generate --no-bindings --abi 14 && \
+	  rm -f package.json src/node-types.json src/grammar.json src/tree_sitter/array.h && sha256sum grammar.js > src/made-of
 
 playground:  ## build the page that runs the compiler in a browser, in build/playground; needs npm
 	$(PYTHON) editors/playground/build.py build/playground
@@ -77,4 +82,4 @@ bench-gpu:  ## time layers, networks and training on a GPU, in eight minutes
 release:  ## build and check what is published, and run it in a clean environment
 	PATH="$$(dirname "$$(command -v $(PYTHON))"):$$PATH" .ci/release
 
-.PHONY: playground release pictures editors help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults
+.PHONY: tree-sitter playground release pictures editors help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults
