@@ -33,6 +33,21 @@ from tests.syntax.test_printer import GALLERY, stem
 PLAYGROUND = ROOT / "editors" / "playground"
 PATIENCE = 60_000  # ms until Python has started, on a machine with much else to do
 OWN = "net mine(classes=10):\n    input image: [N, 3, H=32, W=32]\n    conv(16, 3) -> bn -> relu\n"
+MISTAKEN = ROOT / "tests" / "golden" / "diagnostics"
+HEAD = "net a:\n    input x: [N, 3, H=8, W=8]\n"
+LIMITS = (
+    ("brackets", f"{HEAD}    y = {'(' * 64}1{')' * 64}\n    relu\n"),
+    ("more brackets", f"{HEAD}    y = {'(' * 65}1{')' * 65}\n    relu\n"),
+    ("signs", f"{HEAD}    y = {'not ' * 98}true\n    relu\n"),
+    ("bodies", HEAD + "".join("    " * (at + 1) + "if 1 == 1:\n" for at in range(95)) + "    " * 96 + "relu\n"),
+    (
+        "blocks",
+        "".join(f"block b{at}:\n    b{at + 1}\n\n" for at in range(99)) + f"block b99:\n    relu\n\n{HEAD}    b0\n",
+    ),
+    ("functions", f"fn f(n) = f(n - 1) if n > 0 else 0\n{HEAD}    conv(f(100000), 3)\n"),
+    ("steps", f"{HEAD}    {' -> '.join(['relu'] * 5000)}\n"),
+    ("passes", f"{HEAD}    for i in range(1000000):\n        y = i * 2\n    relu\n"),
+)
 
 
 # -------------------------------------------------------------------------------------------------- without a browser
@@ -146,6 +161,25 @@ def test_a_folder_with_something_else_is_left(tmp_path, modules):
         [sys.executable, str(PLAYGROUND / "build.py"), str(tmp_path), str(modules)], capture_output=True
     )
     assert done.returncode == 1 and (tmp_path / "thesis.tex").exists()
+
+
+def test_the_wheel_says_in_the_browsers_python_what_it_says_here(folder):
+    """Of every text with a mistake that the goldens have, and of some that go to the limits of nesting."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(MISTAKEN.glob("*.arch"))} | dict(LIMITS)
+    script = Path(__file__).with_name("answers.mjs")
+    told = subprocess.run(
+        ["node", str(script), str(folder)],
+        input=json.dumps(texts),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    answers = json.loads(told.stdout)
+    assert len(answers) > 150
+    for name, text in texts.items():
+        playground, found = look(text)
+        assert answers[name] == [found, everything(playground)], name
 
 
 STYLES = {"constant": "keyword", "define": "keyword"} | dict.fromkeys(("kind", "label", "call", "argument"), "name")
