@@ -1,5 +1,5 @@
-// What the playground's wheel says of texts in Pyodide: node answers.mjs FOLDER reads texts by name, as JSON, and prints of
-// each what is said at a look and of everything.
+// What the playground's wheel says of texts in Pyodide: node answers.mjs FOLDER TEXTS, of a file of JSON with
+// texts by name, prints what is said of each at a look and of everything.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -13,7 +13,7 @@ for (const wheel of JSON.parse(fs.readFileSync(path.join(folder, "contents.json"
 }
 const made = pyodide.runPython("from archdsl.playground import Playground\nPlayground");
 const answers = {};
-for (const [name, text] of Object.entries(JSON.parse(fs.readFileSync(0, "utf8")))) {
+for (const [name, text] of Object.entries(JSON.parse(fs.readFileSync(process.argv[3], "utf8")))) {
   const playground = made();
   const found = JSON.parse(playground.look("mine", text, ""));
   let last;
