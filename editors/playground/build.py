@@ -1,6 +1,6 @@
 """Builds the playground: a folder of static files that runs the compiler in a browser, and asks nobody else.
 
-    python editors/playground/build.py build/playground
+    python -m editors.playground.build build/playground
 
 What it needs is fetched here and now, by pip and npm, by name: Pyodide, the editor and the wheels. Any server of files
 can serve the folder; `python -m http.server -d build/playground` does.
@@ -15,19 +15,16 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from archdsl import project
 from archdsl.compiler import bundled_nets
 from archdsl.report.gallery import entries
+from editors import wheels
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 CONTENTS = "contents.json"
 PAGES = ("index.html", "playground.css")
 RUNTIME = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
-PACKAGE = ("archdsl", "grammars", "architectures", "kernels", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
-REQUIRED = ("jinja2", "markupsafe")  # what the wheel requires
 # What is inside Pyodide's files, whose packages bring no texts of their licences.
 INSIDE = {
     "Pyodide": "MPL-2.0",
@@ -49,7 +46,7 @@ def build(folder: Path, modules: Path | None = None) -> None:
         shutil.copy(HERE / name, folder)
     for name in RUNTIME:
         shutil.copy(modules / "pyodide" / name, folder / "pyodide")
-    wheels(folder / "wheels")
+    wheels.make(folder / "wheels")
     inputs = bundled(folder, modules)
     (folder / CONTENTS).write_text(json.dumps(contents(folder)), encoding="utf-8")
     (folder / "licenses.txt").write_text(licenses(folder, modules, inputs), encoding="utf-8")
@@ -60,20 +57,6 @@ def fetched(folder: Path) -> Path:
     quietly = ["--no-audit", "--no-fund", "--no-package-lock", "--prefer-offline", "--loglevel=error"]
     subprocess.run(["npm", "install", *quietly, "--prefix", str(folder)], check=True, cwd=folder)
     return folder / "node_modules"
-
-
-def wheels(folder: Path) -> None:
-    """Put the wheel of this project into a folder, and those that it requires; all of them are of Python alone."""
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder)]
-    with TemporaryDirectory() as copy:
-        for name in PACKAGE:
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, Path(copy, name), ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(ROOT / name, copy)
-        subprocess.run([*pip, copy], check=True)
-    # MarkupSafe is C where there is a compiler, and Python where there is none.
-    subprocess.run([*pip, "--no-binary", "markupsafe", *REQUIRED], check=True, env=os.environ | {"CC": "false"})
 
 
 def bundled(folder: Path, modules: Path) -> set[str]:

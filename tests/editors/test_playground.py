@@ -125,7 +125,7 @@ def modules(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def folder(modules, tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("built") / "playground"
-    command = [sys.executable, str(PLAYGROUND / "build.py"), str(made), str(modules)]
+    command = [sys.executable, "-m", "editors.playground.build", str(made), str(modules)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT)
     if "pip" in done.stderr and done.returncode:
         pytest.skip("pip cannot fetch what this test needs")
@@ -158,7 +158,7 @@ def test_notices_are_kept(folder):
 def test_a_folder_with_something_else_is_left(tmp_path, modules):
     (tmp_path / "thesis.tex").write_text("years of work")
     done = subprocess.run(
-        [sys.executable, str(PLAYGROUND / "build.py"), str(tmp_path), str(modules)], capture_output=True
+        [sys.executable, "-m", "editors.playground.build", str(tmp_path), str(modules)], capture_output=True, cwd=ROOT
     )
     assert done.returncode == 1 and (tmp_path / "thesis.tex").exists()
 
