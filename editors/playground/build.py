@@ -18,7 +18,10 @@ from pathlib import Path
 
 from archdsl import project
 from archdsl.compiler import bundled_nets
+from archdsl.elaborate.expressions import WORDS
 from archdsl.report.gallery import entries
+from archdsl.server import words
+from archdsl.syntax.vocabulary import DEFINING, HARD, SETTING, STATEMENTS
 from editors import wheels
 
 HERE = Path(__file__).parent
@@ -78,12 +81,13 @@ def _package(path: str) -> str:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """Return what the page reads first: the wheels, and the gallery."""
+    """Return what the page reads first: the wheels, the gallery, the words of the language."""
     texts = {stem: project.read(project.path_of(stem)).text for stem in project.bundled()}
     homes = dict(bundled_nets())
     nets = [{"name": one.name, "file": homes[one.name], "title": f"{one.title} ({one.year})"} for one in entries()]
     names = sorted(f"wheels/{path.name}" for path in (folder / "wheels").iterdir())
-    return {"wheels": names, "nets": nets, "texts": texts}
+    about = {word: words.of_word(word) or "" for word in sorted({*WORDS, *HARD, *DEFINING, *SETTING, *STATEMENTS, "x"})}
+    return {"wheels": names, "nets": nets, "texts": texts, "words": about}
 
 
 def licenses(folder: Path, modules: Path, packages: set[str]) -> str:

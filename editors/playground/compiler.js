@@ -15,11 +15,13 @@ export class Compiler {
     this.worker = new Worker("worker.js", { type: "module" });
     this.worker.onmessage = ({ data }) => this.answered(data);
     this.worker.onerror = (problem) => this.broken(problem.message || "the worker did not start");
-    this.ready = new Promise((resolve) => (this.started = resolve));
   }
 
   /** Asks a question, and resolves to its answer, null where a later one has made it needless. */
   ask(kind, ...given) {
+    if (!this.worker) {
+      this.start();
+    }
     return new Promise((resolve, reject) => {
       this.waiting.get(kind)?.resolve(null);
       this.waiting.set(kind, { kind, given, resolve, reject });
@@ -43,10 +45,6 @@ export class Compiler {
   }
 
   answered({ number, answer, failure, fatal }) {
-    if (number === 0) {
-      this.started();
-      return;
-    }
     if (fatal) {
       this.broken(failure);
       return;
@@ -61,13 +59,13 @@ export class Compiler {
     this.next();
   }
 
-  /** Starts a new worker for one that has died; what was asked of that has failed. */
+  /** Gives up a worker that has died, and what was asked of it; the next question starts another. */
   broken(why) {
     this.worker.terminate();
+    this.worker = null;
     const lost = [...this.asked.values(), ...this.waiting.values()];
     this.asked.clear();
     this.waiting.clear();
     lost.forEach(({ reject }) => reject(new Error(why)));
-    this.start();
   }
 }

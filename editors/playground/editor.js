@@ -1,5 +1,6 @@
 // The editor: CodeMirror with the language's colours, mistakes as squiggles, and shapes at the ends of lines.
 
+import { autocompletion, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab, toggleComment } from "@codemirror/commands";
 import { python } from "@codemirror/lang-python";
 import {
@@ -9,11 +10,13 @@ import { forEachDiagnostic, lintGutter, lintKeymap, setDiagnostics } from "@code
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { EditorState, StateEffect, StateField } from "@codemirror/state";
 import {
-  Decoration, drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers, WidgetType,
+  Decoration, drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, hoverTooltip, keymap, lineNumbers,
+  WidgetType,
 } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import grammar from "../vscode/syntaxes/arch.tmLanguage.json";
 import { tokenizer } from "./textmate.js";
+import { completing, hovering } from "./words.js";
 
 const TAGS = {
   comment: tags.comment, string: tags.string, number: tags.number, constant: tags.bool, operator: tags.operator,
@@ -53,6 +56,10 @@ const look = EditorView.theme({
   ".cm-diagnostic-error": { borderLeftColor: "var(--error)" },
   ".cm-diagnostic-warning": { borderLeftColor: "var(--warning)" },
   ".cm-diagnosticAction": { backgroundColor: "var(--link)", color: "var(--page)", borderRadius: "4px" },
+  ".cm-about": { padding: "6px 10px", whiteSpace: "pre-wrap", maxHeight: "40vh", overflow: "auto" },
+  ".cm-about code": { fontFamily: "ui-monospace, 'DejaVu Sans Mono', monospace", color: "var(--call)" },
+  ".cm-tooltip.cm-tooltip-autocomplete > ul": { fontFamily: "ui-monospace, 'DejaVu Sans Mono', monospace" },
+  ".cm-tooltip-autocomplete ul li[aria-selected]": { backgroundColor: "var(--chosen) !important", color: "var(--ink) !important" },
   ".cm-shape": { color: "var(--comment)", paddingLeft: "2.5em", fontSize: "0.88em", whiteSpace: "pre" },
 });
 
@@ -106,18 +113,21 @@ const language = new LanguageSupport(
   }),
 );
 
-/** An editor in an element; `changed` is called after each edit. */
-export function editor(parent, changed) {
+/** An editor in an element, which knows `words` of the language; `changed` is called after each edit. */
+export function editor(parent, words, changed) {
   const keys = keymap.of([
-    { key: "Mod-/", run: toggleComment }, indentWithTab, ...defaultKeymap, ...historyKeymap, ...searchKeymap, ...lintKeymap,
+    { key: "Mod-/", run: toggleComment }, ...completionKeymap, indentWithTab, ...defaultKeymap, ...historyKeymap,
+    ...searchKeymap, ...lintKeymap,
   ]);
+  const completion = autocompletion({ override: [completing(words)], selectOnOpen: false, icons: false });
   return new EditorView({
     parent,
     state: EditorState.create({
       extensions: [
         lineNumbers(), highlightActiveLineGutter(), highlightActiveLine(), history(), drawSelection(), bracketMatching(),
         highlightSelectionMatches(), search({ top: true }), lintGutter(), indentUnit.of("    "), keys, language, shapes,
-        syntaxHighlighting(colours), look, EditorView.contentAttributes.of({ "aria-label": "the text" }),
+        completion, hoverTooltip(hovering(words)), syntaxHighlighting(colours), look,
+        EditorView.contentAttributes.of({ "aria-label": "the text" }),
         EditorView.updateListener.of((update) => update.docChanged && changed()),
       ],
     }),

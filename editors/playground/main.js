@@ -17,9 +17,9 @@ const chosen = (id) => element(id).value;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 const state = { name: "mine", net: "", round: 0, looked: null, shown: "", asked: {}, answers: {}, view: "drawing" };
-const { nets, texts } = await (await fetch("contents.json")).json();
+const { nets, texts, words } = await (await fetch("contents.json")).json();
 const compiler = new Compiler();
-const view = editor(element("editor"), changed);
+const view = editor(element("editor"), words, changed);
 const all = views(element, chosen);
 
 // ------------------------------------------------------------------------------------------------ the text
@@ -142,7 +142,7 @@ function applyEdit({ from, to, insert }) {
 }
 
 function failed(problem) {
-  element("state").textContent = `The compiler has failed, and starts anew; the text is kept. ${problem.message.trim().split("\n").at(-1)}`;
+  element("state").textContent = `The compiler has failed; the next change starts it again. ${problem.message.trim().split("\n").at(-1)}`;
 }
 
 // ------------------------------------------------------------------------------------------------ beside the text

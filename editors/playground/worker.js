@@ -12,9 +12,7 @@ async function start() {
   for (const archive of await archives) {
     pyodide.unpackArchive(archive, "wheel");
   }
-  const compiler = pyodide.runPython("from archdsl.playground import Playground\nPlayground()");
-  self.postMessage({ number: 0 });
-  return compiler;
+  return pyodide.runPython("from archdsl.playground import Playground\nPlayground()");
 }
 
 const ANSWERS = {

@@ -238,6 +238,7 @@ def started(address):
     """A page whose compiler has started; nothing but this machine can be reached from it."""
     with opened() as page:
         page.context.set_offline(False)
+        page.set_default_timeout(PATIENCE / 4)
         page.goto(address)
         page.wait_for_selector("#summary:not(:empty)", timeout=PATIENCE)
         yield page
@@ -330,6 +331,22 @@ def test_an_edit_can_be_chosen_at_the_mistake_itself(page):
     assert text_of(page).endswith("\n    relu")
 
 
+def test_words_are_completed_and_explained(page):
+    own(page)
+    at_end(page, "    adaptive_")
+    page.wait_for_selector(".cm-tooltip-autocomplete")
+    page.wait_for_selector(".cm-tooltip-autocomplete li:nth-child(3)", state="detached")
+    assert page.locator(".cm-completionLabel").all_inner_texts() == ["adaptive_avgpool", "adaptive_maxpool"]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.keyboard.type("(1)  # a conv")
+    assert text_of(page).endswith("\n    adaptive_avgpool(1)  # a conv")
+    page.wait_for_timeout(300)
+    assert page.locator(".cm-tooltip-autocomplete").count() == 0, "none in a comment"
+    page.locator(".cm-line span", has_text="linear").first.hover()
+    page.wait_for_selector(".cm-about:has-text('Fully connected layer')")
+
+
 def test_shapes_stand_at_the_ends_of_lines(page):
     own(page)
     shapes = page.locator(".cm-shape")
@@ -400,6 +417,22 @@ def test_a_narrow_window_is_enough(page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     at = [page.locator(name).bounding_box() for name in ("#editor", "#drawing")]
     assert at[0]["y"] + at[0]["height"] <= at[1]["y"] and all(box["width"] > 350 for box in at)
+
+
+def test_a_compiler_that_has_died_starts_again(page):
+    own(page)
+    page.evaluate("""() => {
+        const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function () {
+            Worker.prototype.postMessage = post;
+            this.onerror({ message: 'gone' });
+        };
+    }""")
+    at_end(page, "    linear(5)")
+    page.wait_for_selector("#state:has-text('gone')")
+    page.keyboard.type("  ")
+    page.wait_for_selector(".cm-shape:text-is('[N, 5]')", timeout=PATIENCE)
+    assert page.inner_text("#state") == ""
 
 
 def test_nothing_is_asked_of_anybody_else(started, address):
