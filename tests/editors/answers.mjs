@@ -1,5 +1,5 @@
-// What the playground's wheel says of texts in Pyodide: node answers.mjs FOLDER TEXTS, of a file of JSON with
-// texts by name, prints what is said of each at a look and of everything.
+// What the playground's wheel says in Pyodide: node answers.mjs FOLDER ASKED, of a file of JSON with a list of [name, text,
+// net], prints of each what is said at a look, of everything, and the views of its network.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -12,14 +12,12 @@ for (const wheel of JSON.parse(fs.readFileSync(path.join(folder, "contents.json"
   pyodide.unpackArchive(new Uint8Array(fs.readFileSync(path.join(folder, wheel))).buffer, "wheel");
 }
 const made = pyodide.runPython("from archdsl.playground import Playground\nPlayground");
-const answers = {};
-for (const [name, text] of Object.entries(JSON.parse(fs.readFileSync(process.argv[3], "utf8")))) {
+const answers = JSON.parse(fs.readFileSync(process.argv[3], "utf8")).map(([name, text, net]) => {
   const playground = made();
-  const found = JSON.parse(playground.look("mine", text, ""));
-  let last;
-  for (const step of playground.everything()) {
-    last = step;
+  const found = [playground.look(name, text, net)];
+  if (!net) {
+    found.push(...playground.everything());
   }
-  answers[name] = [found, JSON.parse(last)];
-}
+  return [...found, playground.drawing("macs", "light"), playground.costs("layer", "adam"), playground.python()];
+});
 process.stdout.write(JSON.stringify(answers));

@@ -36,17 +36,14 @@ OWN = "net mine(classes=10):\n    input image: [N, 3, H=32, W=32]\n    conv(16, 
 MISTAKEN = ROOT / "tests" / "golden" / "diagnostics"
 HEAD = "net a:\n    input x: [N, 3, H=8, W=8]\n"
 LIMITS = (
-    ("brackets", f"{HEAD}    y = {'(' * 64}1{')' * 64}\n    relu\n"),
-    ("more brackets", f"{HEAD}    y = {'(' * 65}1{')' * 65}\n    relu\n"),
-    ("signs", f"{HEAD}    y = {'not ' * 98}true\n    relu\n"),
-    ("bodies", HEAD + "".join("    " * (at + 1) + "if 1 == 1:\n" for at in range(95)) + "    " * 96 + "relu\n"),
-    (
-        "blocks",
-        "".join(f"block b{at}:\n    b{at + 1}\n\n" for at in range(99)) + f"block b99:\n    relu\n\n{HEAD}    b0\n",
-    ),
-    ("functions", f"fn f(n) = f(n - 1) if n > 0 else 0\n{HEAD}    conv(f(100000), 3)\n"),
-    ("steps", f"{HEAD}    {' -> '.join(['relu'] * 5000)}\n"),
-    ("passes", f"{HEAD}    for i in range(1000000):\n        y = i * 2\n    relu\n"),
+    f"{HEAD}    y = {'(' * 64}1{')' * 64}\n    relu\n",
+    f"{HEAD}    y = {'(' * 65}1{')' * 65}\n    relu\n",
+    f"{HEAD}    y = {'not ' * 98}true\n    relu\n",
+    HEAD + "".join("    " * (at + 1) + "if 1 == 1:\n" for at in range(95)) + "    " * 96 + "relu\n",
+    "".join(f"block b{at}:\n    b{at + 1}\n\n" for at in range(99)) + f"block b99:\n    relu\n\n{HEAD}    b0\n",
+    f"fn f(n) = f(n - 1) if n > 0 else 0\n{HEAD}    conv(f(100000), 3)\n",
+    f"{HEAD}    {' -> '.join(['relu'] * 5000)}\n",
+    f"{HEAD}    for i in range(1000000):\n        y = i * 2\n    relu\n",
 )
 
 
@@ -163,19 +160,22 @@ def test_a_folder_with_something_else_is_left(tmp_path, modules):
     assert done.returncode == 1 and (tmp_path / "thesis.tex").exists()
 
 
+@pytest.mark.slow
 def test_the_wheel_says_in_the_browsers_python_what_it_says_here(folder, tmp_path):
-    """Of every fourth text with a mistake that the goldens have, and of some that go to the limits."""
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(MISTAKEN.glob("*.arch"))[::4]} | dict(
-        LIMITS
-    )
-    (tmp_path / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-    command = ["node", str(Path(__file__).with_name("answers.mjs")), str(folder), str(tmp_path / "texts.json")]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=240)
-    answers = json.loads(told.stdout)
-    assert len(answers) > 40
-    for name, text in texts.items():
-        playground, found = look(text)
-        assert answers[name] == [found, everything(playground)], name
+    """Of every net of the gallery, every text with a mistake that the goldens have, and some that go to the limits."""
+    asked = [("mine", path.read_text(encoding="utf-8"), "") for path in sorted(MISTAKEN.glob("*.arch"))]
+    asked += [("mine", text, "") for text in LIMITS]
+    contents = json.loads((folder / "contents.json").read_text())
+    asked += [(net["file"], contents["texts"][net["file"]], net["name"]) for net in contents["nets"]]
+    (tmp_path / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
+    command = ["node", str(Path(__file__).with_name("answers.mjs")), str(folder), str(tmp_path / "asked.json")]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=1200).stdout)
+    assert len(told) == len(asked) > 350
+    for (name, text, net), answer in zip(asked, told):
+        playground = Playground()
+        found = [playground.look(name, text, net), *([] if net else playground.everything())]
+        found += [playground.drawing("macs", "light"), playground.costs("layer", "adam"), playground.python()]
+        assert answer == found, (name, net, text)
 
 
 STYLES = {"constant": "keyword", "define": "keyword"} | dict.fromkeys(("kind", "label", "call", "argument"), "name")
