@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 class Playground:
     """One text, with what is known of it; it imports from the gallery alone.
 
-    Views are of the last network that it had: while one types, a text is broken more often than not.
+    Views are of the last network that the net had: while one types, a text is broken more often than not.
     """
 
     def __init__(self) -> None:
         self.trees: dict[str, tree.Module] = {}
         self.analysis = Analysis(project.source_of("mine.arch", ""))
         self.latest: Network | None = None
+        self.net: str | None = None  # whose network that is
 
     def look(self, name: str, text: str, net: str) -> str:
         """Take a text and check one of its nets, the one that is wanted where it has that.
@@ -55,7 +56,8 @@ class Playground:
             self.analysis = looked_at(source, Linked(_nothing_is_open, self.trees), net or None)
         found = self.analysis
         network = found.network
-        self.latest = network or (self.latest if found.source.name == before else None)
+        if network is not None or found.source.name != before or found.net not in (None, self.net):
+            self.latest, self.net = network, found.net
         return json.dumps(
             {
                 "nets": nets_of(found.file) if found.file is not None else [],

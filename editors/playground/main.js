@@ -71,11 +71,14 @@ async function changed() {
 function showLook(found) {
   state.looked = found;
   state.net = found.net || state.net;
-  if (found.shapes || state.shown !== state.name) {
+  const another = state.shown !== state.name;
+  if (found.nets.length || another) {
+    element("net").replaceChildren(...found.nets.map((name) => new Option(name, name, false, name === found.net)));
+    element("net").disabled = found.nets.length < 2;
+  }
+  if (found.shapes || another) {
     Object.assign(state, { shown: state.name, asked: {}, answers: {} });
   }
-  element("net").replaceChildren(...found.nets.map((name) => new Option(name, name, false, name === found.net)));
-  element("net").disabled = found.nets.length < 2;
   element("gallery").value = text() === texts[state.name] ? found.net : "";
   element("took").textContent = `checked in ${Math.round(found.took)} ms`;
   element("state").textContent = "";

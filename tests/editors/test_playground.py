@@ -94,6 +94,9 @@ def test_views_are_of_the_last_network_of_a_text():
     playground, _ = look(OWN)
     playground.look("mine", OWN + "    relou\n", "mine")
     assert playground.python().count("nn.Conv2d") == 1
+    playground.look("mine", OWN + "net other:\n    relou\n", "other")
+    assert playground.python() == "", "not of another net"
+    playground.look("mine", OWN, "mine")
     playground.look("other", "net other(:\n", "")
     assert playground.python() == ""
 
@@ -395,6 +398,9 @@ def test_a_net_of_several_is_chosen(page):
     page.select_option("#net", "resnet34")
     page.wait_for_selector("#summary:text('resnet34:')")
     assert page.input_value("#gallery") == "resnet34"
+    at_end(page, "net (")
+    page.wait_for_selector(".problem")
+    assert page.input_value("#net") == "resnet34", "which nets there are is known from before"
 
 
 def test_colours_follow_the_reader_and_a_choice(page):
