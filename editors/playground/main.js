@@ -71,13 +71,14 @@ async function changed() {
 function showLook(found) {
   state.looked = found;
   state.net = found.net || state.net;
-  const another = state.shown !== state.name;
+  const shown = `${state.name} ${state.net}`;
+  const another = state.shown !== shown;
   if (found.nets.length || another) {
     element("net").replaceChildren(...found.nets.map((name) => new Option(name, name, false, name === found.net)));
     element("net").disabled = found.nets.length < 2;
   }
   if (found.shapes || another) {
-    Object.assign(state, { shown: state.name, asked: {}, answers: {} });
+    Object.assign(state, { shown, asked: {}, answers: {} });
   }
   element("gallery").value = text() === texts[state.name] ? found.net : "";
   element("took").textContent = `checked in ${Math.round(found.took)} ms`;
