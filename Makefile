@@ -37,8 +37,20 @@ manual:  ## rewrite the generated sections of the docs
 mutations:  ## break gallery files one token at a time: where do diagnostics point?
 	$(PYTHON) -m benchmarks.mutations
 
-editors:  ## rewrite the grammar that editors colour texts by
+editors:  ## rewrite the grammars and queries that editors colour texts by
 	$(PYTHON) -m archdsl.report.textmate
+	$(PYTHON) -m archdsl.report.treesitter
+
+extension:  ## build the extension for VS Code with the server in it, editors/vscode/*.vsix; needs npm
+	$(PYTHON) -m editors.vscode.bundle editors/vscode/server
+	cd editors/vscode && npm install --no-audit --no-fund --no-package-lock && npm run package
+
+tree-sitter:  ## make the parser of editors/tree-sitter-archdsl again after a change of its grammar; needs tree-sitter
+	cd editors/tree-sitter-archdsl && tree-sitter generate --no-bindings --abi 14 && \
+	  rm -f package.json src/node-types.json src/grammar.json src/tree_sitter/array.h && sha256sum grammar.js > src/made-of
+
+playground:  ## build the page that runs the compiler in a browser, in build/playground; needs npm
+	$(PYTHON) -m editors.playground.build build/playground
 
 pictures:  ## redraw the pictures in docs/drawings.md
 	for net in resnet50 densenet121 inception_v3 unet fpn_resnet50; do archdsl draw $$net -o docs/pictures/$$net.svg; done
@@ -74,4 +86,4 @@ bench-gpu:  ## time layers, networks and training on a GPU, in eight minutes
 release:  ## build and check what is published, and run it in a clean environment
 	PATH="$$(dirname "$$(command -v $(PYTHON))"):$$PATH" .ci/release
 
-.PHONY: release pictures editors help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults
+.PHONY: extension tree-sitter playground release pictures editors help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults

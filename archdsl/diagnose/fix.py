@@ -68,7 +68,12 @@ def proven(mistakes: Sequence[Diagnostic], text_of: Source | None = None) -> lis
     The mistakes are of one file, which is `text_of` where it is known: after a mistake of its text, places are in a
     copy with that piece made blank.
     """
-    found, tried = [], MOST_TRIED if len(mistakes) > MOST_MISTAKES else 0
+    return list(proving(mistakes, text_of))
+
+
+def proving(mistakes: Sequence[Diagnostic], text_of: Source | None = None) -> Iterator[Diagnostic]:
+    """Yield what `proven` returns, one mistake at a time: something else may be done between two."""
+    tried = MOST_TRIED if len(mistakes) > MOST_MISTAKES else 0
     for mistake in mistakes:
         helps = []
         for proposal in mistake.help:
@@ -79,8 +84,7 @@ def proven(mistakes: Sequence[Diagnostic], text_of: Source | None = None) -> lis
                 if source is None or not known or not mends(mistake, proposal, source, mistakes):
                     proposal = proposal.words()
             helps.append(proposal)
-        found.append(mistake.replace(help=tuple(helps)))
-    return found
+        yield mistake.replace(help=tuple(helps))
 
 
 def mends(mistake: Diagnostic, proposal: Help, source: Source, before: Sequence[Diagnostic]) -> bool:

@@ -10,6 +10,7 @@ in a lane beside it.
 from __future__ import annotations
 
 from collections import Counter
+from math import fsum
 
 from archdsl.core.record import Record
 
@@ -340,7 +341,7 @@ def _wanted(item: _Item, above: bool, below: bool) -> Point:
         return item.x, 0.01
     heaviest = max([weight for _, weight in near])
     near = [(x, weight) for x, weight in near if weight == heaviest]
-    return sum([x for x, _ in near]) / len(near), heaviest * len(near)
+    return fsum([x for x, _ in near]) / len(near), heaviest * len(near)  # `sum` differs among versions of Python
 
 
 def _straighten(row: list[_Item]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import fsum
+
 from archdsl.core.record import Record
 from archdsl.drawing import layers, scales
 from archdsl.drawing.boxes import Box, beside
@@ -169,7 +171,7 @@ def _ports(graph: Graph) -> list[dict[int, float]]:
 def _spread(labels: dict[int, float]) -> dict[int, float]:
     if sum(width > PARALLEL for width in labels.values()) < 2:
         return {}
-    whole, x, found = sum(labels.values()), 0.0, {}
+    whole, x, found = fsum(labels.values()), 0.0, {}
     for port, width in sorted(labels.items()):
         found[port] = x - whole / 2 + PARALLEL / 2
         x += width

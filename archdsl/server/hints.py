@@ -18,18 +18,12 @@ def hints(document: Document, positions: Positions, start: int, end: int) -> lis
         return []
     edited = document.since(view)
     lines: dict[int, Place] = {}
-    for place in sorted(view.steps.places, key=lambda place: (place.end, -place.start)):
-        offset = edited.forward(_last(place, view.text))
+    for last, place in view.steps.ends(view.text):
+        offset = edited.forward(last)
         if offset is not None:
             lines[positions.line_of(offset)] = place
     first, last = positions.line_of(start), positions.line_of(end)
     return [_hint(place, line, positions) for line, place in sorted(lines.items()) if first <= line <= last]
-
-
-def _last(place: Place, text: str) -> int:
-    """Return an offset in the line that shows the result of a step: its last one, or the head of a body."""
-    head = text[place.start : place.end].partition("\n")[0].partition("#")[0].rstrip()
-    return place.start if head.endswith(":") else place.end - 1
 
 
 def _hint(place: Place, line: int, positions: Positions) -> types.InlayHint:

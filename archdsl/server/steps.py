@@ -65,6 +65,11 @@ class Steps:
                     found.setdefault((node.span.start, node.span.end), []).append((scope, node))
         return [Place(start, end, tuple(steps)) for (start, end), steps in sorted(found.items())]
 
+    def ends(self, text: str) -> list[tuple[int, Place]]:
+        """Return the places, each with an offset in the line at whose end it is shown; of one line the last counts."""
+        ordered = sorted(self.places, key=lambda place: (place.end, -place.start))
+        return [(_last(place, text), place) for place in ordered]
+
     def at(self, offset: int) -> Place | None:
         """Return the smallest step around an offset."""
         around = [place for place in self.places if place.start <= offset < place.end]
@@ -93,6 +98,12 @@ class Steps:
         follow = Fields(self.network)
         inputs = _inputs(follow, self.network.scope, follow.inputs, scope, set())
         return None if inputs is None else follow.main(follow.values(scope, inputs)[node.outputs[0]])
+
+
+def _last(place: Place, text: str) -> int:
+    """Return an offset in the line that shows the result of a step: its last one, or the head of a body."""
+    head = text[place.start : place.end].partition("\n")[0].partition("#")[0].rstrip()
+    return place.start if head.endswith(":") else place.end - 1
 
 
 def _inputs(

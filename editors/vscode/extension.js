@@ -1,12 +1,15 @@
 // The client of `archdsl server`, and the one command that needs a list to choose from.
 
+const fs = require("fs");
 const path = require("path");
 const vscode = require("vscode");
 const { LanguageClient, TransportKind } = require("vscode-languageclient/node");
 
 let client;
+let bundled; // the folder of the server that comes with the extension
 
 async function activate(context) {
+  bundled = context.asAbsolutePath("server");
   context.subscriptions.push(
     vscode.commands.registerCommand("arch.chooseNet", chooseNet),
     vscode.commands.registerCommand("arch.restart", () => (client ? client.restart() : start())),
@@ -15,8 +18,7 @@ async function activate(context) {
 }
 
 async function start() {
-  const [command, ...args] = vscode.workspace.getConfiguration("arch").get("server.command");
-  const run = { command: placed(command), args, transport: TransportKind.stdio };
+  const run = { ...chosen(), transport: TransportKind.stdio };
   client = new LanguageClient(
     "archdsl",
     "archdsl",
@@ -28,10 +30,29 @@ async function start() {
   } catch (problem) {
     client = undefined;
     vscode.window.showErrorMessage(
-      `archdsl: \`${command}\` did not start (${problem.message}). ` +
-        'Install it with `pip install "archdsl[lsp]"`, or say in `arch.server.command` where it is.',
+      `archdsl: \`${run.command}\` did not start (${problem.message}). It takes Python 3.10 or newer; ` +
+        '`pip install "archdsl[lsp]"` brings a server, and `arch.server.command` says where one is.',
     );
   }
+}
+
+/** What starts the server: the setting, else `archdsl` on the path, else Python with what the extension brings. */
+function chosen() {
+  const [command, ...args] = vscode.workspace.getConfiguration("arch").get("server.command");
+  if (command) {
+    return { command: placed(command), args };
+  }
+  if (onPath("archdsl") || !fs.existsSync(bundled)) {
+    return { command: "archdsl", args: ["server"] };
+  }
+  const env = { ...process.env, PYTHONPATH: bundled };
+  return { command: onPath("python3") ? "python3" : "python", args: ["-m", "archdsl", "server"], options: { env } };
+}
+
+function onPath(name) {
+  const endings = process.platform === "win32" ? [".exe", ".cmd", ".bat"] : [""];
+  const folders = (process.env.PATH ?? "").split(path.delimiter).filter(Boolean);
+  return folders.some((folder) => endings.some((ending) => fs.existsSync(path.join(folder, name + ending))));
 }
 
 /** A path in the workspace as a whole path; a bare name is looked for where programs are. */
@@ -63,4 +84,4 @@ function deactivate() {
   return client?.stop();
 }
 
-module.exports = { activate, deactivate };
+module.exports = { activate, deactivate, chosen };

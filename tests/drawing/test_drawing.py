@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import math
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -303,3 +305,23 @@ def test_the_geometry_sees_what_lies_upon_another():
         boxes = (area.boxes[0], wrong, *area.boxes[2:])
         broken = page.replace(areas=((x, y, area.replace(boxes=boxes)), *page.areas[1:]))
         assert mistakes(broken)
+
+
+def test_a_drawing_is_the_same_in_every_python(monkeypatch):
+    """From 3.12 on, `sum` rounds floats once and not at each step."""
+    plain = builtins.sum
+
+    def at_each_step(numbers, start=0):
+        for number in numbers:
+            start = start + number
+        return start
+
+    def once(numbers, start=0):
+        numbers = list(numbers)
+        return math.fsum(numbers) if any(isinstance(number, float) for number in numbers) else plain(numbers, start)
+
+    found = set()
+    for way in (at_each_step, once):
+        monkeypatch.setattr(builtins, "sum", way)
+        found.add(archdsl.draw("hrnet_w32").svg())
+    assert len(found) == 1

@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from archdsl.report.textmate import PATH, text
 from archdsl.server.features import CHOOSE, NETS
+from editors.vscode.bundle import bundle
 from tests.editors.spelled import spelled
 from tests.syntax.test_printer import GALLERY, stem
 
@@ -98,12 +101,59 @@ def test_the_gallery_is_split_as_the_compiler_does(path, split):
     assert [(kind, word.rstrip()) for kind, word in split[path]] == wanted
 
 
+def starts(folder: Path, setting: list[str], programs: Path) -> list:
+    """Return what the extension in a folder starts: the program, its arguments, and where Python looks first."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("there is no node")
+    command = [node, str(Path(__file__).with_name("starts.js")), str(EXTENSION / "extension.js"), str(folder)]
+    env = {"PATH": str(programs)}
+    return json.loads(subprocess.run([*command, json.dumps(setting)], env=env, check=True, capture_output=True).stdout)
+
+
+def test_the_server_is_the_one_that_is_set_or_on_the_path_or_the_extensions_own(tmp_path):
+    programs = tmp_path / "bin"
+    (tmp_path / "server").mkdir()
+    programs.mkdir()
+    (programs / "python3").touch()
+    own = ["python3", ["-m", "archdsl", "server"], str(tmp_path / "server")]
+    assert starts(tmp_path, [], programs) == own
+    (programs / "archdsl").touch()
+    assert starts(tmp_path, [], programs) == ["archdsl", ["server"], ""]
+    assert starts(tmp_path, [".venv/bin/archdsl", "server"], programs)[:2] == ["/project/.venv/bin/archdsl", ["server"]]
+
+
+def say(server: subprocess.Popen, method: str, params: dict, **others: int) -> None:
+    said = json.dumps({"jsonrpc": "2.0", "method": method, "params": params} | others).encode()
+    server.stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(said), said))
+    server.stdin.flush()
+
+
+def heard(server: subprocess.Popen) -> dict:
+    length = 0
+    while (line := server.stdout.readline().strip()) or not length:
+        length = int(line.split(b":")[1]) if line.startswith(b"Content-Length") else length
+    return json.loads(server.stdout.read(length))
+
+
 @pytest.mark.slow
-def test_the_package_is_built(tmp_path):
-    """As a user would: its dependencies are fetched, and `vsce` packs it."""
+def test_the_package_is_built_with_a_server_that_runs(tmp_path):
+    """As a user would: its dependencies are fetched, `vsce` packs it, and Python without packages runs its server."""
     folder = tmp_path / "vscode"
-    shutil.copytree(EXTENSION, folder, ignore=shutil.ignore_patterns("node_modules", "*.vsix"))
+    shutil.copytree(EXTENSION, folder, ignore=shutil.ignore_patterns("node_modules", "server", "*.vsix"))
     fetched(folder)
+    bundle(folder / "server")
     subprocess.run(["npm", "run", "package"], check=True, capture_output=True, timeout=240, cwd=folder)
     (package,) = folder.glob("*.vsix")
-    assert package.stat().st_size > 50_000
+    with zipfile.ZipFile(package) as file:
+        file.extractall(tmp_path / "unpacked")
+    env = {"PYTHONPATH": str(tmp_path / "unpacked" / "extension" / "server")}
+    command = [sys.executable, "-S", "-m", "archdsl", "server"]
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as server:
+        say(server, "initialize", {"processId": None, "rootUri": None, "capabilities": {}}, id=1)
+        assert heard(server)["result"]["serverInfo"]["name"] == "archdsl"
+        text = {"uri": "file:///mine.arch", "languageId": "arch", "version": 1, "text": "net mine:\n    relou\n"}
+        say(server, "initialized", {})
+        say(server, "textDocument/didOpen", {"textDocument": text})
+        assert "unknown name `relou`" in str(heard(server))
+        server.kill()

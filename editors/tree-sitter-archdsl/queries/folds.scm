@@ -1,0 +1,1 @@
+[(body) (docstring) (arguments) (list) (comprehension)] @fold
