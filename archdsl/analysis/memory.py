@@ -21,6 +21,8 @@ from archdsl.ops.merge import Add
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network, Node
     from archdsl.ops.base import Op
@@ -118,8 +120,8 @@ class Inference:
         """Return the values whose steps run."""
         return needed(scope)
 
-    def scope(self, scope: Scope, inputs: list[Value], path: str = "") -> list[Value]:
-        """Run a scope on inputs that the caller holds; each result has a holder more."""
+    def scope(self, scope: Scope, inputs: list[Value], path: str = "") -> list[Value | None]:
+        """Run a scope on inputs that the caller holds; each result has a holder more. Those of training may be None."""
         if scope.wrapper is not None:
             return self.wrapped(scope, inputs, path)
         lives = self.lives(scope)
@@ -127,23 +129,27 @@ class Inference:
         for turn in lives.turns:
             node = turn.node
             made = self.node(scope, turn.number, node, [values[v] for v in node.inputs], f"{path}{node.name}")
-            values.update(zip(node.outputs, made))
+            values.update({v: one for v, one in zip(node.outputs, made) if one is not None})
             for value in turn.named:
-                self.hold(values[value].storage)
+                if value in values:
+                    self.hold(values[value].storage)
             for value in turn.released:
-                self.release(values[value].storage)
+                if value in values:
+                    self.release(values[value].storage)
         for value in lives.returned:
-            self.hold(values[value].storage)
+            if value in values:
+                self.hold(values[value].storage)
         for value in lives.held:
-            self.release(values[value].storage)
-        return [values[value] for value in lives.returned]
+            if value in values:
+                self.release(values[value].storage)
+        return [values.get(output.value) for output in scope.outputs]
 
     @once
     def lives(self, scope: Scope) -> Lives:
         """Return how long the values of a scope live."""
         return lives(scope, self.names.get(id(scope), {}), self.alive(scope))
 
-    def wrapped(self, scope: Scope, inputs: list[Value], path: str) -> list[Value]:
+    def wrapped(self, scope: Scope, inputs: list[Value], path: str) -> list[Value | None]:
         """Run the function of a wrapper; the slopes of a step are kept to its end, where they are summed.
 
         An approximation: what the solver keeps beside is its own.
@@ -152,10 +158,11 @@ class Inference:
         node, x = scope.nodes[0], Value(self.hold(inputs[0].storage), inputs[0].slot)
         one = _volume(scope.shapes[scope.inputs[0]])
         for _ in range(self.steps(scope.wrapper)):
-            slopes = []
+            slopes: list[Value] = []
             for _ in range(scope.wrapper.evaluations // scope.wrapper.repeats):
                 times = {v: Value(self.new(_volume(scope.shapes[v]))) for v in node.inputs if v != scope.inputs[0]}
-                slopes += self.node(scope, 0, node, [times.get(v, x) for v in node.inputs], f"{path}{node.name}")
+                made = self.node(scope, 0, node, [times.get(v, x) for v in node.inputs], f"{path}{node.name}")
+                slopes += [slope for slope in made if slope is not None]
                 for value in times.values():
                     self.release(value.storage)
             (result,) = self.kernels(SUM, (Kernel("add", (one,), (one,)),), [x, *slopes], 1, path or "ode")
@@ -168,7 +175,7 @@ class Inference:
         """Return how many steps of a wrapper are run: in inference all are alike."""
         return 1
 
-    def node(self, scope: Scope, number: int, node: Node, operands: list[Value], name: str) -> list[Value]:
+    def node(self, scope: Scope, number: int, node: Node, operands: list[Value], name: str) -> Sequence[Value | None]:
         """Run a step; its results have a holder."""
         if isinstance(node.what, Scope):
             return self.scope(node.what, operands, f"{name}.")
@@ -364,7 +371,7 @@ class Training(Inference):
             self.tape.append(Entry(op, operands, results, kept, sizes, name))
         return results
 
-    def node(self, scope: Scope, number: int, node: Node, operands: list[Value], name: str) -> list[Value]:
+    def node(self, scope: Scope, number: int, node: Node, operands: list[Value], name: str) -> Sequence[Value | None]:
         if not isinstance(node.what, Scope) and node.what.stateful:
             shapes = node.what.weights(_ints(scope.shapes[node.inputs[0]])).values()
             # The bytes of the weights' gradients of the step that runs.
@@ -482,7 +489,7 @@ def _start(run: Inference, network: Network) -> int:
     given = run.live
     outputs = run.scope(scope, inputs)
     if isinstance(run, Training):
-        run.backward(outputs)
+        run.backward([output for output in outputs if output is not None])
     return given
 
 

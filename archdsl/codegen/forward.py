@@ -20,7 +20,7 @@ from archdsl.ops.base import Leaf, Op, Operand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from archdsl.codegen.classes import ClassPlan
     from archdsl.codegen.merge import Branch, Step
@@ -42,17 +42,44 @@ def scheduled(plan: ClassPlan, arguments: list[str], taken: frozenset[str]) -> S
 
 def printed(schedule: Schedule, scope: Scope, result: str) -> list[str]:
     """Print the statements of a scope; `result` is the class of what it returns, if it has one."""
-    trained = [text for o, text in zip(scope.outputs, schedule.results) if o.training and text.isidentifier()]
+    before = [one for one in schedule.statements if not one.training]
     lines: list[str] = []
     training = False
     for statement in schedule.statements:
         if statement.training and not training:
-            lines += [f"{name}: torch.Tensor | None = None" for name in trained]
-            trained = []
-            lines.append("if self.training:")
+            lines += [f"{name}: torch.Tensor | None = None" for name in trained(schedule, scope)]
+            lines += ["if self.training:", *_asserted(before, schedule, scope)]
         training = statement.training
         lines += _statement(statement, "    " if training else "")
+        lines += _asserted([statement], schedule, scope) if training else []
     return [*lines, *_returned(schedule, scope, result)]
+
+
+def trained(schedule: Schedule, scope: Scope) -> list[str]:
+    """Return the names of results that are assigned in training alone, and are None otherwise."""
+    assigned = {name for one in _assignments(schedule.statements) if one.training for name in one.names}
+    return [text for o, text in zip(scope.outputs, schedule.results) if o.training and text in assigned]
+
+
+def _asserted(statements: Sequence[Assignment | Choice], schedule: Schedule, scope: Scope) -> list[str]:
+    """Say of results which a step has in training alone that they are there, as TorchScript wants to know.
+
+    Of those that these statements assign, the ones that code of training reads.
+    """
+    inner = [(node, node.what) for node in scope.nodes if isinstance(node.what, Scope)]
+    late = {v for node, what in inner for v, o in zip(node.outputs, what.outputs) if o.training}
+    names = [n for one in _assignments(statements) for n, v in zip(one.names, one.values) if v in late]
+    read = " ".join([one.code for one in _assignments(schedule.statements) if one.training])
+    return [f"    assert {name} is not None" for name in names if re.search(rf"\b{name}\b", read)]
+
+
+def _assignments(statements: Sequence[Assignment | Choice]) -> Iterator[Assignment]:
+    for statement in statements:
+        if isinstance(statement, Choice):
+            for _, _, arm in statement.arms:
+                yield from _assignments(arm)
+        else:
+            yield statement
 
 
 def _statement(statement: Assignment | Choice, pad: str) -> list[str]:
@@ -70,10 +97,10 @@ def _statement(statement: Assignment | Choice, pad: str) -> list[str]:
 def _returned(schedule: Schedule, scope: Scope, result: str) -> Iterator[str]:
     values = [(o, text) for o, text in zip(scope.outputs, schedule.results)]
     always = [text for o, text in values if not o.training]
-    if len(always) < len(values):
+    if len(always) < len(values) and result:
         yield "if self.training:"
         yield from _line(f"return {result}({', '.join(f'{o.name}={text}' for o, text in values)})", "    ")
-    if len(always) == 1:
+    if len(always) == 1 and (result or len(values) == 1):
         yield from _line(f"return {always[0]}", "")
     elif result:
         given = [f"{o.name}={'None' if o.training else text}" for o, text in values]

@@ -50,7 +50,9 @@ class Groups(Kinds):
         if isinstance(scope, Turns):
             return super().number(scope)
         if is_empty(scope):
-            others = {self.number(s) for s in self.buckets.get(_origin(scope), ())}
+            origin = _origin(scope)
+            circle = origin in self.inner and origin in self._reached(origin)  # whose class would need its own number
+            others = {self.number(s) for s in self.buckets.get(origin, ()) if not circle}
             return next(iter(others)) if len(others) == 1 else ("empty", scope.title)
         if not self.held(scope):
             return super().number(scope)

@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from archdsl.codegen import initialization
 from archdsl.codegen.classes import file_name, statement
-from archdsl.codegen.forward import printed
+from archdsl.codegen.forward import printed, trained
 from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import WIDTH, broken
 from archdsl.codegen.lower import lower
@@ -115,7 +115,7 @@ class Writer:
         if planned.sequence is not None:
             piece, before = planned.sequence
             lines = [*_bound(plan), *before, *(statement(piece, "") if piece is not None else ())]
-            return self._text(plan, doc, lines, [], ["x"])
+            return self._text(planned, doc, lines, [])
         assert schedule is not None, "what is no sequence has a `forward`"
         stored = {f"self.{name} = {term.text}": term for name, term in sorted(plan.stored.items())}
         late = [line for line, term in stored.items() if term.names & plan.running.keys()]  # what a loop has counted
@@ -124,26 +124,23 @@ class Writer:
             lines += _built(plan, step, child)
         lines += late
         forward = printed(schedule, plan.first, planned.result)
-        return self._text(plan, doc, lines, forward, planned.arguments)
+        return self._text(planned, doc, lines, forward)
 
-    def _text(
-        self,
-        plan: ClassPlan,
-        doc: list[str],
-        init: list[str],
-        forward: list[str],
-        inputs: list[str],
-    ) -> ClassText:
+    def _text(self, planned: Planned, doc: list[str], init: list[str], forward: list[str]) -> ClassText:
+        plan = planned.plan
         parameters = _signature(["self", *map(str, plan.parameters())])
         init = [part for line in init if not plan.idle(line) for part in _narrow(line)]
-        arguments = ", ".join(["self", *[f"{name}: torch.Tensor" for name in inputs]])
+        arguments = ", ".join(["self", *[f"{name}: torch.Tensor" for name in planned.arguments]])
         outputs = plan.first.outputs
         returns = "torch.Tensor"
         if self.result is not None and plan.first is self.plans.scope:
             always = len([o for o in outputs if not o.training])
             returns = self.result.name if always == len(outputs) else f"torch.Tensor | {self.result.name}"
         elif len(outputs) > 1:
-            returns = f"tuple[{', '.join(['torch.Tensor'] * len(outputs))}]"
+            assert planned.schedule is not None, "a sequence has one result"
+            late = trained(planned.schedule, plan.first)
+            kinds = ["torch.Tensor | None" if text in late else "torch.Tensor" for text in planned.schedule.results]
+            returns = f"tuple[{', '.join(kinds)}]"
         if plan.first is self.plans.scope:
             paragraph = " ".join((self.network.scope.doc or self.network.doc).split("\n\n")[0].split("\n"))
             doc = docstring(paragraph or _title(plan.first), 4)

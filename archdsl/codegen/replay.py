@@ -37,7 +37,14 @@ if TYPE_CHECKING:
 
 NAMES = """abs enumerate getattr isinstance len max min range reversed round sum super zip dict list tuple int float
     bool str object __build_class__ NotImplementedError""".split()
-VIEWS = ("chunk", "split", "flatten", "unflatten", "transpose")  # methods that return the memory of their tensor
+VIEWS = (
+    "chunk",
+    "narrow",
+    "split",
+    "flatten",
+    "unflatten",
+    "transpose",
+)  # methods that return the memory of their tensor
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
 FUNCTIONS = ("abs", "cat", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh")  # of torch itself
 BROUGHT = (  # functions that operators and kernels bring along
@@ -138,7 +145,7 @@ class Value:
             return lambda *args, **given: self.derived(name, self.stage.plain(args), self.stage.plain(given))
         if name not in VIEWS:
             raise AttributeError(f"a tensor has no `{name}` here")
-        return lambda *args: self._called(name, args)
+        return lambda *args, **given: self._called(name, (*args, *given.values()))
 
     def _called(self, name: str, args: tuple[object, ...]) -> Any:
         made = self.derived(name, self.stage.plain(args), view=True)

@@ -30,7 +30,6 @@ OPERATORS = {
     "globalmaxpooling": "global_maxpool", "groupnorm": "gn", "groupnormalization": "gn", "hsigmoid": "hardsigmoid",
     "hswish": "hardswish", "innerproduct": "linear", "interpolate": "upsample", "layernorm": "ln",
     "layernormalization": "ln", "localresponsenorm": "lrn", "lrelu": "leaky_relu", "maxpooling": "maxpool",
-    "rmsnorm": "rms_norm",
     "multiply": "mul", "pass": "identity", "resize": "upsample", "spatialdropout": "dropout2d",
     "stochasticdepth": "drop_path", "swish": "silu", "upsampling": "upsample", "zeropad": "pad",
     "zeropadding": "pad",

@@ -869,6 +869,27 @@ def starts_with_input(channels: Span, window: Span, step: Span, operator: str) -
     return _simple(title, window, "taken for the window", more, edit, meant)
 
 
+@error("E0235")
+def training_alone(span: Span, name: str, made: Span) -> Diagnostic:
+    """A result that a block or a net has in training alone is read where evaluation needs it, too.
+
+    What is made of it is itself `output … when training`, or the block returns it without `when training`.
+
+    Wrong:
+
+        block b:
+            output main = x -> relu
+            output aux = x -> conv(3, 1) when training
+
+        net n:
+            input image: [N, 3, H=8, W=8]
+            r = x -> b
+            add(r.main, r.aux)
+    """
+    why = "and this runs in evaluation, too"
+    return _simple(f"`{name}` is there in training alone", span, why, Note("it is made here", made))
+
+
 @error("E0234", "asked")
 def no_output_stride(span: Span, stride: int, reason: str) -> Diagnostic:
     """A network has no form with the output stride that was asked for: a step cannot work on finer maps.

@@ -33,8 +33,10 @@ from archdsl.elaborate.requirements import demanded, open_relations, sizes_of
 from archdsl.elaborate.values import OMITTED, BlockValue, Located, Quotient, Tensor, describe, is_pipeline, show
 from archdsl.elaborate.weight import is_fed
 from archdsl.ir.dilation import dilated
-from archdsl.ir.network import Network, Requirement, Turn
+from archdsl.ir.liveness import needed
+from archdsl.ir.network import Network, Requirement, Scope, Turn
 from archdsl.ir.outputs import Pruner, selected
+from archdsl.ir.walk import distinct
 from archdsl.ops import OPS, axes
 from archdsl.ops.base import show as show_shape
 from archdsl.syntax import tree
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from archdsl.elaborate.context import Memo, Spent
     from archdsl.elaborate.environment import File
     from archdsl.elaborate.values import Results
-    from archdsl.ir.network import Scope
 
 
 MAX_SIZE = 1 << 24  # of an input
@@ -141,11 +142,26 @@ def network(ctx: Context, file: File, name: str) -> Network:
     copied = tuple([(one.name, one.span, one.uses) for one in ctx.watched.values() if one.uses > 1])
     functions = tuple(_functions(file, set()))
     made = Network(name, scope, tuple(ctx.symbols.values()), file.source, doc, copied=copied, functions=functions)
+    _check_training(scope)
     if ctx.settings.outputs:
         made = selected(made, ctx.settings.outputs, place)
     elif ctx.memo.nests:
         made = made.replace(scope=Pruner().inside(scope))
     return dilated(made, ctx.settings.output_stride) if ctx.settings.output_stride else made
+
+
+def _check_training(root: Scope) -> None:
+    """Raise `CompileError` where a result that a step has in training alone is needed in evaluation, too."""
+    for scope in distinct(root):
+        inner = [(node, node.what) for node in scope.nodes if isinstance(node.what, Scope)]
+        late = {v: (node, o) for node, what in inner for v, o in zip(node.outputs, what.outputs) if o.training}
+        if not late:
+            continue
+        alive = needed(scope)
+        readers = {v: node for node in reversed(scope.nodes) if not alive.isdisjoint(node.outputs) for v in node.inputs}
+        for value in [v for v in late if v in alive]:
+            node, output = late[value]
+            raise errors.training_alone(readers.get(value, node).span, output.name, node.span)
 
 
 def _functions(file: File, seen: set[int]) -> Iterator[tree.Fn]:
@@ -181,6 +197,9 @@ def _body(ctx: Context, value: BlockValue, current: Tensor | None, span: Span) -
     if last is None:
         raise errors.no_tensor(block.span, f"the net `{block.name}` has no input")
     kind = "block" if isinstance(block, tree.Block) else "net"
+    if "out" in builder.output_places and all(training for _, _, training in builder.outputs):
+        why = "what the last step returns is called so, since no result that is named is there in evaluation"
+        raise errors.bad_label(builder.output_places["out"], "out", why)
     scope = builder.scope(kind, block.name, last, block.span, args=args, definition=block)
     if declared is not None and ctx.guesses == before:
         _check_signature(ctx, declared, block.name, scope.output_shapes[0], env)

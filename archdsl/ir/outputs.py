@@ -6,6 +6,8 @@ inside a step.
 
 from __future__ import annotations
 
+import keyword
+
 from archdsl.diagnostics import errors
 from archdsl.ir.network import Output, Scope
 from archdsl.ir.walk import once, with_nodes
@@ -33,7 +35,7 @@ def exposed(scope: Scope, path: list[str], name: str, place: Span) -> tuple[Scop
     first, *rest = path
     node = next((n for n in scope.nodes if n.name == first and n.outputs), None)
     for number, output in enumerate(scope.outputs):
-        asked = output.name in (first, name.replace(".", "_")) and not rest
+        asked = output.name in (first, _field(name)) and not rest
         if asked and not (output.implicit and node is not None):
             return scope, number
     if node is None or (rest and not isinstance(node.what, Scope)):
@@ -54,8 +56,14 @@ def exposed(scope: Scope, path: list[str], name: str, place: Span) -> tuple[Scop
 
 
 def _returning(scope: Scope, value: int, name: str) -> tuple[Scope, int]:
-    output = Output(name.replace(".", "_"), value)
+    output = Output(_field(name), value)
     return scope.replace(outputs=(*scope.outputs, output)), len(scope.outputs)
+
+
+def _field(name: str) -> str:
+    """Return the name of a result that is a step: a field of a named tuple, `step_1` where a step has no label."""
+    field = name.replace(".", "_")
+    return field if field.isidentifier() and not keyword.iskeyword(field) else f"step_{field}"
 
 
 class Pruner:

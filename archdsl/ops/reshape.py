@@ -246,7 +246,7 @@ def crop(
         top = (x.shape[2] - height) // 2
     if left is None:
         left = (x.shape[3] - width) // 2
-    return x[:, :, top : top + height, left : left + width]
+    return x.narrow(2, top, height).narrow(3, left, width)
 '''
 
     @classmethod
@@ -329,6 +329,10 @@ class Slice(Op):
 
     def function(self, *xs: Shape) -> Call:
         number = numbered(self.axis, xs[0])
+        if is_symbolic(xs[0][number]):  # a range of Python ends early where there are too few, without a word
+            count = Leaf(self.stop - self.start, "{stop} - {start}")
+            axis = Leaf(axes.in_code(number, xs[0]))
+            return call("{0}.narrow", axis, self.leaf("start"), length=count)
         before = "..." if axes.in_code(number, xs[0]) < 0 else ", ".join([":"] * number)
         return expression(f"{{0}}[{before}, {{start}}:{{stop}}]", start=self.leaf("start"), stop=self.leaf("stop"))
 
@@ -432,4 +436,8 @@ class Upsample(Op):
         return None if self.like else call("nn.Upsample", **self.keywords())
 
     def function(self, *xs: Shape) -> Call:
-        return call("F.interpolate", X, **self.keywords())
+        factor = self.leaf("scale", omit=None)
+        if self.scale is not None:  # TorchScript takes no whole numbers here
+            high, wide = self.scale
+            factor = Leaf((float(high), float(wide)), "float({scale})" if high == wide else "")
+        return call("F.interpolate", X, **{**self.keywords(), "scale_factor": factor})

@@ -49,7 +49,6 @@ STRICTER = {
     ("shuffle", "feature map"): "features have no channels to shuffle",
     ("pad", "feature map"): "PyTorch would pad the batch",
     ("dropout2d", "feature map"): "PyTorch falls back to `dropout`, with a warning",
-    ("crop", "inside its input"): "slicing cuts a range down to what exists",
     ("maxpool", "no cell inside"): "PyTorch reads memory behind the map",
     ("crop", "exactly one of"): "two sizes",
     ("untokens", "exactly one of"): "two sizes",

@@ -205,6 +205,129 @@ net n:
     relu
     output o = relu when training
 """,
+    "a result of training that a block has": """
+block b:
+    output main = x -> relu
+    output aux = x when training
+
+net n:
+    input image: [N, 3, H=16, W=16]
+    r = x -> b
+    r.main
+""",
+    "results of training of blocks in blocks": """
+block b(c):
+    output main = x -> conv(c, 3) -> relu
+    output aux = x -> conv(2, 1) when training
+
+block outer:
+    r = x -> b(4)
+    output p = r.main
+    output q = r.aux -> conv(3, 1) -> relu when training
+
+net n:
+    input image: [N, 3, H=16, W=16]
+    r = x -> outer
+    s = r.p -> b(6)
+    output out = s.main -> conv(3, 1)
+    output a = r.q when training
+    output c = s.aux -> conv(1, 1) when training
+""",
+    "a value of evaluation that is a result of training": """
+net n:
+    input image: [N, 3, H=16, W=16]
+    y = x -> conv(4, 3)
+    output early = y when training
+    output late = y -> conv(2, 1) when training
+    output out = y -> relu
+""",
+    "recursion that ends in nothing": """
+block enc(n):
+    if n > 0:
+        conv(n, 3) -> enc(n - 1)
+
+net n:
+    input image: [N, 3, H=16, W=16]
+    enc(3)
+""",
+    "recursion that ends in identity": """
+block enc(n):
+    if n > 0:
+        conv(n, 3) -> enc(n - 1)
+    else:
+        identity
+
+net n:
+    input image: [N, 3, H=16, W=16]
+    enc(3)
+""",
+    "recursion in a repetition": """
+block enc(n):
+    if n > 1:
+        conv(n, 3)
+        [enc(n // 2) * 2]
+
+net n:
+    input image: [N, 3, H=16, W=16]
+    enc(4)
+""",
+    "two blocks that use each other and end in nothing": """
+block dn(n):
+    if n > 0:
+        conv(n, 3) -> up(n - 1)
+
+block up(n):
+    if n > 0:
+        conv(2 * n, 3) -> dn(n - 1)
+    else:
+        identity
+
+net n:
+    input image: [N, 3, H=16, W=16]
+    dn(5) -> up(4)
+""",
+    "recursion over a list": """
+block enc(ws):
+    if len(ws) > 0:
+        conv(ws[0], 3) -> enc(ws[1:])
+
+net n:
+    input image: [N, 3, H=16, W=16]
+    enc([4, 5, 6])
+""",
+    "recursion at two depths": """
+block enc(n):
+    if n == 0:
+        identity
+    else:
+        add(identity, conv(x.channels, 3) -> enc(n - 1))
+        a: enc(n - 1)
+
+net n:
+    input image: [N, 3, H=16, W=16]
+    enc(3)
+    enc(2)
+""",
+    "upsampling of an earlier tensor in TorchScript": """
+block up(k):
+    y = x -> maxpool(k)
+    conv(3, 1)
+    x + (y -> upsample(k))
+
+net n:
+    input image: [N, 3, H=16, W=16]
+    up(2) -> up(4)
+    y = x -> maxpool((2, 1))
+    conv(3, 1)
+    x + (y -> upsample((2, 1))) + (x -> maxpool(2) -> conv(3, 1) -> relu -> upsample(2))
+""",
+    "parts of rows, columns and tokens": """
+block part(a, b):
+    slice(a, b, axis="height") -> slice(0, 2, axis="width")
+net n:
+    input image: [N, 3, H=16, W=16]
+    cat(part(0, 4), part(1, 5)) -> slice(2, 4, axis="height") -> tokens -> slice(0, 1, axis="tokens") -> flatten -> linear(2)
+""",
 }
 
 
