@@ -93,7 +93,7 @@ def load(
     weights do not fit or the file holds none, as that of a pickled model.
     """
     found = compiled(name, Request(net, params, in_channels=in_channels, outputs=outputs))
-    return _placed(_with_weights(instantiate(found, kernels), found, weights), device, dtype)
+    return _placed(with_weights(instantiate(found, kernels), found, weights), device, dtype)
 
 
 def loads(
@@ -118,7 +118,7 @@ def loads(
     )
     """
     found = compile_text(text, Request(net, params, in_channels=in_channels, outputs=outputs))
-    return _placed(_with_weights(instantiate(found, kernels), found, weights), device, dtype)
+    return _placed(with_weights(instantiate(found, kernels), found, weights), device, dtype)
 
 
 def _placed(model: nn.Module, device: torch.device | str | None, dtype: torch.dtype | str | None) -> nn.Module:
@@ -129,7 +129,7 @@ def _placed(model: nn.Module, device: torch.device | str | None, dtype: torch.dt
     return model.to(device=device, dtype=kind)
 
 
-def _with_weights(model: nn.Module, found: Compiled, weights: Weights | None) -> nn.Module:
+def with_weights(model: nn.Module, found: Compiled, weights: Weights | None) -> nn.Module:
     """Return a new module with weights, where there are any; says what is new or was adapted."""
     if weights is None:
         return model

@@ -17,6 +17,7 @@ from archdsl.analysis.legal import legal_sizes
 from archdsl.core.record import Record
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError
+from archdsl.elaborate.values import show as show_value
 from archdsl.ops.base import show
 from archdsl.run.mistakes import InputError
 
@@ -31,13 +32,16 @@ ATTRIBUTE = "_archdsl"  # of a network, which a copy and a pickle have, too; no 
 class Origin(Record):
     """What is kept of a checked network: its inputs, their legal sizes in evaluation and training, and its heads.
 
-    `heads` are the layers that results come from, where no other layer reads them.
+    `heads` are the layers that results come from, where no other layer reads them; `text` is its file's, and
+    `settings` are what its parameters were.
     """
 
     name: str
     inputs: tuple[tuple[str, Shape], ...]
     legal: tuple[tuple[Legal, ...], tuple[Legal, ...]]
     heads: tuple[str, ...]
+    text: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 def remember(model: nn.Module, network: Network) -> None:
@@ -47,7 +51,8 @@ def remember(model: nn.Module, network: Network) -> None:
     read = {name for layer in found.layers.values() for name in layer.reads}
     heads = () if found.last & read else tuple(sorted(found.last))
     legal = _legal(network, False), _legal(network, True)
-    model.__dict__[ATTRIBUTE] = Origin(network.name, inputs, legal, heads)
+    settings = tuple([(name, show_value(value)) for name, value in scope.args])
+    model.__dict__[ATTRIBUTE] = Origin(network.name, inputs, legal, heads, network.source.text, settings)
     type(model).__call__ = _call
 
 

@@ -1,0 +1,180 @@
+"""An engine as a module of PyTorch, and the fastest of several."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import fx, nn
+from torch.utils import _pytree as pytree
+
+from archdsl.inference.engines import onnxruntime, openvino
+from archdsl.inference.engines.program import Impossible, as_onnx, difference, exported, flat
+from archdsl.inference.fold import Notes
+
+PREPARE = {"onnxruntime": onnxruntime.prepare, "openvino": openvino.prepare}
+SHAPES = 8  # of inputs that are kept prepared, as of CUDA graphs
+TOLERANCE = 1e-3  # of the largest value; engines sum in another order, and Winograd's products are rounded coarser
+SECONDS = 1.0  # of measurement
+
+Key = tuple[torch.Size, ...]
+
+
+class Prepared(NamedTuple):
+    """A network prepared for inputs of one shape."""
+
+    run: Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]
+    rebuild: Callable[[Sequence[torch.Tensor]], Any]
+
+
+class Deployed(nn.Module):
+    """A network for inference that an engine runs on a CPU, made by `optimize`: the same function, within rounding.
+
+    It is prepared when inputs of a shape come for the first time, which takes seconds, and held to PyTorch's result on
+    them; eight shapes are kept. Inputs are float32 tensors; results carry no gradient.
+    """
+
+    def __init__(self, engine: str, network: fx.GraphModule, fused: Notes) -> None:
+        super().__init__()
+        self.engine, self.network, self.fused = engine, network, fused
+        self._prepared: OrderedDict[Key, Prepared] = OrderedDict()
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        if torch.compiler.is_compiling() or any(x.numel() == 0 for x in inputs):
+            return self.network(*inputs)
+        refuse(self.engine, inputs)
+        key = tuple(x.shape for x in inputs)
+        found = self._prepared.get(key)
+        if found is None:
+            found = self.prepare(*inputs)
+        return found.rebuild(found.run(inputs))
+
+    def prepare(self, *inputs: torch.Tensor) -> Prepared:
+        """Prepare the engine for inputs of these shapes, if it is not.
+
+        Raises `TypeError` where the network cannot run there, and `RuntimeError` where it gives another result.
+        """
+        key = tuple(x.shape for x in inputs)
+        if key not in self._prepared:
+            with torch.inference_mode(False), torch.no_grad():  # inference tensors cannot be exported
+                self._prepared[key] = self._made([x.detach().clone() for x in inputs])
+            if len(self._prepared) > SHAPES:
+                self._prepared.popitem(last=False)
+        return self._prepared[key]
+
+    def _made(self, inputs: Sequence[torch.Tensor]) -> Prepared:
+        graph, rebuild = flat(self.network)
+        expected = graph(*inputs)
+        if not all(isinstance(y, torch.Tensor) and y.dtype == torch.float32 for y in expected):
+            raise Impossible(f"{self.engine} gives float32 tensors, and this network gives something else")
+        model = as_onnx(exported(graph, inputs)).SerializeToString()
+        found = Prepared(PREPARE[self.engine](model, [tuple(y.shape) for y in expected]), rebuild)
+        error = difference(found.run(inputs), expected)
+        if error > TOLERANCE:
+            raise RuntimeError(f"{self.engine} is off by {error:.1e} of the largest value, where PyTorch is right")
+        return found
+
+    def report(self) -> str:
+        """Say what was fused, and for which inputs the engine is prepared."""
+        shapes = [", ".join(["x".join(map(str, shape)) for shape in key]) for key in self._prepared]
+        lines = [f"{count:4d}  {what}" for what, count in self.fused.items()]
+        return "\n".join([*lines, f"{self.engine}, prepared for {'; '.join(shapes) or 'no input yet'}"])
+
+    def forget(self) -> None:
+        """Forget what is prepared, which has the weights of that time."""
+        self._prepared.clear()
+
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        self.forget()
+        return super()._apply(fn, recurse)
+
+    def load_state_dict(self, *arguments: Any, **named: Any) -> Any:
+        self.forget()
+        return super().load_state_dict(*arguments, **named)
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_prepared": OrderedDict()}
+
+    def extra_repr(self) -> str:
+        return f"engine={self.engine}"
+
+
+def refuse(engine: str, inputs: Sequence[torch.Tensor]) -> None:
+    """Raise for inputs that an engine does not take."""
+    for x in inputs:
+        if not isinstance(x, torch.Tensor) or x.device.type != "cpu" or x.dtype != torch.float32:
+            what = f"{x.dtype} on {x.device}" if isinstance(x, torch.Tensor) else type(x).__name__
+            raise TypeError(f"{engine} takes float32 tensors on the CPU, and {what} was given")
+        if x.requires_grad and torch.is_grad_enabled():
+            raise TypeError(f"{engine} has no gradients: call it under torch.no_grad(), or take engine='torch'")
+
+
+class Fastest(nn.Module):
+    """The fastest of several engines, found by a measurement of a second on the first inputs, made by `optimize`.
+
+    Each is prepared for them, and they take turns; what loses is forgotten. `report` says what was measured.
+    """
+
+    def __init__(self, candidates: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.candidates = nn.ModuleDict(candidates)
+        self.engine, self.measured = "", ""
+
+    def forward(self, *inputs: Any) -> Any:
+        if not self.engine:
+            if torch.compiler.is_compiling() or any(isinstance(x, torch.Tensor) and x.numel() == 0 for x in inputs):
+                return self.candidates["torch"](*inputs)
+            self.choose(*inputs)
+        return self.candidates[self.engine](*inputs)
+
+    @torch.no_grad()
+    def choose(self, *inputs: Any) -> str:
+        """Measure the engines on inputs, keep the fastest, for all further ones too, and return its name."""
+        out: dict[str, str] = {}
+        for name, candidate in self.candidates.items():
+            try:
+                if isinstance(candidate, Deployed):
+                    refuse(name, inputs)
+                    candidate.prepare(*inputs)
+            except (RuntimeError, TypeError) as problem:
+                out[name] = str(problem)
+        running = {name: way for name, way in self.candidates.items() if name not in out}
+        times = taking_turns({name: partial(way, *inputs) for name, way in running.items()})
+        self.engine = min(times, key=times.__getitem__)
+        shapes = ", ".join(["x".join(map(str, x.shape)) for x in pytree.tree_leaves(inputs) if hasattr(x, "shape")])
+        said = [f"{name} {seconds * 1e3:.2f} ms" for name, seconds in sorted(times.items(), key=lambda pair: pair[1])]
+        self.measured = f"{', '.join(said)} on {shapes}" + "".join(f"; not {name}: {why}" for name, why in out.items())
+        self.candidates = nn.ModuleDict({self.engine: self.candidates[self.engine]})
+        return self.engine
+
+    def report(self, *arguments: Any, **named: Any) -> str:
+        """Say which engine was chosen and why, and what its own report says."""
+        if not self.engine:
+            return f"{', '.join(self.candidates)}: the first inputs decide; call it, or `choose(*inputs)`"
+        kept: Any = self.candidates[self.engine]
+        return f"{self.engine}, the fastest: {self.measured}\n{kept.report(*arguments, **named)}"
+
+    def extra_repr(self) -> str:
+        return f"engine={self.engine}, measured: {self.measured}" if self.engine else "engine=auto, not measured yet"
+
+
+def taking_turns(runs: dict[str, Callable[[], object]], seconds: float = SECONDS) -> dict[str, float]:
+    """Return the median time of each of several runs, in seconds, that take turns for some seconds in all.
+
+    A machine that others use too, or that changes its speed, does so for all of them. Each runs three times at least.
+    """
+    for run in runs.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(next(iter(times.values()))) < 3:
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(found) for name, found in times.items()}
