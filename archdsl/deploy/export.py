@@ -16,7 +16,7 @@ from archdsl.deploy.about import about
 from archdsl.deploy.formats import FORMATS, Names, is_ours
 from archdsl.deploy.sizes import BATCH, dynamic, shapes_of, tried
 from archdsl.diagnostics import errors
-from archdsl.inference.engines.module import TOLERANCE
+from archdsl.inference.engines.module import TOLERANCE, shown
 from archdsl.inference.engines.program import Impossible, difference, exported, flat
 from archdsl.inference.portable import portable
 from archdsl.project import write
@@ -59,7 +59,7 @@ class Exported(Record):
         size = f"{' and '.join(self.paths)}: {self.bytes / 1e6:.1f} MB"
         if not self.engine:
             return f"{size}, not compared with PyTorch: nothing that runs it is installed"
-        at = " and ".join([", ".join(["x".join(map(str, shape)) for shape in shapes]) for shapes in self.tried])
+        at = " and ".join([shown(shapes) for shapes in self.tried])
         return f"{size}, differs from PyTorch by {self.error:.1g} in {self.engine} at {at}"
 
 
@@ -215,7 +215,7 @@ def _compared(
             if not number:
                 raise
             continue  # each size is legal where the other is as the text has it, and both together are not
-        at = ", ".join(["x".join(map(str, shape)) for shape in each])
+        at = shown(each)
         try:
             error = difference(pytree.tree_leaves(run(inputs)), expected)
         except Exception as problem:  # an engine that does not take what is legal

@@ -16,9 +16,9 @@ from archdsl.inference.engines import installed, onnxruntime, openvino
 from archdsl.inference.engines.program import as_onnx, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    Run = Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]
+    from archdsl.inference.engines.program import Run
 
 LARGEST = (1 << 31) - 1  # bytes of a message of protobuf, which a file of ONNX is
 

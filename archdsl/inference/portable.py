@@ -17,6 +17,7 @@ from archdsl.inference.channels import arrange
 from archdsl.inference.fold import Notes, fold
 from archdsl.inference.layers import Conv2d, Gather, MaxPool2d
 from archdsl.inference.trace import add, module, trace
+from archdsl.inference.widen import widen
 
 FUNCTIONS = {
     "relu": F.relu,
@@ -45,6 +46,8 @@ def portable(model: nn.Module, engine: str = "torch") -> tuple[fx.GraphModule, N
     notes: Notes = {}
     fold(graph, notes, clamps=engine != "onnxruntime")
     arrange(graph, notes, growing=False)
+    if engine == "onnxruntime":  # it blocks channels by eight or sixteen, and runs what is not whole blocks apart
+        widen(graph, notes)
     for node in list(graph.graph.nodes):
         called = module(graph, node)
         if isinstance(called, Conv2d):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,29 +14,50 @@ from torch import fx, nn
 from torch.utils import _pytree as pytree
 
 from archdsl.inference.engines import onnxruntime, openvino
-from archdsl.inference.engines.program import Impossible, as_onnx, difference, exported, flat
+from archdsl.inference.engines.program import BATCH, Impossible, Rebuild, Run, as_onnx, difference, exported, flat
 from archdsl.inference.fold import Notes
 
 PREPARE = {"onnxruntime": onnxruntime.prepare, "openvino": openvino.prepare}
 SHAPES = 8  # of inputs that are kept prepared, as of CUDA graphs
 TOLERANCE = 1e-3  # of the largest value; engines sum in another order, and Winograd's products are rounded coarser
 SECONDS = 1.0  # of measurement
+PARTS = (1, 2, 4)  # images at once, of a larger batch
 
 Key = tuple[torch.Size, ...]
 
 
 class Prepared(NamedTuple):
-    """A network prepared for inputs of one shape."""
+    """A network prepared for inputs of one shape: what runs a part of the batch, and how many images that has.
 
-    run: Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]
-    rebuild: Callable[[Sequence[torch.Tensor]], Any]
+    `shapes` are those of the results.
+    """
+
+    run: Run
+    part: int
+    shapes: Sequence[tuple[int, ...]]
+    rebuild: Rebuild
+
+    def how(self) -> str:
+        """Say in which parts a batch runs, where it does."""
+        return f" by {self.part}" if self.shapes and self.part < self.shapes[0][0] else ""
+
+    def results(self, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Run the whole batch, part by part."""
+        made = [torch.empty(shape) for shape in self.shapes]
+        if not inputs or self.part == len(inputs[0]):
+            return self.run(inputs, made)
+        for start in range(0, len(inputs[0]), self.part):
+            here = slice(start, start + self.part)
+            self.run([x[here] for x in inputs], [y[here] for y in made])
+        return made
 
 
 class Deployed(nn.Module):
     """A network for inference that an engine runs on a CPU, made by `optimize`: the same function, within rounding.
 
     It is prepared when inputs of a shape come for the first time, which takes seconds, and held to PyTorch's result on
-    them; eight shapes are kept. Inputs are float32 tensors; results carry no gradient.
+    them; eight shapes are kept. A batch runs in the parts that were measured to be fastest. Inputs are float32 tensors;
+    results carry no gradient.
     """
 
     def __init__(self, engine: str, network: fx.GraphModule, fused: Notes) -> None:
@@ -52,7 +73,7 @@ class Deployed(nn.Module):
         found = self._prepared.get(key)
         if found is None:
             found = self.prepare(*inputs)
-        return found.rebuild(found.run(inputs))
+        return found.rebuild(found.results(inputs))
 
     def prepare(self, *inputs: torch.Tensor) -> Prepared:
         """Prepare the engine for inputs of these shapes, if it is not.
@@ -72,16 +93,43 @@ class Deployed(nn.Module):
         expected = graph(*inputs)
         if not all(isinstance(y, torch.Tensor) and y.dtype == torch.float32 for y in expected):
             raise Impossible(f"{self.engine} gives float32 tensors, and this network gives something else")
-        model = as_onnx(exported(graph, inputs)).SerializeToString()
-        found = Prepared(PREPARE[self.engine](model, [tuple(y.shape) for y in expected]), rebuild)
-        error = difference(found.run(inputs), expected)
-        if error > TOLERANCE:
+        shapes = [tuple(y.shape) for y in expected]
+        ways = [Prepared(run, part, shapes, rebuild) for part, run in self._parts(graph, inputs, shapes)]
+        right = [way for way in ways if difference(way.results(inputs), expected) <= TOLERANCE]
+        if not right:
+            error = difference(ways[0].results(inputs), expected)
             raise RuntimeError(f"{self.engine} is off by {error:.1e} of the largest value, where PyTorch is right")
-        return found
+        if len(right) == 1:
+            return right[0]
+        times = taking_turns({way.part: partial(way.results, inputs) for way in right}, SECONDS / 2)
+        return min(right, key=lambda way: times[way.part])
+
+    def _parts(
+        self, graph: fx.GraphModule, inputs: Sequence[torch.Tensor], shapes: Sequence[tuple[int, ...]]
+    ) -> Iterator[tuple[int, Run]]:
+        """Yield the whole batch and the parts in which it may run, each with what runs it.
+
+        What lies between two layers stays in the cache where there are few images: eight images of EfficientNet-B0
+        take 1.13 times as long at once as by twos, on a processor with 1 MB of it for a core.
+        """
+        make, batch = PREPARE[self.engine], len(inputs[0]) if inputs else 0
+        parts = [part for part in PARTS if part < batch and batch % part == 0]
+        if parts and {len(x) for x in inputs} == {batch} == {shape[0] if shape else 0 for shape in shapes}:
+            try:
+                open_batch = tuple([{0: torch.export.Dim(BATCH, min=1)} for _ in inputs])
+                model = as_onnx(exported(graph, inputs, open_batch)).SerializeToString()
+            except Impossible:
+                pass  # of one batch, it may be possible
+            else:
+                yield from [(part, make(model, part)) for part in (batch, *parts)]
+                return
+        yield batch, make(as_onnx(exported(graph, inputs)).SerializeToString())
 
     def report(self) -> str:
         """Say what was fused, and for which inputs the engine is prepared."""
-        shapes = [", ".join(["x".join(map(str, shape)) for shape in key]) for key in self._prepared]
+        shapes = [
+            shown(key) + (f" by {way.part}" if way.part < key[0][0] else "") for key, way in self._prepared.items()
+        ]
         lines = [f"{count:4d}  {what}" for what, count in self.fused.items()]
         return "\n".join([*lines, f"{self.engine}, prepared for {'; '.join(shapes) or 'no input yet'}"])
 
@@ -102,6 +150,15 @@ class Deployed(nn.Module):
 
     def extra_repr(self) -> str:
         return f"engine={self.engine}"
+
+
+def shown(shapes: Iterable[Sequence[int]]) -> str:
+    """Return shapes as people write them.
+
+    >>> shown([(1, 3, 224, 224)])
+    '1x3x224x224'
+    """
+    return ", ".join(["x".join(map(str, shape)) for shape in shapes])
 
 
 def refuse(engine: str, inputs: Sequence[torch.Tensor]) -> None:
@@ -146,7 +203,7 @@ class Fastest(nn.Module):
         running = {name: way for name, way in self.candidates.items() if name not in out}
         times = taking_turns({name: partial(way, *inputs) for name, way in running.items()})
         self.engine = min(times, key=times.__getitem__)
-        shapes = ", ".join(["x".join(map(str, x.shape)) for x in pytree.tree_leaves(inputs) if hasattr(x, "shape")])
+        shapes = shown([x.shape for x in pytree.tree_leaves(inputs) if hasattr(x, "shape")])
         said = [f"{name} {seconds * 1e3:.2f} ms" for name, seconds in sorted(times.items(), key=lambda pair: pair[1])]
         self.measured = f"{', '.join(said)} on {shapes}" + "".join(f"; not {name}: {why}" for name, why in out.items())
         self.candidates = nn.ModuleDict({self.engine: self.candidates[self.engine]})
@@ -163,14 +220,14 @@ class Fastest(nn.Module):
         return f"engine={self.engine}, measured: {self.measured}" if self.engine else "engine=auto, not measured yet"
 
 
-def taking_turns(runs: dict[str, Callable[[], object]], seconds: float = SECONDS) -> dict[str, float]:
+def taking_turns(runs: dict[Any, Callable[[], object]], seconds: float = SECONDS) -> dict[Any, float]:
     """Return the median time of each of several runs, in seconds, that take turns for some seconds in all.
 
     A machine that others use too, or that changes its speed, does so for all of them. Each runs three times at least.
     """
     for run in runs.values():
         run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[Any, list[float]] = {name: [] for name in runs}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(times.values()))) < 3:
         for name, run in runs.items():

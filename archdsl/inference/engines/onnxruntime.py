@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from archdsl.diagnostics.extras import Needing
+from archdsl.inference.engines.program import BATCH
 
-Run = Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archdsl.inference.engines.program import Run
 
 
-def prepare(model: bytes, shapes: Sequence[tuple[int, ...]] | None = None) -> Run:
-    """Return a function that runs a model of ONNX on float32 tensors of PyTorch, and returns new ones.
+def prepare(model: bytes, batch: int | None = None) -> Run:
+    """Return a function that runs a model of ONNX on float32 tensors, prepared for a batch where its batch is open.
 
-    `shapes` are those of its results, where they are known: it then writes them into memory of PyTorch's. Inputs are
-    read where they lie.
+    Inputs are read where they lie; results are written into the tensors that are given for them, or are new ones.
     """
     with Needing("the engine `onnxruntime`"):
         import onnxruntime
@@ -26,21 +28,22 @@ def prepare(model: bytes, shapes: Sequence[tuple[int, ...]] | None = None) -> Ru
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if batch is not None:
+        options.add_free_dimension_override_by_name(BATCH, batch)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     taken, given = [x.name for x in session.get_inputs()], [y.name for y in session.get_outputs()]
 
-    def run(inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def run(inputs: Sequence[torch.Tensor], results: Sequence[torch.Tensor] = ()) -> list[torch.Tensor]:
         binding = session.io_binding()
         xs = [x.detach().contiguous() for x in inputs]
         for name, x in zip(taken, xs):
             binding.bind_input(name, "cpu", 0, numpy.float32, x.shape, x.data_ptr())
-        results = [torch.empty(shape) for shape in shapes or ()]
         for name, y in zip(given, results):
             binding.bind_output(name, "cpu", 0, numpy.float32, y.shape, y.data_ptr())
         for name in given[len(results) :]:
             binding.bind_output(name, "cpu")
         session.run_with_iobinding(binding)
-        return results or [torch.from_numpy(value) for value in binding.copy_outputs_to_cpu()]
+        return list(results) or [torch.from_numpy(value) for value in binding.copy_outputs_to_cpu()]
 
     return run
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from archdsl.diagnostics.extras import Needing
 
-Run = Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archdsl.inference.engines.program import Run
 
 
-def prepare(model: bytes, shapes: Sequence[tuple[int, ...]] | None = None) -> Run:
-    """Return a function that runs a model of ONNX on float32 tensors of PyTorch, and returns new ones.
+def prepare(model: bytes, batch: int | None = None) -> Run:
+    """Return a function that runs a model of ONNX on float32 tensors, prepared for a batch where its batch is open.
 
-    `shapes` are those of its results, where they are known: it then writes them into memory of PyTorch's. Inputs are
-    read where they lie.
+    Inputs are read where they lie; results are written into the tensors that are given for them, or are new ones.
     """
-    return compiled(core().read_model(model), shapes)
+    found = core().read_model(model)
+    if batch is not None:
+        found.reshape({x: [batch, *list(x.partial_shape)[1:]] for x in found.inputs})
+    return compiled(found)
 
 
 def core() -> Any:
@@ -29,7 +33,7 @@ def core() -> Any:
     return openvino.Core()
 
 
-def compiled(model: Any, shapes: Sequence[tuple[int, ...]] | None = None) -> Run:
+def compiled(model: Any) -> Run:
     """Return a function that runs a model of OpenVINO; see `prepare`."""
     import openvino
 
@@ -39,19 +43,18 @@ def compiled(model: Any, shapes: Sequence[tuple[int, ...]] | None = None) -> Run
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",  # where a CPU has bfloat16, it would be taken
     }
-    lock = Lock()  # a request is one at a time
     request = core().compile_model(model, "CPU", settings).create_infer_request()
+    lock = Lock()  # a request is one at a time
 
-    def run(inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def run(inputs: Sequence[torch.Tensor], results: Sequence[torch.Tensor] = ()) -> list[torch.Tensor]:
         xs = [x.detach().contiguous() for x in inputs]
-        results = [torch.empty(shape) for shape in shapes or ()]
         with lock:
             for number, x in enumerate(xs):
                 request.set_input_tensor(number, openvino.Tensor(x.numpy(), shared_memory=True))
             for number, y in enumerate(results):
                 request.set_output_tensor(number, openvino.Tensor(y.numpy(), shared_memory=True))
             request.infer()
-            return results or [torch.from_numpy(tensor.data.copy()) for tensor in request.output_tensors]
+            return list(results) or [torch.from_numpy(tensor.data.copy()) for tensor in request.output_tensors]
 
     return run
 

@@ -17,6 +17,8 @@ from torch.utils import _pytree as pytree
 from archdsl.diagnostics.extras import Needing
 
 Rebuild = Callable[[Sequence[torch.Tensor]], Any]
+Run = Callable[..., "list[torch.Tensor]"]  # of inputs, and where it is known what they are, memory for the results
+BATCH = "N"  # what the batch is called where it is open
 
 
 class Impossible(TypeError):
