@@ -42,7 +42,7 @@ KIND = "deploy-cpu"
 PAGE = ROOT / "docs" / "deploy.md"
 TOLERANCE = 1e-3
 PLAIN = ("ONNX Runtime", "OpenVINO")
-SECONDS = 45.0  # of measurement, a network and a batch
+SECONDS = 30.0  # of measurement, a network and a batch
 ROUNDS = (15, 60)  # at least and at most
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from archdsl.run.hub import Weights
 
-PREFIX = "archdsl.generated."
+PREFIX = "archdsl.generated.text_"  # and a number; torch.fx writes the name into an import
 
 
 def load(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def prepare(model: bytes, batch: int | None = None) -> Run:
     """Return a function that runs a model of ONNX on float32 tensors, prepared for a batch where its batch is open.
 
-    Inputs are read where they lie; results are written into the tensors that are given for them, or are new ones.
+    Inputs are contiguous, and read where they lie; results are written into the tensors that are given for them, or
+    are new ones.
     """
     found = core().read_model(model)
     if batch is not None:
@@ -47,9 +48,8 @@ def compiled(model: Any) -> Run:
     lock = Lock()  # a request is one at a time
 
     def run(inputs: Sequence[torch.Tensor], results: Sequence[torch.Tensor] = ()) -> list[torch.Tensor]:
-        xs = [x.detach().contiguous() for x in inputs]
         with lock:
-            for number, x in enumerate(xs):
+            for number, x in enumerate(inputs):
                 request.set_input_tensor(number, openvino.Tensor(x.numpy(), shared_memory=True))
             for number, y in enumerate(results):
                 request.set_output_tensor(number, openvino.Tensor(y.numpy(), shared_memory=True))

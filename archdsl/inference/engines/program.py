@@ -37,6 +37,8 @@ def flat(graph: fx.GraphModule) -> tuple[fx.GraphModule, Rebuild]:
     places = [nodes.index(leaf) if isinstance(leaf, fx.Node) else -1 for leaf in leaves]
 
     def rebuild(found: Sequence[torch.Tensor]) -> Any:
+        if spec.is_leaf():
+            return found[0]
         return pytree.tree_unflatten([found[at] if at >= 0 else leaf for at, leaf in zip(places, leaves)], spec)
 
     made = fx.GraphModule(graph, calls, type(graph).__name__).eval()
