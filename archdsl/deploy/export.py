@@ -75,6 +75,9 @@ class How(Record):
         """Return the format; raises `CompileError` where the file cannot be written."""
         chosen = format_of(self.path, self.format)
         refuse_another(self.path, self.force)
+        beside = os.path.splitext(self.path)[0] + ".bin"
+        if chosen == "openvino" and not os.path.exists(self.path):  # else it is of that description
+            refuse_another(beside, self.force)
         return chosen
 
 

@@ -40,9 +40,8 @@ def dynamic(origin: Origin, exact: bool) -> tuple[dict[int, Any], ...]:
     batch = torch.export.Dim("N", min=1) if exact else torch.export.Dim.DYNAMIC
     known: dict[str, Any] = {}
     for one in legal.values():
-        found = _dim(one) if exact else torch.export.Dim.DYNAMIC
-        if found is not None and not is_fixed(one):
-            known[one.name] = found
+        if not is_fixed(one):
+            known[one.name] = _dim(one) if exact else torch.export.Dim.DYNAMIC
     axes = []
     for _, shape in origin.inputs:
         sized = {i: dim.symbol.name for i, dim in enumerate(shape) if i and isinstance(dim, Size)}

@@ -23,13 +23,13 @@ from archdsl.run.origin import origin_of
 from tests.inference.test_inference import filled
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-# `skip` needs heights and widths that 4 divides
+# what is added needs heights and widths that 4 divides
 TEXT = '''"""A ladder: ≥ 模型."""
 net ladder(width=4):
     input image: [N, 3, H=16, W=24]
-    stem: [conv(width, 3), bn, relu]
-    down: [maxpool(2) * 2, conv(width, 3), upsample(4)]
-    skip: add(stem, down) -> head: conv(2, 1)
+    stem = image -> a: [conv(width, 3, bias=false), bn, relu]
+    down = stem -> b: [maxpool(2) * 2, conv(width, 3), upsample(4)]
+    c: add(stem, down) -> head: conv(2, 1)
 '''
 SUFFIX = {name: one.ending for name, one in FORMATS.items()}
 
@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(folder):
-    return filled(archdsl.load(folder / "ladder.arch", width=5, outputs=["stem", "head"]))
+    return filled(archdsl.load(folder / "ladder.arch", width=5, outputs=["a", "head"]))
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -131,7 +131,7 @@ def test_one_size_and_another_input(folder):
 def test_weights_and_a_model_that_trains(folder, model):
     torch.save(model.state_dict(), folder / "ladder.pth")
     given = {"width": 5, "weights": folder / "ladder.pth"}
-    archdsl.export(folder / "ladder.arch", folder / "weighed.onnx", outputs=["stem", "head"], **given)
+    archdsl.export(folder / "ladder.arch", folder / "weighed.onnx", outputs=["a", "head"], **given)
     x = torch.randn(1, 3, 16, 24)
     assert difference(runner("onnx", folder / "weighed.onnx")([x]), list(model(x))) < 1e-5
     training = archdsl.loads(TEXT).train()

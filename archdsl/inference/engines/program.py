@@ -118,7 +118,7 @@ def _error(found: torch.Tensor, expected: torch.Tensor) -> float:
         or not found[finite].isfinite().all()
     ):
         return float("inf")
-    y, z = found[finite].double(), expected[finite].double()
+    y, z = found.detach()[finite].double(), expected.detach()[finite].double()
     if not z.numel():
         return 0.0
     return float((y - z).abs().max() / z.abs().max().clamp(min=1e-30))
