@@ -13,14 +13,12 @@ from archdsl.core.record import Record
 from archdsl.deploy.about import MARK
 from archdsl.diagnostics.extras import Needing
 from archdsl.inference.engines import installed, onnxruntime, openvino
-from archdsl.inference.engines.program import as_onnx, quiet
+from archdsl.inference.engines.program import as_onnx, quiet, serialized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from archdsl.inference.engines.program import Run
-
-LARGEST = (1 << 31) - 1  # bytes of a message of protobuf, which a file of ONNX is
 
 
 class Names(Record):
@@ -55,7 +53,7 @@ def _onnx(program: Any, names: Names, about: Mapping[str, str]) -> Any:
 
 
 def _write_onnx(program: Any, names: Names, about: Mapping[str, str]) -> dict[str, bytes]:
-    return {".onnx": _onnx(program, names, about).SerializeToString()}
+    return {".onnx": serialized(_onnx(program, names, about))}
 
 
 def _run_onnx(files: Mapping[str, bytes], folder: str) -> Run | None:
@@ -82,7 +80,7 @@ def _write_openvino(program: Any, names: Names, about: Mapping[str, str]) -> dic
     with Needing("a network as OpenVINO's own files"):
         import openvino
 
-    model = openvino.Core().read_model(as_onnx(program, names.inputs, names.outputs).SerializeToString())
+    model = openvino.Core().read_model(serialized(as_onnx(program, names.inputs, names.outputs)))
     model.set_friendly_name(about["archdsl.name"])
     for key, value in about.items():
         model.set_rt_info(value, key.split("."))

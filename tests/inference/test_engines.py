@@ -13,7 +13,7 @@ import archdsl
 from archdsl.diagnostics import CompileError
 from archdsl.inference import engines
 from archdsl.inference.engines import module
-from archdsl.inference.engines.program import difference, flat
+from archdsl.inference.engines.program import difference, flat, serialized
 from archdsl.inference.portable import portable
 from tests.inference.test_inference import filled
 
@@ -141,16 +141,24 @@ def test_a_module_that_mixes_its_batch_is_run_whole(monkeypatch):
 
 def test_it_is_a_module(prepared):
     model, x, made = prepared
-    fast = made["onnxruntime"]
+    fast = copy.deepcopy(made["onnxruntime"])
     for other in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):
         assert difference(other(x), model(x)) < 1e-5
     state = {key: value * 2 for key, value in other.state_dict().items()}
     other.load_state_dict(state)
     assert difference(other(x), flat(other.network)[0](x)) < 1e-5 < difference(other(x), model(x))
-    for size in range(8, 18):
-        other._prepared[(torch.Size([1, 3, size, size]),)] = fast._prepared[(x.shape,)]
-    other(x[:, :, :5])
-    assert len(other._prepared) <= 11 and not fast.state_dict().keys() ^ state.keys()
+    around = nn.Sequential(fast)
+    around.load_state_dict({f"0.{key}": value for key, value in state.items()})
+    assert difference(around(x), other(x)) == 0, "weights that a module around it was given are its own"
+
+
+def test_eight_shapes_are_kept(monkeypatch):
+    made = []
+    monkeypatch.setattr(module.Deployed, "_made", lambda self, inputs: made.append(inputs[0].shape[3]))
+    fast = archdsl.optimize(tiny(), engine="onnxruntime")
+    for size in (*range(1, 10), 9, 2, 1):
+        fast.prepare(torch.zeros(1, 3, 8, size))
+    assert made == [*range(1, 10), 1] and len(fast._prepared) == module.SHAPES
 
 
 def test_a_result_of_an_engine_that_is_wrong_is_no_result(prepared, monkeypatch):
@@ -232,3 +240,12 @@ def test_an_engine_that_there_is_not():
 )
 def test_differences(found, expected, error):
     assert difference([torch.tensor(found)], [torch.tensor(expected)]) == pytest.approx(error)
+
+
+def test_a_model_that_is_too_large_is_told():
+    class Large:
+        def ByteSize(self):
+            return 3 << 30
+
+    with pytest.raises(TypeError, match=r"its 3\.2 GB are more than a model of ONNX holds"):
+        serialized(Large())

@@ -13,7 +13,17 @@ from torch import fx, nn
 from torch.utils import _pytree as pytree
 
 from archdsl.inference.engines import onnxruntime, openvino
-from archdsl.inference.engines.program import BATCH, Impossible, Rebuild, Run, as_onnx, difference, exported, flat
+from archdsl.inference.engines.program import (
+    BATCH,
+    Impossible,
+    Rebuild,
+    Run,
+    as_onnx,
+    difference,
+    exported,
+    flat,
+    serialized,
+)
 from archdsl.inference.fold import Notes
 
 PREPARE = {"onnxruntime": onnxruntime.prepare, "openvino": openvino.prepare}
@@ -122,13 +132,13 @@ class Deployed(nn.Module):
         if parts and {len(x) for x in inputs} == {batch} == {shape[0] if shape else 0 for shape in shapes}:
             try:
                 open_batch = tuple([{0: torch.export.Dim(BATCH, min=1)} for _ in inputs])
-                model = as_onnx(exported(graph, inputs, open_batch)).SerializeToString()
+                model = serialized(as_onnx(exported(graph, inputs, open_batch)))
             except Impossible:
                 pass  # of one batch, it may be possible
             else:
                 yield from [(part, make(model, part)) for part in (batch, *parts)]
                 return
-        yield batch, make(as_onnx(exported(graph, inputs)).SerializeToString())
+        yield batch, make(serialized(as_onnx(exported(graph, inputs))))
 
     def report(self) -> str:
         """Say what was fused, and for which inputs the engine is prepared."""

@@ -18,6 +18,7 @@ from archdsl.diagnostics.extras import Needing
 
 Rebuild = Callable[[Sequence[torch.Tensor]], Any]
 Run = Callable[..., "list[torch.Tensor]"]  # of inputs, and where it is known what they are, memory for the results
+LARGEST = (1 << 31) - 1  # bytes of a message of protobuf, which a model of ONNX is
 BATCH = "N"  # what the batch is called where it is open
 
 
@@ -91,6 +92,13 @@ def as_onnx(program: Any, inputs: Sequence[str] = (), outputs: Sequence[str] = (
             return torch.onnx.export(program, dynamo=True, verbose=False, **names).model_proto
     except Exception as problem:  # an operator that it has no words for
         raise Impossible(f"torch.onnx does not take it: {in_a_line(problem)}") from problem
+
+
+def serialized(model: Any) -> bytes:
+    """Return a model of ONNX as it is written to a file."""
+    if model.ByteSize() > LARGEST:
+        raise Impossible(f"its {model.ByteSize() / 1e9:.1f} GB are more than a model of ONNX holds, 2 GiB")
+    return bytes(model.SerializeToString())
 
 
 def in_a_line(problem: BaseException) -> str:
