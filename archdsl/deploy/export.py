@@ -152,13 +152,14 @@ def _written(network: nn.Module, how: How, format: str) -> Exported:
     origin = origin_of(network)
     if origin is None:
         raise TypeError("what `archdsl.load` has made is exported; `archdsl import` makes a text of other modules")
-    training = network.training
+    modes = {module: module.training for module in network.modules()}  # norms that are frozen stay so
     try:
         files, shapes, engine, error = _made(network.eval(), origin, FORMATS[format], how.dynamic)
     except Impossible as problem:
         raise ExportFailed(f"{origin.name} as {format}: {problem}") from problem
     finally:
-        network.train(training)
+        for module, training in modes.items():
+            module.training = training
     stem = os.path.splitext(how.path)[0]
     paths = {ending: how.path if how.path.lower().endswith(ending) else stem + ending for ending in files}
     for ending in reversed(files):  # the description last: where it is, its weights are

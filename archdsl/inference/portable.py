@@ -7,6 +7,7 @@ convolution by itself, and a buffer that grows is written in place, which ONNX h
 
 from __future__ import annotations
 
+import copy
 import operator
 
 import torch
@@ -41,7 +42,10 @@ class Cat(nn.Module):
 
 
 def portable(model: nn.Module, engine: str = "torch") -> tuple[fx.GraphModule, Notes]:
-    """Return what a module computes in evaluation, in layers of PyTorch's, for an engine, and what was done for it."""
+    """Return what a module computes in evaluation, in layers of PyTorch's, for an engine, and what was done for it.
+
+    Its weights are its own; the module stays as it is.
+    """
     graph = trace(model)
     notes: Notes = {}
     fold(graph, notes, clamps=engine != "onnxruntime")
@@ -59,7 +63,8 @@ def portable(model: nn.Module, engine: str = "torch") -> tuple[fx.GraphModule, N
     graph.delete_all_unused_submodules()
     graph.graph.lint()
     graph.recompile()
-    return graph.eval().requires_grad_(False), notes
+    own = copy.deepcopy(graph)  # what nothing was folded into is the model's until here
+    return own.eval().requires_grad_(False), notes
 
 
 def _unfuse(graph: fx.GraphModule, node: fx.Node, layer: Conv2d) -> None:

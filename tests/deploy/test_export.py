@@ -135,8 +135,11 @@ def test_weights_and_a_model_that_trains(folder, model):
     x = torch.randn(1, 3, 16, 24)
     assert difference(runner("onnx", folder / "weighed.onnx")([x]), list(model(x))) < 1e-5
     training = archdsl.loads(TEXT).train()
+    training.a[1].eval()  # a norm that is frozen
+    modes = [layer.training for layer in training.modules()]
     archdsl.export(training, folder / "training.pt2")
-    assert training.training and all(layer.training for layer in training.modules())
+    assert [layer.training for layer in training.modules()] == modes and modes.count(False) == 1
+    assert all(p.requires_grad for p in training.parameters())
 
 
 # -------------------------------------------------------------------------------------------------- sizes

@@ -76,6 +76,17 @@ def test_the_portable_graph_computes_the_same_for_each_engine(name):
         assert notes and {type(layer).__module__.split(".")[0] for layer in graph.modules()} <= {"torch", "archdsl"}
 
 
+def test_the_model_stays_as_it_is():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2)).train()
+    before = copy.deepcopy(model.state_dict())
+    fast, x = archdsl.optimize(model, engine="onnxruntime"), torch.randn(1, 3, 4, 4)
+    expected = fast.network(x)
+    assert all(p.requires_grad for p in model.parameters()) and model.training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    model[3].weight.data.zero_()
+    assert torch.equal(fast.network(x), expected), "its weights are its own"
+
+
 def test_passes_are_those_of_the_engine():
     model = filled(archdsl.load("densenet_bc_40_cifar"))
     notes = {engine: portable(model, engine)[1] for engine in ("torch", *ENGINES)}

@@ -46,10 +46,6 @@ class Prepared(NamedTuple):
     shapes: Sequence[tuple[int, ...]]
     rebuild: Rebuild
 
-    def how(self) -> str:
-        """Say in which parts a batch runs, where it does."""
-        return f" by {self.part}" if self.shapes and self.part < self.shapes[0][0] else ""
-
     def results(self, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Run the whole batch, part by part."""
         made = [torch.empty(shape) for shape in self.shapes]
@@ -140,8 +136,8 @@ class Deployed(nn.Module):
                 return
         yield batch, make(serialized(as_onnx(exported(graph, inputs))))
 
-    def report(self) -> str:
-        """Say what was fused, and for which inputs the engine is prepared."""
+    def report(self, *_: Any, **__: Any) -> str:
+        """Say what was fused, and for which inputs the engine is prepared; the bytes that it moves are not known."""
         shapes = [
             shown(key) + (f" by {way.part}" if way.part < key[0][0] else "") for key, way in self._prepared.items()
         ]
