@@ -3,7 +3,7 @@ plain export, and `archdsl.optimize(model, engine="auto")`, the best of these on
 
     pip install ".[bench]"
     python -m benchmarks.deploy                          # seven networks, batches of 1 and 8, one thread
-    python -m benchmarks.deploy shufflenet_v2_x1_0 --batches 1
+    python -m benchmarks.deploy resnet50 --batches 8     # these again; the other rows stay, each with its commit
     python -m benchmarks.deploy --page                   # the table again, from the last results
 
 Random weights and images, statistics as after training, float32. Every way is held to eager PyTorch first. Ways take
@@ -26,7 +26,7 @@ from torch import nn
 
 import archdsl
 from benchmarks.engines import engines, versions
-from benchmarks.measure import RESULTS, ROOT, about, check, interleaved, table, write
+from benchmarks.measure import RESULTS, ROOT, about, check, commit, interleaved, table, write
 from benchmarks.networks import caption, network
 
 NETS = (
@@ -42,8 +42,8 @@ KIND = "deploy-cpu"
 PAGE = ROOT / "docs" / "deploy.md"
 TOLERANCE = 1e-3
 PLAIN = ("ONNX Runtime", "OpenVINO")
-SECONDS = 30.0  # of measurement, a network and a batch
-ROUNDS = (15, 60)  # at least and at most
+SECONDS = 20.0  # of measurement, a network and a batch
+ROUNDS = (9, 60)  # at least and at most
 
 
 def ways(model: nn.Module, x: torch.Tensor) -> dict[str, Callable[[], Callable[..., torch.Tensor]]]:
@@ -80,6 +80,7 @@ def measured(name: str, batch: int) -> dict:
         "network": name,
         "batch": batch,
         "rounds": rounds,
+        "commit": commit(),
         "milliseconds": rows,
         "engine": made["auto"].engine,
         "prepared": made["auto"].report().splitlines()[-1],
@@ -123,7 +124,7 @@ def page(record: dict) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("nets", nargs="*", default=NETS)
+    parser.add_argument("nets", nargs="*", default=NETS, help=", ".join(NETS))
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--page", action="store_true", help="only write the table again")
@@ -132,17 +133,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page(json.loads((RESULTS / f"{KIND}.json").read_text()))
         return
     torch.set_num_threads(options.threads)
-    record = about("cpu") | {"clock": "process", "results": []}
+    record = about("cpu") | {"clock": "process"}
     record["versions"] |= versions()
+    path = RESULTS / f"{KIND}.json"
+    rows = json.loads(path.read_text())["results"] if path.exists() else []
     for name in options.nets:
         for batch in options.batches:
-            record["results"].append(measured(name, batch))
-            print(lines(record["results"][-1:])[-1], flush=True)
-            whole = tuple(options.nets) == NETS
-            write(KIND if whole else f"{KIND}-part", record)
-    print(f"geometric mean: {mean(record['results']):.3f}")
-    if whole:
-        page(record)
+            made = measured(name, batch)
+            rows = [row for row in rows if (row["network"], row["batch"]) != (name, batch)]
+            rows = sorted([*rows, made], key=lambda row: (NETS.index(row["network"]), row["batch"]))
+            print(lines([made])[-1], flush=True)
+            write(KIND, record | {"results": rows})
+    print(f"geometric mean: {mean(rows):.3f}")
+    page(record | {"results": rows})
 
 
 if __name__ == "__main__":
