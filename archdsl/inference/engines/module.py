@@ -244,8 +244,8 @@ def taking_turns(runs: dict[Any, Callable[[], object]], seconds: float = SECONDS
     """Return the least time of each of several runs, in seconds, that take turns for some seconds in all.
 
     What others do on the machine only adds to a time, and a machine that changes its speed does so for all of them.
-    On one thread it is the processor time of this process, to which they add least: on a machine with eight programs for
-    two cores wall time took PyTorch for the fastest on ResNet-50. Each runs five times at least.
+    On one thread it is the processor time of this process, to which they add least: with eight programs on two cores
+    wall time took PyTorch for the fastest on ResNet-50. Each runs five times at least.
     """
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     for run in runs.values():
