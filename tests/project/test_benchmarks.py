@@ -323,7 +323,7 @@ def test_the_page_on_deployment_has_the_figures_of_the_record():
     record = json.loads((measure.RESULTS / f"{deploy.KIND}.json").read_text())
     page = deploy.PAGE.read_text()
     assert "\n".join(deploy.lines(record["results"])) in page
-    assert f"{deploy.mean(record['results']):.3f} times as fast as the better of the two engines" in page
+    assert deploy.summary(record["results"]) in page
     assert [(row["network"], row["batch"]) for row in record["results"]] == [
         (n, b) for n in deploy.NETS for b in (1, 8)
     ]
