@@ -13,6 +13,8 @@
     source = archdsl.compile("densenet121")             # Python that needs only torch
     found = archdsl.sweep("mobilenet_v1", width=[0.5, 1])   # what each setting costs
     fast = archdsl.optimize(model)                      # for inference: norms folded, epilogues fused
+    fast = archdsl.optimize(model, engine="auto")       # by the fastest of PyTorch, ONNX Runtime and OpenVINO here
+    archdsl.export("resnet50", "resnet50.onnx", dynamic=True)   # for other programs, held to PyTorch
 
     found = archdsl.import_module(module, (1, 3, 224, 224)) # anybody's module as a text, proved equal
 
@@ -38,32 +40,35 @@ from archdsl.diagnostics import CompileError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archdsl.api import check, compile, cost, diff, draw, legal_sizes, nets  # noqa: A004 — the public name is the verb
+    from archdsl.deploy.export import export
     from archdsl.explore.search import search
     from archdsl.explore.sweep import Range, sweep
     from archdsl.importer import import_module
     from archdsl.inference import optimize
     from archdsl.run.load import load, loads
-    from archdsl.run.mistakes import ImportFailed, InputError, WeightsError, WeightsWarning
+    from archdsl.run.mistakes import ExportFailed, ImportFailed, InputError, WeightsError, WeightsWarning
     from archdsl.run.save import save
     from archdsl.run.transfer import freeze, parameter_groups, reset_classifier, unfreeze
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "ImportFailed", "InputError", "Range", "WeightsError", "WeightsWarning", "__version__", "check",
-    "compile", "cost", "diff", "draw", "freeze", "import_module", "legal_sizes", "load", "loads", "nets", "optimize",
-    "parameter_groups", "reset_classifier", "save", "search", "sweep", "unfreeze",
+    "CompileError", "ExportFailed", "ImportFailed", "InputError", "Range", "WeightsError", "WeightsWarning",
+    "__version__", "check", "compile", "cost", "diff", "draw", "export", "freeze", "import_module", "legal_sizes",
+    "load", "loads", "nets", "optimize", "parameter_groups", "reset_classifier", "save", "search", "sweep",
+    "unfreeze",
 ]  # fmt: skip
 
 
 HOMES = {
     "archdsl.api": ("check", "compile", "cost", "diff", "draw", "legal_sizes", "nets"),
+    "archdsl.deploy.export": ("export",),
     "archdsl.explore.search": ("search",),
     "archdsl.explore.sweep": ("Range", "sweep"),
     "archdsl.importer": ("import_module",),
     "archdsl.inference": ("optimize",),
     "archdsl.notebook": ("load_ipython_extension",),  # which IPython asks for by this name
     "archdsl.run.load": ("load", "loads"),
-    "archdsl.run.mistakes": ("ImportFailed", "InputError", "WeightsError", "WeightsWarning"),
+    "archdsl.run.mistakes": ("ExportFailed", "ImportFailed", "InputError", "WeightsError", "WeightsWarning"),
     "archdsl.run.save": ("save",),
     "archdsl.run.transfer": ("freeze", "parameter_groups", "reset_classifier", "unfreeze"),
 }

@@ -82,6 +82,11 @@ def linked(saved: Saved, path: str = "<saved>") -> File:
     return file
 
 
+def archive_of(file: File) -> str:
+    """Return the path of the file that a text was saved in."""
+    return os.path.dirname(file.source.path)
+
+
 class _Archive(Project):
     """Files that lie in one: an import means the one that it meant when they were saved."""
 

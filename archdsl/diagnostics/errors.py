@@ -1096,7 +1096,8 @@ def missing_extra(package: str, extra: str, what: str) -> Diagnostic:
     """A command or a function needs a package that is not installed.
 
     `pip install archdsl` brings what checking, costing and compiling need; `archdsl[torch]` brings what `load` and
-    `optimize` need, `archdsl[plot]` what plots, `archdsl[draw]` what makes PDF and PNG of drawings.
+    `optimize` need, `archdsl[plot]` what plots, `archdsl[draw]` what makes PDF and PNG of drawings, `archdsl[deploy]`
+    ONNX and the engines of others.
 
     Wrong:
 

@@ -7,6 +7,8 @@ scatter   what has to be gathered is written where it is read
 widen     channels in whole vectors
 before    what computes the input of a 1x1 convolution, in its pass
 layers    what the optimized network consists of
+portable  the same in PyTorch's own layers, for other engines
+engines   ONNX Runtime and OpenVINO
 cuda_graph a run on a GPU as one launch
 traffic   the bytes that it moves
 """
@@ -18,7 +20,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any
+from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
@@ -29,8 +31,11 @@ from archdsl.codegen.measured import known_choice, possible
 from archdsl.inference.before import join
 from archdsl.inference.channels import arrange
 from archdsl.inference.cuda_graph import Replays
+from archdsl.inference.engines import CHOICES, NEEDS, installed, require
+from archdsl.inference.engines.module import Deployed, Fastest
 from archdsl.inference.fold import Notes, fold, overwrite
 from archdsl.inference.layers import ChannelsLast, Conv2d, MaxPool2d, RowsFirst
+from archdsl.inference.portable import portable
 from archdsl.inference.scatter import scatter
 from archdsl.inference.trace import add, module, trace
 from archdsl.inference.traffic import Traffic, traffic
@@ -84,7 +89,15 @@ def _report(fused: Notes, before: Traffic, after: Traffic) -> str:
     return "\n".join(lines)
 
 
-def optimize(model: nn.Module, *, kernels: str = "auto", cuda_graphs: bool = True, verbose: bool = False) -> Optimized:
+@overload
+def optimize(model: nn.Module, *, kernels: str = ..., cuda_graphs: bool = ..., verbose: bool = ...) -> Optimized: ...
+@overload
+def optimize(
+    model: nn.Module, *, engine: str, kernels: str = ..., cuda_graphs: bool = ..., verbose: bool = ...
+) -> Optimized | Deployed | Fastest: ...
+def optimize(
+    model: nn.Module, *, engine: str = "torch", kernels: str = "auto", cuda_graphs: bool = True, verbose: bool = False
+) -> Optimized | Deployed | Fastest:
     """Return a module for inference that computes what `model` computes in evaluation, and moves less memory.
 
     >>> import archdsl, torch
@@ -104,13 +117,45 @@ def optimize(model: nn.Module, *, kernels: str = "auto", cuda_graphs: bool = Tru
 
     A block that decides by values, such as a solver that chooses its steps, stays as it is, and what surrounds it is
     optimized. Raises `TypeError` for a module whose own `forward` decides so.
+
+    On a CPU, in float32, another `engine` may run it: "onnxruntime" or "openvino", which are prepared when inputs of
+    a shape come for the first time; "auto" takes the fastest that is installed, by a measurement of a second on the
+    first inputs, and its `report()` says which and why (docs/deploy.md). Raises `CompileError` where an engine is not
+    installed.
+
+    >>> served = archdsl.optimize(model, engine="auto")
+    >>> y = served(x)  # doctest: +SKIP
+    >>> print(served.report())  # doctest: +SKIP
     """
     known_choice(kernels)
+    if engine not in CHOICES:
+        raise ValueError(f"`engine` is one of {', '.join(CHOICES)}, not {engine!r}")
     with _no_collections():
-        graph, fused = _optimized(model, kernels)
+        made = _made(model, engine, kernels, cuda_graphs)
     if verbose:
-        print("\n".join(f"{count:4d}  {what}" for what, count in fused.items()))
-    return Optimized(graph, fused, cuda_graphs)
+        print(made.report() if isinstance(made, Fastest) else "\n".join(_fused(made.fused)))
+    return made
+
+
+def _made(model: nn.Module, engine: str, kernels: str, cuda_graphs: bool) -> Optimized | Deployed | Fastest:
+    """Return a module for an engine."""
+    if engine == "torch":
+        return Optimized(*_optimized(model, kernels), cuda_graphs)
+    if engine != "auto":
+        require(engine)
+        return _elsewhere(model, engine)
+    others = {name: _elsewhere(model, name) for name in NEEDS if installed(name) and _plain(model)}
+    return Fastest({"torch": Optimized(*_optimized(model, kernels), cuda_graphs), **others})
+
+
+def _plain(model: nn.Module) -> bool:
+    """Say whether a module is what other engines run: float32 on the CPU."""
+    tensors = [t for t in model.state_dict().values() if t.is_floating_point()]
+    return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+
+
+def _elsewhere(model: nn.Module, engine: str) -> Deployed:
+    return Deployed(engine, *portable(model, engine))
 
 
 @contextmanager

@@ -26,9 +26,10 @@ Channels = tuple[Channel, ...]
 Order = dict[fx.Node, list[int]]  # of the results of a convolution: which one comes first, second, …
 
 
-def arrange(graph: fx.GraphModule, notes: Notes) -> None:
-    """Remove what only moves channels."""
-    grow(graph, notes)
+def arrange(graph: fx.GraphModule, notes: Notes, growing: bool = True) -> None:
+    """Remove what only moves channels; without `growing`, a concatenation that grows stays one."""
+    if growing:
+        grow(graph, notes)
     first = Plan(graph, {})
     if not first.reads:
         return

@@ -13,13 +13,18 @@ from archdsl.inference.trace import ABSENT, activation, add, addends, is_pool, m
 Notes = dict[str, int]  # what was done, and how often
 
 
-def fold(graph: fx.GraphModule, notes: Notes) -> None:
-    """Do all of it, in an order in which each step finds what the one before has left."""
+def fold(graph: fx.GraphModule, notes: Notes, clamps: bool = True) -> None:
+    """Do all of it, in an order in which each step finds what the one before has left.
+
+    Without `clamps`, norms before a convolution stay: ONNX Runtime runs them as a convolution with their ReLU, blocked
+    as those around it, and a maximum by channel not.
+    """
     drop_absent(graph)
     take_convolutions(graph)
     take_pools(graph)
     fold_norms_behind(graph, notes)
-    fold_norms_before(graph, notes)
+    if clamps:
+        fold_norms_before(graph, notes)
     pool_first(graph, notes)
     fuse_epilogues(graph, notes)
 

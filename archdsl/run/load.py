@@ -25,13 +25,14 @@ from archdsl.run.hub import weights_of
 from archdsl.run.mistakes import WeightsWarning
 from archdsl.run.origin import remember
 from archdsl.run.weights import carry_over, rules
+from archdsl.saved import archive_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from archdsl.run.hub import Weights
 
-PREFIX = "archdsl.generated."
+PREFIX = "archdsl.generated.text_"  # and a number; torch.fx writes the name into an import
 
 
 def load(
@@ -107,9 +108,7 @@ def load(
     weights do not fit or the file holds none, as that of a pickled model.
     """
     found = compiled(name, Request(net, params, (), in_channels, outputs, output_stride))
-    own = weights is None and bool(found.file.asked)
-    given = os.fspath(name) if own else weights
-    return _placed(_with_weights(instantiate(found, kernels), found, given, typed=own), device, dtype)
+    return _placed(with_weights(instantiate(found, kernels), found, weights), device, dtype)
 
 
 def loads(
@@ -135,7 +134,7 @@ def loads(
     )
     """
     found = compile_text(text, Request(net, params, (), in_channels, outputs, output_stride))
-    return _placed(_with_weights(instantiate(found, kernels), found, weights), device, dtype)
+    return _placed(with_weights(instantiate(found, kernels), found, weights), device, dtype)
 
 
 def _placed(model: nn.Module, device: torch.device | str | None, dtype: torch.dtype | str | None) -> nn.Module:
@@ -146,15 +145,18 @@ def _placed(model: nn.Module, device: torch.device | str | None, dtype: torch.dt
     return model.to(device=device, dtype=kind)
 
 
-def _with_weights(model: nn.Module, found: Compiled, weights: Weights | None, *, typed: bool = False) -> nn.Module:
+def with_weights(model: nn.Module, found: Compiled, weights: Weights | None) -> nn.Module:
     """Return a new module with weights, where there are any; says what is new or was adapted.
 
-    Where they are `typed`, and all of them fit, each keeps its type.
+    A network that was saved with its weights has those, each of its own type, where no others are given.
     """
+    saved = weights is None and bool(found.file.asked)
+    if saved:
+        weights = archive_of(found.file)
     if weights is None:
         return model
     source, state = weights_of(weights)
-    if typed and _shapes(model.state_dict()) == _shapes(state):
+    if saved and _shapes(model.state_dict()) == _shapes(state):
         # Copies lie where kernels want them: parts of a file need not, and then results differ in the last bit.
         model.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)
         return model

@@ -21,5 +21,11 @@ class ImportFailed(Exception):
     """A module that becomes no text: what is in the way, and where."""
 
 
+class ExportFailed(RuntimeError):
+    """A network that a format cannot hold, or a file that gives other results than PyTorch."""
+
+    _render_traceback_ = in_short
+
+
 class WeightsWarning(UserWarning):
     """Weights that fit but for an end of the network, which is new or was adapted."""

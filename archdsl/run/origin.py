@@ -17,6 +17,7 @@ from archdsl.analysis.legal import legal_sizes
 from archdsl.core.record import Record
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError
+from archdsl.elaborate.values import show as show_value
 from archdsl.ops.base import show
 from archdsl.run.mistakes import InputError
 from archdsl.saved import Saved, saved_form
@@ -33,7 +34,8 @@ ATTRIBUTE = "_archdsl"  # of a network, which a copy and a pickle have, too; no 
 class Origin(Record):
     """What is kept of a checked network: its inputs, their legal sizes in evaluation and training, its heads, its text.
 
-    `heads` are the layers that results come from, where no other layer reads them.
+    `heads` are the layers that results come from, where no other layer reads them; `saved` is the text with what was
+    asked of it, and `settings` are what all parameters were.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Origin(Record):
     legal: tuple[tuple[Legal, ...], tuple[Legal, ...]]
     heads: tuple[str, ...]
     saved: Saved
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 def remember(model: nn.Module, compiled: Compiled) -> None:
@@ -51,7 +54,8 @@ def remember(model: nn.Module, compiled: Compiled) -> None:
     read = {name for layer in found.layers.values() for name in layer.reads}
     heads = () if found.last & read else tuple(sorted(found.last))
     legal = _legal(network, False), _legal(network, True)
-    model.__dict__[ATTRIBUTE] = Origin(network.name, inputs, legal, heads, _saved(compiled))
+    settings = tuple([(name, show_value(value)) for name, value in scope.args])
+    model.__dict__[ATTRIBUTE] = Origin(network.name, inputs, legal, heads, _saved(compiled), settings)
     type(model).__call__ = _call
 
 

@@ -28,6 +28,7 @@ RUNS = {  # of each command what prints most kinds of text
     "draw": (["draw", "lenet5", "-o", "lenet5.svg"], ["draw", "lenet5", "-o", "-"]),
     "explore": (["explore", "lenet5", "-o", "lenet5.html"],),
     "explain": (["explain"], ["explain", "E0302"]),
+    "export": (["export", "--help"],),
     "fmt": (["fmt", "--diff", "résumé.arch"], ["fmt", "--check", "wröng.arch"]),
     "import": (["import", "--help"],),
     "list": (["list"],),

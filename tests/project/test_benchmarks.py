@@ -21,7 +21,7 @@ from torch._dynamo.utils import counters
 
 from archdsl.codegen import measured
 from archdsl.codegen.measured import Measurement, wins
-from benchmarks import engines, faults, gpu, gpu_results, measure, networks, planting
+from benchmarks import deploy, engines, faults, gpu, gpu_results, measure, networks, planting
 from benchmarks.layers import Case, Layer
 from benchmarks.measure import Wrong, check, interleaved, table
 from benchmarks.plot import bars
@@ -316,3 +316,21 @@ def test_planting_leaves_nothing_behind(tmp_path):
         planting.Planted(tmp_path, planting.Fault("cost", "x.py", "", "c", "d")),
     ):
         pass
+
+
+# ---------------------------------------------------------------------------------------- deployment
+def test_the_page_on_deployment_has_the_figures_of_the_record():
+    record = json.loads((measure.RESULTS / f"{deploy.KIND}.json").read_text())
+    page = deploy.PAGE.read_text()
+    assert "\n".join(deploy.lines(record["results"])) in page
+    assert deploy.summary(record["results"]) in page
+    assert [(row["network"], row["batch"]) for row in record["results"]] == [
+        (n, b) for n in deploy.NETS for b in (1, 8)
+    ]
+    for row in record["results"]:
+        rows = row["milliseconds"]
+        assert max(way["error"] for way in rows.values()) <= deploy.TOLERANCE
+        better = min(rows[way]["median"] for way in deploy.PLAIN)
+        assert row["times_the_better_plain_engine"]["median"] == pytest.approx(
+            better / rows["auto"]["median"], abs=1e-3
+        )

@@ -162,7 +162,7 @@ def test_a_difference_needs_no_torch(alone):
 def test_what_needs_an_extra_names_it(alone):
     code = """
 import archdsl
-for name in ("load", "loads", "optimize"):
+for name in ("load", "loads", "optimize", "export"):
     try:
         getattr(archdsl, name)("resnet50")
     except ImportError as missing:

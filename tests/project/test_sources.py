@@ -17,6 +17,7 @@ KEYWORDS = {
     "check",
     "compile",
     "draw",
+    "export",
     "cost",
     "load",
     "loads",

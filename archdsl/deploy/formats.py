@@ -1,0 +1,116 @@
+"""The formats that `export` writes: how a program becomes a file, and how a file is run."""
+
+from __future__ import annotations
+
+import io
+import os
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from archdsl.core.record import Record
+from archdsl.deploy.about import MARK
+from archdsl.diagnostics.extras import Needing
+from archdsl.inference.engines import installed, onnxruntime, openvino
+from archdsl.inference.engines.program import as_onnx, quiet, serialized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from archdsl.inference.engines.program import Run
+
+
+class Names(Record):
+    """What the inputs and the results of a network are called in a file."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Format(Record):
+    """A format: the name its files end in, how they are made and run, and what runs them.
+
+    `write` returns the files by their endings; `run` takes them, and is None where its engine is not installed.
+    """
+
+    ending: str
+    passes: str  # the engine that the graph is made for
+    write: Callable[[Any, Names, Mapping[str, str]], dict[str, bytes]]
+    run: Callable[[Mapping[str, bytes], str], Run | None]
+    engine: Callable[[], str]
+
+
+# -------------------------------------------------------------------------------------------------- ONNX
+def _onnx(program: Any, names: Names, about: Mapping[str, str]) -> Any:
+    model = as_onnx(program, names.inputs, names.outputs)
+    model.graph.name = about["archdsl.name"]
+    model.producer_name, model.producer_version = "archdsl", about[MARK]
+    for key, value in about.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    return model
+
+
+def _write_onnx(program: Any, names: Names, about: Mapping[str, str]) -> dict[str, bytes]:
+    return {".onnx": serialized(_onnx(program, names, about))}
+
+
+def _run_onnx(files: Mapping[str, bytes], folder: str) -> Run | None:
+    return onnxruntime.prepare(files[".onnx"]) if installed("onnxruntime") else None
+
+
+# -------------------------------------------------------------------------------------------------- .pt2
+def _write_pt2(program: Any, names: Names, about: Mapping[str, str]) -> dict[str, bytes]:
+    buffer = io.BytesIO()
+    with quiet():
+        torch.export.save(program, buffer, extra_files=dict(about))
+    return {".pt2": buffer.getvalue()}
+
+
+def _run_pt2(files: Mapping[str, bytes], folder: str) -> Run:
+    with quiet():
+        module = torch.export.load(io.BytesIO(files[".pt2"])).module()
+    return lambda inputs: list(module(*inputs))
+
+
+# -------------------------------------------------------------------------------------------------- OpenVINO
+def _write_openvino(program: Any, names: Names, about: Mapping[str, str]) -> dict[str, bytes]:
+    """Return a description and the weights; what is said of a network is below `archdsl` in `rt_info`."""
+    with Needing("a network as OpenVINO's own files"):
+        import openvino
+
+    model = openvino.Core().read_model(serialized(as_onnx(program, names.inputs, names.outputs)))
+    model.set_friendly_name(about["archdsl.name"])
+    for key, value in about.items():
+        model.set_rt_info(value, key.split("."))
+    with TemporaryDirectory() as folder:
+        openvino.save_model(model, os.path.join(folder, "network.xml"), compress_to_fp16=False)
+        return {ending: _read(os.path.join(folder, "network" + ending)) for ending in (".xml", ".bin")}
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _run_openvino(files: Mapping[str, bytes], folder: str) -> Run:
+    for ending, data in files.items():
+        with open(os.path.join(folder, "network" + ending), "wb") as file:
+            file.write(data)
+    return openvino.compiled(openvino.core().read_model(os.path.join(folder, "network.xml")))
+
+
+FORMATS = {
+    "onnx": Format(".onnx", "onnxruntime", _write_onnx, _run_onnx, onnxruntime.version),
+    "pt2": Format(".pt2", "torch", _write_pt2, _run_pt2, lambda: f"PyTorch {torch.__version__}"),
+    "openvino": Format(".xml", "openvino", _write_openvino, _run_openvino, openvino.version),
+}
+
+
+def is_ours(path: str) -> bool:
+    """Say whether `export` has written a file, or may take its place: nothing is there, or nothing is in it."""
+    if not os.path.isfile(path):
+        return True  # a device or a pipe is written to
+    data = _read(path)
+    return not data or MARK.encode() in data or b"<archdsl>" in data
