@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archdsl import __version__
 from archdsl.ops.base import show
+from archdsl.saved import KEY
 
 if TYPE_CHECKING:
     from archdsl.run.origin import Origin
@@ -29,5 +30,5 @@ def about(origin: Origin, dynamic: bool) -> dict[str, str]:
         "archdsl.dynamic": json.dumps(dynamic),
         "archdsl.settings": json.dumps(dict(origin.settings), ensure_ascii=False),
         "archdsl.text": origin.saved.texts[0].text,
-        **origin.saved.metadata(),
+        "archdsl.network": origin.saved.metadata()[KEY],
     }
