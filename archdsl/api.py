@@ -32,6 +32,7 @@ def nets(pattern: str = "*") -> list[str]:
 
 def check(
     name: Name,
+    /,
     *,
     net: str | None = None,
     sizes: tuple[tuple[int, ...], ...] = (),
@@ -59,6 +60,7 @@ def check(
 
 def cost(
     name: Name,
+    /,
     *,
     convention: str = "macs",
     by: str = "layer",
@@ -92,7 +94,7 @@ def cost(
     return CostReport(table(network, convention, dtype, batch), by, memory)
 
 
-def diff(left: Name, right: Name, *, params: dict[str, Any] | None = None, **others: Any) -> Diff:
+def diff(left: Name, right: Name, /, *, params: dict[str, Any] | None = None, **others: Any) -> Diff:
     """Return how two networks differ: steps that are added, removed, repeated or changed, and what that costs.
 
     `params` are parameters of the left one, `others` those of the right; a name with `net` as a parameter takes that
@@ -114,7 +116,7 @@ def diff(left: Name, right: Name, *, params: dict[str, Any] | None = None, **oth
 
 
 def legal_sizes(
-    name: Name, *, net: str | None = None, training: bool = False, in_channels: int | None = None, **params: Any
+    name: Name, /, *, net: str | None = None, training: bool = False, in_channels: int | None = None, **params: Any
 ) -> dict[str, Legal]:
     """Return which sizes the inputs of a network may have, by the name of the size: exactly, and why.
 
@@ -134,6 +136,7 @@ def legal_sizes(
 
 def compile(
     name: Name,
+    /,
     *,
     net: str | None = None,
     in_channels: int | None = None,
@@ -157,6 +160,7 @@ def compile(
 
 def draw(
     name: Name,
+    /,
     *,
     net: str | None = None,
     sizes: tuple[tuple[int, ...], ...] = (),

@@ -84,6 +84,7 @@ class How(Record):
 def export(
     network: str | os.PathLike[str] | nn.Module,
     path: str | os.PathLike[str],
+    /,
     *,
     format: str | None = None,
     dynamic: bool = False,

@@ -14,6 +14,8 @@ from archdsl.elaborate.context import Context
 from archdsl.elaborate.expressions import COMBINATORS, names_in, truth
 from archdsl.ir.liveness import needed
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import distinct
+from archdsl.ops.base import Op
 from archdsl.syntax import tree
 from archdsl.syntax.names import form, parts
 from archdsl.syntax.trivia import ALLOW
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from archdsl.diagnostics import Diagnostic
     from archdsl.elaborate.environment import File
     from archdsl.ir.network import Network, Node
-    from archdsl.ops.base import Op
 
     Axis = tuple[frozenset[int], int]  # positions that are read, modulo a period
 
@@ -39,8 +40,8 @@ MAX_PERIOD = 64  # of the strides on one tensor
 EVERY: Axis = frozenset([0]), 1
 
 
-def advise(file: File, networks: Sequence[Network], whole: bool) -> list[Diagnostic]:
-    """Return the advice on a file and its networks, in the order of the text.
+def advise(file: File, networks: Sequence[Network], whole: bool, *, every: bool = False) -> list[Diagnostic]:
+    """Return the advice on a file and its networks, in the order of the text: of each code the first, or `every` one.
 
     `whole` says that these are all networks of the file; else nothing is said of what another one may use.
     """
@@ -49,7 +50,8 @@ def advise(file: File, networks: Sequence[Network], whole: bool) -> list[Diagnos
     found = [d for d in found if d.primary.span.source is file.source and not _allowed(d, everywhere)]
     named = {d.primary.span.line for d in found if "unused" in d.traits}
     once = [d for d in found if not ("unused result" in d.traits and d.primary.span.line in named)]
-    return list(_few(sorted(once, key=lambda d: (d.primary.span.start, d.code))))
+    ordered = sorted(once, key=lambda d: (d.primary.span.start, d.code))
+    return ordered if every else list(_few(ordered))
 
 
 def _few(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
@@ -127,8 +129,7 @@ class Mentions:
         """Say whether a name that is bound, which may be computed itself, is mentioned."""
         if name.plain is not None:
             return name.plain in self
-        pattern, start = form(name), name.parts[0]
-        return any(re.fullmatch(pattern, n) for n in self.names) or any(c.parts[0] == start for c in self.computed)
+        return any(re.fullmatch(form(name), n) for n in self.names) or any(_meet(name, c) for c in self.computed)
 
     def _collect(self, node: Any) -> None:
         kind = type(node)
@@ -150,12 +151,22 @@ class Mentions:
                 self.names.add(part.plain)
 
 
+def _meet(one: tree.Name, other: tree.Name) -> bool:
+    """Say whether two computed names, `l0_{i}` and `l{r}_0`, may be the same: their ends are looked at."""
+    for end, alike in ((0, str.startswith), (-1, str.endswith)):
+        texts = [part if isinstance(part, str) else "" for part in (one.parts[end], other.parts[end])]
+        short, long = sorted(texts, key=len)
+        if not alike(long, short):
+            return False
+    return True
+
+
 def _is_lonely(call: tree.Call) -> bool:
     """Say whether a call is of a combinator with less than two branches; `*list` may be any number."""
     name = call.target.plain if isinstance(call.target, tree.Name) else None
     if name not in COMBINATORS or name == "attention" or len(call.arguments) > 1:
         return False
-    return not call.arguments or isinstance(call.arguments[0], (tree.Chain, tree.Labelled))
+    return not any(isinstance(argument, tree.Spread) for argument in call.arguments)
 
 
 def _choice(file: File, choice: tree.OnlyIf | tree.Either | tree.If) -> Iterator[Diagnostic]:
@@ -275,6 +286,7 @@ class Networks:
         """Yield the steps whose results nothing needs, in any use of their text."""
         dead: dict[int, Node] = {}
         live: set[int] = set()
+        some: dict[int, Node] = {}  # with weights, in one pass of a loop, where those of others are used
         for scope in self.scopes.values():
             wanted = needed(scope, training=True)
             used = _used(scope)
@@ -283,6 +295,11 @@ class Networks:
                     live.add(node.span.start)
                 elif not used.intersection(node.outputs):
                     dead[node.span.start] = node
+            if self.whole or id(scope) in self.nets:
+                alive = {node.span.start for node in scope.nodes if wanted.intersection(node.outputs)}
+                idle = [node for node in scope.nodes if not used.intersection(node.outputs) and _learns(node)]
+                some |= {node.span.start: node for node in idle if node.span.start in alive and not node.reuses}
+        yield from [errors.unused_result(node.span, "in one pass of the loop, ") for node in some.values()]
         yield from [errors.unused_result(node.span) for start, node in dead.items() if start not in live]
 
     def _untaken(self) -> Iterator[Diagnostic]:
@@ -299,6 +316,13 @@ class Networks:
                 if key not in taken | seen and scope.span.start not in nets and scope.definition is not None:
                     seen.add(key)
                     yield errors.untaken_output(_output_place(scope.definition, output.name), scope.title, output.name)
+
+
+def _learns(node: Node) -> bool:
+    """Say whether a step has weights."""
+    scopes = distinct(node.what) if isinstance(node.what, Scope) else []
+    steps = [inner.what for scope in scopes for inner in scope.nodes] if scopes else [node.what]
+    return any(isinstance(step, Op) and step.stateful for step in steps)
 
 
 def _used(scope: Scope) -> set[int]:

@@ -108,6 +108,7 @@ NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("device", "dtype", "to", "cuda", "cpu", "half", "float", "float32", "float16"), RUNNING),
     **dict.fromkeys(("keepdim", "keepdims"), "axes stay, with size 1, and `flatten` drops them"),
     **dict.fromkeys(("lstm", "gru", "rnn", "embedding", "tokenizer"), NO_SEQUENCE),
+    "training": "`dropout` and `bn` know it themselves; a result of training alone is `output aux = x when training`",
     **dict.fromkeys(("tuple", "list", "append"), "a list is written `[a, b]`; `+` joins two"),
     **dict.fromkeys(("inchannels", "inplanes", "infeatures", "inchans"), CHANNELS),
     **dict.fromkeys(("outchannels",), "a parameter stands in the first line: `block b(out_channels):`"),
@@ -190,6 +191,15 @@ SYNTAX: tuple[tuple[str, ...], ...] = (
     (r"^\s*def\s+", "", "a piece of a network is `block name(c):`, a function on numbers `fn half(c) = c // 2`"),
     (r"^\s*while\s+", "", "loops have an end: `for i in range(3):`"),
     (r"^\s*(try|with|del|global|async|raise)\b.*", "", "this is not Python: see `for`, `block`, `net`, `fn`, `from`"),
+    (r".*\[.*\bfor\b.*\bin\b.*", r"for\b",
+     "a list has one `for`; under `cat:` and `add:` one stands inside the other, each on a line"),
+    (r"\S\s+", r"is\b", "`==` compares", r"\bis(?!\s+not\b)", "=="),
+    (r"\S\s+", r"not\s+in\b", "`not` stands before the whole test: `not 3 in [1, 2]`"),
+    (r"[<>]=?\s*[^<>]+\s*", r"[<>]", "a size is compared with one other: join the tests by `and`"),
+    (r"(^|[=(,\[]\s*)", r"\{", "there are no dictionaries: a list of pairs, and `for name, value in pairs:`"),
+    (r"^\s*[A-Za-z_]\w*([-.]\w+)+\s*", ":", "a label is one name, such as `conv_1`"),
+    (r"^\s*\d+\s*", ":", "steps without a label have numbers already; a label starts with a letter"),
+    (r"^\s*\w+\(.*\)\s*", ",", "steps are joined by `->`, or stand in brackets: `[conv(8, 3), relu]`"),
     (r"\blambda\s+", "",
      "a function has a line of its own: `fn half(c) = c // 2`; a step needs none: `f = conv(8, 3)`"),
     (r"^\s*self\.\w+\s*", "=", "a label names a module: `conv1: conv(64, 3)`"),
@@ -431,6 +441,8 @@ def of_attribute(span: Span, name: str) -> list[Help]:
     if name in ATTRIBUTES:
         return [Help(ATTRIBUTES[name])]
     called = span.source.text.startswith("(", span.end)
+    if name in ("append", "extend", "insert"):
+        return [Help("a list is written whole: bind `y{i} = x` in the loop, and then `[y{i} for i in range(3)]`")]
     return [Help(f"nothing has methods; steps are joined: `x -> {name}`")] if called else []
 
 

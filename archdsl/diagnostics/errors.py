@@ -316,6 +316,7 @@ def unknown_name(
     candidates: Iterable[str],
     label: Span | None = None,
     places: Mapping[str, Span] | None = None,
+    passed: tuple[Span, str] | None = None,
 ) -> Diagnostic:
     """A name is used that nothing defines: no operator, block, parameter or binding, here or above.
 
@@ -329,6 +330,10 @@ def unknown_name(
         first = Label(label, "this labels a step, and binds no name")
         bind = Help(f"bind the tensor after it: `{name} = x`")
         return _simple(f"unknown name `{name}`", span, "no tensor has this name", first, bind)
+    if passed is not None:
+        first = Label(passed[0], "it is bound here, in one pass of a loop, and ends with that")
+        stays = Help(f"with the variable of the loop in it a name stays: `{name}{{{passed[1]}}} = …`")
+        return _simple(f"unknown name `{name}`", span, "nothing here has this name", first, stays)
     candidates = set(candidates)
     helps = elsewhere.of_name(span, name, candidates) or _did_you_mean(span, name, candidates)
     if "{" in span.text:  # a computed name is not spelled
@@ -435,6 +440,8 @@ def _of_value(span: Span, callee: str, name: str, got: str) -> list[Help]:
         return elsewhere.applied(span)
     if name == "axes" or (name == "axis" and span.text.strip("-").isdigit()):
         return elsewhere.of_axes(span)
+    if (callee, name) == ("linear", "bias") and span.text.isdigit():
+        return [Help(f"the features that come in are known: `linear({span.text})`")]
     if name == "eps" and span.text.isdigit():
         return [elsewhere.without(span, f"leave it out: {elsewhere.CHANNELS}")]
     if name == "pad" and span.text in ('"same"', '"valid"'):
@@ -553,7 +560,10 @@ def bad_label(span: Span, name: str, why: str) -> Diagnostic:
 
         class: conv(8, 3)
     """
-    return _simple(f"`{name}` cannot be a label", span, why, Help(f"call it `{name}_`"))
+    plain = name.lstrip("_")
+    return _simple(
+        f"`{name}` cannot be a label", span, why, Help(f"call it `{plain if plain != name else name + '_'}`")
+    )
 
 
 @error("E0214")
@@ -1180,7 +1190,7 @@ def skipped_pixels(span: Span, read: int, of: int, others: Sequence[Span]) -> Di
 
 
 @advice("W0505", "unused result")
-def unused_result(span: Span) -> Diagnostic:
+def unused_result(span: Span, where: str = "") -> Diagnostic:
     """A step computes what no result of the network depends on. Its weights are never trained.
 
     Wrong:
@@ -1188,7 +1198,7 @@ def unused_result(span: Span) -> Diagnostic:
         output features = x -> relu
         conv(8, 3)
     """
-    return _simple("nothing uses the result of this step", span, "no output depends on it")
+    return _simple(f"{where}nothing uses the result of this step", span, "no output depends on it")
 
 
 @advice("W0506")

@@ -76,7 +76,7 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "conv_transpose": _window("transposed conv"),
     "maxpool": _window("maxpool"),
     "avgpool": _window("avgpool"),
-    "linear": lambda op: f"linear, {op.out}",
+    "linear": lambda op: f"linear, {op.known}",
     "global_avgpool": lambda op: "global avgpool",
     "global_maxpool": lambda op: "global maxpool",
     "attention": lambda op: f"attention, {op.heads} heads",

@@ -30,12 +30,13 @@ class File:
 class Env:
     """One scope of names. In a definition each name is bound once, hides none and never changes."""
 
-    __slots__ = ("file", "home", "index", "names", "outer", "places")
+    __slots__ = ("file", "home", "index", "names", "outer", "passed", "places")
 
     def __init__(self, outer: Env | None, file: File, loop: bool = False) -> None:
         self.outer, self.file = outer, file
         self.names: dict[str, Any] = {}
         self.places: dict[str, Span] = {}
+        self.passed: dict[str, tuple[Span, str]] = {}  # what passes of loops have bound, with the loop's variable
         # One pass of a loop has its own names; interpolated ones, `skip{i}`, belong to the body around it.
         self.home: Env = outer.home if loop and outer is not None else self
         self.index = ""  # the variable of the loop, once it is bound

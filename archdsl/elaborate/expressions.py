@@ -120,7 +120,8 @@ def global_name(ctx: Context, name: str, file: File, span: Span, env: Env | None
     if env is None:
         raise errors.unknown_name(span, name, WORDS)
     tag = ctx.builder.tags.get(name)  # a step of the body under way may have this label
-    raise errors.unknown_name(span, name, env.visible() + WORDS, tag[0].span if tag else None, env.bound_at())
+    label, passed = tag[0].span if tag else None, env.home.passed.get(name)
+    raise errors.unknown_name(span, name, env.visible() + WORDS, label, env.bound_at(), passed)
 
 
 def _found(value: Any) -> Any:
@@ -199,6 +200,8 @@ def loop(ctx: Context, targets: tree.Targets, values: tree.Expr, env: Env, x: Te
         _bind_targets(targets, item.item if isinstance(item, Located) else item, inner)
         inner.index = next(iter(inner.names))
         yield inner
+        if len(inner.places) > len(env.home.passed):
+            env.home.passed |= {name: (place, inner.index) for name, place in inner.places.items()}
 
 
 def _bind_targets(targets: tree.Targets, value: Any, env: Env) -> None:

@@ -329,13 +329,23 @@ def _name(ctx: Context, what: Op | Scope, operands: list[Tensor], tag: Tag | Non
         if shared_steps(owner.what, ctx.numbers) != shared_steps(what, ctx.numbers):
             raise errors.shared_steps(tag.use or tag.span, tag.name, first.use or owner.span)
         return tag.name, True
-    if keyword.iskeyword(tag.name):
-        raise errors.bad_label(tag.span, tag.name, "it is a Python keyword")
-    if tag.name in MODULE_NAMES or tag.name.startswith("_"):
-        raise errors.bad_label(tag.span, tag.name, "every `nn.Module` already has an attribute of this name")
+    why = _unfit(tag.name)
+    if why:
+        raise errors.bad_label(tag.span, tag.name, why)
     builder.counter += 1
     builder.tags[tag.name] = tag, len(builder.nodes)
     return tag.name, False
+
+
+def _unfit(label: str) -> str:
+    """Say why a name cannot be that of a module; nothing where it can."""
+    if keyword.iskeyword(label):
+        return "it is a Python keyword"
+    if label.startswith("_"):
+        return "a name that starts with `_` is one of `nn.Module`'s own"
+    if label == "self":
+        return "code calls the whole module so"
+    return "every `nn.Module` already has an attribute of this name" if label in MODULE_NAMES else ""
 
 
 def _written(value: Callee | None) -> tuple[tuple[str, tree.Expr], ...]:

@@ -244,6 +244,7 @@ class Search:
 
 def search(
     name: str | os.PathLike[str],
+    /,
     *,
     budget: str,
     maximize: str = "params",

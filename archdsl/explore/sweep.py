@@ -317,6 +317,7 @@ class Sweep(Result):
 
 def sweep(
     name: str | os.PathLike[str],
+    /,
     *,
     net: str | None = None,
     sizes: Sequence[tuple[tuple[int, ...], ...]] = (),

@@ -89,8 +89,8 @@ def _scope(
         xs = [values[i] for i in node.inputs]
         if isinstance(node.what, Op) and "repeats" in node.what.traits:
             _check_repeated([scope.shapes[i] for i in node.inputs], xs)
-        if isinstance(node.what, Op) and node.what.name == "learned":
-            _check_learned(node.what, sizes)
+        if isinstance(node.what, Op) and node.what.name in ("learned", "linear"):
+            _check_sized(node.what, sizes)
         made = _node(node, f"{path}{node.name}.", state, xs, training, sizes)
         for value, tensor in zip(node.outputs, made):
             if tensor is not None:
@@ -150,11 +150,12 @@ def _check_repeated(shapes: list[Shape], xs: list[torch.Tensor]) -> None:
             raise Mismatch(f"{[tuple(x.shape) for x in xs]} do not fit each other")
 
 
-def _check_learned(op: Any, sizes: dict[str, int]) -> None:
+def _check_sized(op: Any, sizes: dict[str, int]) -> None:
     """Raise `Mismatch` where a weight whose size the text takes from the input would have another one here."""
-    wanted = [at(size, sizes) for size in op.size]
-    if wanted != list(op.known):
-        raise Mismatch(f"a learned tensor {list(op.known)} where the text asks for {wanted}")
+    asked, known = (op.size, list(op.known)) if op.name == "learned" else ((op.out,), [op.known])
+    wanted = [at(size, sizes) for size in asked]
+    if wanted != known:
+        raise Mismatch(f"weights for {known} where the text asks for {wanted}")
 
 
 def _holds(relation: Relation, sizes: dict[str, int]) -> bool:
@@ -423,7 +424,7 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "conv": lambda u: _conv(u, u.op.out, u.op.groups),
     "depthwise": lambda u: _conv(u, u.op.multiplier * u.xs[0].shape[1], u.xs[0].shape[1]),
     "conv_transpose": _transposed,
-    "linear": lambda u: F.linear(u.xs[0], _shaped(u, u.op.out), u.state.get("bias")),
+    "linear": lambda u: F.linear(u.xs[0], _shaped(u, u.op.known), u.state.get("bias")),
     "bn": _batch_norm,
     "gn": lambda u: F.group_norm(u.xs[0], u.op.groups, u.state.get("weight"), u.state.get("bias"), u.op.eps),
     "ln": _layer_norm,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from archdsl.core.sizes import window
+from archdsl.core.sizes import Area, Size, window
 from archdsl.core.windows import Reach
 from archdsl.ops.base import (
+    MAX_INT,
+    Kind,
     Leaf,
     Op,
+    Relation,
     ShapeFault,
     arg,
     as_int,
@@ -19,6 +22,7 @@ from archdsl.ops.base import (
     fixed,
     image,
     integer,
+    is_symbolic,
     op,
     optional,
     padding,
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archdsl.core.sizes import Dim, Shape
-    from archdsl.ops.base import Call, Margins, Relation
+    from archdsl.ops.base import Call, Margins
 
 
 def _starts_with_input(x: Shape, out: int, kernel: tuple[int, int], stride: tuple[int, int]) -> bool:
@@ -234,15 +238,27 @@ class ConvTranspose(Op):
         )
 
 
+def count() -> Kind:
+    """A number ≥ 1, or a size that changes with the input, which stands for its value at the default size."""
+
+    def accept(value: object) -> Dim:
+        known = int(value) if isinstance(value, (Size, Area)) else value
+        if type(known) is not int or not 1 <= known <= MAX_INT:
+            raise ValueError
+        return value  # type: ignore[return-value]
+
+    return Kind("an integer ≥ 1", accept, (4, 10))
+
+
 @op("linear", "fuses")
 class Linear(Op):
     """Fully connected layer (`nn.Linear`) on features or on each token: [N, F] -> [N, out], [N, L, C] -> [N, L, out].
 
     Its weights need a fixed F: after a `flatten` of a map whose size depends on the input, F is taken at the default
-    input size, and the network is then fixed to the sizes that lead to it.
+    input size, and the network is then fixed to the sizes that lead to it. So is an `out` that is a size, `x.tokens`.
     """
 
-    out: int = arg(integer(1, examples=(4, 10)), doc="output features")
+    out: Dim = arg(count(), doc="output features")
     bias: bool = arg(boolean(), True, doc="add a learned constant to each output")
 
     stateful = True
@@ -255,14 +271,21 @@ class Linear(Op):
                 at=0,
                 help="put `flatten` before it, or `tokens` for a layer at each position",
             )
-        return with_channels(x, self.out)
+        return with_channels(x, self.known)
+
+    @property
+    def known(self) -> int:
+        """The output features at the default input size, to which the network is held."""
+        return as_int(self.out)
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         yield from fixed(xs[0])
+        if is_symbolic(self.out):
+            yield Relation(self.out, self.known, len(xs[0]) - 1, (0, 0))
 
     def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
-        weight: dict[str, tuple[int, ...]] = {"weight": (self.out, channel_count(x))}
-        return weight | {"bias": (self.out,)} if self.bias else weight
+        weight: dict[str, tuple[int, ...]] = {"weight": (self.known, channel_count(x))}
+        return weight | {"bias": (self.known,)} if self.bias else weight
 
     def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return volume(ys[0]) * channel_count(xs[0])
@@ -271,7 +294,7 @@ class Linear(Op):
         return volume(ys[0]) if self.bias else 0
 
     def module(self, x: Shape) -> Call:
-        return call("nn.Linear", channels(x), self.leaf("out"), bias=self.leaf("bias", omit=True))
+        return call("nn.Linear", channels(x), Leaf(self.known, "{out}"), bias=self.leaf("bias", omit=True))
 
 
 def same(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:

@@ -89,7 +89,8 @@ class Window(Pool):
 class MaxPool(Window):
     """Maximum over windows (`nn.MaxPool2d`): [N, C, H, W] -> [N, C, H', W'].
 
-    With `indices`, a second result of the same shape says where each maximum was, for `maxunpool`.
+    With `indices`, a second result of the same shape says where each maximum was, for `maxunpool`: `r = x ->
+    maxpool(2, indices=true)` has the results `r.out` and `r.indices`.
     """
 
     saves = ("operands", "extras")

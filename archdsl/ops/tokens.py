@@ -308,7 +308,8 @@ def from_grid(
 class Transpose(Op):
     """The last two axes exchanged: [N, L, C] -> [N, C, L], and a map [N, C, H, W] -> [N, C, W, H].
 
-    So tokens are mixed by a layer for channels: `transpose -> linear(x.tokens) -> transpose`.
+    So tokens are mixed by a layer for channels: with `count = x.tokens` before it, `transpose -> linear(count) ->
+    transpose`, since in a chain `x` is what reaches the step.
     """
 
     saves = ()

@@ -37,6 +37,7 @@ PREFIX = "archdsl.generated.text_"  # and a number; torch.fx writes the name int
 
 def load(
     name: str | os.PathLike[str],
+    /,
     *,
     weights: Weights | None = None,
     outputs: Sequence[str] | str = (),
@@ -113,6 +114,7 @@ def load(
 
 def loads(
     text: str,
+    /,
     *,
     weights: Weights | None = None,
     outputs: Sequence[str] | str = (),

@@ -66,11 +66,16 @@ CASES = {  # the body of a net, and what is said of it: line and code
     # W0505: a result that nothing uses
     "output y = x -> relu\n    conv(8, 3)": [(4, "W0505")],
     "output y = x -> relu when training\n    conv(8, 3)": [],
+    "for i in range(3):\n        y{i} = x -> conv(3, 1)\n    add(y0, y1)": [(4, "W0505")],  # in one pass
+    "for i in range(3):\n        y{i} = x -> relu\n    add(y0, y1)": [],  # without weights
+    "for r in range(2):\n        l0_{r} = x -> relu\n    add(*[l{r}_0 for r in range(1)], l0_1)": [],
     # W0509: windows, W0510: combinators
     "conv(8, 31)": [],
     "conv(8, (1, 64))": [],
     "add(conv(8, 3) -> relu)": [(3, "W0510")],
     "cat()": [(3, "W0510")],
+    "cat(relu)": [(3, "W0510")],
+    "split(conv(8, 3))": [(3, "W0510")],
     "cat(*[conv(8, 3) for i in range(1)])": [],
     "f = [relu, silu]\n    add(*f)": [],
     # W0507: groups that are no whole vectors

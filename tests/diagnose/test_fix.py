@@ -140,3 +140,10 @@ def test_the_projection_that_is_proposed_fits(main, rest):
 def test_no_projection_is_proposed_where_none_fits():
     (mistake,) = diagnose(Source("n.arch", NET + "add(conv(3, 3, pad=0), identity)\n"))
     assert mistake.help == ()
+
+
+def test_edits_of_advice_that_is_not_shown_are_applied_too():
+    """The eleventh warning of a code is not shown; as it came up after an edit, that seemed to have made it."""
+    text = NET + "".join(f"conv({c}, 3) -> bn\n    " for c in range(4, 14)) + "conv_transpose(4, 2) -> bn\n"
+    mended, done = fixed(Source("n.arch", text))
+    assert len(done) == 11 and mended.count("bias=false") == 11

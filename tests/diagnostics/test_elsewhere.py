@@ -144,3 +144,27 @@ def test_a_tensor_is_shown_as_it_was_written(tmp_path):
 def test_a_fraction_is_a_number_where_one_is_taken(step, value):
     (node,) = compile_text(f"net n:\n    input i: [N, 3, H=8, W=8]\n    {step}\n").network.scope.nodes
     assert node.what.value == value
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("flatten -> linear(768, 10)", "the features that come in are known: `linear(10)`"),
+        ("ys = [x]\n    ys.append(x)", "bind `y{i} = x` in the loop"),
+        ("cat(*[conv(a, b) for a in [1, 2] for b in [1, 3]])", "a list has one `for`"),
+        ("conv-1: conv(3, 3)", "a label is one name, such as `conv_1`"),
+        ("1: conv(3, 3)", "steps without a label have numbers already"),
+        ("relu if x.channels is 3", "`==` compares"),
+        ("relu if 3 not in [1, 2]", "`not` stands before the whole test"),
+        ("relu if 1 < x.channels < 4", "a size is compared with one other"),
+        ('c = {"a": 1}', "there are no dictionaries"),
+        ("dropout(0.5) if training", "`output aux = x when training`"),
+        ("conv(3, 3), bn, relu", "steps are joined by `->`, or stand in brackets"),
+        ("a, b = x -> chunk(2)", "each name has its line"),
+        ("self: conv(3, 3)", "call it `self_`"),
+        ("_x: conv(3, 3)", "call it `x`"),
+    ],
+)
+def test_habits_of_python_are_answered(body, said):
+    (mistake, *_) = diagnose(Source("n.arch", f"net n:\n    input i: [N, 3, H=8, W=8]\n    {body}\n"))
+    assert said in " ".join(one.text for one in mistake.help)
