@@ -8,6 +8,7 @@ that a user of the engine would not have to copy.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -41,7 +42,9 @@ def onnx_runtime(model: nn.Module, x: torch.Tensor) -> Way:
     import numpy
     import onnxruntime
 
-    program = torch.onnx.export(model, (x,), dynamo=True, verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch's own code
+        program = torch.onnx.export(model, (x,), dynamo=True, verbose=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1

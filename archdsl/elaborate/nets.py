@@ -197,7 +197,7 @@ def _body(ctx: Context, value: BlockValue, current: Tensor | None, span: Span) -
     if last is None:
         raise errors.no_tensor(block.span, f"the net `{block.name}` has no input")
     kind = "block" if isinstance(block, tree.Block) else "net"
-    if "out" in builder.output_places and all(training for _, _, training in builder.outputs):
+    if any(name == "out" for name, _, _ in builder.outputs) and all(training for _, _, training in builder.outputs):
         why = "what the last step returns is called so, since no result that is named is there in evaluation"
         raise errors.bad_label(builder.output_places["out"], "out", why)
     scope = builder.scope(kind, block.name, last, block.span, args=args, definition=block)

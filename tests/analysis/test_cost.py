@@ -298,7 +298,7 @@ def test_conventions_on_norms_without_weights(tool):
 
 EDGES = ("bn(track=false)", "bn(affine=false, track=false)", "lrn(4)", "lrn(5)", "adaptive_avgpool((5, 3))", "gn(2)",
          "adaptive_maxpool((5, 7))", "mul(global_avgpool, identity)", "add(identity, relu, tanh)", "ln", "flatten -> ln", "ln(bias=false)",
-         "rms_norm", "flatten -> rms_norm", "rms_norm(affine=false)", "tokens -> linear(4) -> rms_norm", "tokens -> ln(bias=false)",
+         "rms_norm", "flatten -> rms_norm", "rms_norm(affine=false)", "tokens -> ln(bias=false)",
          "shuffle(4)", "shuffle(2)", "maxpool(3, indices=true)", "upsample(2, mode=\"bilinear\")", "pad_channels(2)")  # fmt: skip
 
 

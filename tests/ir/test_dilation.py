@@ -9,6 +9,7 @@ from archdsl import CompileError
 from archdsl.cli.main import main
 from archdsl.run.weights import carry_over
 from tests.families import LEAST
+from tests.gallery.references import filled
 
 STRIDES = {8: [False, True, True], 16: [False, False, True]}
 TIMM = [  # ours, timm's
@@ -19,16 +20,6 @@ TIMM = [  # ours, timm's
 ]
 
 
-def filled(model: nn.Module) -> nn.Module:
-    """Draw weights and statistics at random, so that nothing grows from layer to layer."""
-    source = torch.Generator().manual_seed(1)
-    for value in model.state_dict().values():
-        if value.is_floating_point():
-            noise = torch.randn(value.shape, generator=source)
-            value.copy_(noise * value[0].numel() ** -0.5 if value.dim() > 1 else 1 + 0.1 * noise)
-    return model.eval()
-
-
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
     return ours.shape == theirs.shape and bool((ours - theirs).abs().max() <= 1e-5 * theirs.abs().max())
 
@@ -37,7 +28,7 @@ def close(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
 @pytest.mark.parametrize("name", ["resnet50", pytest.param("resnext50_32x4d", marks=pytest.mark.slow)])
 def test_torchvisions_dilated_backbones(torchvision_models, name, stride):
     build = getattr(torchvision_models, name)
-    theirs = filled(build(replace_stride_with_dilation=STRIDES[stride]))
+    theirs = filled(build(replace_stride_with_dilation=STRIDES[stride])).eval()
     ours = archdsl.load(name, output_stride=stride).eval()
     ours.load_state_dict(theirs.state_dict())
     ends = (
@@ -57,7 +48,7 @@ def test_torchvisions_dilated_backbones(torchvision_models, name, stride):
 def test_timms_dilated_backbones(torchvision_models, name, other, stride):
     import timm
 
-    theirs = filled(timm.create_model(other, output_stride=stride))
+    theirs = filled(timm.create_model(other, output_stride=stride)).eval()
     ours = archdsl.load(name, output_stride=stride).eval()
     own = [value for key, value in ours.state_dict().items() if not key.endswith("num_batches_tracked")]
     given = [value for key, value in theirs.state_dict().items() if not key.endswith("num_batches_tracked")]
@@ -85,7 +76,7 @@ MAPS = {
 @pytest.mark.parametrize("name", MAPS)
 def test_the_coarse_map_stands_in_the_fine_one(name, stride):
     """Positions that the coarse map has are in the fine one what they were, but where a window of even size ends."""
-    coarse = filled(archdsl.load(name, outputs=MAPS[name]))
+    coarse = filled(archdsl.load(name, outputs=MAPS[name])).eval()
     fine = archdsl.load(name, outputs=MAPS[name], output_stride=stride).eval()
     fine.load_state_dict(coarse.state_dict())
     x = torch.randn(1, 3, 128, 160, generator=torch.Generator().manual_seed(2))

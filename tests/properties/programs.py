@@ -1027,6 +1027,11 @@ class Writer:
                 f"    output {self.fresh('o')} = {self.pick([*names.tensors, 'x'])}",
                 f"    output {self.fresh('o')} = x -> {self.pick(PLAIN)}",
             ]
+            if self.chance(0.4):
+                late = self.pick(
+                    ["x", "x -> relu", "x -> conv(2, 1)", f"{self.pick(names.tensors)} -> conv(3, 3) -> bn"]
+                )
+                added.insert(self.pick([0, 1, 2]), f"    output {self.fresh('o')} = {late} when training")
             if self.fits([head, *lines, *added, *probes]):
                 lines += added
                 made.results += [line.split()[1] for line in added]
@@ -1183,6 +1188,8 @@ class Writer:
             ]
         )
         lines = [f"block {made.name}(c, depth):", "    if depth <= 1:", f"        {b}", "    else:", f"        {grown}"]
+        if self.chance(0.4):
+            lines[1:4] = self.pick([["    if depth > 1:"], ["    if depth <= 1:", "        identity", "    else:"]])
         if self.fits([*lines, *self.probes(made)]):
             self.define(lines)
             self.blocks.append(made)

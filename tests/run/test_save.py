@@ -15,19 +15,10 @@ from torch import nn
 
 import archdsl
 from archdsl import CompileError, WeightsError, WeightsWarning, project
+from tests.gallery.references import filled
 
 SHARED = "block unit(c):\n    conv(c, 3) -> bn -> relu\n"
 MINE = "from parts import unit\n\nnet mine(c=4):\n    input image: [N, 3, H=8, W=8]\n    a: unit(c) -> b: unit(2 * c)\n"
-
-
-def filled(model: nn.Module) -> nn.Module:
-    """Draw weights and statistics at random, so that nothing grows from layer to layer."""
-    source = torch.Generator().manual_seed(1)
-    for value in model.state_dict().values():
-        if value.is_floating_point():
-            noise = torch.randn(value.shape, generator=source)
-            value.copy_(noise * value[0].numel() ** -0.5 if value.dim() > 1 else 1 + 0.1 * noise)
-    return model
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
