@@ -14,7 +14,7 @@ from archdsl.core.sizes import Size, SizeFault
 from archdsl.diagnostics import errors
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import once
-from archdsl.ops.base import ShapeFault, extent
+from archdsl.ops.base import Op, ShapeFault, extent
 from archdsl.ops.conv import Conv, Depthwise
 from archdsl.ops.margins import PadSame
 from archdsl.ops.pool import Adaptive, AvgPool, MaxPool
@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archdsl.core.sizes import Dim, Shape
     from archdsl.ir.network import Network, Node
-    from archdsl.ops.base import Op, Relation
+    from archdsl.ops.base import Relation
 
     Rate = tuple[int, int]
     Rates = tuple[Rate, ...]
@@ -59,11 +59,15 @@ class _Dilation:
         for value, shape in zip(scope.inputs, shapes):
             known[value] = shape
         nodes, relations = [], []
+        owners: dict[str, Op | Scope] = {}
         for node in scope.nodes:
             try:
                 made, results, found = self._node(node, scope, known, rate)
             except (ShapeFault, SizeFault) as fault:
                 raise errors.no_output_stride(node.span, self.stride, str(fault)) from None
+            if node.reuses and not _alike(owners[node.name], made.what):
+                raise errors.no_output_stride(node.span, self.stride, "a module with these weights is another one here")
+            owners.setdefault(node.name, made.what)
             nodes.append(made)
             relations += [(relation, made) for relation in found]
             for value, (shape, own) in zip(node.outputs, results):
@@ -143,6 +147,13 @@ class _Dilation:
         if not kept or len(given) > 1:
             raise ShapeFault(f"`{op.name}` has no form for a map whose positions stand closer than they did")
         return given.pop()
+
+
+def _alike(one: Op | Scope, other: Op | Scope) -> bool:
+    """Say whether two uses of a module have the same layers, whatever they are applied to."""
+    if isinstance(one, Scope) and isinstance(other, Scope):
+        return all(_alike(a.what, b.what) for a, b in zip(one.nodes, other.nodes))
+    return one == other or not (isinstance(one, Op) and one.stateful)
 
 
 def _is_map(shape: Shape) -> bool:

@@ -128,6 +128,15 @@ def test_legal_sizes_are_those_of_the_finer_network():
         assert runs == (size >= 9), size
 
 
+@pytest.mark.parametrize("shared", ["conv(3, 3)", "[conv(3, 3), relu]"])
+def test_one_module_is_not_two(shared):
+    """Weights that are used on both sides of a stride that is left out would be those of two convolutions."""
+    text = f"net n:\n    input i: [N, 3, H=32, W=32]\n    f = twin: {shared}\n    f -> conv(3, 3, 2) -> f\n"
+    with pytest.raises(CompileError, match="a module with these weights is another one here"):
+        archdsl.loads(text, output_stride=1)
+    assert archdsl.loads(text, output_stride=2) is not None
+
+
 def test_the_command_line_takes_it(capsys):
     assert main(["check", "resnet18", "--output-stride", "8", "--shapes"]) == 0
     assert "dilation=4" in capsys.readouterr().out
