@@ -41,6 +41,9 @@ class Groups(Kinds):
             origin: list(dict.fromkeys(o for scope in scopes for o in self._direct(scope)))
             for origin, scopes in self.buckets.items()
         }
+        self.within = {
+            origin: {o for scope in scopes for o in self._inside(scope)} for origin, scopes in self.buckets.items()
+        }
         self.irregular = _irregular(self.scopes)
         self.placed: set[Hashable] = set()
         for origin in self.buckets:
@@ -51,7 +54,7 @@ class Groups(Kinds):
             return super().number(scope)
         if is_empty(scope):
             origin = _origin(scope)
-            circle = origin in self.inner and origin in self._reached(origin)  # whose class would need its own number
+            circle = self._circular(origin)  # its class would need its own number
             others = {self.number(s) for s in self.buckets.get(origin, ()) if not circle}
             return next(iter(others)) if len(others) == 1 else ("empty", scope.title)
         if not self.held(scope):
@@ -73,6 +76,27 @@ class Groups(Kinds):
             if isinstance(node.what, Scope):
                 found.update(dict.fromkeys([_origin(node.what)] if self.held(node.what) else self._direct(node.what)))
         return list(found)
+
+    @once
+    def _inside(self, scope: Scope) -> set[Hashable]:
+        """Return the origins of the classes in a scope, and of what is empty in it."""
+        found: set[Hashable] = set()
+        for node in scope.nodes:
+            if isinstance(node.what, Scope):
+                shown = self.held(node.what) or is_empty(node.what)
+                found |= {_origin(node.what)} if shown else self._inside(node.what)
+        return found
+
+    def _circular(self, origin: Hashable) -> bool:
+        """Say whether a block stands in itself, be it empty there."""
+        found: set[Hashable] = set()
+        left = [*self.within.get(origin, ())]
+        while left:
+            one = left.pop()
+            if one not in found:
+                found.add(one)
+                left += self.within.get(one, ())
+        return origin in found
 
     def _place(self, origin: Hashable) -> None:
         """Put the classes of a block after the classes that its instances use."""
