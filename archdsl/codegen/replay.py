@@ -37,14 +37,8 @@ if TYPE_CHECKING:
 
 NAMES = """abs enumerate getattr isinstance len max min range reversed round sum super zip dict list tuple int float
     bool str object __build_class__ NotImplementedError""".split()
-VIEWS = (
-    "chunk",
-    "narrow",
-    "split",
-    "flatten",
-    "unflatten",
-    "transpose",
-)  # methods that return the memory of their tensor
+# Methods that return the memory of their tensor.
+VIEWS = ("chunk", "narrow", "split", "flatten", "unflatten", "transpose")
 REDUCTIONS = ("amax", "amin", "mean", "sum", "var")  # methods that return a new tensor
 FUNCTIONS = ("abs", "cat", "exp", "log", "maximum", "minimum", "sigmoid", "sqrt", "tanh")  # of torch itself
 BROUGHT = (  # functions that operators and kernels bring along

@@ -30,7 +30,8 @@ def test_every_public_name_has_its_heading():
     assert set(re.findall(r"`archdsl\.(\w+)`", headings)) == set(archdsl.__all__)
 
 
-def test_the_page_runs():
+def test_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where it saves a network
     blocks = re.findall(r"```pycon\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) > 15
     example = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "python.md", "docs/python.md", 0)
