@@ -42,7 +42,8 @@ class Groups(Kinds):
             for origin, scopes in self.buckets.items()
         }
         self.within = {
-            origin: {o for scope in scopes for o in self._inside(scope)} for origin, scopes in self.buckets.items()
+            origin: [o for scope in scopes for o in self._direct(scope, True)]
+            for origin, scopes in self.buckets.items()
         }
         self.irregular = _irregular(self.scopes)
         self.placed: set[Hashable] = set()
@@ -54,7 +55,7 @@ class Groups(Kinds):
             return super().number(scope)
         if is_empty(scope):
             origin = _origin(scope)
-            circle = self._circular(origin)  # its class would need its own number
+            circle = origin in self._reached(origin, self.within)  # its class would need its own number
             others = {self.number(s) for s in self.buckets.get(origin, ()) if not circle}
             return next(iter(others)) if len(others) == 1 else ("empty", scope.title)
         if not self.held(scope):
@@ -69,40 +70,22 @@ class Groups(Kinds):
         return has_class(scope)
 
     @once
-    def _direct(self, scope: Scope) -> list[Hashable]:
-        """Return the origins of the classes in a scope, those in its sequences too."""
+    def _direct(self, scope: Scope, empty: bool = False) -> list[Hashable]:
+        """Return the origins of the classes in a scope, those in its sequences too, and of what is `empty` in it."""
         found: dict[Hashable, None] = {}
         for node in scope.nodes:
             if isinstance(node.what, Scope):
-                found.update(dict.fromkeys([_origin(node.what)] if self.held(node.what) else self._direct(node.what)))
+                shown = self.held(node.what) or (empty and is_empty(node.what))
+                found.update(dict.fromkeys([_origin(node.what)] if shown else self._direct(node.what, empty)))
         return list(found)
-
-    @once
-    def _inside(self, scope: Scope) -> set[Hashable]:
-        """Return the origins of the classes in a scope, and of what is empty in it."""
-        found: set[Hashable] = set()
-        for node in scope.nodes:
-            if isinstance(node.what, Scope):
-                shown = self.held(node.what) or is_empty(node.what)
-                found |= {_origin(node.what)} if shown else self._inside(node.what)
-        return found
-
-    def _circular(self, origin: Hashable) -> bool:
-        """Say whether a block stands in itself, be it empty there."""
-        found: set[Hashable] = set()
-        left = [*self.within.get(origin, ())]
-        while left:
-            one = left.pop()
-            if one not in found:
-                found.add(one)
-                left += self.within.get(one, ())
-        return origin in found
 
     def _place(self, origin: Hashable) -> None:
         """Put the classes of a block after the classes that its instances use."""
         if origin in self.placed:
             return
-        circle = [o for o in self._reached(origin) if origin in self._reached(o)]  # of blocks that use each other
+        circle = [
+            o for o in self._reached(origin, self.inner) if origin in self._reached(o, self.inner)
+        ]  # of blocks that use each other
         together = circle or [origin]
         self.placed.update(together)
         for inner in [inner for one in together for inner in self.inner[one]]:
@@ -119,14 +102,15 @@ class Groups(Kinds):
             self.classes.append(body)
             self.known.update(dict.fromkeys(map(id, body.scopes), ("class", len(self.classes))))
 
-    def _reached(self, origin: Hashable) -> set[Hashable]:
+    @staticmethod
+    def _reached(origin: Hashable, within: dict[Hashable, list[Hashable]]) -> set[Hashable]:
         found: set[Hashable] = set()
-        left = [*self.inner[origin]]
+        left = [*within.get(origin, ())]
         while left:
             one = left.pop()
             if one not in found:
                 found.add(one)
-                left += self.inner[one]
+                left += within.get(one, ())
         return found
 
     # ------------------------------------------------------------ instances whose steps differ
