@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from archdsl.explore.sweep import Range, sweep
     from archdsl.importer import import_module
     from archdsl.inference import optimize
+    from archdsl.run.custom import operator
     from archdsl.run.load import load, loads
     from archdsl.run.mistakes import ExportFailed, ImportFailed, InputError, WeightsError, WeightsWarning
     from archdsl.run.save import save
@@ -54,7 +55,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CompileError", "ExportFailed", "ImportFailed", "InputError", "Range", "WeightsError", "WeightsWarning",
     "__version__", "check", "compile", "cost", "diff", "draw", "export", "freeze", "import_module", "legal_sizes",
-    "load", "loads", "nets", "optimize", "parameter_groups", "reset_classifier", "save", "search", "sweep",
+    "load", "loads", "nets", "operator", "optimize", "parameter_groups", "reset_classifier", "save", "search", "sweep",
     "unfreeze",
 ]  # fmt: skip
 
@@ -67,6 +68,7 @@ HOMES = {
     "archdsl.importer": ("import_module",),
     "archdsl.inference": ("optimize",),
     "archdsl.notebook": ("load_ipython_extension",),  # which IPython asks for by this name
+    "archdsl.run.custom": ("operator",),
     "archdsl.run.load": ("load", "loads"),
     "archdsl.run.mistakes": ("ExportFailed", "ImportFailed", "InputError", "WeightsError", "WeightsWarning"),
     "archdsl.run.save": ("save",),

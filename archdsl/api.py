@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from archdsl.analysis.diff import Diff
     from archdsl.analysis.legal import Legal
     from archdsl.drawing.drawing import Drawing
+    from archdsl.ops.custom import Custom
     from archdsl.report.cost import CostReport
 
     Name = str | os.PathLike[str]
@@ -39,13 +40,15 @@ def check(
     in_channels: int | None = None,
     outputs: Sequence[str] | str = (),
     output_stride: int | None = None,
+    operators: Sequence[type[Custom]] = (),
     **params: Any,
 ) -> Report:
     """Check a network and return its figures: every shape as an exact function of the input size, parameters, MACs.
 
     `name` is a bundled net or the path of a file; `sizes` are the shapes of its inputs, [N, C, H, W] each, at which
     cost is evaluated; `params` are parameters that the net declares; `outputs` are names of its steps, or the name of
-    one, which it then returns instead; `output_stride` is as for `load`. Raises `CompileError`; does not import torch.
+    one, which it then returns instead; `output_stride` and `operators` are as for `load`. Raises `CompileError`. Does
+    not import torch.
 
     >>> found = check("resnet50")
     >>> found
@@ -55,7 +58,7 @@ def check(
 
     `print(found)` is the table of its layers, in a notebook it is shown as one; `to_dict()` and `to_pandas()` are data.
     """
-    return report(compiled(name, Request(net, params, sizes, in_channels, outputs, output_stride)).network)
+    return report(compiled(name, Request(net, params, sizes, in_channels, outputs, output_stride, operators)).network)
 
 
 def cost(
@@ -72,6 +75,7 @@ def cost(
     in_channels: int | None = None,
     outputs: Sequence[str] | str = (),
     output_stride: int | None = None,
+    operators: Sequence[type[Custom]] = (),
     **params: Any,
 ) -> CostReport:
     """Return what a network costs: operations by a convention, bytes, receptive fields (docs/cost.md).
@@ -89,7 +93,7 @@ def cost(
     from archdsl.report.cost import CostReport, peaks, refuse_unknown
 
     refuse_unknown(convention, by, dtype, optimizer)
-    network = compiled(name, Request(net, params, sizes, in_channels, outputs, output_stride)).network
+    network = compiled(name, Request(net, params, sizes, in_channels, outputs, output_stride, operators)).network
     memory = {} if optimizer is None else peaks(network, dtype, batch, optimizer)
     return CostReport(table(network, convention, dtype, batch), by, memory)
 
@@ -116,7 +120,14 @@ def diff(left: Name, right: Name, /, *, params: dict[str, Any] | None = None, **
 
 
 def legal_sizes(
-    name: Name, /, *, net: str | None = None, training: bool = False, in_channels: int | None = None, **params: Any
+    name: Name,
+    /,
+    *,
+    net: str | None = None,
+    training: bool = False,
+    in_channels: int | None = None,
+    operators: Sequence[type[Custom]] = (),
+    **params: Any,
 ) -> dict[str, Legal]:
     """Return which sizes the inputs of a network may have, by the name of the size: exactly, and why.
 
@@ -130,7 +141,7 @@ def legal_sizes(
     """
     from archdsl.analysis.legal import legal_sizes
 
-    network = compiled(name, Request(net, params, in_channels=in_channels)).network
+    network = compiled(name, Request(net, params, in_channels=in_channels, operators=operators)).network
     return {legal.name: legal for legal in legal_sizes(network, training=training)}
 
 
@@ -142,6 +153,7 @@ def compile(
     in_channels: int | None = None,
     outputs: Sequence[str] | str = (),
     output_stride: int | None = None,
+    operators: Sequence[type[Custom]] = (),
     kernels: str = "none",
     inference: bool = False,
     **params: Any,
@@ -152,9 +164,12 @@ def compile(
     "all" or "auto" the text may need archdsl's kernels. With `inference` it has a function of that name, which returns
     the network optimized, and needs archdsl.
     """
+    from archdsl.codegen.plans import brought
     from archdsl.codegen.replay import faithful
 
-    found = compiled(name, Request(net, params, (), in_channels, outputs, output_stride))
+    found = compiled(name, Request(net, params, (), in_channels, outputs, output_stride, operators))
+    if "__main__" in brought(found.network.scope).values():
+        raise ValueError("the code would import a class from `__main__`: put it into a module of its own")
     return faithful(found.network, kernels=kernels, inference=inference).text
 
 
@@ -167,6 +182,7 @@ def draw(
     in_channels: int | None = None,
     outputs: Sequence[str] | str = (),
     output_stride: int | None = None,
+    operators: Sequence[type[Custom]] = (),
     by: str = "macs",
     depth: int | None = None,
     theme: str = "auto",
@@ -183,5 +199,5 @@ def draw(
     """
     from archdsl.drawing.drawing import drawn
 
-    found = compiled(name, Request(net, params, sizes, in_channels, outputs, output_stride))
+    found = compiled(name, Request(net, params, sizes, in_channels, outputs, output_stride, operators))
     return drawn(found.network, by, depth, theme)

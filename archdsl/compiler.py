@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from archdsl.elaborate.context import Memo, Spent
     from archdsl.elaborate.environment import File
     from archdsl.ir.network import Network
+    from archdsl.ops.base import Op
 
 
 class Request(Record):
@@ -36,7 +37,8 @@ class Request(Record):
 
     `params` are parameters of the net, a text being an expression of the language; `sizes` are the shapes of its
     inputs, `in_channels` the channels of the first; `outputs` are the names of the steps that it returns, or one
-    name. `output_stride` is how many times coarser its maps may be than its inputs.
+    name. `output_stride` is how many times coarser its maps may be than its inputs, and `operators` are those that the
+    caller brings along.
     """
 
     net: str | None = None
@@ -45,6 +47,7 @@ class Request(Record):
     in_channels: int | None = None
     outputs: Sequence[str] | str = ()
     output_stride: int | None = None
+    operators: Sequence[type[Op]] = ()
 
 
 AS_WRITTEN = Request()
@@ -63,7 +66,7 @@ class Compiled(Record):
 def compiled(name: str | os.PathLike[str], request: Request = AS_WRITTEN, *, file: File | None = None) -> Compiled:
     """Check one net of a bundled name or a path; raises `CompileError`. A `file` that is at hand is not read again."""
     if file is None:
-        file, chosen = find(name)
+        file, chosen = find(name, request.operators)
         request = request.replace(net=request.net or chosen)
     return _checked(file, *_meant(file, os.fspath(name), request))
 
@@ -88,12 +91,12 @@ def attempted(name: str, file: File, request: Request, memo: Memo, spent: Spent)
 
 def compile_text(text: str, request: Request = AS_WRITTEN) -> Compiled:
     """Check one net of a text; raises `CompileError`."""
-    file = project.Project().text(text)
+    file = project.Project(request.operators).text(text)
     return _checked(file, *_meant(file, "", request))
 
 
-def find(name: str | os.PathLike[str]) -> tuple[File, str | None]:
-    """Return the file that a name or path means, and the net where the name says which.
+def find(name: str | os.PathLike[str], operators: Sequence[type[Op]] = ()) -> tuple[File, str | None]:
+    """Return the file that a name or path means, and the net where the name says which; it may name the `operators`.
 
     `timm:resnet50d`, and whatever else `archdsl import` takes, is a file of the text that it makes; a file that
     `archdsl.save` wrote has its text.
@@ -102,11 +105,11 @@ def find(name: str | os.PathLike[str]) -> tuple[File, str | None]:
     if FOREIGN.fullmatch(name):
         return project.Project().text(_imported(name), name), None
     if name.endswith(saved.SUFFIX):
-        file = saved.opened(name)
+        file = saved.opened(name, operators)
         return file, file.asked["net"]
     path = project.path_of(name)
     if path:
-        file = project.Project().open(path)
+        file = project.Project(operators).open(path)
         return file, name if name in file.definitions and not name.endswith(".arch") else None
     if name.isidentifier():
         for stem in project.bundled():

@@ -22,8 +22,10 @@ from archdsl.syntax.parser import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    from archdsl.ops.base import Op
 
 MAX_BYTES = 1 << 20
 MAX_IMPORTS = 16  # files inside one another
@@ -125,10 +127,11 @@ def path_of(name: str) -> str:
 
 
 class Project:
-    """Files, linked. Each is read once."""
+    """Files, linked. Each is read once. They may name the `operators` of a caller."""
 
-    def __init__(self) -> None:
+    def __init__(self, operators: Sequence[type[Op]] = ()) -> None:
         self.files: dict[str, File] = {}
+        self.operators = {**OPS, **_distinct(operators)} if operators else OPS
 
     def open(self, path: str) -> File:
         """Read, parse and link a file by path."""
@@ -144,7 +147,7 @@ class Project:
 
     def _link(self, source: Source, chain: list[tuple[str, str]]) -> File:
         module = self.parse(source)
-        file = File(module)
+        file = File(module, self.operators)
         if not module.items and not module.doc:
             raise errors.unreadable(module.span, f"`{source.name}` is empty", "a file holds `net`, `block` and `fn`")
         for item in module.items:
@@ -198,6 +201,19 @@ class Project:
             file.imports[name] = (found, item)
 
 
+def _distinct(operators: Sequence[type[Op]]) -> dict[str, type[Op]]:
+    """Return operators of a caller by name; raises `ValueError` where two, or the classes of two, have one."""
+    found: dict[str, type[Op]] = {}
+    classes: dict[str, type] = {}
+    for one in operators:
+        cls = one.rules.cls  # type: ignore[attr-defined]
+        if found.setdefault(one.name, one) is not one:
+            raise ValueError(f"two operators are called `{one.name}`")
+        if classes.setdefault(cls.__name__, cls) is not cls:
+            raise ValueError(f"two classes are called `{cls.__name__}`: generated code needs two names")
+    return found
+
+
 def beside(source: Source, module: str) -> str:
     """Return the path of an imported module: a sibling of the importing file, else a bundled one, else nothing."""
     folders = [os.path.dirname(os.path.abspath(source.path))] if source.path else []
@@ -229,8 +245,8 @@ def _settings(file: File, item: tree.Default | tree.Init) -> None:
     """Evaluate a `default` or `init` clause of a file."""
     ctx = Context()
     for setting in item.settings:
-        if setting.name not in OPS:
-            raise errors.unknown_name(setting.span, setting.name, OPS)
+        if setting.name not in file.operators:
+            raise errors.unknown_name(setting.span, setting.name, file.operators)
         try:
             if isinstance(item, tree.Default):
                 file.defaults[setting.name] = _default(ctx, file, setting)
@@ -243,7 +259,7 @@ def _settings(file: File, item: tree.Default | tree.Init) -> None:
 
 
 def _default(ctx: Context, file: File, setting: tree.Setting) -> tuple[tuple[str, Any], ...]:
-    params = OPS[setting.name].args
+    params = file.operators[setting.name].args
     found = dict(file.defaults.get(setting.name, ()))
     for argument in setting.arguments:
         if not isinstance(argument, tree.Keyword):
@@ -261,7 +277,7 @@ def _default(ctx: Context, file: File, setting: tree.Setting) -> tuple[tuple[str
 
 
 def _init(ctx: Context, file: File, setting: tree.Setting) -> tuple[tuple[str, Any], ...]:
-    if not OPS[setting.name].stateful:
+    if not file.operators[setting.name].initialized():
         raise errors.bad_value(setting.span, f"`{setting.name}` has no weights to initialize")
     found = dict(file.inits.get(setting.name, ()))
     names = ("weight", "bias")

@@ -15,9 +15,11 @@ from archdsl.project import Project, source_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from archdsl.elaborate.environment import File
+    from archdsl.ops.base import Op
 
 SUFFIX = ".safetensors"
 KEY = "archdsl"  # in the metadata
@@ -70,14 +72,14 @@ def saved_form(file: File, asked: dict[str, Any]) -> Saved:
     return Saved(tuple(texts), asked)
 
 
-def opened(path: str) -> File:
+def opened(path: str, operators: Sequence[type[Op]] = ()) -> File:
     """Return the file of the network that a `.safetensors` file holds, linked; raises `CompileError`."""
-    return linked(_read(path), path)
+    return linked(_read(path), path, operators)
 
 
-def linked(saved: Saved, path: str = "<saved>") -> File:
+def linked(saved: Saved, path: str = "<saved>", operators: Sequence[type[Op]] = ()) -> File:
     """Return the file of a saved network, and with it what was asked; raises `CompileError`."""
-    archive = _Archive(path, saved.texts)
+    archive = _Archive(path, saved.texts, operators)
     file = archive.link(archive.source(0))
     file.asked = saved.asked
     return file
@@ -91,8 +93,8 @@ def archive_of(file: File) -> str:
 class _Archive(Project):
     """Files that lie in one: an import means the one that it meant when they were saved."""
 
-    def __init__(self, path: str, texts: tuple[Text, ...]) -> None:
-        super().__init__()
+    def __init__(self, path: str, texts: tuple[Text, ...], operators: Sequence[type[Op]]) -> None:
+        super().__init__(operators)
         self.path, self.texts = path, texts
 
     def source(self, number: int) -> Source:

@@ -12,7 +12,7 @@ from archdsl.codegen.forward import printed, trained
 from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import WIDTH, broken
 from archdsl.codegen.lower import lower
-from archdsl.codegen.plans import Plans
+from archdsl.codegen.plans import Plans, brought
 from archdsl.codegen.plans import lifetimes as lifetimes
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
@@ -106,7 +106,7 @@ class Writer:
             doc=_module_doc(self.network),
             inference=inference,
         )
-        return body.replace("@imports@\n", "\n".join(_imports(body)) + "\n")
+        return body.replace("@imports@\n", "\n".join(_imports(body, brought(self.network.scope))) + "\n")
 
     # ------------------------------------------------------------ one class
     def _class(self, planned: Planned) -> ClassText:
@@ -251,7 +251,7 @@ def _quoted(line: str) -> str:
     return line.replace("\\", "\\\\").replace('"""', "'''")
 
 
-def _imports(body: str) -> list[str]:
+def _imports(body: str, brought: dict[str, str]) -> list[str]:
     lines = []
     if "OrderedDict" in body:
         lines.append("from collections import OrderedDict")
@@ -274,5 +274,7 @@ def _imports(body: str) -> list[str]:
     kernels = [one.code for one in LOWERINGS if re.search(rf"\b{one.code}\(", body)]
     ours = [f"from archdsl.kernels import {', '.join(kernels)}"] if kernels else []
     ours += ["from archdsl import optimize"] if re.search(r"\boptimize\(", body) else []
+    for home in dict.fromkeys(brought.values()):
+        ours.append(f"from {home} import {', '.join(sorted(name for name, one in brought.items() if one == home))}")
     lines += ["", *sorted(ours)] if ours else []
     return lines

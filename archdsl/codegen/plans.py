@@ -20,6 +20,7 @@ from archdsl.diagnostics import errors
 from archdsl.ir.liveness import is_module
 from archdsl.ir.walk import distinct
 from archdsl.ops import OPS
+from archdsl.ops.custom import Custom
 from archdsl.ops.wrap import WRAPPERS
 
 TYPE_CHECKING = False
@@ -177,7 +178,7 @@ def _class_names(groups: Groups, network: Network, root: Scope) -> list[str]:
         title = _net_name(network) if scopes[0] is root else camel(scopes[0].title or "part")
         by_title.setdefault(title, []).append(number)
     names: dict[int, str] = {}
-    taken = RESERVED | {f"{_net_name(network)}Output"}
+    taken = RESERVED | {f"{_net_name(network)}Output"} | brought(root).keys()
     for title, numbers in by_title.items():
         suffixes = _suffixes([members[number] for number in numbers])
         for number, suffix in zip(numbers, suffixes):
@@ -187,6 +188,12 @@ def _class_names(groups: Groups, network: Network, root: Scope) -> list[str]:
             taken.add(name)
             names[number] = name
     return [names[number] for number in range(len(members))]
+
+
+def brought(root: Scope) -> dict[str, str]:
+    """Return the classes of operators that a caller has brought along, each with the module that has it."""
+    steps = [node.what for scope in distinct(root) for node in scope.nodes]
+    return dict([step.home for step in steps if isinstance(step, Custom)])
 
 
 def _suffixes(members: list[list[Scope]]) -> list[str]:

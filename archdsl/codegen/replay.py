@@ -18,7 +18,7 @@ from collections import OrderedDict
 from archdsl.codegen.kernels import BASES, LOWERINGS
 from archdsl.codegen.lower import lower
 from archdsl.codegen.module import emit, layers
-from archdsl.codegen.plans import RESERVED, SUPPORT
+from archdsl.codegen.plans import RESERVED, SUPPORT, brought
 from archdsl.codegen.terms import collapsed, python
 from archdsl.ir.liveness import is_module, is_sequence, needed
 from archdsl.ir.network import Scope
@@ -28,7 +28,7 @@ from archdsl.ops.pool import Pool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from typing import Any
 
     from archdsl.codegen.module import Emitted
@@ -70,7 +70,7 @@ def faithful(network: Network, *, kernels: str = "none", inference: bool = False
 
 def differences(network: Network, emitted: Emitted) -> list[str]:
     """Return what generated code does otherwise than the network that it was generated from."""
-    stage = Stage()
+    stage = Stage(brought(network.scope).values())
     try:
         root = stage.build(emitted)
         wanted = Wanted(network, stage)
@@ -266,7 +266,8 @@ class Space:
 class Stage:
     """Everything of one comparison: numbers of what is computed, stand-ins, and PyTorch's own defaults."""
 
-    def __init__(self) -> None:
+    def __init__(self, homes: Collection[str] = ()) -> None:
+        self.homes = homes  # modules that classes of a caller's are imported from
         self.numbers: dict[object, int] = {}
         self.training = False
         self.calls: set[int] = set()  # modules and functions that ran
@@ -307,7 +308,7 @@ class Stage:
     def _import(self, name: str, *rest: Any) -> Any:
         if name in ("__future__", "collections", "collections.abc", "functools", "math", "typing"):
             return builtins.__import__(name, *rest)
-        if name in ("archdsl", "archdsl.kernels", "torchdiffeq"):
+        if name in ("archdsl", "archdsl.kernels", "torchdiffeq", *self.homes):
             return Space(self.named)
         if name.split(".")[0] != "torch":
             raise ImportError(f"generated code does not import `{name}`")

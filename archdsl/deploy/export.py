@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from archdsl.compiler import Compiled
     from archdsl.deploy.formats import Format
+    from archdsl.ops.custom import Custom
     from archdsl.run.hub import Weights
     from archdsl.run.origin import Origin
 
@@ -95,6 +96,7 @@ def export(
     net: str | None = None,
     in_channels: int | None = None,
     output_stride: int | None = None,
+    operators: Sequence[type[Custom]] = (),
     **params: Any,
 ) -> Exported:
     """Write a network to a file that another program runs, optimized for it, and return what was written.
@@ -116,9 +118,10 @@ def export(
     """
     how = How(os.fspath(path), format, dynamic, force)
     if not isinstance(network, nn.Module):
-        request = Request(net, params, sizes, in_channels, outputs, output_stride)
+        request = Request(net, params, sizes, in_channels, outputs, output_stride, operators)
         return written(compiled(network, request), weights, how)
-    if any((weights is not None, sizes, outputs, net is not None, in_channels is not None, output_stride, params)):
+    given = (weights, net, in_channels, output_stride)
+    if any(one is not None for one in given) or sizes or outputs or operators or params:
         raise TypeError("a module is exported as it is: weights, sizes and parameters are of a name or a path")
     return _written(network, how, how.ready())
 

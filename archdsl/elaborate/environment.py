@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from archdsl.ops import OPS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from archdsl.core.source import Source, Span
+    from archdsl.ops.base import Op
     from archdsl.ops.initializers import Initializer
     from archdsl.syntax import tree
 
 
 class File:
-    """A parsed file: its definitions by name and its lexical defaults for operators."""
+    """A parsed file: its definitions by name and its lexical defaults for operators, those of a caller among them."""
 
-    def __init__(self, module: tree.Module) -> None:
+    def __init__(self, module: tree.Module, operators: Mapping[str, type[Op]] | None = None) -> None:
         self.module = module
+        self.operators = operators or OPS
         self.source: Source = module.source
         self.defaults: dict[str, tuple[tuple[str, Any], ...]] = {}
         self.inits: dict[str, tuple[tuple[str, Initializer], ...]] = {}

@@ -104,10 +104,10 @@ def global_name(ctx: Context, name: str, file: File, span: Span, env: Env | None
         return definition(ctx, file, name, span)
     if name in file.imports:
         return definition(ctx, file.imports[name][0], name, span)
-    if name in OPS and name not in COMBINATORS and name not in SIGNS:
+    if name in file.operators and name not in COMBINATORS and name not in SIGNS:
         word = file.words.get(name)
         if word is None:
-            value = OpValue(NOTHING, None, OPS[name], file.defaults.get(name, ()), file.inits.get(name, ()))
+            value = OpValue(NOTHING, None, file.operators[name], file.defaults.get(name, ()), file.inits.get(name, ()))
             word = file.words[name] = value
         return word
     if name in WRAPPERS:
@@ -118,10 +118,10 @@ def global_name(ctx: Context, name: str, file: File, span: Span, env: Env | None
     if ctx.problems is not None and name in ctx.problems.lost:
         raise Consequence
     if env is None:
-        raise errors.unknown_name(span, name, WORDS)
+        raise errors.unknown_name(span, name, [*WORDS, *file.operators])
     tag = ctx.builder.tags.get(name)  # a step of the body under way may have this label
     label, passed = tag[0].span if tag else None, env.home.passed.get(name)
-    raise errors.unknown_name(span, name, env.visible() + WORDS, label, env.bound_at(), passed)
+    raise errors.unknown_name(span, name, [*env.visible(), *WORDS, *file.operators], label, env.bound_at(), passed)
 
 
 def _found(value: Any) -> Any:

@@ -159,7 +159,7 @@ def _is_positions(tensor: Tensor) -> bool:
 
 
 def _init(value: OpValue, span: Span) -> tuple[tuple[str, Any], ...]:
-    if not value.op.stateful:
+    if not value.op.initialized():
         return ()
     own = dict(value.bound.values)
     made = dict(value.inits)

@@ -105,7 +105,7 @@ class OpValue(Pipeline):
     def params(self) -> dict[str, Any]:
         """Parameters with their defaults, `REQUIRED` where there is none."""
         own = {name: spec.default for name, spec in self.op.args.items()} | dict(self.defaults)
-        return own | dict.fromkeys(UNIVERSAL) if self.op.stateful else own
+        return own | dict.fromkeys(UNIVERSAL) if self.op.initialized() else own
 
 
 class BlockValue(Pipeline):

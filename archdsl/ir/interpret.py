@@ -114,8 +114,16 @@ def _node(
     own = {}
     if node.what.stateful:
         own = {name.removeprefix(path): value for name, value in state.items() if name.startswith(path)}
-    made = OPERATORS[node.what.name](Use(node.what, own, xs, training))
+    use = Use(node.what, own, xs, training)
+    made = _custom(use) if "custom" in node.what.traits else OPERATORS[node.what.name](use)
     return list(made) if isinstance(made, (tuple, list)) else [made]
+
+
+def _custom(use: Use) -> Any:
+    """Run a layer of a caller's with weights from outside: buffers in these are updated as by the layer itself."""
+    count = use.xs[0].shape[-1 if use.xs[0].dim() in (3, 5) else 1]
+    layer = use.op.layer(count).train(use.training)
+    return torch.func.functional_call(layer, use.state, (use.xs[0],), use.op.further(use.xs[1:]))
 
 
 def _solved(

@@ -122,10 +122,13 @@ def module_of(node: Node, scope: Scope) -> Call | None:
     return found
 
 
+UNSAFE = {"source", "custom"}  # what is learned is a view of its weight; a caller's layer may need its result
+
+
 def in_place(scope: Scope) -> frozenset[int]:
     """Return the activations that may overwrite their input: nobody else reads it, and its maker does not need it."""
-    made = [n for n in scope.nodes if isinstance(n.what, Op) and n.what.stateful and "source" not in n.what.traits]
-    layers = {value for n in made for value in n.outputs}  # what is learned is a view of its weight
+    made = [n for n in scope.nodes if isinstance(n.what, Op) and n.what.stateful and not UNSAFE & n.what.traits]
+    layers = {value for n in made for value in n.outputs}
     readers: dict[int, int] = {output.value: 2 for output in scope.outputs}  # which is read outside
     for node in scope.nodes:
         for value in {*node.inputs}:

@@ -370,6 +370,11 @@ class Op(Record):
         """
         return None
 
+    @classmethod
+    def initialized(cls) -> bool:
+        """Say whether a text can set how it starts: its weights are called `weight` and `bias`."""
+        return cls.stateful and "custom" not in cls.traits
+
     # ------------------------------------------------------------ rules
     shape: ClassVar[Callable[..., Shape]]  # of the result, from the shapes of the operands; raises `ShapeFault`
 
@@ -450,6 +455,7 @@ TRAITS = {
     "window": "has the kernel and the stride of a window that slides over a map",
     "pointwise": "what it gives at a place depends on that place and channel alone, in evaluation",
     "copies": "gives a view at some input sizes and a copy at others",
+    "custom": "is a layer of a caller's, whose code no pass knows",
     "fuses": "pointwise steps can go into the pass that writes its result",
 }
 

@@ -21,6 +21,7 @@ from archdsl.analysis.ends import ends
 from archdsl.codegen.replay import faithful
 from archdsl.compiler import Compiled, Request, compile_text, compiled
 from archdsl.diagnostics.extras import Needing
+from archdsl.run.custom import verify
 from archdsl.run.hub import weights_of
 from archdsl.run.mistakes import WeightsWarning
 from archdsl.run.origin import remember
@@ -30,6 +31,7 @@ from archdsl.saved import archive_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from archdsl.ops.custom import Custom
     from archdsl.run.hub import Weights
 
 PREFIX = "archdsl.generated.text_"  # and a number; torch.fx writes the name into an import
@@ -44,6 +46,7 @@ def load(
     net: str | None = None,
     in_channels: int | None = None,
     output_stride: int | None = None,
+    operators: Sequence[type[Custom]] = (),
     device: torch.device | str | None = None,
     dtype: torch.dtype | str | None = None,
     kernels: str = "auto",
@@ -102,13 +105,15 @@ def load(
     >>> archdsl.load("trained.safetensors").fc
     Linear(in_features=512, out_features=1000, bias=True)
 
+    `operators` are layers that the language does not have, made by `archdsl.operator`; the text calls them by name.
+
     The module is on `device` and of `dtype`, "bfloat16" or torch.bfloat16, once it has its weights. A call with an
     input that it does not take raises `archdsl.InputError`, which says what it takes.
 
     Raises `archdsl.CompileError` for every mistake in the file or the arguments, and `archdsl.WeightsError` where the
     weights do not fit or the file holds none, as that of a pickled model.
     """
-    found = compiled(name, Request(net, params, (), in_channels, outputs, output_stride))
+    found = compiled(name, Request(net, params, (), in_channels, outputs, output_stride, operators))
     return _placed(with_weights(instantiate(found, kernels), found, weights), device, dtype)
 
 
@@ -121,6 +126,7 @@ def loads(
     net: str | None = None,
     in_channels: int | None = None,
     output_stride: int | None = None,
+    operators: Sequence[type[Custom]] = (),
     device: torch.device | str | None = None,
     dtype: torch.dtype | str | None = None,
     kernels: str = "auto",
@@ -135,7 +141,7 @@ def loads(
       (1): ReLU(inplace=True)
     )
     """
-    found = compile_text(text, Request(net, params, (), in_channels, outputs, output_stride))
+    found = compile_text(text, Request(net, params, (), in_channels, outputs, output_stride, operators))
     return _placed(with_weights(instantiate(found, kernels), found, weights), device, dtype)
 
 
@@ -175,6 +181,7 @@ def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
 
 def instantiate(network: Compiled, kernels: str = "none") -> nn.Module:
     """Lower a checked network and build it; raises `Unfaithful` where the code would be another one."""
+    verify(network.network)
     emitted = faithful(network.network, kernels=kernels)
     module = _executed(emitted.text)
     built = getattr(module, emitted.class_name)()

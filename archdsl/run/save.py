@@ -17,15 +17,18 @@ from archdsl.run.origin import origin_of
 from archdsl.saved import SUFFIX, linked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
+    from archdsl.ops.custom import Custom
     from archdsl.run.origin import Origin
     from archdsl.saved import Saved
 
     Shapes = dict[str, tuple[int, ...]]
 
 
-def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
+def save(model: nn.Module, path: str | os.PathLike[str], *, operators: Sequence[type[Custom]] = ()) -> None:
     """Write a network that `archdsl.load` has made, with its weights, to one `.safetensors` file.
 
     >>> import archdsl
@@ -36,8 +39,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     True
 
     The text, the texts that it imports and the parameters stand in the metadata of the file, so that `archdsl.load`
-    needs nothing else, and runs nobody's code. Weights are kept bit for bit in the type that they have. Other programs
-    read the file as weights.
+    needs nothing else, and runs nobody's code; `operators` that the text was given are given again, here and there.
+    Weights are kept bit for bit in the type that they have. Other programs read the file as weights.
 
     Raises `archdsl.WeightsError` for a module that `archdsl.load` has not made, for a path without the suffix, and for
     a network that is no longer that of its text, as one whose layers were replaced.
@@ -51,7 +54,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         what = f"{type(model).__name__} is no network that `archdsl.load` has made"
         raise WeightsError(f"{what}: `archdsl.import_module` makes a text of it")
     state = model.state_dict()
-    saved = _fitting(origin, {name: tuple(value.shape) for name, value in state.items()})
+    saved = _fitting(origin, {name: tuple(value.shape) for name, value in state.items()}, operators)
     with Needing(f"a `{SUFFIX}` file"):
         from safetensors.torch import save_file
     save_file({name: _own(value) for name, value in state.items()}, path, saved.metadata())
@@ -62,9 +65,9 @@ def _own(value: torch.Tensor) -> torch.Tensor:
     return value.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def _fitting(origin: Origin, shapes: Shapes) -> Saved:
+def _fitting(origin: Origin, shapes: Shapes, operators: Sequence[type[Custom]]) -> Saved:
     """Return the network to save, with as many classes as the model has: its head may have been replaced."""
-    made = _shapes(origin.saved)
+    made = _shapes(origin.saved, operators)
     if made == shapes:
         return origin.saved
     counts = {shapes[f"{head}.weight"][0] for head in origin.heads if f"{head}.weight" in shapes}
@@ -72,7 +75,7 @@ def _fitting(origin: Origin, shapes: Shapes) -> Saved:
         params = {**origin.saved.asked["params"], "classes": counts.pop()}
         other = origin.saved.replace(asked={**origin.saved.asked, "params": params})
         with suppress(CompileError):  # it has no classes
-            if _shapes(other) == shapes:
+            if _shapes(other, operators) == shapes:
                 return other
     name = next(name for name in {**made, **shapes} if made.get(name) != shapes.get(name))
     raise WeightsError(
@@ -81,10 +84,10 @@ def _fitting(origin: Origin, shapes: Shapes) -> Saved:
     )
 
 
-def _shapes(saved: Saved) -> Shapes:
+def _shapes(saved: Saved, operators: Sequence[type[Custom]]) -> Shapes:
     """Return the shapes of the weights of a saved network."""
     with torch.device("meta"):
-        model = instantiate(compiled("", file=linked(saved)))
+        model = instantiate(compiled("", file=linked(saved, operators=operators)))
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 
