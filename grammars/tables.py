@@ -1,7 +1,7 @@
 """LALR(1) tables of `archdsl.lark`, written by `make grammar`. Do not edit."""
 # fmt: off
 
-CRC = 2021649703
+CRC = 2910070715
 PATTERNS = (('LONG_STRING', '"""(?s:.*?)"""'), ('STRING', '"[^"\n]*"'), ('FLOAT', '\\d+\\.\\d+(?:[eE][+-]?\\d+)?|\\d+[eE][+-]?\\d+'), ('INTEGER', '\\d+'), ('TRAINING', 'when[ \t]+training\\b'), ('NAME', '[A-Za-z_][A-Za-z_0-9]*'), ('COMPARE', '==|!=|<=|>=|<|>'), ('MULTIPLICATIVE', '\\/\\/?|%'), ('ADDITIVE', '\\+|-(?!>)'))
 LITERALS = {'*': 'STAR', ',': 'COMMA', 'from': 'FROM', 'import': 'IMPORT', 'default': 'DEFAULT', 'init': 'INIT', '(': 'LPAR', ')': 'RPAR', 'fn': 'FN', '=': 'EQUAL', 'block': 'BLOCK', ':': 'COLON', 'net': 'NET', '->': '__ANON_0', '[': 'LSQB', ']': 'RSQB', 'input': 'INPUT', 'output': 'OUTPUT', 'require': 'REQUIRE', 'else': 'ELSE', 'if': 'IF', 'elif': 'ELIF', 'for': 'FOR', 'in': 'IN', 'or': 'OR', 'and': 'AND', 'not': 'NOT', '-': 'MINUS', '**': '__ANON_1', '.': 'DOT', 'true': 'TRUE', 'false': 'FALSE', '{': 'LBRACE', '}': 'RBRACE'}
 STARTS = {'start': 0, 'value': 1}
@@ -250,7 +250,7 @@ STATES = (
     ('FALSE FLOAT INTEGER LPAR LSQB MINUS NAME NOT STRING TRUE atom choice comparison conj name neg postfix power product sum test unary', (20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 113, 32, 33, 58, 37, 38, 39, 40, 41, 42, 43)),
     ('FALSE FLOAT INTEGER LPAR LSQB MINUS NAME NOT STRING TRUE atom comparison name neg postfix power product sum unary', (20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 32, 58, 114, 38, 39, 40, 41, 43)),
     ('AND COLON COMMA ELSE EQUAL FOR IF OR RBRACE RPAR RSQB TRAINING _NL __ANON_0', (115, -78, -78, -78, -78, -78, -78, -78, -78, -78, -78, -78, -78, -78)),
-    ('NAME', (116,)),
+    ('NAME name', (26, 116)),
     ('FALSE FLOAT INTEGER LPAR LSQB MINUS NAME NOT RPAR STAR STRING TRUE argument arguments atom choice comparison conj expr link name neg postfix power product sum test unary', (20, 21, 22, 23, 24, 25, 117, 27, -45, 118, 28, 29, 119, 120, 30, 31, 32, 33, 121, 35, 36, 37, 38, 39, 40, 41, 42, 43)),
     ('COLON FALSE FLOAT INTEGER LPAR LSQB MINUS NAME NOT STRING TRUE atom choice comparison conj name neg postfix power product sum test unary', (122, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 123, 32, 33, 58, 37, 38, 39, 40, 41, 42, 43)),
     ('FALSE FLOAT INTEGER LPAR LSQB MINUS NAME STRING TRUE atom name postfix power unary', (20, 21, 22, 23, 24, 25, 26, 28, 29, 30, 58, 38, 39, 124)),

@@ -714,7 +714,7 @@ def unknown_attribute(span: Span, what: str, name: str, candidates: Iterable[str
 
 
 @error("E0223")
-def bad_index(span: Span, reason: str) -> Diagnostic:
+def bad_index(span: Span, reason: str, results: Sequence[str] = ()) -> Diagnostic:
     """An index lies outside its list, or is not an integer.
 
     Wrong:
@@ -723,6 +723,8 @@ def bad_index(span: Span, reason: str) -> Diagnostic:
         conv(widths[2], 3)
     """
     more = [Help("`slice(0, 8)` takes a tensor's first 8 channels")] if "a tensor" in reason else []
+    if results:
+        more = [Help(f"results have names: `{span.text}.{results[0]}`, and `.y{{i}}` for those that count")]
     return _simple(reason, span, "", *more)
 
 

@@ -317,7 +317,8 @@ def names_in(ctx: Context, node: Any) -> frozenset[str]:
 def _indexed(ctx: Context, expr: tree.Index, env: Env, x: Tensor | None) -> Any:
     items, index = evaluate(ctx, expr.value, env, x), whole(ctx, expr.index, env, x)
     if not isinstance(items, tuple):
-        raise errors.bad_index(expr.value.span, f"only lists have items; this is {describe(items)}")
+        names = [name for name, _ in items.tensors] if isinstance(items, Results) else []
+        raise errors.bad_index(expr.value.span, f"only lists have items; this is {describe(items)}", names)
     if type(index) is not int or not -len(items) <= index < len(items):
         raise errors.bad_index(expr.index.span, f"no item {show(index)} in a list of {len(items)}")
     item = items[index]

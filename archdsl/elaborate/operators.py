@@ -12,7 +12,7 @@ from archdsl.core.sizes import Size, SizeFault, symbols, window
 from archdsl.diagnostics import Help, Label, Note, elsewhere, errors
 from archdsl.elaborate.builder import shared_modules, shared_steps, tap
 from archdsl.elaborate.calls import signature
-from archdsl.elaborate.expressions import EVALUATE, evaluate
+from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of
 from archdsl.elaborate.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
 from archdsl.ir.network import Node, Scope
 from archdsl.ops import axes, initializers
@@ -368,15 +368,16 @@ def relate(ctx: Context, relations: list[Relation]) -> None:
 # ---------------------------------------------------------------------------------------------- attributes of tensors
 def _attribute(ctx: Context, expr: tree.Attribute, env: Env, x: Tensor | None) -> Any:
     value = evaluate(ctx, expr.value, env, x)
+    name = expr.name if expr.computed is None else text_of(ctx, expr.computed, env, x)
     outputs: tuple[str, ...] = ()
     if isinstance(value, Results):
-        found = dict(value.tensors).get(expr.name)
+        found = dict(value.tensors).get(name)
         if found is not None:
             return found
         outputs, value = tuple(name for name, _ in value.tensors), value.main
     if isinstance(value, Tensor):
-        return attribute_of(ctx, value, expr.name, expr.place, outputs)
-    raise errors.unknown_attribute(expr.place, describe(value), expr.name, ())
+        return attribute_of(ctx, value, name, expr.place, outputs)
+    raise errors.unknown_attribute(expr.place, describe(value), name, ())
 
 
 def attribute_of(ctx: Context, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:

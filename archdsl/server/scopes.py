@@ -241,6 +241,9 @@ class Scopes:
                 self._argument(argument, node.target, names)
         elif isinstance(node, tree.Attribute):
             self._walk(node.value, names)
+            if node.computed is not None:
+                self._parts(node.computed, names)
+                return
             self.mentions.append(Mention(node.place, node.name, "attribute", None, node.value))
         elif isinstance(node, tree.Comprehension):
             self._walk(node.values, names)

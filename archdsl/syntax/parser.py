@@ -404,7 +404,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "minus": tree.Minus,
     "raised": tree.Power,
     "call": tree.Call,
-    "attribute": tree.Attribute,
+    "attribute": lambda span, value, name: tree.Attribute(span, value, name.span.text, None if name.plain else name),
     "index": tree.Index,
     "slice": tree.Slice,
     "integer": _integer,

@@ -272,7 +272,8 @@ def _argument(argument: tree.Argument) -> Doc:
 
 
 def _attribute(expr: tree.Attribute, first: bool) -> Doc:
-    return (_expr(expr.value, POSTFIX, first), f".{expr.name}")
+    name = expr.name if expr.computed is None else _name_text(expr.computed)
+    return (_expr(expr.value, POSTFIX, first), ".", name)
 
 
 def _index(expr: tree.Index, first: bool) -> Doc:

@@ -163,10 +163,11 @@ class Call(Expr):
 
 
 class Attribute(Expr):
-    """`value.name`."""
+    """`value.name`, whose name may be computed, `value.y{i}`: it is as it is spelled."""
 
     value: Expr
     name: str
+    computed: Name | None = None
 
     @property
     def place(self) -> Span:

@@ -85,7 +85,8 @@ module.exports = grammar({
     raised: ($) => seq($._postfix, "**", $._unary),
     _postfix: ($) => choice($._atom, $.call, $.attribute, $.index, $.slice),
     call: ($) => seq(field("target", $._postfix), $.arguments),
-    attribute: ($) => seq($._postfix, ".", field("attribute", $.identifier)),
+    attribute: ($) =>
+      seq($._postfix, ".", field("attribute", $.identifier), repeat(seq($.interpolation, optional($.identifier)))),
     index: ($) => seq($._postfix, "[", $._choice, "]"),
     slice: ($) => seq($._postfix, "[", optional($._choice), ":", optional($._choice), "]"),
     _atom: ($) =>

@@ -306,6 +306,12 @@ VALID = {
         "0.0 4x3x1x1, 0.1 4x3x3x3, 1 4x4x1x1",
         "[N, 4, H, W]",
     ),
+    "results by number": (
+        "block cell(n):\n    for i in range(n):\n        output y{i} = x -> conv(4 + i, 1)",
+        "r = x -> cell(3)\ncat(r.y2, *[r.y{2 - i} for i in range(2)])\na{1}: conv(4, 1)\nr.y{0} -> conv(r.y{1}.channels, 1)",
+        "0.0 4x3x1x1, 0.1 5x3x1x1, 0.2 6x3x1x1, a1 4x17x1x1, 2 5x4x1x1",
+        "[N, 5, H, W]",
+    ),
     "a chain goes on with the first result": (
         "block cell:\n    output c = x -> conv(4, 1)\n    output d = x",
         "cell -> bn",
@@ -667,6 +673,7 @@ BROKEN = {
     "a step of a step": ("E0222", BACKBONE, "f = x -> backbone\nf.c1.c2  # <-"),
     "an index beyond a list": ("E0223", "", "l = [1, 2]\nconv(l[2], 1)  # <-"),
     "an index into a number": ("E0223", "", "l = 3\nconv(l[0], 1)  # <-"),
+    "an index into several results": ("E0223", "block b:\n    output y0 = x\n    output y1 = x -> relu", "r = x -> b\nr[0]  # <-"),
     "a condition that is a number": ("E0224", "", "relu if 1  # <-"),
     "a loop over a number": ("E0224", "", "for i in 3:  # <-\n    relu"),
     "targets that do not match": ("E0224", "", "for a, b in [(1, 2, 3)]:  # <-\n    relu"),

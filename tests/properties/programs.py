@@ -1052,7 +1052,7 @@ class Writer:
             added = [f"    for i, q in enumerate([{self.pick(names.tensors)}, x]):", "        output o_{i} = q -> relu"]
             if self.fits([head, *lines, *added, *probes]):
                 lines += added
-                made.results += ["o_0", "o_1"]
+                made.results += ["o_0", "o_1", "o_{1 - 1}"]
         head = self.signed(head, lines, made)
         if lines and self.fits([head, *lines, *probes]):
             made.results += names.labels
