@@ -239,7 +239,7 @@ CONVENTIONS = {
             "for each module the elements of its weights, times the positions of the result for convolutions",
             _rows(
                 conv__depthwise__conv_transpose=_torchinfo_conv,
-                linear__bn__gn__ln__rms_norm__prelu__scale__shift__learned=parameters,
+                linear__bn__gn__ln__rms_norm__prelu__scale__shift__learned__relative_bias=parameters,
             ),
             (
                 "a transposed convolution is counted over its result: stride² times too much",

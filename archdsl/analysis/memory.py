@@ -181,6 +181,8 @@ class Inference:
             return self.scope(node.what, operands, f"{name}.")
         xs, ys = self.shapes(scope, node)
         kernels = self.run(node.what, xs, ys)
+        if "source" in node.what.traits:
+            return self.learned(node.what, kernels, name or node.what.name)
         if not kernels or number in self.overwriting(scope):
             views = self.shared(node.what, operands, len(ys), bool(kernels))
             for view, shape in zip(views, ys):
@@ -199,9 +201,18 @@ class Inference:
 
     def shared(self, op: Op, operands: list[Value], count: int, changed: bool) -> list[Value]:
         """Return results that share the first operand's storage: views, or the operand itself `changed` in place."""
-        if "source" in op.traits:
-            return [Value(self.new(0))]  # a view of a weight
         return [Value(self.hold(operands[0].storage)) for _ in range(count)]
+
+    def learned(self, op: Op, kernels: tuple[Kernel, ...], name: str) -> list[Value]:
+        """Return what weights alone make, for a batch once: a view of one, or what kernels write."""
+        storage = Storage(0)
+        for kernel in kernels:
+            made = Storage(int(kernel.once) * self.size)
+            self.live += made.size
+            self.watch(name)
+            self.release(storage)
+            storage = made
+        return [Value(storage)]
 
     def kernels(
         self, op: Op, kernels: tuple[Kernel, ...], operands: list[Value], results: int, name: str
@@ -303,6 +314,7 @@ class Entry:
         self.scratch = int(op.scratch * max([whole, *[v.size for v in operands[:1]]]))
         if op.gradient == "new" and any(v.size < whole for v in learning):
             self.scratch += whole  # a gradient before it is summed over the axes that were repeated
+        self.early = op.early
         self.saved, self.weight_sizes, self.name = saved, weight_sizes, name
 
 
@@ -337,13 +349,14 @@ class Training(Inference):
 
     def shared(self, op: Op, operands: list[Value], count: int, changed: bool) -> list[Value]:
         found = super().shared(op, operands, count, changed)
-        if "source" in op.traits:
-            return self.recorded(op, [], found, [], op.name)
         if op.gradient == "same" and not changed:
             for value in found:
                 value.slot = operands[0].slot
             return found
         return self.recorded(op, operands, found, [found[0].storage] if changed else [], op.name)
+
+    def learned(self, op: Op, kernels: tuple[Kernel, ...], name: str) -> list[Value]:
+        return self.recorded(op, [], super().learned(op, kernels, name), [], name)
 
     def kernels(
         self, op: Op, kernels: tuple[Kernel, ...], operands: list[Value], results: int, name: str
@@ -395,14 +408,19 @@ class Training(Inference):
 
     def step_back(self, entry: Entry, given: list[Storage]) -> list[Storage]:
         """Compute the gradients of one step's operands and weights."""
+        if entry.early:
+            self.live += entry.scratch
+            self.watch(f"{entry.name}, backward")
+            self.live -= entry.scratch
         made = [self.hold(given[0]) if one.passes else self.allocated(one.size) for one in entry.wanted]
         if entry.weight_sizes or not all(one.passes for one in entry.wanted):
             for size in entry.weight_sizes:
                 self.allocated(size)
                 self.weight_gradients += size
-            self.live += entry.scratch
+            beside = 0 if entry.early else entry.scratch
+            self.live += beside
             self.watch(f"{entry.name}, backward")
-            self.live -= entry.scratch
+            self.live -= beside
         for storage in given:
             self.release(storage)
         return made
@@ -508,7 +526,9 @@ def _buffers(root: Scope) -> int:
     for use in uses(root):
         scope = use.scope
         for node in scope.nodes:
-            if not isinstance(node.what, Scope) and node.what.stateful and not node.reuses:
+            if isinstance(node.what, Scope) or "source" in node.what.traits:
+                continue
+            if node.what.stateful and not node.reuses:
                 xs, ys = [tuple([_ints(scope.shapes[v]) for v in values]) for values in (node.inputs, node.outputs)]
                 kernels = node.what.kernels(xs, ys)
                 learned = elements(node.what.weights(xs[0])) if kernels else 0  # a view of a weight is read by others

@@ -440,17 +440,24 @@ def _index(expr: tree.Index, names: dict[str, Term]) -> Term | None:
 
 
 def _power(expr: tree.Power, names: dict[str, Term]) -> Term | None:
-    terms = _translated((expr.base, expr.exponent), names)
-    if terms is None or any(type(a) is not int or type(b) is not int for a, b in _columns(terms)):
+    exponent = translate(expr.exponent, names)
+    if exponent is None:
+        return None
+    real = all(type(value) is float for value in exponent.column)
+    base = translate(expr.base, names | {EXACT: literal(True, _count(names))} if real else names)
+    kinds = (int, float) if real else (int,)
+    pairs = list(zip(base.column, exponent.column)) if base is not None else []
+    if base is None or any(type(a) not in kinds or type(b) not in kinds for a, b in pairs):
+        return None
+    if real and any(a < 0 or (a == 0 and b < 0) for a, b in pairs):  # type: ignore[operator]
         return None
     # What is no whole number in some instance may not be asked for there.
-    column = tuple([a**b if b >= 0 else MISSING for a, b in _columns(terms)])  # type: ignore[operator]
-    base, exponent = terms
+    column = tuple([a**b if b >= 0 or real else MISSING for a, b in pairs])  # type: ignore[operator]
     if base.literal and exponent.literal and len(set(column)) == 1:
         return literal(column[0], len(column))
     texts = base.within(ATOM), exponent.within(POWER)
     sign = "**" if all(re.fullmatch(r"-?[\w.]+", text) for text in texts) else " ** "
-    return Term(sign.join(texts), column, mentioned(terms), POWER)
+    return Term(sign.join(texts), column, mentioned([base, exponent]), POWER)
 
 
 def _minus(expr: tree.Minus, names: dict[str, Term]) -> Term | None:

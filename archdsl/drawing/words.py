@@ -86,6 +86,7 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "untokens": lambda op: "untokens",
     "cat": lambda op: "cat",
     "learned": lambda op: "learned",
+    "relative_bias": lambda op: "relative bias",
     "chunk": lambda op: f"chunk in {op.parts}",
 }
 

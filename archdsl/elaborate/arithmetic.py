@@ -56,7 +56,11 @@ def _repeated(item: Any, count: int, span: Span) -> RepeatValue:
 
 
 def power(base: Any, exponent: Any, span: Span) -> Any:
-    """Return a number to the power of another."""
+    """Return a number to the power of another: a quotient to that of an integer is exact."""
+    if isinstance(base, Quotient) and type(exponent) is int:
+        top, bottom = [power(side, abs(exponent), span) for side in (base.top, base.bottom)]
+        return calculated("/", *((top, bottom) if exponent >= 0 else (bottom, top)), span)
+    base, exponent = plain(base), plain(exponent)
     if type(base) not in (int, float) or type(exponent) not in (int, float):
         raise errors.bad_operands(span, "**", describe(base), describe(exponent))
     if type(base) is int and type(exponent) is int and exponent >= 0 and abs(base) > 1:

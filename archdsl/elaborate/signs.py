@@ -17,12 +17,10 @@ from archdsl.elaborate.values import (
     Bound,
     Located,
     OpValue,
-    Quotient,
     RepeatValue,
     Results,
     Tensor,
     describe,
-    show,
 )
 from archdsl.ops import OPS
 from archdsl.ops.base import ArgFault
@@ -102,9 +100,6 @@ def _power(ctx: Context, expr: tree.Power, env: Env, x: Tensor | None) -> Any:
     if _is_tensor(base) or _is_tensor(exponent):
         sides = _side(base, expr.base.span), _side(exponent, expr.exponent.span, expr.exponent)
         return _with_number(ctx, "**", *sides, env)
-    for side, value in ((expr.base, base), (expr.exponent, exponent)):
-        if isinstance(value, Quotient):
-            raise errors.not_whole(side.span, show(value))
     return power(base, exponent, expr.span)
 
 

@@ -231,7 +231,8 @@ def _attention(u: Use) -> torch.Tensor:
     found = []
     for head in range(u.op.heads):
         products = q[head] @ k[head].transpose(-2, -1) / q[head].shape[-1] ** 0.5
-        products = products + u.xs[3][:, head] if len(u.xs) > 3 else products
+        if len(u.xs) > 3:  # one for all windows
+            products = products + u.xs[3][:, head].reshape(-1, *[1] * (products.dim() - 3), *products.shape[-2:])
         found.append(torch.softmax(products, -1) @ v[head])
     made = torch.cat(found, -1)
     return made.transpose(1, 2).reshape(len(made), -1, *u.xs[0].shape[2:]) if u.xs[0].dim() == 4 else made
@@ -372,6 +373,16 @@ def _unpool(u: Use) -> torch.Tensor:
     return made
 
 
+def _relative_bias(u: Use) -> torch.Tensor:
+    """Look up the entry of each pair of places: its row and its column are differences, counted from the least."""
+    high, wide = u.op.size or u.xs[0].shape[2:]
+    if len(u.state["weight"]) != (2 * high - 1) * (2 * wide - 1):
+        raise Mismatch(f"a table of {len(u.state['weight'])} offsets for {high}x{wide}")
+    spots = [(row, column) for row in range(high) for column in range(wide)]
+    entries = [[(a - c + high - 1) * (2 * wide - 1) + b - d + wide - 1 for c, d in spots] for a, b in spots]
+    return u.state["weight"][torch.tensor(entries)].permute(2, 0, 1).repeat(len(u.xs[0]), 1, 1, 1)
+
+
 def _shuffle(u: Use) -> torch.Tensor:
     n, c, h, w = u.xs[0].shape
     return u.xs[0].reshape(n, u.op.groups, c // u.op.groups, h, w).transpose(1, 2).reshape(n, c, h, w)
@@ -452,6 +463,7 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "scale": lambda u: u.xs[0] * (u.state["weight"] if u.op.learned else u.op.value),
     "shift": lambda u: u.xs[0] + (u.state["bias"] if u.op.learned else u.op.value),
     "learned": lambda u: u.state["weight"].repeat(len(u.xs[0]), *[1] * len(u.op.size)),
+    "relative_bias": _relative_bias,
     "flatten": lambda u: u.xs[0].flatten(1),
     "shuffle": _shuffle,
     "pixel_shuffle": lambda u: F.pixel_shuffle(u.xs[0], u.op.factor),

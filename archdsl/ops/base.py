@@ -321,6 +321,7 @@ class Op(Record):
     # `saves` is of "operands", "indices" (the second operand alone), "result", and "extras", what else kernels write.
     saves: ClassVar[tuple[str, ...]] = ("operands",)
     scratch: ClassVar[float] = 0  # maps like the operand that its gradient needs on the way
+    early: ClassVar[bool] = False  # whether these are gone before the gradients of the operands are there
     gradient: ClassVar[str] = "new"  # or "same", or "first": the same for the first operand alone
     traits: ClassVar[frozenset[str]] = frozenset()  # what other stages have to know of it, of `TRAITS`
     inplace: ClassVar[bool] = False  # PyTorch offers `inplace=True`, and its gradient needs the result only

@@ -124,8 +124,8 @@ class Custom(Op):
         return self.rules.cls(**own, **self.given)
 
     def further(self, given: Sequence[T]) -> dict[str, T]:
-        """Return what stands for the further operands, by their names."""
-        return dict(zip([name for name in self.rules.tensors if getattr(self, name)], given))
+        """Return what stands for the further operands, by their names: those that are left out are the last ones."""
+        return dict(zip(self.rules.tensors, given))
 
     def operands(self, xs: tuple[Shape, ...]) -> dict[str, Any]:
         """Return the further operands as rules see them, None for those that are left out."""

@@ -6,12 +6,14 @@ from archdsl.ops import axes
 from archdsl.ops.base import (
     Call,
     Kernel,
+    Leaf,
     Op,
     Operand,
     Relation,
     ShapeFault,
     agree,
     arg,
+    as_int,
     call,
     channel_count,
     divides,
@@ -20,6 +22,8 @@ from archdsl.ops.base import (
     fixed,
     integer,
     op,
+    optional,
+    pair,
     product,
     show,
     volume,
@@ -69,13 +73,15 @@ class Attention(Op):
 
     Its branches are the queries, the keys and the values: tokens [N, L, C], [N, M, C] and [N, M, D] -> [N, L, D], or
     maps, whose places are the tokens. Tokens in windows see their window alone. A fourth branch, [N, heads, L, M], is
-    added to the products before the softmax. Without branches the channels are divided into queries, keys and values.
+    added to the products before the softmax, in every window. Without branches the channels are divided into queries,
+    keys and values.
     """
 
     heads: int = arg(integer(1, examples=(1, 2, 4)), 1, doc="parts of the channels, each with weights of its own")
 
     maps: bool = False  # whose places are copied to tokens first
-    written: float = 0.0  # products for each element of the queries; none by one kernel that keeps them to itself
+    fused: bool = True  # in evaluation, by one kernel that keeps the products to itself
+    written: float = 0.0  # in training, products for each element of the queries; none by that kernel
     support = '''\
 def attention(
     q: torch.Tensor,
@@ -106,10 +112,17 @@ def attention_of_maps(
 
 
 def attention_in_windows(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int = 1
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    heads: int = 1,
 ) -> torch.Tensor:
     """Attention of tokens [N, rows, columns, L, C] to the tokens of their windows."""
-    made = attention(q.flatten(0, 2), k.flatten(0, 2), v.flatten(0, 2), None, heads)
+    if bias is not None:  # the same in every window
+        windows = q.shape[1] * q.shape[2]
+        bias = bias.unsqueeze(1).expand(-1, windows, -1, -1, -1).flatten(0, 1)
+    made = attention(q.flatten(0, 2), k.flatten(0, 2), v.flatten(0, 2), bias, heads)
     return made.unflatten(0, q.shape[:3])
 '''
 
@@ -125,7 +138,7 @@ def attention_in_windows(
         divides(self.heads, channel_count(v), "value", "heads")
         if bias:
             wanted = (x[0], self.heads, places(x), places(k))
-            if len(x) == 5 or tuple(map(int, bias[0])) != tuple(map(int, wanted)):
+            if tuple(map(int, bias[0])) != tuple(map(int, wanted)):
                 label = f"it is {show(bias[0])}, and the products are {show(wanted)}"
                 raise ShapeFault("what is added has another shape than the products", label=label, at=3)
         return with_channels(x, v[axes.channel(v)])
@@ -155,48 +168,73 @@ def attention_in_windows(
         return self.products(xs) * (self.heads * (6 + len(xs[3:])))  # the scale and a softmax, and what is added
 
     def on(self, *xs: Shape) -> Op:
-        alike = len(xs) == 3 and channel_count(xs[0]) == channel_count(xs[2])
-        written = 0.0 if alike else int(self.products(xs)) * self.heads / int(volume(xs[0]))
-        return self.replace(maps=len(xs[0]) == 4, written=written)
+        fused = channel_count(xs[0]) == channel_count(xs[2])
+        kept = fused and len(xs) == 3  # which gives no gradient of what is added
+        written = 0.0 if kept else int(self.products(xs)) * self.heads / int(volume(xs[0]))
+        return self.replace(maps=len(xs[0]) == 4, fused=fused, written=written)
+
+    early = True
 
     @property
     def scratch(self) -> float:  # type: ignore[override]
-        """The gradients of the products, before and after the softmax."""
-        return 2 * self.written
+        """The gradients of the products, before and after the softmax; what is saved of the values is gone by then."""
+        return max(0.0, 2 * self.written - 1)
 
     @property
     def saves(self) -> tuple[str, ...]:  # type: ignore[override]
         """What the gradient needs; of maps their copies."""
+        if self.written:
+            return ("extras",)
         return ("extras", "result") if self.maps else ("operands", "extras", "result")
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         q, k, v, *bias = [volume(x) for x in xs]
-        copies = (
-            Kernel("copy", (q,), (q,)),
-            Kernel("copy", (k,), (k,), held=(q,)),
-            Kernel("copy", (v,), (v,), held=(q, k)),
-        )
+        bias = [one * product(xs[0][1:3]) for one in bias] if len(xs[0]) == 5 else bias  # in every window
         held = (q, k) if self.maps else ()
-        if not self.written:
+        if self.fused:
             sums = volume(with_channels(xs[0], self.heads))  # of the softmax, for the gradient
-            last: tuple[Kernel, ...] = (Kernel(self.name, (q, k, v), (volume(ys[0]), sums), held=held),)
+            last: tuple[Kernel, ...] = (Kernel(self.name, (q, k, v, *bias), (volume(ys[0]), sums), held=held),)
         else:
-            products = self.products(xs) * self.heads
-            masks = self.products(xs) * -(-self.heads // 4)  # a byte for each product: whether it counts
+            products, masks = self.products(xs) * self.heads, self.masks(xs)
+            added = (Kernel("add", (products, *bias), (products,), held=(*held, q, k)),) if bias else ()
             last = (
                 Kernel("mul", (q,), (q,), held=held),
                 Kernel("mul", (k,), (k,), held=(*held, q)),
                 Kernel("matmul", (q, k), (products,), held=(*held, q)),
-                Kernel("softmax", (products, *bias), (products,), held=(*held, masks)),
+                *added,
+                Kernel("softmax", (products,), (products,), held=(*held, masks)),
                 Kernel("matmul", (products, v), (volume(ys[0]),), held=held),
             )
-        return (*copies, *last) if self.maps else last
+        return (*self.copies(q, k, v), *last)
+
+    def masks(self, xs: tuple[Shape, ...]) -> int:
+        """Return the elements that have as many bytes as there are products: each says whether one counts."""
+        return -(-int(self.products(xs)) * self.heads // 4)
+
+    def copies(self, q: Dim, k: Dim, v: Dim) -> tuple[Kernel, ...]:
+        """Return the kernels that make tokens of maps."""
+        if not self.maps:
+            return ()
+        return (
+            Kernel("copy", (q,), (q,)),
+            Kernel("copy", (k,), (k,), held=(q,)),
+            Kernel("copy", (v,), (v,), held=(q, k)),
+        )
 
     def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        *before, last = self.kernels(xs, ys)
-        copies = tuple([volume(x) for x in xs[:3]]) if self.maps else ()
-        weights = () if not self.written else (self.products(xs) * self.heads,)
-        return (*before, last.replace(writes=(*last.writes, *copies, *weights), held=()))
+        q, k, v = [volume(x) for x in xs[:3]]
+        if not self.written:
+            *before, last = self.kernels(xs, ys)
+            return (*before, last.replace(writes=(*last.writes, *((q, k, v) if self.maps else ())), held=()))
+        products, masks, y = self.products(xs) * self.heads, self.masks(xs), volume(ys[0])
+        held = (*((q, k, v) if self.maps else ()), q)  # scaled
+        return (
+            *self.copies(q, k, v),
+            Kernel("matmul", (q, k), (products,), held=(*held, k, q, k)),  # laid out for a product of matrices
+            Kernel("softmax", (products,), (products,), held=(*held, q, k, masks)),
+            Kernel("matmul", (products, v), (y,), held=(*held, q, k, v)),
+            Kernel("copy", (y,), (y, q, k, v, products)),
+        )
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         looked_at = operand == 3 or (len(y) == 4 and operand > 0)  # by each query
@@ -205,6 +243,82 @@ def attention_in_windows(
     def function(self, *xs: Shape) -> Call:
         name = {3: "attention", 4: "attention_of_maps", 5: "attention_in_windows"}[len(xs[0])]
         return call(name, *[Operand(i) for i in range(len(xs))], heads=self.leaf("heads", omit=1))
+
+
+@op("relative_bias", "source")
+class RelativeBias(Op):
+    """Relative position bias (Shaw et al., 2018; Liu et al., 2021, arXiv:2103.14030): -> [N, heads, L, L].
+
+    A learned number for each head and each offset between two places, from row - row and column - column. It is the
+    fourth branch of `attention`. The L places are those of a map, L = H*W, or of tokens that were a map, or are a
+    window, of `size`. It starts from 0 where no `init` says otherwise.
+    """
+
+    heads: int = arg(integer(1, examples=(1, 2, 4)), doc="parts of the channels, each with a table of its own")
+    size: tuple[int, int] | None = arg(
+        optional(pair(1, examples=(1, 2, (3, 1), (1, 2), (2, 4)))), None, doc="of the map, or window, of the tokens"
+    )
+
+    stateful = True
+    saves = ()
+    support = '''\
+class RelativeBias(nn.Module):
+    """A learned number for each head and each offset of two places: [N, heads, L, L]."""
+
+    def __init__(self, heads: int, size: int | tuple[int, int]) -> None:
+        super().__init__()
+        height, width = (size, size) if isinstance(size, int) else size
+        self.heads, self.size = heads, (height, width)
+        self.weight = nn.Parameter(torch.zeros((2 * height - 1) * (2 * width - 1), heads))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = self.size
+        table = self.weight.view(2 * height - 1, 2 * width - 1, self.heads)
+        # Place (i, j) sees (k, l) by entry (i - k + height - 1, j - l + width - 1).
+        table = table.unfold(0, height, 1).unfold(1, width, 1).flip(3, 4)
+        bias = table.permute(2, 0, 1, 3, 4).reshape(self.heads, height * width, height * width)
+        return bias.expand(x.shape[0], -1, -1, -1)
+
+    def extra_repr(self) -> str:
+        return f"{self.heads}, {self.size}"
+'''
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        if len(x) == 2:
+            raise ShapeFault("features have no places", label=f"the input is {show(x)}", at=0)
+        if self.size is None and len(x) != 4:
+            title, text = "tokens do not say of which map they are", "`size=7` is that of windows of 7 rows and columns"
+            raise ShapeFault(title, label=f"the input is {show(x)}", at=0, help=text)
+        height, width = self.sides(x)
+        if int(places(x)) != height * width or (len(x) == 4 and (int(x[2]), int(x[3])) != (height, width)):
+            have = f"is {int(x[2])}x{int(x[3])}" if len(x) == 4 else f"has {int(places(x))} tokens"
+            label = f"the input {have}, and {height}x{width} have {height * width} places"
+            raise ShapeFault("`size` is not that of the input", label=label, at="size")
+        return (x[0], self.heads, height * width, height * width)
+
+    def sides(self, x: Shape) -> tuple[int, int]:
+        """Return height and width of the map that the places are of, at the default input size."""
+        return self.size or (int(x[2]), int(x[3]))
+
+    def relations(self, *xs: Shape) -> Iterator[Relation]:
+        x = xs[0]
+        for axis in (2, 3) if len(x) == 4 else (len(x) - 2,):
+            if not isinstance(x[axis], int):
+                yield Relation(x[axis], int(x[axis]), axis, (0, 0))
+
+    def weights(self, x: Shape) -> dict[str, tuple[int, ...]]:
+        height, width = self.sides(x)
+        return {"weight": ((2 * height - 1) * (2 * width - 1), self.heads)}
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        made = product(ys[0][1:])
+        return tuple([Kernel(name, (), (), fixed=as_int(made), once=made) for name in ("flip", "copy")])
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return None
+
+    def module(self, x: Shape) -> Call:
+        return call("RelativeBias", self.leaf("heads"), Leaf(self.sides(x), "{size}" if self.size else "{sides}"))
 
 
 def places(x: Shape) -> Dim:

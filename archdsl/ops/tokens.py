@@ -216,7 +216,7 @@ class Untokens(Windows):
 def from_windows(
     x: torch.Tensor, rows: int, columns: int, height: int, width: int | None = None
 ) -> torch.Tensor:
-    """Put a map together of windows of neighbours, [N, H / height, W / width, height * width, C]."""
+    """Put a map together of windows of neighbours: [N, rows, columns, height * width, C]."""
     width = height if width is None else width
     x = x.unflatten(3, (height, width)).permute(0, 5, 1, 3, 2, 4)
     return x.flatten(4, 5).flatten(2, 3)[:, :, :rows, :columns]

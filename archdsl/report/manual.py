@@ -62,10 +62,11 @@ LIMITS = (
 )
 # An example of which the shapes of the weights are read off: its numbers can be told apart, and have names.
 EXAMPLE = {"out": 178, "kernel": (5, 7), "groups": 2, "multiplier": 3, "learned": True, "per_channel": True}
+EXAMPLE |= {"relative_bias.heads": 11, "relative_bias.size": (5, 7)}
 CHANNELS = 194
 NUMBERS = {
     178: "out", 89: "out / groups", 194: "C", 97: "C / groups", 582: "multiplier * C", 5: "kernel height",
-    7: "kernel width",
+    7: "kernel width", 11: "heads", 117: "(2 * height - 1) * (2 * width - 1)",
 }  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def _parameter(name: str, spec: Arg) -> str:
 
 
 def _weights(cls: type[Op]) -> str:
-    values = {name: EXAMPLE.get(name, spec.default) for name, spec in cls.args.items()}
+    values = {n: EXAMPLE.get(f"{cls.name}.{n}", EXAMPLE.get(n, spec.default)) for n, spec in cls.args.items()}
     for name, spec in cls.args.items():
         if values[name] is REQUIRED:
             values[name] = spec.kind.examples[0]

@@ -8,7 +8,7 @@ file, `preresnet50.keys` beside `preresnet50.arch`, with a section for each libr
     output = fc
 
 A rule rewrites whole components of a name, wherever they stand in it; rules apply one after the other. `{i}` is a
-number, which the right side may shift.
+number, which the right side may shift. What has nothing on its right side is no weight here, and is left out.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Rule(Record):
     replacement: str
 
     def __call__(self, name: str) -> str:
+        if not self.replacement:
+            return "" if self.pattern.search(name) else name
         return self.pattern.sub(self._replaced, name, count=1)
 
     def _replaced(self, found: re.Match[str]) -> str:
@@ -104,7 +106,8 @@ def renamed(state: State, library: Iterable[Rule]) -> State:
     for name, value in state.items():
         for one in library:
             name = one(name)
-        made[name] = value
+        if name:
+            made[name] = value
     return made
 
 

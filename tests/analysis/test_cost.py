@@ -63,7 +63,10 @@ OF_TOKENS = """net places:
     untokens(like=skip) -> tokens(window=(4, 5)) -> linear(12) -> attention(heads=2)
     scale(1, learned=true, per_channel=true) -> dropout -> untokens(window=(4, 5), like=skip)
     tokens(every=2) -> attention(identity, relu, silu) -> untokens(every=2, like=skip)
-    tokens(grid=4) -> attention(identity, relu, silu) -> untokens(grid=4, like=skip) -> transpose -> tokens
+    tokens(grid=4) -> attention(identity, relu, silu) -> untokens(grid=4, like=skip)
+    attention(identity, relu, silu, relative_bias(2), heads=2) -> tokens(window=(4, 5))
+    attention(identity, relu, silu, rel: relative_bias(2, (4, 5)), heads=2) -> untokens(window=(4, 5), like=skip)
+    transpose -> tokens
     cat(learned([2, 4]), identity, axis="tokens") -> add(identity, learned([1, 4])) -> slice(0, 1, axis="tokens")
     flatten -> linear(3)
 """

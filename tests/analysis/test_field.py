@@ -172,7 +172,7 @@ def mirrors(op: Any) -> bool:
 
 
 # Flat features have no rows, and what is learned sees nothing.
-@pytest.mark.parametrize("name", [n for n in OPS if n not in ("linear", "maxunpool", "learned")])
+@pytest.mark.parametrize("name", [n for n in OPS if n not in ("linear", "maxunpool", "learned", "relative_bias")])
 @pytest.mark.filterwarnings("ignore:dropout2d")
 def test_an_operator_sees_what_its_gradient_reaches(name):
     torch.manual_seed(0)
@@ -182,6 +182,7 @@ def test_an_operator_sees_what_its_gradient_reaches(name):
 def test_what_is_learned_sees_nothing():
     op = OPS["learned"].build({"size": (4, 3, 5)})
     assert op.reach(0, 0, ((1, 2, 6, 6),), (1, 4, 3, 5)) is None
+    assert OPS["relative_bias"].build({"heads": 2}).reach(0, 0, ((1, 2, 6, 6),), (1, 2, 36, 36)) is None
     text = "net n:\n    input image: [N, 4, H=8, W=8]\n    conv(4, 3)\n    add(identity, l: learned([4, 8, 8])) -> end: relu\n"
     found = fields(compile_text(text).network)
     assert "l" not in found and found["end"].size == (3, 3)

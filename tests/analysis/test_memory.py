@@ -272,6 +272,8 @@ RULES = {
     "attention": "\n    conv(32, 1) -> tokens -> linear(96) -> attention(heads=4) -> linear(32) -> mean(\"tokens\")\n",
     "attention of maps": "\n    attention(conv(32, 1), conv(32, 1), conv(32, 1), heads=4) -> tanh -> conv(4, 1)\n",
     "attention in windows": "\n    conv(32, 1) -> tokens(window=4) -> linear(96) -> attention(heads=4) -> linear(32) -> untokens(window=4, like=image) -> tanh -> conv(4, 1)\n",
+    "a bias of offsets": "\n    attention(conv(32, 1), conv(32, 1), conv(32, 1), relative_bias(2), heads=2) -> tanh -> conv(4, 1)\n",
+    "a bias of offsets in windows": "\n    conv(32, 1) -> tokens(window=4)\n    attention(linear(32), linear(32), linear(32), relative_bias(4, 4), heads=4) -> untokens(window=4, like=image) -> tanh -> conv(4, 1)\n",
     "every second row": "\n    conv(32, 1) -> tanh -> tokens(every=2) -> tanh -> untokens(every=2, like=image) -> tanh -> conv(4, 1)\n",
     "windows that are filled up": "\n    conv(32, 1) -> tanh -> tokens(grid=7, pad=true) -> tanh -> untokens(grid=7, pad=true, like=image) -> tanh -> conv(4, 1)\n",
     "a product of matrices": "\n    conv(32, 1) -> tanh -> tokens\n    matmul(identity, transpose) -> softmax -> tanh -> linear(4)\n",

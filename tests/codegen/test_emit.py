@@ -63,8 +63,8 @@ def test_branches_golden(golden):
 def test_short_narrow_and_deterministic(name):
     text = archdsl.compile(name)
     assert text == archdsl.compile(name)
-    # A block that stands in itself has a class for each depth, and loops in loops are written out.
-    assert len(text.splitlines()) < (500 if name.startswith(("dla", "hrnet")) else 320)
+    # A block that stands in itself has a class for each depth; loops in loops, and over sums, are written out.
+    assert len(text.splitlines()) < (500 if name.startswith(("dla", "hrnet", "maxvit")) else 320)
     assert max(map(len, text.splitlines())) <= 100
     assert "/" not in "".join(line.partition("#")[2] for line in text.splitlines()), "no paths in comments"
 

@@ -14,21 +14,24 @@ class Reference:
 
     def __init__(self, library: str, name: str, size: int = 96, ours: dict[str, Any] | None = None, **options: Any):
         self.library, self.name, self.size, self.ours, self.options = library, name, size, ours or {}, options
+        self.tables = name.startswith(("coatnet", "maxvit"))  # of indices, which are computed
 
     def __repr__(self) -> str:
         return f"{self.library}'s {self.name}"
 
     def build(self) -> nn.Module:
-        """Return the network without weights, on the meta device."""
-        with torch.device("meta"):
+        """Return the network without weights, on the meta device where it computes nothing of its own."""
+        with torch.device("cpu" if self.tables else "meta"):
             return BUILDERS[self.library](self.name, **self.options)
 
 
 def _torchvision(name: str, **options: Any) -> nn.Module:
     import torchvision
 
-    with torch.device("cpu" if name.startswith("regnet") else "meta"):  # whose widths are computed with tensors
-        return torchvision.models.get_model(name, weights=None, **options).to("meta")
+    if name.startswith("regnet"):  # whose widths are computed with tensors
+        with torch.device("cpu"):
+            return torchvision.models.get_model(name, weights=None, **options).to("meta")
+    return torchvision.models.get_model(name, weights=None, **options)
 
 
 def _pyramid(name: str) -> nn.Module:
@@ -108,6 +111,10 @@ REFERENCES = {
         f"{name}_cifar": Reference("pytorchcv", f"{name}_cifar10", 32)
         for name in """wrn16_10 wrn28_10 wrn40_8 pyramidnet110_a48 pyramidnet110_a84 pyramidnet110_a270""".split()
     },
+    "coatnet_0": Reference("timm", "coatnet_0_rw_224", 224),
+    "coatnet_1": Reference("timm", "coatnet_1_rw_224", 224),
+    "maxvit_t": Reference("torchvision", "maxvit_t", 224),
+    **{name: Reference("pytorchcv", name, 224) for name in "hardnet39ds hardnet68ds hardnet68 hardnet85".split()},
     "sknet50": Reference("pytorchcv", "sknet50", 224),
     "sknet101": Reference("pytorchcv", "sknet101", 224),
     "zfnet": Reference("pytorchcv", "zfnet", 224),
@@ -138,11 +145,17 @@ REFERENCES = {
 
 def filled(model: nn.Module) -> nn.Module:
     """Give a network on the meta device small random weights, without its own slow initialization."""
+    tables = {name: value for name, value in model.named_buffers() if not (value.is_meta or value.is_floating_point())}
     model = model.to_empty(device="cpu")
+    for name, value in model.named_buffers():
+        if name in tables:
+            value.copy_(tables[name])
     generator = torch.Generator().manual_seed(0)
     for key, value in model.state_dict().items():
         if key.endswith("num_batches_tracked"):
             value.zero_()
+        elif not value.is_floating_point():
+            continue
         elif key.endswith("running_var") or (value.dim() == 1 and key.endswith("weight")):
             value.uniform_(0.5, 1.5, generator=generator)
         else:

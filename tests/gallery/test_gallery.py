@@ -102,7 +102,7 @@ def test_figures_of_its_reference(name):
     reference = REFERENCES[name]
     report = archdsl.check(name, **reference.ours)
     shape = [int(d) for d in report.inputs[0][1]]
-    theirs = reference.build().eval()
+    theirs = reference.build().eval().to("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         y = results(theirs(torch.empty(shape, device="meta")))
     assert report.params == sum(p.numel() for p in theirs.parameters())

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import archdsl
 from archdsl.core.sizes import Area, Size, Symbol, product, window
 from archdsl.ir.interpret import OPERATORS, Use
-from archdsl.ops import OPS, act, conv, merge, norm, pool, reduce, regular, reshape
+from archdsl.ops import OPS, act, conv, merge, norm, pool, products, reduce, regular, reshape
 from archdsl.ops.axes import channel
 from archdsl.ops.base import REQUIRED, ArgFault, Call, Leaf, Op, Operand, Relation, ShapeFault, X, numbered
 
@@ -37,7 +37,7 @@ EXCLUSIVE: dict[str, tuple[tuple[str | None, ...], ...]] = {"tokens": (WAYS,), "
 PRODUCTS = {"matmul": (1,), "attention": (2, 2, 2, 3, 3, 1)}  # how many operands follow the first
 KINDS = {  # how often the first operand is features, tokens, tokens in windows; else it is a map
     "linear": (0.4, 0.3, 0.1), "reshape": (0.6, 0.1, 0.0), "untokens": (0.05, 0.4, 0.5), "matmul": (0.05, 0.6, 0.3),
-    "attention": (0.05, 0.4, 0.3), "tokens": (0.05, 0.05, 0.0),
+    "attention": (0.05, 0.4, 0.3), "tokens": (0.05, 0.05, 0.0), "relative_bias": (0.05, 0.2, 0.2),
     "maxunpool": (0.1, 0.02, 0.0), "maxpool": (0.05, 0.02, 0.0),
 }  # fmt: skip
 REPEATS = {name for name, op in OPS.items() if "repeats" in op.traits}
@@ -58,6 +58,9 @@ STRICTER = {
     ("tokens", "needs `window`"): "nothing to fill up for",
     ("untokens", "needs `window`"): "nothing to fill up for",
     ("attention", "what is added"): "PyTorch repeats axes of size 1",
+    ("relative_bias", "do not say"): "the table is for the map that they were",
+    ("relative_bias", "have no places"): "the table is for the map that they were",
+    ("relative_bias", "not that of the input"): "only the number of images is asked of the input",
     ("transpose", "two axes"): "PyTorch exchanges the batch and the features",
     ("matmul", "needs tokens"): "PyTorch multiplies by matrices of any rank",
     ("upsample", "exactly one of"): "two sizes",
@@ -131,6 +134,9 @@ class Case:
         if self.cls.name == "maxunpool" and len(xs) == 3 and len(xs[0]) == 4 and self.rng.random() < 0.8:
             h, w = [size + self.rng.randint(-1, 1) for size in self.op.spread(xs[0])]
             return (*xs[:2], (*xs[2][:2], h, w))
+        if self.cls.name == "relative_bias" and self.op.size and self.rng.random() < 0.8:
+            x, (high, wide) = xs[0], self.op.size
+            return ((*x[:2], high, wide) if len(x) == 4 else (*x[:-2], high * wide, x[-1]) if len(x) > 2 else x,)
         if self.cls.name in ("matmul", "attention", "untokens") and self.rng.random() < 0.85:
             return getattr(self, f"hint_{self.cls.name}")(*xs)
         return xs
@@ -585,6 +591,8 @@ WRONG: list[tuple[str, str, Any, str, Any]] = [
     ("upsample", "scale as size", reshape.Upsample, "shape", lambda s, x, *_: (*x[:2], *(s.scale or s.size or (1, 1)))),
     ("scale", "weights of one axis", regular.Scale, "weights", lambda s, x: {"weight": (x[1],)} if s.learned else {}),
     ("dropout", "always training", regular.Dropout, "function", lambda s, x: Call("F.dropout", (X, Leaf(s.p)))),
+    ("relative_bias", "offsets of one sign", products.RelativeBias, "weights", lambda s, x: {"weight": (s.heads, 4)}),
+    ("relative_bias", "places of a row", products.RelativeBias, "shape", lambda s, x, *_: (x[0], s.heads, x[-1], x[-1])),
     ("learned", "a batch of its own", regular.Learned, "shape", lambda s, x, *_: (1, *s.size)),
     ("learned", "one axis of weights", regular.Learned, "weights", lambda s, x: {"weight": s.size[:1]}),
     ("identity", "flattens", regular.Identity, "function", lambda s, x: Call("{0}.flatten", (Leaf(1),))),
@@ -884,6 +892,7 @@ def test_every_operator_has_answered_which_traits_it_has():
         "cat",
         "linear",
         "learned",
+        "relative_bias",
     }
     shaping |= {name for name in OPS if name.startswith(("global_", "adaptive_"))} | {"maxunpool"}
     shaping |= {name for name, op in OPS.items() if "axes" in op.args}

@@ -141,7 +141,7 @@ NORM = archdsl.operator("bn_", nn.BatchNorm2d, channels="num_features", macs=0, 
 def replaced(text, words):
     """Write other words for these, where they are operators and no labels or texts."""
     text = re.sub(rf'(?<!["\w])({"|".join(words)})(?!["\w:]|=[^=])', r"\1_", text)
-    return text.replace("track=", "track_running_stats=")
+    return text.replace("track=", "track_running_stats=") if "bn" in words else text
 
 
 def same(text, other, operators, net=None):

@@ -141,6 +141,12 @@ def test_rules_apply_one_after_the_other(lines, name, expected):
     assert renamed({name: torch.ones(1)}, [rule(*line) for line in lines]) == {expected: torch.ones(1)}
 
 
+def test_what_has_nothing_on_its_right_side_is_left_out():
+    rules = [rule("index", ""), rule("table", "bias.weight")]
+    state = {name: torch.ones(1) for name in ("a.index", "a.index2", "a.table")}
+    assert list(renamed(state, rules)) == ["a.index2", "a.bias.weight"]
+
+
 def test_weights_go_where_their_names_say():
     model, state = Layers(), given()
     rules = {"good": [rule("one", "fc"), rule("two", "fc2")], "bad": [rule("one", "fc2")], "worse": [rule("x", "y")]}
