@@ -33,8 +33,9 @@ from archdsl.inference.channels import arrange
 from archdsl.inference.cuda_graph import Replays
 from archdsl.inference.engines import CHOICES, NEEDS, installed, require
 from archdsl.inference.engines.module import Deployed, Fastest
-from archdsl.inference.fold import Notes, fold, overwrite
+from archdsl.inference.fold import fold, overwrite
 from archdsl.inference.layers import ChannelsLast, Conv2d, MaxPool2d, RowsFirst
+from archdsl.inference.notes import Notes
 from archdsl.inference.portable import portable
 from archdsl.inference.scatter import scatter
 from archdsl.inference.trace import add, module, trace

@@ -18,8 +18,9 @@ from torch import fx, nn
 
 from archdsl.codegen.kernels import POINTWISE, SEPARABLE, Entry
 from archdsl.codegen.measured import possible
-from archdsl.inference.fold import Notes, convolution
 from archdsl.inference.layers import Clamp, Conv2d, Gate, Joined, at_once
+from archdsl.inference.notes import Notes
+from archdsl.inference.taken import convolution
 from archdsl.inference.trace import activation, add, is_call, module
 
 PRODUCTS = (operator.mul, torch.mul)

@@ -364,6 +364,13 @@ def at_once(first: Conv2d, conv: Conv2d) -> bool:
     return first.depthwise and small and conv.stride == (1, 1) and len(slopes) <= 1
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """The function as a layer: like it, it takes any number of axes, [N, C, ...]."""
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        """Take any."""
+
+
 class Clamp(nn.Module):
     """max(min(x, high), low) by channel: all that is left of a norm and a ReLU before a 1x1 convolution.
 
@@ -537,5 +544,6 @@ class RowsFirst(nn.Module):
 class ChannelsLast(nn.Module):
     """The input of a network in channels_last."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+    def forward(self, x: Any) -> Any:
+        is_map = isinstance(x, torch.Tensor) and x.dim() == 4
+        return x.contiguous(memory_format=torch.channels_last) if is_map else x

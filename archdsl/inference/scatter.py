@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from torch import fx
 
-from archdsl.inference.fold import Notes, convolution
 from archdsl.inference.layers import Gather, Maps, Scatter, Take
+from archdsl.inference.notes import Notes
+from archdsl.inference.taken import convolution
 from archdsl.inference.trace import add, module
 from archdsl.inference.widen import extend, extends, spare
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 Act = tuple[str, float]  # the name of an activation, and the slope of leaky_relu
 
@@ -26,6 +28,7 @@ ACTIVATIONS: dict[object, str] = {
     nn.GELU: "gelu", F.gelu: "gelu",
     nn.LeakyReLU: "leaky_relu", F.leaky_relu: "leaky_relu",
 }  # fmt: skip
+OURS = ("archdsl.inference", "archdsl.kernels")
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 POOL_FUNCTIONS = (F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.max_pool2d)
 ADDITIONS = (operator.add, operator.iadd, torch.add)
@@ -65,28 +68,82 @@ class Tracer(fx.Tracer):
 def trace(model: nn.Module) -> fx.GraphModule:
     """Return what a module computes in evaluation, as a graph over the same parameters.
 
-    The module itself is left as it is. A block of it whose `forward` decides by values, not by shapes, is one step of
-    the graph; their names are in its `meta["kept"]`. Raises `TypeError` where the `forward` of the whole does.
+    The module itself is left as it is. Inputs that have a default, such as a mask that may be None, have it in the
+    graph, and are no inputs of it; its `meta["defaults"]` has them by name. A block whose `forward` decides by values,
+    not by shapes, is one step of the graph; their names are in its `meta["kept"]`. Raises `TypeError` where the
+    `forward` of the whole does.
     """
     shared = {id(t): t for t in chain(model.parameters(), model.buffers())}
     model = copy.deepcopy(model, shared).eval()  # a copy of the structure, not of the weights
+    for part in model.modules():
+        if isinstance(part, _BatchNorm) and not _is_pytorchs(part):
+            part.__dict__["_check_input_dim"] = _any_input  # a question to values that are not there yet
     tracer = Tracer()
+    defaults = _defaults(model)
     try:
-        graph = tracer.trace(model)
+        graph = tracer.trace(model, dict(defaults))
     except Exception as problem:  # whatever a `forward` says to values that are not there yet
         raise TypeError(f"{type(model).__name__} cannot be optimized: {problem}") from problem
+    _take_out(graph, defaults)
     for node in graph.nodes:
         node.type = None  # annotations that are texts cannot be pickled
     made = fx.GraphModule(model, graph, type(model).__name__)
-    made.meta["kept"] = tracer.kept
+    made.meta["kept"], made.meta["defaults"] = tracer.kept, defaults
     return made
 
 
+def _any_input(x: object) -> None:
+    """Take an input of any number of axes."""
+
+
+def _defaults(model: nn.Module) -> dict[str, Any]:
+    """Return the inputs of a module that have a default which is one value, and no tensor."""
+    found = inspect.signature(inspect.unwrap(type(model).forward)).parameters.items()
+    kinds = (type(None), bool, int, float, str)
+    return {name: parameter.default for name, parameter in found if type(parameter.default) in kinds}
+
+
+def _take_out(graph: fx.Graph, defaults: dict[str, Any]) -> None:
+    """Remove inputs that have their default, and the tests for it that torch.fx has written."""
+    own = {f"{name}_1" for name in defaults}
+    for node in [node for node in graph.nodes if node.op == "placeholder" and node.target in own and node.args]:
+        found = [node]
+        for reader in found:
+            found += reader.users
+        for reader in reversed(found):
+            graph.erase_node(reader)
+
+
+def _is_pytorchs(layer: nn.Module) -> bool:
+    """Say whether a module is of a class of PyTorch's own, which says what it computes."""
+    return type(layer).__module__.startswith("torch.nn.")
+
+
 def module(graph: fx.GraphModule, node: object) -> nn.Module | None:
-    """Return the module that a node calls, if it calls one."""
-    if isinstance(node, fx.Node) and node.op == "call_module":
-        return graph.get_submodule(str(node.target))
-    return None
+    """Return the module that a node calls, if it calls one whose class says what it computes.
+
+    That of somebody else's subclass does not, nor that of a layer with hooks.
+    """
+    if not isinstance(node, fx.Node) or node.op != "call_module":
+        return None
+    called = graph.get_submodule(str(node.target))
+    known = _is_pytorchs(called) or type(called).__module__.startswith(OURS)
+    hooks = called._forward_hooks or called._forward_pre_hooks
+    return called if known and not hooks else None
+
+
+def tensor(graph: fx.GraphModule, node: object) -> torch.Tensor | None:
+    """Return the parameter or buffer that a node is, if it is one."""
+    if not isinstance(node, fx.Node) or node.op != "get_attr":
+        return None
+    owner, _, last = str(node.target).rpartition(".")
+    value = getattr(graph.get_submodule(owner), last)
+    return value.detach() if isinstance(value, torch.Tensor) else None
+
+
+def given(node: fx.Node, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the arguments of a call by their names."""
+    return dict(zip(names, node.args)) | node.kwargs
 
 
 def add(graph: fx.GraphModule, name: str, layer: nn.Module) -> str:

@@ -24,7 +24,7 @@ from archdsl.inference.engines.program import (
     flat,
     serialized,
 )
-from archdsl.inference.fold import Notes
+from archdsl.inference.notes import Notes
 
 PREPARE = {"onnxruntime": onnxruntime.prepare, "openvino": openvino.prepare}
 SHAPES = 8  # of inputs that are kept prepared, as of CUDA graphs
