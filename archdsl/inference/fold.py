@@ -12,7 +12,7 @@ from archdsl.inference.notes import Notes, note
 from archdsl.inference.parallel import merge
 from archdsl.inference.scale import affine, batch_norm, fold_behind, take_norms
 from archdsl.inference.taken import convolution, replace, take_convolutions
-from archdsl.inference.trace import ABSENT, activation, add, addends, is_pool, module
+from archdsl.inference.trace import ABSENT, ADDITIONS, activation, add, addends, is_pool, module
 
 
 def fold(graph: fx.GraphModule, notes: Notes, clamps: bool = True) -> None:
@@ -38,10 +38,20 @@ def fold(graph: fx.GraphModule, notes: Notes, clamps: bool = True) -> None:
 def drop_absent(graph: fx.GraphModule) -> None:
     """Remove what does nothing in evaluation."""
     for node in list(graph.graph.nodes):
-        if isinstance(module(graph, node), ABSENT) or (
-            node.op == "call_function" and node.target is torch.nn.functional.dropout
-        ):
+        if isinstance(module(graph, node), ABSENT) or (node.op == "call_function" and node.target is F.dropout):
             replace(node, node.args[0])
+        elif (kept := _plus_zero(node)) is not None:
+            replace(node, kept)
+
+
+def _plus_zero(node: fx.Node) -> fx.Node | None:
+    """Return what a step adds nothing to, as `sum` begins; none where another one could see it written over."""
+    if node.op != "call_function" or node.target not in ADDITIONS or node.kwargs or len(node.args) != 2:
+        return None
+    for zero, x in (node.args, node.args[::-1]):
+        if type(zero) is int and zero == 0 and isinstance(x, fx.Node) and len(x.users) == 1:
+            return None if x.op in ("placeholder", "get_attr") else x
+    return None
 
 
 def take_pools(graph: fx.GraphModule) -> None:

@@ -69,9 +69,9 @@ def trace(model: nn.Module) -> fx.GraphModule:
     """Return what a module computes in evaluation, as a graph over the same parameters.
 
     The module itself is left as it is. Inputs that have a default, such as a mask that may be None, have it in the
-    graph, and are no inputs of it; its `meta["defaults"]` has them by name. A block whose `forward` decides by values,
-    not by shapes, is one step of the graph; their names are in its `meta["kept"]`. Raises `TypeError` where the
-    `forward` of the whole does.
+    graph, and are no inputs of it. A block whose `forward` decides by values, not by shapes, is one step of the graph.
+    Its `meta` has the names of such blocks, "kept", of all inputs, "names", and the "defaults" by name. Raises
+    `TypeError` where the `forward` of the whole decides so.
     """
     shared = {id(t): t for t in chain(model.parameters(), model.buffers())}
     model = copy.deepcopy(model, shared).eval()  # a copy of the structure, not of the weights
@@ -88,7 +88,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
     for node in graph.nodes:
         node.type = None  # annotations that are texts cannot be pickled
     made = fx.GraphModule(model, graph, type(model).__name__)
-    made.meta["kept"], made.meta["defaults"] = tracer.kept, defaults
+    made.meta.update(kept=tracer.kept, defaults=defaults, names=list(_inputs(model)))
     return made
 
 
@@ -98,9 +98,14 @@ def _any_input(x: object) -> None:
 
 def _defaults(model: nn.Module) -> dict[str, Any]:
     """Return the inputs of a module that have a default which is one value, and no tensor."""
-    found = inspect.signature(inspect.unwrap(type(model).forward)).parameters.items()
     kinds = (type(None), bool, int, float, str)
-    return {name: parameter.default for name, parameter in found if type(parameter.default) in kinds}
+    return {name: p.default for name, p in _inputs(model).items() if type(p.default) in kinds}
+
+
+def _inputs(model: nn.Module) -> dict[str, inspect.Parameter]:
+    """Return the inputs of a module by name, but for those that may be of any number."""
+    found = list(inspect.signature(inspect.unwrap(type(model).forward)).parameters.values())[1:]
+    return {p.name: p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
 def _take_out(graph: fx.Graph, defaults: dict[str, Any]) -> None:
