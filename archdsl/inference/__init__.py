@@ -45,7 +45,7 @@ from archdsl.inference.notes import Notes
 from archdsl.inference.optimized import Optimized
 from archdsl.inference.portable import portable
 from archdsl.inference.scatter import scatter
-from archdsl.inference.trace import add, given, module, trace
+from archdsl.inference.trace import add, given, module, sweep, trace
 from archdsl.inference.widen import widen
 
 
@@ -163,7 +163,7 @@ def _finish(graph: fx.GraphModule, kernels: str, shared: set[int]) -> None:
                 made = graph.graph.call_module(start, (node,))
             node.replace_all_uses_with(made, delete_user_cb=lambda user, made=made: user is not made)
     _center(graph)
-    graph.graph.eliminate_dead_code()
+    sweep(graph)
     graph.delete_all_unused_submodules()
     for node in graph.graph.nodes:
         if node.op == "get_attr":

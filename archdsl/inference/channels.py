@@ -20,7 +20,7 @@ from torch import fx, nn
 from archdsl.inference.layers import Append, BatchNorm, Clamp, Gather, Grow
 from archdsl.inference.notes import Notes
 from archdsl.inference.taken import convolution
-from archdsl.inference.trace import activation, add, is_cat, is_pool, module, shuffled
+from archdsl.inference.trace import activation, add, is_cat, is_pool, module, shuffled, sweep
 
 Channel = tuple[fx.Node, int]
 Channels = tuple[Channel, ...]
@@ -38,7 +38,7 @@ def arrange(graph: fx.GraphModule, notes: Notes, growing: bool = True) -> None:
     for what, count in Counter(plan.moves.values()).items():
         notes[f"{what} turned into the order of channels"] = count
     Rewriter(graph, plan).run()
-    graph.graph.eliminate_dead_code()
+    sweep(graph)
 
 
 # -------------------------------------------------------------------------------------------------- growing

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import fx
 
 from archdsl.inference.notes import Notes, note
-from archdsl.inference.trace import tensor
+from archdsl.inference.trace import sweep, tensor, writes
 
 FUNCTIONS = {
     operator.add, operator.sub, operator.mul, operator.truediv, operator.neg, operator.pow, operator.getitem,
@@ -28,14 +28,14 @@ MOST = 2**20  # elements of what is kept, where it has more than what it is comp
 
 def compute_constants(graph: fx.GraphModule, notes: Notes) -> None:
     """Replace what is computed of parameters and buffers alone by what it is now."""
-    graph.graph.eliminate_dead_code()
+    sweep(graph)
     known: dict[fx.Node, Any] = {}
     for node in graph.graph.nodes:
         if node.op == "get_attr":
             value = tensor(graph, node)
         elif not node.all_input_nodes or not all(source in known for source in node.all_input_nodes):
             continue
-        elif _writes(node):
+        elif writes(graph, node):
             return  # then what is read later is another value
         else:
             value = _computed(node, known)
@@ -45,13 +45,7 @@ def compute_constants(graph: fx.GraphModule, notes: Notes) -> None:
         if node.op != "get_attr" and isinstance(known[node], torch.Tensor) and not node.users.keys() <= known.keys():
             _keep(graph, node, known[node], f"constant{number}")
             note(notes, "steps that no input reaches computed once")
-    graph.graph.eliminate_dead_code()
-
-
-def _writes(node: fx.Node) -> bool:
-    """Say whether a step changes its operand."""
-    name = str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
-    return (name.endswith("_") and not name.endswith("__")) or name in ("iadd", "isub", "imul", "itruediv", "setitem")
+    sweep(graph)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from archdsl.inference.layers import Joined
+from archdsl.inference.layers import Conv2d, Joined
 from archdsl.inference.taken import convolution
 from archdsl.inference.trace import activation, addends, module
 
@@ -48,11 +48,11 @@ def _norm(graph: fx.GraphModule, node: fx.Node) -> str:
     if module(graph, node) is None:
         return "batch norms left: " + _strange(called)
     source = node.all_input_nodes[0]
+    if not isinstance(_called(graph, source), (Conv2d, Joined, nn.Conv2d, nn.ConvTranspose2d)):
+        return "batch norms left: no convolution before, nor only 1x1 ones behind"
     if len(source.users) > 1:
-        return "batch norms left: what they read is read elsewhere, too"
-    if isinstance(_called(graph, source), nn.Conv2d):
-        return "batch norms left: the convolution before is not one of PyTorch's"
-    return "batch norms left: no convolution before, nor only 1x1 ones behind"
+        return "batch norms left: the convolution is read elsewhere, too"
+    return "batch norms left: the convolution before is not one of PyTorch's"
 
 
 def _strange(called: nn.Module) -> str:

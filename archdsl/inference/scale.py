@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from archdsl.inference.layers import BatchNorm
 from archdsl.inference.notes import Notes, note
 from archdsl.inference.taken import convolution, replace
-from archdsl.inference.trace import add, given, module, tensor
+from archdsl.inference.trace import add, given, module, sweep, tensor
 
 ARGUMENTS = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
 KINDS: dict[object, str] = {
@@ -83,7 +83,7 @@ def take_norms(graph: fx.GraphModule) -> None:
         with graph.graph.inserting_before(node):
             made = graph.graph.call_module(add(graph, f"norm{number}", layer), (by_name["input"],))
         replace(node, made)
-    graph.graph.eliminate_dead_code()
+    sweep(graph)
 
 
 def _norm(tensors: dict[str, torch.Tensor | None], eps: float, kind: type[nn.BatchNorm2d]) -> nn.BatchNorm2d:

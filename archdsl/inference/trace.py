@@ -7,7 +7,6 @@ import inspect
 import operator
 import sys
 from collections.abc import Callable
-from itertools import chain
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ ACTIVATIONS: dict[object, str] = {
     nn.GELU: "gelu", F.gelu: "gelu",
     nn.LeakyReLU: "leaky_relu", F.leaky_relu: "leaky_relu",
 }  # fmt: skip
+IN_PLACE = {"iadd", "isub", "imul", "itruediv", "setitem"}
 OURS = ("archdsl.inference", "archdsl.kernels")
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 POOL_FUNCTIONS = (F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.max_pool2d)
@@ -66,14 +66,17 @@ class Tracer(fx.Tracer):
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
-    """Return what a module computes in evaluation, as a graph over the same parameters.
+    """Return what a module computes in evaluation, as a graph over the same parameters, and copies of its buffers.
 
     The module itself is left as it is. Inputs that have a default, such as a mask that may be None, have it in the
     graph, and are no inputs of it. A block whose `forward` decides by values, not by shapes, is one step of the graph.
     Its `meta` has the names of such blocks, "kept", of all inputs, "names", and the "defaults" by name. Raises
     `TypeError` where the `forward` of the whole decides so.
     """
-    shared = {id(t): t for t in chain(model.parameters(), model.buffers())}
+    with torch.inference_mode(False):  # whose tensors do not say whether they were written
+        buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+    shared = {id(t): buffers[name] for name, t in model.named_buffers()} | {id(t): t for t in model.parameters()}
+    versions = {name: buffer._version for name, buffer in buffers.items()}
     model = copy.deepcopy(model, shared).eval()  # a copy of the structure, not of the weights
     for part in model.modules():
         if isinstance(part, _BatchNorm) and not _is_pytorchs(part):
@@ -84,6 +87,9 @@ def trace(model: nn.Module) -> fx.GraphModule:
         graph = tracer.trace(model, dict(defaults))
     except Exception as problem:  # whatever a `forward` says to values that are not there yet
         raise TypeError(f"{type(model).__name__} cannot be optimized: {problem}") from problem
+    for name, buffer in buffers.items():
+        if buffer._version != versions[name]:
+            raise TypeError(f"{type(model).__name__} cannot be optimized: it writes into its buffer `{name}`")
     _take_out(graph, defaults)
     for node in graph.nodes:
         node.type = None  # annotations that are texts cannot be pickled
@@ -149,6 +155,20 @@ def tensor(graph: fx.GraphModule, node: object) -> torch.Tensor | None:
 def given(node: fx.Node, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the arguments of a call by their names."""
     return dict(zip(names, node.args)) | node.kwargs
+
+
+def writes(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Say whether a step writes over its operand."""
+    if node.op == "call_module":
+        return bool(getattr(graph.get_submodule(str(node.target)), "inplace", False))
+    name = str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
+    named = name.endswith("_") and not name.endswith("__")
+    return named or name in IN_PLACE or node.kwargs.get("inplace") is True
+
+
+def sweep(graph: fx.GraphModule) -> None:
+    """Remove what nobody reads, but for what writes over its operand, which somebody may read."""
+    graph.graph.eliminate_dead_code(lambda node: node.is_impure() or writes(graph, node))
 
 
 def add(graph: fx.GraphModule, name: str, layer: nn.Module) -> str:
