@@ -28,7 +28,6 @@ from benchmarks.measure import (
     ROOT,
     about,
     check,
-    commit,
     in_milliseconds,
     interleaved,
     prepared,
@@ -98,7 +97,6 @@ def measured(name: str, model: nn.Module, batch: int) -> dict:
         "network": name,
         "batch": batch,
         "rounds": turns,
-        "commit": commit(),
         "milliseconds": rows,
         "times_the_faster": beside(rows),
         "fused": made[OURS].fused,
@@ -138,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     kept = torchvision_ops.declared()
     torch.set_num_threads(1)
-    results = []
+    record, results = about("cpu") | {"clock": "process"}, []
     for name in options.nets:
         model = network(name)
         for batch in options.batches:
@@ -148,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if tuple(options.nets) == NETS and options.batches == [1, 8]:
         import timm
 
-        record = about("cpu") | {"clock": "process", "results": results}
+        record |= {"results": results}
         record["versions"] |= {"timm": timm.__version__}
         write(KIND, record)
         table(PAGE, KIND, [*caption(record), *lines(results)])
