@@ -74,11 +74,6 @@ def _alone(graph: fx.GraphModule, node: fx.Node) -> Conv2d | None:
     return conv if conv is not None and len(node.users) == 1 else None
 
 
-def _kind(conv: Conv2d) -> tuple[object, ...]:
-    """Return in what two convolutions have to agree."""
-    return conv.stride, conv.groups, conv.weight.shape[:2], conv.dtype
-
-
 def _taps(conv: Conv2d) -> Taps:
     return Taps(conv.weight, conv.bias, conv.padding, conv.dilation)
 
