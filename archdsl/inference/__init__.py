@@ -67,16 +67,20 @@ def optimize(
     >>> with torch.inference_mode():
     ...     torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-4)
 
-    Batch norms go into the weights of their convolutions, activations and additions into the pass of a convolution,
-    concatenations, splits and shuffles into the order of channels; everything is channels_last. The model is left as
-    it is, and the result has weights of its own. On a CPU oneDNN runs the fused convolutions. On a GPU `kernels` says
+    Batch norms, and all else that scales channels, go into the weights of their convolutions, parallel convolutions
+    become one, activations and additions go into the pass of a convolution, concatenations, splits and shuffles into
+    the order of channels; everything is channels_last. What a layer does decides, not its class: other people's
+    subclasses are followed, and left as they are where they cannot be. The model is left as it is, and the result has
+    weights of its own. On a CPU oneDNN runs the fused convolutions. On a GPU `kernels` says
     where Triton's run: "auto" where `archdsl.codegen.measured` has a measurement that they win, "all" wherever they
     can, "none" nowhere; move the model there first, for some of what it decides is decided once. There the second call
     with inputs of one size, and every further one, replays a CUDA graph, for up to eight sizes; without `cuda_graphs`
-    kernels are started one by one. `verbose` prints what was fused.
+    kernels are started one by one. `verbose` prints what was fused, and what was not and why, as `report()` says later.
 
-    A block that decides by values, such as a solver that chooses its steps, stays as it is, and what surrounds it is
-    optimized. Raises `TypeError` for a module whose own `forward` decides so.
+    An input of `forward` with a default, such as a mask that may be None, keeps it: a call that gives another value is
+    a `TypeError`, and a module whose `forward` gives one may be optimized instead. A block that decides by values, such
+    as a solver that chooses its steps, stays as it is, and what surrounds it is optimized. Raises `TypeError` for a
+    module whose own `forward` decides so, or which writes into its buffers.
 
     On a CPU, in float32, another `engine` may run it: "onnxruntime" or "openvino", which are prepared when inputs of
     a shape come for the first time; "auto" takes the fastest that is installed, by a measurement of a second on the
