@@ -108,7 +108,6 @@ class Context:
     ) -> None:
         self.settings, self.memo, self.problems = settings or Settings(), memo or Memo(), problems
         self.headless = any(name == "classes" and type(v) is int and v == 0 for name, v in self.settings.params)
-        self.left_out = False  # whether a layer for classes was, since there are none
         self.builder = Builder(None, None)  # of the scope under construction
         self.symbols: dict[str, Symbol] = {}  # the input sizes of this net
         self.work = self.nodes = self.calls = 0

@@ -55,7 +55,6 @@ MODULE_NAMES = frozenset(
 def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
     """Apply an operator to a tensor."""
     if ctx.headless and _has_no_classes(value):
-        ctx.left_out = True
         return current if tag is None else node(ctx, Identity(), [current], (current.shape,), span, tag)
     key = (value.op, value.bound.key(), value.defaults, value.inits, current.shape)
     rule, operands = ctx.memo.rules.get(key), [current]

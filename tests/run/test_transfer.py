@@ -18,6 +18,7 @@ from archdsl.analysis import ends
 from archdsl.compiler import Request, compile_text, compiled
 from archdsl.run import load, transfer
 from archdsl.run.adapt import for_channels
+from tests.families import LEAST
 
 PAGE = (Path(__file__).parents[2] / "docs" / "transfer.md").read_text(encoding="utf-8")
 NET = """
@@ -134,7 +135,9 @@ HEADED = [name for name in archdsl.nets() if not name.startswith("fpn")]  # whic
 SUMS = {"fcn8s", "fcn16s", "fcn32s", "fcn_vgg16", "lraspp_mobilenet_v3_large"}  # of maps of classes
 
 
-@pytest.mark.parametrize("name", HEADED)
+@pytest.mark.parametrize(
+    "name", [n if n in {*LEAST.values(), *SUMS} else pytest.param(n, marks=pytest.mark.slow) for n in HEADED]
+)
 def test_no_classes_leave_out_the_heads(name):
     """What is missing has no weights but those of the layers that results come from."""
     if name in SUMS:
@@ -234,6 +237,14 @@ def test_a_network_that_was_loaded_without_a_head_gets_none():
     for name in ("resnet18", "vgg11"):
         with pytest.raises(ValueError, match="give the number of classes to `archdsl.load`"):
             archdsl.reset_classifier(archdsl.load(name, classes=0), 5)
+
+
+def test_a_sweep_has_features_beside_classes():
+    """Blocks that several settings share are built once, and a head in one of them is left out all the same."""
+    found = archdsl.sweep("odenet", classes=[0, 10], figures=["params"])
+    assert [point["params"] for point in found.records()] == [
+        archdsl.check("odenet", classes=count).params for count in (0, 10)
+    ]
 
 
 def test_nothing_but_classes_may_be_nothing():
