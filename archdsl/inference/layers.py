@@ -382,7 +382,7 @@ class Clamp(nn.Module):
         super().__init__()
         self.register_buffer("low", low.view(1, -1, 1, 1))
         self.register_buffer("high", high.view(1, -1, 1, 1))
-        self.one_sided = bool((high == float("inf")).all())
+        self.one_sided = not high.is_meta and bool((high == float("inf")).all())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.maximum(x, self.low) if self.one_sided else torch.clamp(x, self.low, self.high)
