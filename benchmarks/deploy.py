@@ -26,7 +26,19 @@ from torch import nn
 
 import archdsl
 from benchmarks.engines import engines, versions
-from benchmarks.measure import RESULTS, ROOT, about, check, commit, interleaved, table, write
+from benchmarks.measure import (
+    RESULTS,
+    ROOT,
+    about,
+    check,
+    commit,
+    in_milliseconds,
+    interleaved,
+    prepared,
+    rounds,
+    table,
+    write,
+)
 from benchmarks.networks import caption, network
 
 NETS = (
@@ -63,23 +75,17 @@ def measured(name: str, batch: int) -> dict:
     expected = model(x)
     made, rows = {}, {}
     for way, make in ways(model, x).items():
-        start = time.perf_counter()
-        run = make()
-        y = run(x).clone()
-        rows[way] = {"preparation": round(time.perf_counter() - start, 1)}
-        rows[way]["error"] = check(y, expected, TOLERANCE, f"{name}, {way}")
-        made[way] = run
-    start = time.process_time()
-    for run in made.values():
-        run(x)
-    rounds = min(max(ROUNDS[0], int(SECONDS / (time.process_time() - start))), ROUNDS[1])
+        made[way], y, seconds = prepared(make, x)
+        error = check(y, expected, TOLERANCE, f"{name}, {way}")
+        rows[way] = {"preparation": round(seconds, 1), "error": error}
+    turns = rounds(made.values(), x, SECONDS, *ROUNDS)
     runs = {way: lambda number, run=run: run(x) for way, run in made.items()}
-    for way, times in interleaved(runs, rounds, clock=time.process_time).items():
-        rows[way] |= {kind: round(seconds * 1e3, 3) for kind, seconds in times.items()}
+    for way, times in interleaved(runs, turns, clock=time.process_time).items():
+        rows[way] |= in_milliseconds(times)
     return {
         "network": name,
         "batch": batch,
-        "rounds": rounds,
+        "rounds": turns,
         "commit": commit(),
         "milliseconds": rows,
         "engine": made["auto"].engine,

@@ -9,7 +9,7 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 Clock = Callable[[], float]
 Run = Callable[[int], Any]  # takes the number of the call, so that it can rotate through its inputs
+Way = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Wrong(Exception):
@@ -59,6 +60,27 @@ def interleaved(
         name: {"median": statistics.median(found), "min": min(found), "max": max(found)}
         for name, found in samples.items()
     }
+
+
+def prepared(make: Callable[[], Way], x: torch.Tensor) -> tuple[Way, torch.Tensor, float]:
+    """Prepare a way and call it once; returns it, its result and the seconds both took."""
+    start = time.perf_counter()
+    run = make()
+    y = run(x)
+    return run, y.clone(), time.perf_counter() - start
+
+
+def rounds(ways: Iterable[Way], x: torch.Tensor, seconds: float, least: int, most: int) -> int:
+    """Return how often ways can take turns in so many seconds of processor time."""
+    start = time.process_time()
+    for run in ways:
+        run(x)
+    return min(max(least, int(seconds / (time.process_time() - start))), most)
+
+
+def in_milliseconds(times: dict[str, float]) -> dict[str, float]:
+    """Return seconds as a record has them."""
+    return {kind: round(seconds * 1e3, 3) for kind, seconds in times.items()}
 
 
 def about(device: str) -> dict[str, Any]:

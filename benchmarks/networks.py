@@ -32,7 +32,19 @@ import archdsl
 from archdsl.inference.trace import trace
 from archdsl.inference.traffic import traffic
 from benchmarks.engines import engines, versions
-from benchmarks.measure import RESULTS, ROOT, Clock, Run, about, check, interleaved, table, write
+from benchmarks.measure import (
+    RESULTS,
+    ROOT,
+    Clock,
+    Run,
+    about,
+    check,
+    in_milliseconds,
+    interleaved,
+    prepared,
+    table,
+    write,
+)
 from benchmarks.plot import bars
 
 NETS = ("mobilenet_v2", "shufflenet_v2_x1_0", "resnet50", "densenet121")
@@ -54,7 +66,11 @@ class Setting(NamedTuple):
 def network(name: str) -> nn.Module:
     """Load a network with statistics that are not those of a fresh one."""
     torch.manual_seed(0)
-    model = archdsl.load(name)
+    return as_trained(archdsl.load(name))
+
+
+def as_trained(model: nn.Module) -> nn.Module:
+    """Give a network statistics that are not those of a fresh one."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)
@@ -115,14 +131,6 @@ def ways(model: nn.Module, x: torch.Tensor) -> dict[str, Callable[[], Callable[.
     } | engines(model, x)
 
 
-def prepared(make: Callable[[], Callable[..., torch.Tensor]], x: torch.Tensor) -> tuple[Callable, torch.Tensor, float]:
-    """Prepare a way and call it once; returns it, its result and the seconds both took."""
-    start = time.perf_counter()
-    run = make()
-    y = run(x)
-    return run, y.clone(), time.perf_counter() - start
-
-
 def chosen(model: nn.Module, x: torch.Tensor, setting: Setting) -> dict[str, Callable[[], Callable]]:
     """Return the ways of a run."""
     found = ways(model, x).items()
@@ -153,7 +161,7 @@ def inference(name: str, setting: Setting) -> dict:
     with torch.compiler.set_stance("fail_on_recompile"):
         timed = interleaved(runs, setting.rounds, clock=setting.clock)
     for way, times in timed.items():
-        rows[way] |= {k: round(v * 1e3, 3) for k, v in times.items()}
+        rows[way] |= in_milliseconds(times)
         rows[way]["images_a_second"] = round(1 / times["median"])
     others = [row for way, row in rows.items() if not way.startswith("archdsl")]
     ours = [row for way, row in rows.items() if way.startswith("archdsl")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -11,9 +13,11 @@ SCHEMAS = (
 
 
 def declared() -> object:
-    """Declare them; they are there for as long as what is returned is kept."""
+    """Declare them, once in a process; they are there for as long as what is returned is kept."""
     import torch
 
+    if "torchvision" in sys.modules:
+        return None
     library = torch.library.Library("torchvision", "DEF")
     for schema in SCHEMAS:
         library.define(schema)

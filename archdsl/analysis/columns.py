@@ -27,12 +27,14 @@ BETWEEN = 3  # spaces
 class View(Record):
     """How a table is shown: the columns and the depth that were asked for, and how wide a line may be.
 
-    Without a width, as in a file or a pipe, a table is as wide as it needs.
+    Without a width, as in a file or a pipe, a table is as wide as it needs. What is asked for may be a column of
+    `another` table that is printed beside this one; one without any of the columns is shown as it is.
     """
 
     columns: tuple[str, ...] = ()
     depth: int | None = None
     width: int | None = None
+    another: tuple[str, ...] = ()
 
     def rows(self, rows: Iterable[Row[Any]]) -> Iterable[Row[Any]]:
         """Return the rows that are shown; a block has the figures of all that is in it, so that nothing is lost."""
@@ -64,8 +66,8 @@ def printed(grid: Grid, view: View = WHOLE) -> str:
     """
     lines = [grid.head, *grid.rows]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    shown = _asked(grid.head, view.columns) or _fitting(grid, widths, view.width)
-    gone = [] if view.columns else [name for at, name in enumerate(grid.head) if at not in shown]
+    shown = _asked(grid.head, view) or _fitting(grid, widths, view.width)
+    gone = [] if _asked(grid.head, view) else [name for at, name in enumerate(grid.head) if at not in shown]
     notes = list(grid.notes)
     if gone:
         listed = ", ".join(gone)
@@ -75,14 +77,14 @@ def printed(grid: Grid, view: View = WHOLE) -> str:
     return "\n".join([*_wrapped([grid.title], view.width), "", *drawn, *below])
 
 
-def _asked(head: Sequence[str], names: Sequence[str]) -> list[int]:
+def _asked(head: Sequence[str], view: View) -> list[int]:
     """Return where the columns stand that were asked for by name."""
-    known = [name.lower() for name in head]
-    found = [" ".join(name.lower().replace("-", " ").split()) for name in names]
-    for name, given in zip(found, names):
-        if name not in known:
-            raise errors.bad_option("--columns", given, f"the columns are {', '.join(head)}")
-    return [known.index(name) for name in found]
+    known, every = [name.lower() for name in head], dict.fromkeys([*head, *view.another])
+    found = [" ".join(name.lower().replace("-", " ").split()) for name in view.columns]
+    for name, given in zip(found, view.columns):
+        if name not in {column.lower() for column in every}:
+            raise errors.bad_option("--columns", given, f"the columns are {', '.join(every)}")
+    return [known.index(name) for name in found if name in known]
 
 
 def _fitting(grid: Grid, widths: Sequence[int], width: int | None) -> list[int]:

@@ -66,6 +66,7 @@ def run(options: Namespace) -> int:
     peaks = cost.peaks(network, options.dtype, options.batch, options.optimizer) if options.memory else {}
     report = cost.CostReport(found, options.by, peaks)
     device = _device(options) if options.device or options.peak else None
+    view = view_of(options).replace(another=cost.TIMES if device is not None else ())
     if options.json:
         print_json(report.to_dict())
         return YES
@@ -73,9 +74,9 @@ def run(options: Namespace) -> int:
         print(cost.difference(found, table(network, options.explain, options.dtype, options.batch)))
         print("".join([f"{cost.peak_text(name, peak)}\n" for name, peak in peaks.items()]), end="")
     else:
-        print(report.csv() if options.csv else report.text(view_of(options)) + "\n", end="")
+        print(report.csv() if options.csv else report.text(view) + "\n", end="")
     if device is not None:
-        print("\n" + cost.roofline(network, found, device, view_of(options)))
+        print("\n" + cost.roofline(network, found, device, view.replace(another=report.grid().head)))
     return YES
 
 

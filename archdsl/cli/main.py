@@ -156,7 +156,8 @@ def _close(word: str, known: list[str]) -> str:
 
 
 def _module(name: str) -> Any:
-    return import_module(f"archdsl.cli.{name}")
+    file = f"{name}_" if name == "import" else name  # a keyword is no name that Python could import
+    return import_module(f"archdsl.cli.{file}")
 
 
 if __name__ == "__main__":

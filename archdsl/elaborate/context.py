@@ -36,7 +36,7 @@ MOST = 8_192  # entries of each table of a memo: a search among a million settin
 class Settings(Record):
     """What a caller changes about a net: its parameters by name, the sizes of its inputs, the channels of its first
     input, the names of the steps that it returns, how much coarser its maps may be than its inputs. `larger` multiplies
-    the default sizes.
+    the default sizes. With `classes` of 0, layers that have so many results are left out.
     """
 
     params: tuple[tuple[str, Any], ...] = ()
@@ -107,6 +107,7 @@ class Context:
         self, settings: Settings | None = None, memo: Memo | None = None, problems: Problems | None = None
     ) -> None:
         self.settings, self.memo, self.problems = settings or Settings(), memo or Memo(), problems
+        self.headless = any(name == "classes" and type(v) is int and v == 0 for name, v in self.settings.params)
         self.builder = Builder(None, None)  # of the scope under construction
         self.symbols: dict[str, Symbol] = {}  # the input sizes of this net
         self.work = self.nodes = self.calls = 0

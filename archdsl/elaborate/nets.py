@@ -142,6 +142,7 @@ def network(ctx: Context, file: File, name: str) -> Network:
     copied = tuple([(one.name, one.span, one.uses) for one in ctx.watched.values() if one.uses > 1])
     functions = tuple(_functions(file, set()))
     made = Network(name, scope, tuple(ctx.symbols.values()), file.source, doc, copied=copied, functions=functions)
+    made = made.replace(headless=True) if ctx.headless else made
     _check_training(scope)
     if ctx.settings.outputs:
         made = selected(made, ctx.settings.outputs, place)

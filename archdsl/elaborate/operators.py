@@ -19,6 +19,7 @@ from archdsl.ops import axes, initializers
 from archdsl.ops.base import MAX_INT, REQUIRED, ArgFault, ShapeFault
 from archdsl.ops.base import show as show_shape
 from archdsl.ops.pool import MaxUnpool
+from archdsl.ops.regular import Identity
 from archdsl.syntax import tree
 
 TYPE_CHECKING = False
@@ -53,6 +54,8 @@ MODULE_NAMES = frozenset(
 
 def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
     """Apply an operator to a tensor."""
+    if ctx.headless and _has_no_classes(value):
+        return current if tag is None else node(ctx, Identity(), [current], (current.shape,), span, tag)
     key = (value.op, value.bound.key(), value.defaults, value.inits, current.shape)
     rule, operands = ctx.memo.rules.get(key), [current]
     if rule is None:
@@ -70,6 +73,13 @@ def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
     if rule.relations:
         relate(ctx, rule.relations)
     return result
+
+
+def _has_no_classes(value: OpValue) -> bool:
+    """Say whether a layer has no results, as that for `classes` where a network is asked for with none."""
+    out = dict(value.bound.values).get("out")
+    out = out.item if isinstance(out, Located) else out
+    return type(out) is int and out == 0
 
 
 def _within(

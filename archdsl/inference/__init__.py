@@ -1,7 +1,11 @@
 """Networks made for inference: each tensor moved once.
 
 trace     a module as a graph of calls
-fold      norms into weights, activations and additions into the pass of a convolution
+constants what no input reaches, once
+taken     convolutions as layers of ours
+scale     norms and whatever else scales channels into weights
+parallel  convolutions of one map, added up, as one
+fold      all of these, and activations and additions into the pass of a convolution
 channels  concatenations, splits and shuffles as the order of channels
 scatter   what has to be gathered is written where it is read
 widen     channels in whole vectors
@@ -11,6 +15,8 @@ portable  the same in PyTorch's own layers, for other engines
 engines   ONNX Runtime and OpenVINO
 cuda_graph a run on a GPU as one launch
 traffic   the bytes that it moves
+left      what none of this could change, and why
+optimized the module that all of it makes
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, overload
+from typing import overload
 
 import torch
 import torch.nn.functional as F
@@ -30,63 +36,17 @@ from archdsl.codegen.kernels import POINTWISE, SCATTER
 from archdsl.codegen.measured import known_choice, possible
 from archdsl.inference.before import join
 from archdsl.inference.channels import arrange
-from archdsl.inference.cuda_graph import Replays
 from archdsl.inference.engines import CHOICES, NEEDS, installed, require
 from archdsl.inference.engines.module import Deployed, Fastest
-from archdsl.inference.fold import Notes, fold, overwrite
-from archdsl.inference.layers import ChannelsLast, Conv2d, MaxPool2d, RowsFirst
+from archdsl.inference.fold import fold, overwrite
+from archdsl.inference.layers import Centered, ChannelsLast, Conv2d, MaxPool2d
+from archdsl.inference.left import left
+from archdsl.inference.notes import Notes
+from archdsl.inference.optimized import Optimized
 from archdsl.inference.portable import portable
 from archdsl.inference.scatter import scatter
-from archdsl.inference.trace import add, module, trace
-from archdsl.inference.traffic import Traffic, traffic
+from archdsl.inference.trace import add, given, module, sweep, trace
 from archdsl.inference.widen import widen
-
-
-class Optimized(nn.Module):
-    """A network for inference, made by `optimize`: same inputs and outputs, within rounding."""
-
-    def __init__(self, graph: fx.GraphModule, fused: Notes, graphs: bool = True) -> None:
-        super().__init__()
-        self.network, self.fused = graph, fused
-        self.replays = (
-            Replays() if graphs and not graph.meta["kept"] else None
-        )  # what decides by values is not recorded
-
-    def forward(self, *inputs: Any) -> Any:
-        return self.network(*inputs) if self.replays is None else self.replays(self.network, inputs)
-
-    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
-        if self.replays is not None:
-            self.replays.forget()
-        return super()._apply(fn, recurse)
-
-    def load_state_dict(self, *arguments: Any, **named: Any) -> Any:
-        if self.replays is not None:
-            self.replays.forget()
-        return super().load_state_dict(*arguments, **named)
-
-    def report(self, plain: nn.Module | None = None, *inputs: Any, element: int = 2) -> str:
-        """Say what was fused, and the bytes that one inference of `inputs` moves in the plain module and here.
-
-        Bytes of activations, `element` to a number (2 in bf16), each tensor read and written where a step does so;
-        weights are not counted. Runs both once. Without the module or its inputs, only what was fused is said.
-        """
-        if plain is None or not inputs:
-            hint = "the bytes that are moved: `report(model, images)`, the module that was optimized and its inputs"
-            return "\n".join([*_fused(self.fused), hint])
-        before, after = traffic(trace(plain), *inputs, element=element), traffic(self.network, *inputs, element=element)
-        return _report(self.fused, before, after)
-
-
-def _fused(fused: Notes) -> list[str]:
-    return [f"{count:4d}  {what}" for what, count in fused.items()]
-
-
-def _report(fused: Notes, before: Traffic, after: Traffic) -> str:
-    lines = _fused(fused)
-    lines.append(f"{before.steps} steps that move {before.bytes / 1e6:.1f} MB before")
-    lines.append(f"{after.steps} steps that move {after.bytes / 1e6:.1f} MB after")
-    return "\n".join(lines)
 
 
 @overload
@@ -107,16 +67,20 @@ def optimize(
     >>> with torch.inference_mode():
     ...     torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-4)
 
-    Batch norms go into the weights of their convolutions, activations and additions into the pass of a convolution,
-    concatenations, splits and shuffles into the order of channels; everything is channels_last. The model is left as
-    it is, and the result has weights of its own. On a CPU oneDNN runs the fused convolutions. On a GPU `kernels` says
+    Batch norms, and all else that scales channels, go into the weights of their convolutions, parallel convolutions
+    become one, activations and additions go into the pass of a convolution, concatenations, splits and shuffles into
+    the order of channels; everything is channels_last. What a layer does decides, not its class: other people's
+    subclasses are followed, and left as they are where they cannot be. The model is left as it is, and the result has
+    weights of its own. On a CPU oneDNN runs the fused convolutions. On a GPU `kernels` says
     where Triton's run: "auto" where `archdsl.codegen.measured` has a measurement that they win, "all" wherever they
     can, "none" nowhere; move the model there first, for some of what it decides is decided once. There the second call
     with inputs of one size, and every further one, replays a CUDA graph, for up to eight sizes; without `cuda_graphs`
-    kernels are started one by one. `verbose` prints what was fused.
+    kernels are started one by one. `verbose` prints what was fused, and what was not and why, as `report()` says later.
 
-    A block that decides by values, such as a solver that chooses its steps, stays as it is, and what surrounds it is
-    optimized. Raises `TypeError` for a module whose own `forward` decides so.
+    An input of `forward` with a default, such as a mask that may be None, keeps it: a call that gives another value is
+    a `TypeError`, and a module whose `forward` gives one may be optimized instead. A block that decides by values, such
+    as a solver that chooses its steps, stays as it is, and what surrounds it is optimized. Raises `TypeError` for a
+    module whose own `forward` decides so, or which writes into its buffers.
 
     On a CPU, in float32, another `engine` may run it: "onnxruntime" or "openvino", which are prepared when inputs of
     a shape come for the first time; "auto" takes the fastest that is installed, by a measurement of a second on the
@@ -133,19 +97,19 @@ def optimize(
     with _no_collections():
         made = _made(model, engine, kernels, cuda_graphs)
     if verbose:
-        print(made.report() if isinstance(made, Fastest) else "\n".join(_fused(made.fused)))
+        print(made.report() if isinstance(made, Fastest) else "\n".join(made.done()))
     return made
 
 
 def _made(model: nn.Module, engine: str, kernels: str, cuda_graphs: bool) -> Optimized | Deployed | Fastest:
     """Return a module for an engine."""
     if engine == "torch":
-        return Optimized(*_optimized(model, kernels), cuda_graphs)
+        return _optimized(model, kernels, cuda_graphs)
     if engine != "auto":
         require(engine)
         return _elsewhere(model, engine)
     others = {name: _elsewhere(model, name) for name in NEEDS if installed(name) and _plain(model)}
-    return Fastest({"torch": Optimized(*_optimized(model, kernels), cuda_graphs), **others})
+    return Fastest({"torch": _optimized(model, kernels, cuda_graphs), **others})
 
 
 def _plain(model: nn.Module) -> bool:
@@ -174,8 +138,8 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _optimized(model: nn.Module, kernels: str) -> tuple[fx.GraphModule, Notes]:
-    """Return the graph of the optimized network, and what was fused."""
+def _optimized(model: nn.Module, kernels: str, cuda_graphs: bool) -> Optimized:
+    """Return the optimized network."""
     graph = trace(model)
     kept = len(graph.meta["kept"])
     fused: Notes = {"blocks left as they are, for they decide by values": kept} if kept else {}
@@ -189,8 +153,9 @@ def _optimized(model: nn.Module, kernels: str) -> tuple[fx.GraphModule, Notes]:
     if possible(here, POINTWISE.operation):
         widen(graph, fused)
     overwrite(graph, fused)
+    not_fused = left(graph)
     _finish(graph, kernels, {t.data_ptr() for t in chain(model.parameters(), model.buffers())})
-    return graph, fused
+    return Optimized(graph, fused, not_fused, cuda_graphs)
 
 
 def _finish(graph: fx.GraphModule, kernels: str, shared: set[int]) -> None:
@@ -201,8 +166,8 @@ def _finish(graph: fx.GraphModule, kernels: str, shared: set[int]) -> None:
             with graph.graph.inserting_after(node):
                 made = graph.graph.call_module(start, (node,))
             node.replace_all_uses_with(made, delete_user_cb=lambda user, made=made: user is not made)
-    _norm_rows(graph)
-    graph.graph.eliminate_dead_code()
+    _center(graph)
+    sweep(graph)
     graph.delete_all_unused_submodules()
     for node in graph.graph.nodes:
         if node.op == "get_attr":
@@ -214,15 +179,25 @@ def _finish(graph: fx.GraphModule, kernels: str, shared: set[int]) -> None:
     graph.eval()
 
 
-def _norm_rows(graph: fx.GraphModule) -> None:
-    """Give group norms their input in the layout in which PyTorch computes them exactly."""
-    name = ""
+def _center(graph: fx.GraphModule) -> None:
+    """Give group norms an input of which PyTorch computes them exactly."""
+    names: dict[int, str] = {}
     for node in list(graph.graph.nodes):
-        if node.target is F.group_norm or isinstance(module(graph, node), nn.GroupNorm):
-            name = name or add(graph, "rows_first", RowsFirst())
+        groups = _groups(graph, node)
+        if groups:
+            names[groups] = names.get(groups) or add(graph, f"centered_{groups}", Centered(groups))
             source = node.all_input_nodes[0]
             with graph.graph.inserting_before(node):
-                node.replace_input_with(source, graph.graph.call_module(name, (source,)))
+                node.replace_input_with(source, graph.graph.call_module(names[groups], (source,)))
+
+
+def _groups(graph: fx.GraphModule, node: fx.Node) -> int:
+    """Return how many groups a node norms, or none."""
+    norm = module(graph, node)
+    if isinstance(norm, nn.GroupNorm):
+        return norm.num_groups
+    groups = given(node, ("input", "num_groups")).get("num_groups") if node.target is F.group_norm else 0
+    return groups if isinstance(groups, int) else 0
 
 
 def _own_layer(graph: fx.GraphModule, name: str, kernels: str, shared: set[int]) -> None:

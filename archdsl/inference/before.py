@@ -18,9 +18,10 @@ from torch import fx, nn
 
 from archdsl.codegen.kernels import POINTWISE, SEPARABLE, Entry
 from archdsl.codegen.measured import possible
-from archdsl.inference.fold import Notes, convolution
 from archdsl.inference.layers import Clamp, Conv2d, Gate, Joined, at_once
-from archdsl.inference.trace import activation, add, is_call, module
+from archdsl.inference.notes import Notes
+from archdsl.inference.taken import convolution
+from archdsl.inference.trace import activation, add, is_call, module, sweep
 
 PRODUCTS = (operator.mul, torch.mul)
 
@@ -41,7 +42,7 @@ def join(graph: fx.GraphModule, notes: Notes, kernels: str) -> None:
         node.replace_all_uses_with(made)
         graph.graph.erase_node(node)
         notes[what] = notes.get(what, 0) + 1
-    graph.graph.eliminate_dead_code()
+    sweep(graph)
 
 
 def _before(

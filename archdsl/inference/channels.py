@@ -17,9 +17,10 @@ from itertools import repeat
 import torch
 from torch import fx, nn
 
-from archdsl.inference.fold import Notes, convolution
-from archdsl.inference.layers import Append, Clamp, Gather, Grow
-from archdsl.inference.trace import activation, add, is_cat, is_pool, module, shuffled
+from archdsl.inference.layers import Append, BatchNorm, Clamp, Gather, Grow
+from archdsl.inference.notes import Notes
+from archdsl.inference.taken import convolution
+from archdsl.inference.trace import activation, add, is_cat, is_pool, module, shuffled, sweep
 
 Channel = tuple[fx.Node, int]
 Channels = tuple[Channel, ...]
@@ -37,7 +38,7 @@ def arrange(graph: fx.GraphModule, notes: Notes, growing: bool = True) -> None:
     for what, count in Counter(plan.moves.values()).items():
         notes[f"{what} turned into the order of channels"] = count
     Rewriter(graph, plan).run()
-    graph.graph.eliminate_dead_code()
+    sweep(graph)
 
 
 # -------------------------------------------------------------------------------------------------- growing
@@ -196,7 +197,7 @@ class Plan:
             return _all(node, called.start + len(part)) if part is not None else None
         if isinstance(called, Clamp):
             return _all(node, called.low.shape[1])
-        if isinstance(called, nn.BatchNorm2d):
+        if isinstance(called, nn.BatchNorm2d) and not isinstance(called, BatchNorm):
             return _all(node, called.num_features)
         return None
 

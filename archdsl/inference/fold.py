@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from archdsl.inference.constants import compute_constants
 from archdsl.inference.layers import CLIPS, Clamp, Conv2d, Joined, MaxPool2d
-from archdsl.inference.trace import ABSENT, activation, add, addends, is_pool, module
-
-Notes = dict[str, int]  # what was done, and how often
+from archdsl.inference.notes import Notes, note
+from archdsl.inference.parallel import merge
+from archdsl.inference.scale import affine, batch_norm, fold_behind, take_norms
+from archdsl.inference.taken import convolution, replace, take_convolutions
+from archdsl.inference.trace import ABSENT, ADDITIONS, activation, add, addends, is_pool, module
 
 
 def fold(graph: fx.GraphModule, notes: Notes, clamps: bool = True) -> None:
@@ -20,42 +22,36 @@ def fold(graph: fx.GraphModule, notes: Notes, clamps: bool = True) -> None:
     as those around it, and a maximum by channel not.
     """
     drop_absent(graph)
+    compute_constants(graph, notes)
     take_convolutions(graph)
     take_pools(graph)
-    fold_norms_behind(graph, notes)
+    take_norms(graph)
+    for node in list(graph.graph.nodes):  # a sum of parallel convolutions may have a norm behind it, and that a sum
+        if not fold_behind(graph, node, notes):
+            merge(graph, node, notes)
     if clamps:
         fold_norms_before(graph, notes)
     pool_first(graph, notes)
     fuse_epilogues(graph, notes)
 
 
-def replace(node: fx.Node, by: fx.Node) -> None:
-    """Let the readers of a node read another, and remove it."""
-    node.replace_all_uses_with(by)
-    node.graph.erase_node(node)
-
-
-def convolution(graph: fx.GraphModule, node: object) -> Conv2d | None:
-    """Return the layer of a node that is a convolution of ours."""
-    called = module(graph, node)
-    return called if isinstance(called, Conv2d) else None
-
-
 def drop_absent(graph: fx.GraphModule) -> None:
     """Remove what does nothing in evaluation."""
     for node in list(graph.graph.nodes):
-        if isinstance(module(graph, node), ABSENT) or (
-            node.op == "call_function" and node.target is torch.nn.functional.dropout
-        ):
+        if isinstance(module(graph, node), ABSENT) or (node.op == "call_function" and node.target is F.dropout):
             replace(node, node.args[0])
+        elif (kept := _plus_zero(node)) is not None:
+            replace(node, kept)
 
 
-def take_convolutions(graph: fx.GraphModule) -> None:
-    """Give every convolution a layer of its own, with weights of its own; shared weights become copies."""
-    for number, node in enumerate(list(graph.graph.nodes)):
-        conv = module(graph, node)
-        if isinstance(conv, nn.Conv2d) and conv.padding_mode == "zeros" and not isinstance(conv.padding, str):
-            node.target = add(graph, f"conv{number}", Conv2d(conv))
+def _plus_zero(node: fx.Node) -> fx.Node | None:
+    """Return what a step adds nothing to, as `sum` begins; none where another one could see it written over."""
+    if node.op != "call_function" or node.target not in ADDITIONS or node.kwargs or len(node.args) != 2:
+        return None
+    for zero, x in (node.args, node.args[::-1]):
+        if type(zero) is int and zero == 0 and isinstance(x, fx.Node) and len(x.users) == 1:
+            return None if x.op in ("placeholder", "get_attr") else x
+    return None
 
 
 def take_pools(graph: fx.GraphModule) -> None:
@@ -83,44 +79,10 @@ def _pool(graph: fx.GraphModule, node: fx.Node) -> MaxPool2d | None:
     return MaxPool2d(**given)
 
 
-def affine(norm: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the scale and shift of a batch norm in evaluation, computed in float64, in float32 at least."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    mean, variance = norm.running_mean.double(), norm.running_var.double()
-    scale = torch.rsqrt(variance + norm.eps)
-    if norm.weight is not None:
-        scale = scale * norm.weight.detach().double()
-    shift = -mean * scale
-    if norm.bias is not None:
-        shift = shift + norm.bias.detach().double()
-    kind = torch.promote_types(norm.running_mean.dtype, torch.float32)
-    return scale.to(kind), shift.to(kind)
-
-
-def _norm(graph: fx.GraphModule, node: object) -> nn.BatchNorm2d | None:
-    called = module(graph, node)
-    return called if isinstance(called, nn.BatchNorm2d) and called.running_mean is not None else None
-
-
-def fold_norms_behind(graph: fx.GraphModule, notes: Notes) -> None:
-    """Fold each batch norm that follows a convolution, its only reader, into the weights."""
-    for node in list(graph.graph.nodes):
-        norm = _norm(graph, node)
-        if norm is None:
-            continue
-        source = node.args[0]
-        conv = convolution(graph, source)
-        if conv is not None and len(source.users) == 1:
-            conv.scale_out(*affine(norm))
-            replace(node, source)
-            _note(notes, "batch norms folded into the convolution before")
-
-
 def fold_norms_before(graph: fx.GraphModule, notes: Notes) -> None:
     """Fold a batch norm before 1x1 convolutions into their weights; a ReLU between becomes a clamp by channel."""
     for node in list(graph.graph.nodes):
-        norm = _norm(graph, node)
+        norm = batch_norm(graph, node)
         if norm is None:
             continue
         last, clip = _clipped(graph, node)
@@ -141,7 +103,7 @@ def fold_norms_before(graph: fx.GraphModule, notes: Notes) -> None:
         for conv in readers:
             assert conv is not None
             conv.scale_in(scale, shift)
-        _note(notes, "batch norms folded into the 1x1 convolution behind")
+        note(notes, "batch norms folded into the 1x1 convolution behind")
 
 
 def _clipped(graph: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, tuple[float, float] | None]:
@@ -184,7 +146,7 @@ def pool_first(graph: fx.GraphModule, notes: Notes) -> None:
             node.replace_all_uses_with(source)
             source.replace_input_with(source.args[0], node)
             node.append(source)
-            _note(notes, "average pools put before a 1x1 convolution")
+            note(notes, "average pools put before a 1x1 convolution")
 
 
 def _averages(graph: fx.GraphModule, node: fx.Node) -> bool:
@@ -208,7 +170,7 @@ def fuse_epilogues(graph: fx.GraphModule, notes: Notes) -> None:
             if conv is not None and conv.act == "none" and len(source.users) == 1:
                 conv.act, conv.slope = act
                 replace(node, source)
-                _note(notes, "activations fused into a convolution")
+                note(notes, "activations fused into a convolution")
         elif pair is not None:
             _fuse_addition(graph, node, sorted(pair, key=lambda n: order.get(n, 0), reverse=True), order, notes)
 
@@ -224,7 +186,7 @@ def _fuse_addition(
             order[made] = order[node]
             replace(node, made)
             graph.graph.erase_node(found)
-            _note(notes, "additions fused into a convolution")
+            note(notes, "additions fused into a convolution")
             return
 
 
@@ -234,10 +196,6 @@ def _takes_residual(graph: fx.GraphModule, node: fx.Node, residual: fx.Node) -> 
     if conv is None or conv.act != "none" or len(node.args) > 1 or len(node.users) != 1 or residual is node:
         return False
     return residual.op != "get_attr"
-
-
-def _note(notes: Notes, what: str) -> None:
-    notes[what] = notes.get(what, 0) + 1
 
 
 def fresh(graph: fx.GraphModule, node: fx.Node) -> bool:

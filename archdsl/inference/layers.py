@@ -364,6 +364,13 @@ def at_once(first: Conv2d, conv: Conv2d) -> bool:
     return first.depthwise and small and conv.stride == (1, 1) and len(slopes) <= 1
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """The function as a layer: like it, it takes any number of axes, [N, C, ...]."""
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        """Take any."""
+
+
 class Clamp(nn.Module):
     """max(min(x, high), low) by channel: all that is left of a norm and a ReLU before a 1x1 convolution.
 
@@ -375,7 +382,7 @@ class Clamp(nn.Module):
         super().__init__()
         self.register_buffer("low", low.view(1, -1, 1, 1))
         self.register_buffer("high", high.view(1, -1, 1, 1))
-        self.one_sided = bool((high == float("inf")).all())
+        self.one_sided = not high.is_meta and bool((high == float("inf")).all())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.maximum(x, self.low) if self.one_sided else torch.clamp(x, self.low, self.high)
@@ -523,19 +530,31 @@ class Take(nn.Module):
         return part.view(n, h, w, self.width).permute(0, 3, 1, 2)
 
 
-class RowsFirst(nn.Module):
-    """The input of a group norm, on a CPU as rows of one channel after another.
+class Centered(nn.Module):
+    """The input of a group norm less the mean of its group, which changes nothing of the result: on a CPU.
 
     In channels_last PyTorch takes the mean of the squares less the square of the mean for the variance: maps of
-    10 ± 0.01 are off by as much as they vary. It takes 10.7 ms for 8 x 64 x 56 x 56, a copy and the norm 5.4.
+    10 ± 0.01 are off by as much as they vary. As rows of one channel after another they are right to 1e-4, and so to
+    1e-6. Of 8 x 64 x 56 x 56 the norm alone takes 0.6 ms, with the rows 3.0, and so 1.5.
     """
 
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.contiguous() if x.device.type == "cpu" else x
+        if x.device.type != "cpu":
+            return x
+        if x.dim() != 4 or x.dtype.itemsize < 4:
+            return x.contiguous()
+        n, c = x.shape[:2]
+        means = x.mean((2, 3)).view(n, self.groups, -1).mean(2, keepdim=True)
+        return x - means.expand(n, self.groups, c // self.groups).reshape(n, c, 1, 1)
 
 
 class ChannelsLast(nn.Module):
     """The input of a network in channels_last."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+    def forward(self, x: Any) -> Any:
+        is_map = isinstance(x, torch.Tensor) and x.dim() == 4
+        return x.contiguous(memory_format=torch.channels_last) if is_map else x

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from archdsl.inference.channels import arrange
-from archdsl.inference.fold import Notes, fold
+from archdsl.inference.fold import fold
 from archdsl.inference.layers import Conv2d, Gather, MaxPool2d
+from archdsl.inference.notes import Notes
 from archdsl.inference.trace import add, module, trace
 from archdsl.inference.widen import widen
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from torch import fx
 
-from archdsl.inference.fold import Notes, convolution
 from archdsl.inference.layers import Gather, Maps, Scatter, Take
-from archdsl.inference.trace import add, module
+from archdsl.inference.notes import Notes
+from archdsl.inference.taken import convolution
+from archdsl.inference.trace import add, module, sweep
 from archdsl.inference.widen import extend, extends, spare
 
 
@@ -25,7 +26,7 @@ def scatter(graph: fx.GraphModule, notes: Notes) -> None:
             what = "gatherings written by the convolutions before"
             notes[what] = notes.get(what, 0) + len(part)
         gathers = [node for node in gathers if node not in part]
-    graph.graph.eliminate_dead_code()
+    sweep(graph)
 
 
 def _gather(graph: fx.GraphModule, node: fx.Node) -> Gather | None:

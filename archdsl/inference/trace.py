@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 import sys
 from collections.abc import Callable
-from itertools import chain
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 Act = tuple[str, float]  # the name of an activation, and the slope of leaky_relu
 
@@ -26,6 +27,8 @@ ACTIVATIONS: dict[object, str] = {
     nn.GELU: "gelu", F.gelu: "gelu",
     nn.LeakyReLU: "leaky_relu", F.leaky_relu: "leaky_relu",
 }  # fmt: skip
+IN_PLACE = {"iadd", "isub", "imul", "itruediv", "setitem"}
+OURS = ("archdsl.inference", "archdsl.kernels")
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 POOL_FUNCTIONS = (F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.max_pool2d)
 ADDITIONS = (operator.add, operator.iadd, torch.add)
@@ -63,30 +66,109 @@ class Tracer(fx.Tracer):
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
-    """Return what a module computes in evaluation, as a graph over the same parameters.
+    """Return what a module computes in evaluation, as a graph over the same parameters, and copies of its buffers.
 
-    The module itself is left as it is. A block of it whose `forward` decides by values, not by shapes, is one step of
-    the graph; their names are in its `meta["kept"]`. Raises `TypeError` where the `forward` of the whole does.
+    The module itself is left as it is. Inputs that have a default, such as a mask that may be None, have it in the
+    graph, and are no inputs of it. A block whose `forward` decides by values, not by shapes, is one step of the graph.
+    Its `meta` has the names of such blocks, "kept", of all inputs, "names", and the "defaults" by name. Raises
+    `TypeError` where the `forward` of the whole decides so.
     """
-    shared = {id(t): t for t in chain(model.parameters(), model.buffers())}
+    with torch.inference_mode(False):  # whose tensors do not say whether they were written
+        buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+    shared = {id(t): buffers[name] for name, t in model.named_buffers()} | {id(t): t for t in model.parameters()}
+    versions = {name: buffer._version for name, buffer in buffers.items()}
     model = copy.deepcopy(model, shared).eval()  # a copy of the structure, not of the weights
+    for part in model.modules():
+        if isinstance(part, _BatchNorm) and not _is_pytorchs(part):
+            part.__dict__["_check_input_dim"] = _any_input  # a question to values that are not there yet
     tracer = Tracer()
+    defaults = _defaults(model)
     try:
-        graph = tracer.trace(model)
+        graph = tracer.trace(model, dict(defaults))
     except Exception as problem:  # whatever a `forward` says to values that are not there yet
         raise TypeError(f"{type(model).__name__} cannot be optimized: {problem}") from problem
+    for name, buffer in buffers.items():
+        if buffer._version != versions[name]:
+            raise TypeError(f"{type(model).__name__} cannot be optimized: it writes into its buffer `{name}`")
+    _take_out(graph, defaults)
     for node in graph.nodes:
         node.type = None  # annotations that are texts cannot be pickled
     made = fx.GraphModule(model, graph, type(model).__name__)
-    made.meta["kept"] = tracer.kept
+    made.meta.update(kept=tracer.kept, defaults=defaults, names=list(_inputs(model)))
     return made
 
 
+def _any_input(x: object) -> None:
+    """Take an input of any number of axes."""
+
+
+def _defaults(model: nn.Module) -> dict[str, Any]:
+    """Return the inputs of a module that have a default which is one value, and no tensor."""
+    kinds = (type(None), bool, int, float, str)
+    return {name: p.default for name, p in _inputs(model).items() if type(p.default) in kinds}
+
+
+def _inputs(model: nn.Module) -> dict[str, inspect.Parameter]:
+    """Return the inputs of a module by name, but for those that may be of any number."""
+    found = list(inspect.signature(inspect.unwrap(type(model).forward)).parameters.values())[1:]
+    return {p.name: p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+def _take_out(graph: fx.Graph, defaults: dict[str, Any]) -> None:
+    """Remove inputs that have their default, and the tests for it that torch.fx has written."""
+    own = {f"{name}_1" for name in defaults}
+    for node in [node for node in graph.nodes if node.op == "placeholder" and node.target in own and node.args]:
+        found = [node]
+        for reader in found:
+            found += reader.users
+        for reader in reversed(found):
+            graph.erase_node(reader)
+
+
+def _is_pytorchs(layer: nn.Module) -> bool:
+    """Say whether a module is of a class of PyTorch's own, which says what it computes."""
+    return type(layer).__module__.startswith("torch.nn.")
+
+
 def module(graph: fx.GraphModule, node: object) -> nn.Module | None:
-    """Return the module that a node calls, if it calls one."""
-    if isinstance(node, fx.Node) and node.op == "call_module":
-        return graph.get_submodule(str(node.target))
-    return None
+    """Return the module that a node calls, if it calls one whose class says what it computes.
+
+    That of somebody else's subclass does not, nor that of a layer with hooks.
+    """
+    if not isinstance(node, fx.Node) or node.op != "call_module":
+        return None
+    called = graph.get_submodule(str(node.target))
+    known = _is_pytorchs(called) or type(called).__module__.startswith(OURS)
+    hooks = called._forward_hooks or called._forward_pre_hooks
+    return called if known and not hooks else None
+
+
+def tensor(graph: fx.GraphModule, node: object) -> torch.Tensor | None:
+    """Return the parameter or buffer that a node is, if it is one."""
+    if not isinstance(node, fx.Node) or node.op != "get_attr":
+        return None
+    owner, _, last = str(node.target).rpartition(".")
+    value = getattr(graph.get_submodule(owner), last)
+    return value.detach() if isinstance(value, torch.Tensor) else None
+
+
+def given(node: fx.Node, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the arguments of a call by their names."""
+    return dict(zip(names, node.args)) | node.kwargs
+
+
+def writes(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Say whether a step writes over its operand."""
+    if node.op == "call_module":
+        return bool(getattr(graph.get_submodule(str(node.target)), "inplace", False))
+    name = str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
+    named = name.endswith("_") and not name.endswith("__")
+    return named or name in IN_PLACE or node.kwargs.get("inplace") is True
+
+
+def sweep(graph: fx.GraphModule) -> None:
+    """Remove what nobody reads, but for what writes over its operand, which somebody may read."""
+    graph.graph.eliminate_dead_code(lambda node: node.is_impure() or writes(graph, node))
 
 
 def add(graph: fx.GraphModule, name: str, layer: nn.Module) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from torch import fx
 
-from archdsl.inference.fold import Notes, convolution
 from archdsl.inference.layers import Conv2d, Joined, Scatter
+from archdsl.inference.notes import Notes
+from archdsl.inference.taken import convolution
 from archdsl.inference.trace import module
 
 SECTOR, VECTOR = 16, 8  # numbers of 16 bits in what memory moves, and in what a thread loads at once

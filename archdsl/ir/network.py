@@ -129,6 +129,7 @@ class Network(Record):
     source: Source
     doc: str = ""
     chosen: bool = False  # its results were asked for by name
+    headless: bool = False  # it was asked for without classes, and has no layers for them
     copied: tuple[tuple[str, Span, int], ...] = ()  # names of pipelines with weights that were given a tensor, and uses
     functions: tuple[tree.Fn, ...] = ()  # of its file and of those that this imports from, the blocks' own
 

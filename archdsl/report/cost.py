@@ -28,6 +28,7 @@ MOST_STEPS = 12  # of a roofline, those that take longest
 FIGURES = ("parameters", "counted", "MACs", "FLOPs", "element-wise", "read", "written", "ops/byte", "share")
 LINE = ("depth", "name", "operation", "kind", "count", "shape", "at_default")  # of CSV, before the figures
 # Columns that a short line is without, the first of them first.
+TIMES = ("step", OPERATION, "µs", "bound", "ops/byte")  # of the roofline
 SPARE = ("field", "written", "read", "ops/byte", "element-wise", "FLOPs", "MACs", "output", "share")
 
 
@@ -191,7 +192,7 @@ def roofline(network: Network, table: Table, device: Device, view: View = WHOLE)
         f"fusing {fusion.name}, ×{fusion.times}: {mib(fusion.saved)} less"
         for fusion in fusions(network, table.dtype, table.batch)[:6]
     ]
-    return printed(Grid(head, ("step", OPERATION, "µs", "bound", "ops/byte"), rows, 2, [*notes, *merged]), view)
+    return printed(Grid(head, TIMES, rows, 2, [*notes, *merged]), view)
 
 
 def difference(one: Table, other: Table) -> str:

@@ -68,10 +68,15 @@ def load(
     >>> archdsl.load("resnet18", norm="gn(32)").bn1
     GroupNorm(32, 64, eps=1e-05, affine=True, bias=True)
 
+    With `classes=0` a network has no classifier, and returns what that would read; weights for it are left out.
+
+    >>> import torch
+    >>> archdsl.load("resnet18", classes=0)(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2, 512])
+
     `outputs` are steps by name, `"layer2"` or `"layer3.0.conv2"`, or one name: the network returns these, and has what
     they need.
 
-    >>> import torch
     >>> pyramid = archdsl.load("resnet18", outputs=["layer2", "layer4"])
     >>> [list(y.shape) for y in pyramid(torch.zeros(2, 3, 64, 64))]
     [[2, 128, 8, 8], [2, 512, 2, 2]]
@@ -168,7 +173,7 @@ def with_weights(model: nn.Module, found: Compiled, weights: Weights | None) -> 
         # Copies lie where kernels want them: parts of a file need not, and then results differ in the last bit.
         model.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)
         return model
-    libraries, partly = rules(found.file.source.name), found.network.chosen
+    libraries, partly = rules(found.file.source.name), found.network.chosen or found.network.headless
     said = carry_over(model, state, libraries, partly=partly, source=source, ends=ends(found.network))
     if said:
         warnings.warn(f"{source}: {'; '.join(said)}", WeightsWarning, stacklevel=3)

@@ -52,7 +52,7 @@ def remember(model: nn.Module, compiled: Compiled) -> None:
     scope, found = network.scope, ends(network)
     inputs = tuple([(name, scope.shapes[value]) for name, value in zip(scope.input_names, scope.inputs)])
     read = {name for layer in found.layers.values() for name in layer.reads}
-    heads = () if found.last & read else tuple(sorted(found.last))
+    heads = () if network.headless or found.last & read else tuple(sorted(found.last))
     legal = _legal(network, False), _legal(network, True)
     settings = tuple([(name, show_value(value)) for name, value in scope.args])
     model.__dict__[ATTRIBUTE] = Origin(network.name, inputs, legal, heads, _saved(compiled), settings)

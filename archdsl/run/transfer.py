@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import partial
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 else:
     M = TypeVar("M")
 
+BEFORE = "_archdsl_before"  # where there is no head: which it was, without weights
 FEWEST = 4  # stages; VGG has two labels, a ResNet seven
 
 
@@ -71,14 +73,14 @@ def reset_classifier(model: M, classes: int) -> M:
     Linear(in_features=512, out_features=10, bias=True)
 
     All heads are replaced, auxiliary ones too, and initialized as PyTorch does; all else stays, so that a network can
-    be trained on one task after another. With 0 classes there is no head, and the network returns what it would read.
-    Raises `ValueError` for a module that `archdsl.load` has not made, and for a network whose results do not come from
-    linear layers or convolutions alone.
+    be trained on one task after another. With 0 classes there is no head, and the network returns what that would
+    read, until it gets one again. Raises `ValueError` for a module that `archdsl.load` has not made, for one that was
+    loaded with `classes=0`, and for a network whose results do not come from linear layers or convolutions alone.
     """
     origin = origin_of(model)
     if origin is None:
         raise ValueError("only a network that `archdsl.load` has made knows where its head is")
-    made = {name: _head(model.get_submodule(name), name, classes) for name in origin.heads}
+    made = {name: _head(_former(model, name), name, classes) for name in origin.heads}
     if not made:
         raise ValueError("this network has no head of its own: give the number of classes to `archdsl.load`")
     for name, layer in made.items():
@@ -86,10 +88,21 @@ def reset_classifier(model: M, classes: int) -> M:
     return model
 
 
+def _former(model: nn.Module, name: str) -> nn.Module:
+    """Return the head of a network, or one as it had before it had none, where its other weights are."""
+    there = model.get_submodule(name)
+    before, like = there.__dict__.get(BEFORE), next(model.parameters(), None)
+    if not isinstance(before, nn.Module) or like is None:
+        return there
+    return before.to_empty(device=like.device).to(like.dtype).train(there.training)
+
+
 def _head(old: nn.Module, name: str, classes: int) -> nn.Module:
     """Return a layer as one that is there, for another number of outputs."""
     if classes == 0:
-        return nn.Identity()
+        absent = nn.Identity().train(old.training)
+        absent.__dict__[BEFORE] = copy.deepcopy(old).to("meta")  # no part of the network, which would save it
+        return absent
     if isinstance(old, nn.Linear):
         new: nn.Module = nn.Linear(old.in_features, classes, bias=old.bias is not None)
     elif isinstance(old, nn.Conv2d) and old.groups == 1:
@@ -97,8 +110,7 @@ def _head(old: nn.Module, name: str, classes: int) -> nn.Module:
         new = nn.Conv2d(old.in_channels, classes, *shape, bias=old.bias is not None)
     else:
         raise ValueError(f"`{name}` is {type(old).__name__}, which has no number of classes")
-    new = new.to(old.weight.device, old.weight.dtype)
-    return new.train(old.training)
+    return new.to(old.weight.device, old.weight.dtype).train(old.training)
 
 
 def parameter_groups(

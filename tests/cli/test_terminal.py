@@ -147,6 +147,19 @@ def test_columns_and_depth(capsys):
     assert "the columns are layer, operation, output, field, parameters" in capsys.readouterr().err
 
 
+def test_columns_of_two_tables(capsys):
+    assert main(["cost", "lenet5", "--device", "h100", "--columns", "layer,operation,bound"]) == 0
+    layers, times = capsys.readouterr().out.split("h100:", 1)
+    assert [line.split() for line in layers.splitlines()][2] == ["layer", "operation"]
+    assert [line.split() for line in times.splitlines()][2] == ["operation", "bound"]
+    assert main(["cost", "lenet5", "--device", "h100", "--columns", "layer"]) == 0
+    layers, times = capsys.readouterr().out.split("h100:", 1)
+    assert [line.split() for line in layers.splitlines()][2] == ["layer"] and "µs" in times
+    assert main(["cost", "lenet5", "--device", "h100", "--columns", "colour"]) == 2
+    assert "element-wise, read, written, ops/byte, share, step, µs, bound" in capsys.readouterr().err
+    assert main(["cost", "lenet5", "--columns", "bound"]) == 2
+
+
 @pytest.mark.parametrize(
     "command", ["cost lenet5 --json", "cost lenet5 --csv", "cost lenet5 --explain all", "check lenet5 --format json"]
 )

@@ -146,7 +146,7 @@ def test_the_polynomial_of_mobilenet():
         (["--set", "width=0.5..1"], "has values in a sample only"),
         (["--set", "width=1", "--input", "1x3xA"], "expected sizes"),
         (["--set", "width=1", "--figures", "latency"], "a figure is unknown"),
-        (["--set", "classes=0,-1"], "none of the 2 settings is legal"),
+        (["--set", "classes=-1,-2"], "none of the 2 settings is legal"),
         (["--set", "width=("], "unclosed"),
         (["--set", "width=1", "--net", "mobilenet"], "no net `mobilenet`"),
         (["--set", "width=1", "--plot", "front.bmp"], "the name ends in"),

@@ -350,7 +350,7 @@ def test_channels_are_followed_as_torch_moves_them():
 
 
 def prepared(graph):
-    from archdsl.inference.fold import take_convolutions
+    from archdsl.inference.taken import take_convolutions
 
     take_convolutions(graph)
     return graph

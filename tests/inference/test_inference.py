@@ -194,7 +194,7 @@ def test_garbage_is_collected_again_after_a_mistake():
         (gc.enable if before else gc.disable)()
 
 
-@pytest.mark.parametrize("name", ["shufflenet_v1_g3", "shufflenet_v2_x0_5", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["shufflenet_v1_g3", "shufflenet_v2_x0_5", "mobilenet_v2", "densenet121", "repvgg_a0"])
 def test_everything_is_where_the_model_is(name):
     """On a GPU, say: `meta` tells as well where a tensor was made on the CPU."""
     with torch.device("meta"):

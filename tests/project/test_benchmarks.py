@@ -21,7 +21,7 @@ from torch._dynamo.utils import counters
 
 from archdsl.codegen import measured
 from archdsl.codegen.measured import Measurement, wins
-from benchmarks import deploy, engines, faults, gpu, gpu_results, measure, networks, planting
+from benchmarks import deploy, engines, faults, gpu, gpu_results, measure, networks, others, planting
 from benchmarks.layers import Case, Layer
 from benchmarks.measure import Wrong, check, interleaved, table
 from benchmarks.plot import bars
@@ -334,3 +334,39 @@ def test_the_page_on_deployment_has_the_figures_of_the_record():
         assert row["times_the_better_plain_engine"]["median"] == pytest.approx(
             better / rows["auto"]["median"], abs=1e-3
         )
+
+
+# ---------------------------------------------------------------------------------------- networks of others
+def test_the_page_has_the_figures_of_networks_of_others():
+    record = json.loads((measure.RESULTS / f"{others.KIND}.json").read_text())
+    results, page = record["results"], others.PAGE.read_text()
+    assert "\n".join([*networks.caption(record), *others.lines(results)]) in page
+    assert [(row["network"], row["batch"]) for row in results] == [(n, b) for n in others.NETS for b in (1, 8)]
+    assert len(others.NETS) >= 10 and {name.partition(":")[0] for name in others.NETS} == {"timm", "torchvision"}
+    assert record["threads"] == 1 and record["clock"] == "process"
+    for row in results:
+        assert max(way["error"] for way in row["milliseconds"].values()) <= others.TOLERANCE == 1e-5
+        assert row["times_the_faster"] == others.beside(row["milliseconds"])
+        assert row["times_the_faster"]["median"] <= others.SLOWER == 1.03, row["network"]
+
+
+def test_a_network_of_others_is_measured(monkeypatch, capsys, torchvision_models):
+    monkeypatch.setattr(others, "ROUNDS", (2, 2))
+    monkeypatch.setattr(others, "write", lambda *_: pytest.fail("a try is not recorded"))
+    threads = torch.get_num_threads()
+    try:
+        others.main(["timm:lcnet_050", "--batches", "1"])
+    finally:
+        torch.set_num_threads(threads)
+    (line,) = capsys.readouterr().out.splitlines()
+    name, *times, ratio, error = [cell.strip() for cell in line.strip("|").split("|")]
+    assert name == "timm lcnet_050, 1" and float(error) <= 1e-5
+    eager, last, ours = map(float, times)
+    assert float(ratio) == pytest.approx(ours / min(eager, last), rel=0.1)
+
+
+def test_the_faster_of_two_is_what_counts():
+    rows = {
+        way: {"median": n, "min": n / 2} for way, n in ((others.EAGER, 4.0), (others.LAST, 2.0), (others.OURS, 3.0))
+    }
+    assert others.beside(rows) == {"median": 1.5, "min": 1.5}

@@ -21,7 +21,6 @@ import archdsl
 from tests.properties.timing import slowness
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("archdsl", "grammars", "architectures", "kernels")
 CODE = """
 import archdsl, archdsl.grammars, archdsl.architectures, archdsl.kernels
 from archdsl.report.gallery import entries
@@ -39,31 +38,11 @@ def imported(folder: Path) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory) -> Path:
-    """What a clone has, and nothing that an installation leaves in it."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
-        shutil.copy(ROOT / name, folder)
-    return folder
-
-
 def test_a_bare_checkout(checkout):
     package, kernels, *parameters = imported(checkout)
     assert package == str(checkout / "archdsl" / "__init__.py")
     assert kernels == str(checkout / "kernels" / "__init__.py")
     assert parameters == [str(archdsl.check("lenet5").params)] * 2
-
-
-@pytest.fixture(scope="module")
-def wheel(checkout, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "-w", folder, checkout], check=True, capture_output=True)
-    (found,) = folder.glob("*.whl")
-    return found
 
 
 def test_a_wheel(wheel, tmp_path):

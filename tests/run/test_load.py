@@ -196,7 +196,7 @@ def test_wrong_parameters_are_diagnosed():
     with pytest.raises(archdsl.CompileError, match="did you mean `resnet50`"):
         archdsl.load("resnet5O")
     with pytest.raises(archdsl.CompileError):
-        archdsl.load("resnet50", classes=0)
+        archdsl.load("resnet50", classes=-1)
     with pytest.raises(TypeError):
         archdsl.load("resnet50", classes=object())
 

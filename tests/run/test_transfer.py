@@ -15,9 +15,10 @@ from torch import nn
 
 import archdsl
 from archdsl.analysis import ends
-from archdsl.compiler import compile_text, compiled
+from archdsl.compiler import Request, compile_text, compiled
 from archdsl.run import load, transfer
 from archdsl.run.adapt import for_channels
+from tests.families import LEAST
 
 PAGE = (Path(__file__).parents[2] / "docs" / "transfer.md").read_text(encoding="utf-8")
 NET = """
@@ -127,6 +128,133 @@ def test_weights_of_nothing_are_refused():
         archdsl.loads(NET, weights={})
     with pytest.raises(archdsl.WeightsError, match="lacks `0.weight`"):
         archdsl.loads("net n:\n    input image: [N, 3, H=8, W=8]\n    conv(4, 3)\n", weights={})
+
+
+# -------------------------------------------------------------------------------------------------- no head
+HEADED = [name for name in archdsl.nets() if not name.startswith("fpn")]  # which have no classes
+SUMS = {"fcn8s", "fcn16s", "fcn32s", "fcn_vgg16", "lraspp_mobilenet_v3_large"}  # of maps of classes
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in {*LEAST.values(), *SUMS} else pytest.param(n, marks=pytest.mark.slow) for n in HEADED]
+)
+def test_no_classes_leave_out_the_heads(name):
+    """What is missing has no weights but those of the layers that results come from."""
+    if name in SUMS:
+        with pytest.raises(archdsl.CompileError, match="the net cannot be built with this value"):
+            archdsl.check(name, classes=0)
+        return
+    full, less = compiled(name), compiled(name, Request(params={"classes": 0}))
+    sizes = [archdsl.check(name, classes=count).params for count in (0, 1, 2)]
+    assert sizes[0] < sizes[1] < sizes[2]
+    found, left = ends.ends(full.network), ends.ends(less.network)
+    heads = {layer for layer, one in found.layers.items() if one.out in (1000, 10, 21, 12, 2)} - left.layers.keys()
+    assert heads and found.layers.keys() - heads == left.layers.keys()
+    read = {int(found.layers[head].channels) for head in heads}
+    assert {int(shape[1]) for shape in less.network.scope.output_shapes} <= read
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "size"),
+    [
+        ("resnet18", "fc", 64),
+        ("vgg11", "classifier.6", 64),
+        ("mobilenet_v3_small", "classifier.3", 64),
+        ("convnext_tiny", "classifier.2", 64),
+        ("densenet121", "classifier", 64),
+        ("vit_b_32", "heads.head", 224),
+        ("googlenet", "fc", 64),
+        ("lenet5", "fc", 32),
+        ("dla34", "fc", 64),
+    ],
+)
+def test_features_are_what_the_classifier_reads(name, head, size):
+    full = archdsl.load(name).eval()
+    features = archdsl.load(name, classes=0, weights=full.state_dict()).eval()
+    seen = []
+    full.get_submodule(head).register_forward_hook(lambda module, inputs, result: seen.append(inputs[0]))
+    x = torch.randn(2, 1 if name == "lenet5" else 3, size, size)
+    with torch.no_grad():
+        full(x)
+        found = features(x)
+    assert torch.equal(found, seen[0].flatten(1))
+    assert features.state_dict().keys() == {
+        key for key in full.state_dict() if key.rpartition(".")[0] not in ({head, "aux1.fc2", "aux2.fc2"})
+    }
+
+
+def test_the_features_of_a_head_that_is_a_convolution_are_pooled():
+    full = archdsl.load("squeezenet1_1").eval()
+    features = archdsl.load("squeezenet1_1", classes=0, weights=full.state_dict()).eval()
+    x = torch.randn(1, 3, 64, 64)
+    maps = full.features(x)
+    torch.testing.assert_close(features(x), torch.relu(maps).mean((2, 3)))
+
+
+def test_no_head_is_like_a_head_that_was_taken_out():
+    full = archdsl.load("resnet18").eval()
+    features = archdsl.load("resnet18", classes=0, weights=full.state_dict()).eval()
+    x = torch.randn(1, 3, 64, 64)
+    taken = archdsl.reset_classifier(copy.deepcopy(full), 0)
+    assert torch.equal(features(x), taken(x))
+    assert features.state_dict().keys() == taken.state_dict().keys()
+    assert isinstance(features.fc, nn.Identity) and isinstance(taken.fc, nn.Identity)
+
+
+def test_no_head_everywhere(tmp_path, capsys, monkeypatch):
+    from archdsl.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "resnet18", "--set", "classes=0"]) == 0
+    assert "-> [N, 512], 11.2 M parameters" in capsys.readouterr().out
+    assert main(["compile", "resnet18", "--set", "classes=0", "-o", "features.py"]) == 0
+    code = (tmp_path / "features.py").read_text()
+    assert "self.fc = nn.Identity()" in code and "Linear" not in code
+    model = archdsl.load("resnet18", classes=0)
+    archdsl.save(model, "features.safetensors")
+    again = archdsl.load("features.safetensors").eval()
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.equal(again(x), model.eval()(x))
+    with pytest.warns(archdsl.WeightsWarning, match="`fc` is new: there are no weights for this"):
+        assert archdsl.load("features.safetensors", classes=7).fc.out_features == 7
+    agreed = archdsl.optimize(model)
+    torch.testing.assert_close(agreed(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_head_comes_back():
+    model = archdsl.load("resnet18", dtype="float64")
+    archdsl.reset_classifier(model, 0)
+    archdsl.reset_classifier(model, 0)
+    assert not [key for key in model.state_dict() if key.startswith("fc.")]
+    for made in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        archdsl.reset_classifier(made.float(), 6)
+        assert made.fc.weight.shape == (6, 512) and made.fc.weight.dtype == torch.float32 and made.fc.training
+        assert made.fc.weight.std() > 0.01, "it is initialized"
+        assert made.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 6)
+
+
+def test_a_network_that_was_loaded_without_a_head_gets_none():
+    for name in ("resnet18", "vgg11"):
+        with pytest.raises(ValueError, match="give the number of classes to `archdsl.load`"):
+            archdsl.reset_classifier(archdsl.load(name, classes=0), 5)
+
+
+def test_a_sweep_has_features_beside_classes():
+    """Blocks that several settings share are built once, and a head in one of them is left out all the same."""
+    found = archdsl.sweep("odenet", classes=[0, 10], figures=["params"])
+    assert [point["params"] for point in found.records()] == [
+        archdsl.check("odenet", classes=count).params for count in (0, 10)
+    ]
+
+
+def test_nothing_but_classes_may_be_nothing():
+    text = "net n(classes=10, width=8):\n    input i: [N, 3, H=8, W=8]\n    conv(width, 3)\n    conv(classes, 1)\n"
+    assert archdsl.loads(text, classes=0)(torch.zeros(1, 3, 8, 8)).shape == (1, 8, 8, 8)
+    for wrong in ({"width": 0}, {"classes": -1}, {"classes": 0.0}, {"classes": False}):
+        with pytest.raises(archdsl.CompileError, match="the net cannot be built with this value"):
+            archdsl.loads(text, **wrong)
+    with pytest.raises(archdsl.CompileError, match="has no parameter `classes`"):
+        archdsl.check("fpn_resnet18", classes=0)
 
 
 def test_an_auxiliary_head_may_be_missing():
@@ -361,6 +489,8 @@ def test_the_page_runs_and_reaches_what_it_claims(tmp_path, monkeypatch):
         for block, after in re.findall(r"```python\n(.*?)```(.*?)(?=```python|\Z)", PAGE, re.DOTALL):
             exec(block, space)
             claims += [(int(percent), space["reached"]) for percent in re.findall(r"more than (\d+) %", after)]
+    assert f"{len(HEADED) - len(SUMS)} networks of the gallery have such a form" in PAGE
+    assert space["pooled"].shape == (2, 512)
     assert len(claims) == 2
     for percent, reached in claims:
         assert reached > percent / 100

@@ -24,7 +24,7 @@ from archdsl.inference.engines.program import (
     flat,
     serialized,
 )
-from archdsl.inference.fold import Notes
+from archdsl.inference.notes import Notes
 
 PREPARE = {"onnxruntime": onnxruntime.prepare, "openvino": openvino.prepare}
 SHAPES = 8  # of inputs that are kept prepared, as of CUDA graphs
@@ -141,8 +141,11 @@ class Deployed(nn.Module):
         shapes = [
             shown(key) + (f" by {way.part}" if way.part < key[0][0] else "") for key, way in self._prepared.items()
         ]
-        lines = [f"{count:4d}  {what}" for what, count in self.fused.items()]
-        return "\n".join([*lines, f"{self.engine}, prepared for {'; '.join(shapes) or 'no input yet'}"])
+        return "\n".join([*self.done(), f"{self.engine}, prepared for {'; '.join(shapes) or 'no input yet'}"])
+
+    def done(self) -> list[str]:
+        """Return a line for each kind of step that was fused."""
+        return [f"{count:4d}  {what}" for what, count in self.fused.items()]
 
     def forget(self) -> None:
         """Forget what is prepared, which has the weights of that time."""
