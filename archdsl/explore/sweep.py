@@ -21,7 +21,7 @@ from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.forms import Forms
 from archdsl.analysis.result import Result
 from archdsl.analysis.table import Counter
-from archdsl.compiler import choose, find, value_of
+from archdsl.compiler import Request, choose, find, meant, value_of
 from archdsl.core.record import Record
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError, errors
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any
 
-    from archdsl.elaborate.environment import File
+    from archdsl.compiler import Compiled
+    from archdsl.elaborate.context import Settings
     from archdsl.ir.network import Network, Scope
 
     Point = tuple[tuple[str, Any], ...]  # parameters by name; the sizes of inputs are under "input"
@@ -134,11 +135,13 @@ FIGURES = (*CLOSED, *COMPUTED)
 
 
 class Evaluation:
-    """Evaluates settings of one net; a `file` that is at hand is not read again."""
+    """Evaluates settings of one net, over those with which it was `found`, or saved."""
 
-    def __init__(self, name: str, net: str | None, given: Collection[str] = (), file: File | None = None) -> None:
-        self.file, chosen = (file, None) if file is not None else find(name)
+    def __init__(self, name: str, net: str | None, given: Collection[str] = (), found: Compiled | None = None) -> None:
+        self.file, chosen = (found.file, None) if found is not None else find(name)
         self.net = choose(self.file, net or chosen, name.rsplit("/", 1)[-1], given)
+        asked = found.request if found is not None else Request()
+        self.asked = meant(self.file, name, asked.replace(net=self.net))[1]
         self.memo = Memo(self.file)
         self.forms = Forms()
         self.values: dict[tuple[str, Any], Any] = {}
@@ -146,7 +149,9 @@ class Evaluation:
 
     def network(self, params: tuple[tuple[str, Any], ...], sizes: tuple[tuple[int, ...], ...] = ()) -> Network:
         """Return the checked net of a setting; raises `CompileError`."""
-        settings = Settings(params, sizes)
+        changed = {name for name, _ in params}
+        others = [(name, value) for name, value in self.asked.params if name not in changed]
+        settings = self.asked.replace(params=(*others, *params), sizes=sizes or self.asked.sizes)
         if self.latest is None or self.latest[0] != settings:
             self.latest = settings, elaborate(self.file, self.net, settings, memo=self.memo)
         return self.latest[1]
