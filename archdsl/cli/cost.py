@@ -100,7 +100,7 @@ def _symbolic(checked: Compiled, options: Namespace) -> int:
         print("\n".join(symbolic.in_sizes(network)))
     for name in names:
         if name not in sizes:
-            evaluation = Evaluation(options.name, checked.request.net, params, checked)
+            evaluation = Evaluation(options.name, checked.request.net, params, checked.file, checked.request)
             start = Fraction(str(params[name]))
             print("\n" + "\n".join(symbolic.in_parameter(evaluation, name, start)))
     return YES

@@ -21,7 +21,7 @@ from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.forms import Forms
 from archdsl.analysis.result import Result
 from archdsl.analysis.table import Counter
-from archdsl.compiler import Request, choose, find, meant, value_of
+from archdsl.compiler import AS_WRITTEN, choose, find, meant, value_of
 from archdsl.core.record import Record
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError, errors
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any
 
-    from archdsl.compiler import Compiled
+    from archdsl.compiler import Request
     from archdsl.elaborate.context import Settings
+    from archdsl.elaborate.environment import File
     from archdsl.ir.network import Network, Scope
 
     Point = tuple[tuple[str, Any], ...]  # parameters by name; the sizes of inputs are under "input"
@@ -135,12 +136,18 @@ FIGURES = (*CLOSED, *COMPUTED)
 
 
 class Evaluation:
-    """Evaluates settings of one net, over those with which it was `found`, or saved."""
+    """Evaluates settings of one net, over what else is `asked` of it; a `file` that is at hand is not read again."""
 
-    def __init__(self, name: str, net: str | None, given: Collection[str] = (), found: Compiled | None = None) -> None:
-        self.file, chosen = (found.file, None) if found is not None else find(name)
+    def __init__(
+        self,
+        name: str,
+        net: str | None,
+        given: Collection[str] = (),
+        file: File | None = None,
+        asked: Request = AS_WRITTEN,
+    ) -> None:
+        self.file, chosen = (file, None) if file is not None else find(name)
         self.net = choose(self.file, net or chosen, name.rsplit("/", 1)[-1], given)
-        asked = found.request if found is not None else Request()
         self.asked = meant(self.file, name, asked.replace(net=self.net))[1]
         self.memo = Memo(self.file)
         self.forms = Forms()
