@@ -687,6 +687,7 @@ BROKEN = {
     "an input after a step of a net inside": ("E0225", f"net early:\n    relu\n    {INPUT}  # <-", "early"),
     "an input in a body": ("E0225", "", "a:\n    input second: [N, 3, H, W]  # <-\n    relu"),
     "an input without a default size": ("E0226", "", "input second: [N, 3, Z, W]  # <-"),
+    "an input whose channels are a size": ("E0226", "", "input second: [N, C=4, H, W]  # <-"),
     "an input with a part of a channel": ("E0226", "", "input second: [N, 1.5, H, W]  # <-"),
     "two definitions with one name": ("E0228", "block a:\n    relu\nfn a(n) = n  # <-", "relu"),
     # ------------------------------------------------------------ E03: shapes
