@@ -209,7 +209,7 @@ def _initializer(ctx: Context, target: InitializerName, expr: tree.Call, env: En
         return initializers.make(name, values)
     except ValueError as fault:
         param, reason = fault.args
-        raise errors.bad_argument(expr.span, name, param, reason, describe(values[param])) from None
+        raise errors.bad_argument(written[param].span, name, param, reason, describe(values[param])) from None
 
 
 def matched(
