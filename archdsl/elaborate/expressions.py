@@ -53,8 +53,8 @@ COMBINATORS = {
     kind: Combinator(kind) for kind in ("cat", "add", "mul", "maximum", "minimum", "split", "matmul", "attention")
 }
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
-SIGNS = {name for name, op in OPS.items() if "sign" in op.traits}
-WORDS = [*[name for name in OPS if name not in SIGNS], *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
+INNER = {name for name, op in OPS.items() if "inner" in op.traits} - COMBINATORS.keys()  # and what `split` is made of
+WORDS = [*[name for name in OPS if name not in INNER], *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
 RESERVED = {"x"}
 EVALUATE: dict[type, Callable[[Context, Any, Env, Tensor | None], Any]] = {}
 
@@ -104,7 +104,7 @@ def global_name(ctx: Context, name: str, file: File, span: Span, env: Env | None
         return definition(ctx, file, name, span)
     if name in file.imports:
         return definition(ctx, file.imports[name][0], name, span)
-    if name in OPS and name not in COMBINATORS and name not in SIGNS:
+    if name in OPS and name not in COMBINATORS and name not in INNER:
         word = file.words.get(name)
         if word is None:
             value = OpValue(NOTHING, None, OPS[name], file.defaults.get(name, ()), file.inits.get(name, ()))

@@ -508,9 +508,9 @@ def combine(
 
 
 def _divided(ctx: Context, chunk: Op, place: Span, current: Tensor, span: Span) -> list[Tensor]:
-    """Divide the channels of a tensor."""
+    """Divide the channels of a tensor; one part is the tensor itself."""
     shapes, relations = infer(ctx, chunk, [current], span, {}, {"parts": place})
-    parts = tensors_of(node(ctx, chunk, [current], shapes, span, None))
+    parts = tensors_of(node(ctx, chunk, [current], shapes, span, None)) if len(shapes) > 1 else [current]
     relate(ctx, relations)
     return parts
 
