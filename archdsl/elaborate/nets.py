@@ -108,13 +108,11 @@ def _behind_mistakes(ctx: Context, problems: Problems, file: File, name: str) ->
     try:
         try:
             return network(ctx, file, name)
-        except RecursionError:
-            raise _too_deep(file, name) from None
         except CompileError as mistake:  # of its head
             problems.meet(ctx, mistake)
-    except CompileError as mistake:
-        if not problems.found:
-            problems.meet(ctx, mistake)
+        except RecursionError:
+            if not problems.found:
+                problems.meet(ctx, _too_deep(file, name))
     except (Consequence, Enough):
         pass
     return None
