@@ -160,7 +160,7 @@ def test_changes_explain_the_totals(left, right):
     assert sum(change.macs for change in found.changes) == b.macs - a.macs
 
 
-@pytest.mark.parametrize("name", ["googlenet", "shufflenet_v2_x1_0", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["googlenet", "shufflenet_v2_x1_0", "mobilenet_v2", "segnet", "deconvnet", "odenet"])
 def test_a_network_does_not_differ_from_itself(name, capsys):
     assert "the same steps on the same shapes" in run(capsys, "diff", name, name)
 

@@ -33,6 +33,7 @@ from archdsl import optimize
 from archdsl.analysis import memory
 from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.costs import cost, weights
+from archdsl.analysis.diff import compare as compare_networks
 from archdsl.analysis.legal import Legal, legal_sizes
 from archdsl.analysis.table import Counter, table
 from archdsl.cli import main as cli
@@ -41,7 +42,7 @@ from archdsl.codegen import replay
 from archdsl.codegen.lower import lower
 from archdsl.codegen.module import emit
 from archdsl.codegen.replay import faithful
-from archdsl.compiler import Compiled, Request, compile_text, value_of
+from archdsl.compiler import Compiled, Request, compile_text, meant, value_of
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate.nets import Settings, elaborate
@@ -213,6 +214,8 @@ class Case:
         shown = report(self.network)
         if (shown.params, shown.macs) != (found.params, found.macs):
             yield "`check` and `cost` differ"
+        again = elaborate(self.compiled.file, "n", meant(self.compiled.file, "", self.compiled.request)[1])
+        yield from [f"`diff` from itself: {change.text()}" for change in compare_networks(self.network, again).changes]
 
     @torch.no_grad()
     def selected(self) -> Iterator[str]:
