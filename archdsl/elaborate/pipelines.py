@@ -293,7 +293,7 @@ def _applied(ctx: Context, value: Any, current: Tensor | None, span: Span, tag: 
         return value
     rule = APPLY_VALUE.get(type(value))
     if rule is None or current is None or rule is _sequence:
-        if not is_pipeline(value):
+        if not is_pipeline(value) and value != ():  # an empty list is a sequence of no steps
             if isinstance(value, Combinator):
                 raise errors.missing_argument(span, value.kind, "a branch", "branch, ...")
             raise errors.not_a_pipeline(span, describe(value))

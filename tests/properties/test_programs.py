@@ -38,6 +38,16 @@ def test_the_shortest_text_with_a_difference_is_found():
 
 # Each once gave other code than the text says: a NameError, a TypeError, another function, or another size.
 MENDED = {
+    "a list without steps": """
+block wrap(body, more=[]):
+    body -> relu -> stages: more
+net n(depth=0):
+    input image: [N, 3, H=8, W=8]
+    wrap([conv(4, 3) for i in range(depth)]) -> conv(4, 1)
+    none = []
+    none -> add(identity, none) -> [none, relu] -> [] * 2 -> wrap([], [tanh])
+    cat(image, *none) -> tail: [bn for i in []]
+""",
     "a split into one part, whose size is said": """
 block one(n):
     split(conv(n, 3), sizes=[n])
