@@ -194,7 +194,8 @@ def loop(ctx: Context, targets: tree.Targets, values: tree.Expr, env: Env, x: Te
     """Yield an environment for each item of a list, the targets bound."""
     items = evaluate(ctx, values, env, x)
     if not isinstance(items, tuple):
-        raise errors.bad_value(values.span, "a loop needs a list", f"this is {describe(items)}")
+        hint = f"`range({values.span.text})` is a list of so many numbers, from 0 on" if type(items) is int else ""
+        raise errors.bad_value(values.span, "a loop needs a list", f"this is {describe(items)}", hint)
     for item in items:
         inner = Env(env, env.file, loop=True)
         _bind_targets(targets, item.item if isinstance(item, Located) else item, inner)
