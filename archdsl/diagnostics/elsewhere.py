@@ -165,6 +165,7 @@ ATTRIBUTES = {
     **{word: NAMES[word] for word in ("permute", "squeeze", "unsqueeze", "clone", "detach")},
     **{word: NAMES[word] for word in ("contiguous", "to", "cuda", "device", "dtype", "half")},
     "transpose": "steps are joined: `x -> transpose`",
+    "indices": "positions are a second result: `r = x -> maxpool(2, indices=true)`, and then `r.indices`",
     "matmul": "`matmul(x, y)`",
     **{word: NAMES[word] for word in ("pow", "square", "sub", "div", "neg", "std")},
     **{word: f'steps are joined: `x -> {word}("channels")`' for word in ("mean", "sum", "max", "min", "var")},

@@ -143,6 +143,10 @@ def _instead(span: Span, character: str) -> list[Help]:
     if text[start : start + 2] in ("&&", "||"):
         word = "and" if character == "&" else "or"
         return [Help(f"conditions are joined by `{word}`", span.replace(end=start + 2), word)]
+    ends = text.find("'''", start + 3) if text.startswith("'''", start) else -1
+    if ends > 0 and '"' not in text[start:ends]:
+        docstring = f'"""{text[start + 3 : ends]}"""'
+        return [Help("a docstring stands in three double quotes", span.replace(end=ends + 3), docstring)]
     closing = text.find("'", span.end, text.find("\n", span.end) % (len(text) + 1)) if character == "'" else -1
     if closing > 0 and '"' not in text[start:closing]:
         return [Help(elsewhere.CHARACTERS["'"], span.replace(end=closing + 1), f'"{text[span.end : closing]}"')]

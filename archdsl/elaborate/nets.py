@@ -456,7 +456,13 @@ def _output_statement(ctx: Context, statement: tree.Output, env: Env, x: Tensor 
         raise errors.bad_label(statement.span, name, "it is a Python keyword")
     if name.startswith("_"):
         raise errors.bad_label(statement.span, name, "a field of a named tuple starts with a letter")
-    result = main(apply(ctx, statement.value, env, x, x))
+    try:
+        result = main(apply(ctx, statement.value, env, x, x))
+    except (CompileError, Consequence) as stop:
+        if ctx.problems is None or x is None:
+            raise
+        ctx.problems.meet(ctx, stop)
+        result = ctx.problems.guess(ctx, x)  # it has its name, of which more may be asked
     ctx.builder.outputs.append((name, result, statement.training))
     return x
 
