@@ -538,7 +538,8 @@ def not_whole(span: Span, value: str) -> Diagnostic:
 
         conv(7 / 2, 3)
     """
-    return _simple(f"{value} is not a whole number", span, "", Help("`//` rounds down, `ceil(a / b)` up"))
+    hint = "`//` rounds down, `ceil(a / b)` up; what is no count is written as a decimal, `0.5`"
+    return _simple(f"{value} is not a whole number", span, "", Help(hint))
 
 
 @error("E0211", "limit")

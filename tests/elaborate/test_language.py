@@ -652,6 +652,8 @@ BROKEN = {
     "two steps with one label": ("E0214", "", "a: conv(3, 1)\nrelu\na: conv(3, 1)  # <-"),
     "a label in a loop": ("E0214", "", "for i in range(2):\n    a: conv(3, 1)  # <-"),
     "two branches with one label": ("E0214", "", "cat(\n  a: bn,\n  a: bn)  # <-"),
+    "a default given twice": ("E0206", "default conv(bias=false), bn(eps=0.1), conv(bias=true)  # <-", "conv(4, 1)"),
+    "an initializer given twice": ("E0206", "init conv(zeros)\ninit conv(ones)  # <-", "conv(4, 1)"),
     "a requirement": ("E0215", "", 'relu\nrequire x.channels > 3, "needs more channels"  # <-'),
     "no such file": ("E0216", "from nowhere import a  # <-", "relu"),
     "endless recursion in a block": ("E0218", "block b(n):\n    relu\n    b(n + 1)  # <-", "b(0)"),
