@@ -68,13 +68,13 @@ def compiled(name: str | os.PathLike[str], request: Request = AS_WRITTEN, *, fil
     if file is None:
         file, chosen = find(name, request.operators)
         request = request.replace(net=request.net or chosen)
-    return _checked(file, *_meant(file, os.fspath(name), request))
+    return _checked(file, *meant(file, os.fspath(name), request))
 
 
 def attempted(name: str, file: File, request: Request, memo: Memo, spent: Spent) -> Compiled | list[Diagnostic]:
     """Check one net of a file, and return it or its mistakes: those that do not follow from another."""
     try:
-        request, settings = _meant(file, name, request)
+        request, settings = meant(file, name, request)
     except CompileError as mistake:
         return [mistake.diagnostic]
     chosen = request.net or ""
@@ -92,7 +92,7 @@ def attempted(name: str, file: File, request: Request, memo: Memo, spent: Spent)
 def compile_text(text: str, request: Request = AS_WRITTEN) -> Compiled:
     """Check one net of a text; raises `CompileError`."""
     file = project.Project(request.operators).text(text)
-    return _checked(file, *_meant(file, "", request))
+    return _checked(file, *meant(file, "", request))
 
 
 def find(name: str | os.PathLike[str], operators: Sequence[type[Op]] = ()) -> tuple[File, str | None]:
@@ -150,7 +150,7 @@ def _is_complete(item: object, given: Collection[str]) -> bool:
     return isinstance(item, tree.Alias)
 
 
-def _meant(file: File, name: str, request: Request) -> tuple[Request, Settings]:
+def meant(file: File, name: str, request: Request) -> tuple[Request, Settings]:
     """Return a request with the net of a file that it means, and its settings as values of the language."""
     request = _over(file.asked, request)
     net = choose(file, request.net, os.path.basename(name), request.params)

@@ -266,6 +266,8 @@ def _default(ctx: Context, file: File, setting: tree.Setting) -> tuple[tuple[str
             raise errors.bad_value(argument.span, "a default names its argument: `default conv(bias=false)`")
         if argument.name not in params:
             raise errors.unknown_argument(argument.place, setting.name, argument.name, ", ".join(params), params)
+        if argument.name in found:
+            raise errors.bound_twice(argument.place, argument.name, None)
         found[argument.name] = whole(ctx, argument.value, file.env, None)
         try:
             params[argument.name].kind.accept(found[argument.name])
@@ -283,6 +285,8 @@ def _init(ctx: Context, file: File, setting: tree.Setting) -> tuple[tuple[str, A
     names = ("weight", "bias")
     written = matched(setting.name, names, names[:1], lambda: "weight, bias", setting.arguments)
     for name, expr in written.items():
+        if name in found:
+            raise errors.bound_twice(expr.span, name, None)
         value = whole(ctx, expr, file.env, None)
         made = as_initializer(value.item if isinstance(value, Located) else value)
         if made is None:

@@ -13,6 +13,7 @@ from archdsl.analysis.costs import Costs
 from archdsl.analysis.result import Result
 from archdsl.analysis.rows import folded, human, operation, title
 from archdsl.core.record import Record
+from archdsl.elaborate.values import show as show_value
 from archdsl.ir.network import Scope
 from archdsl.ops.base import show
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network, Node
+    from archdsl.ops.base import Op
 
 
 class Side(Record):
@@ -203,8 +205,15 @@ def _change(one: Side | None, other: Side | None, costs: Costs, path: str) -> It
             yield Change(path, one, other, len(inner))
         else:
             yield from inner
-    elif a != b or one.figures != other.figures:
+    elif _differs(a, b) or one.figures != other.figures:
         yield Change(path, one, other)
+
+
+def _differs(one: Scope | Op, other: Scope | Op) -> bool:
+    """Say whether two steps are different ones: of operators, the arguments, since each net has sizes of its own."""
+    if isinstance(one, Scope) or isinstance(other, Scope) or type(one) is not type(other):
+        return True
+    return any(show_value(getattr(one, name)) != show_value(getattr(other, name)) for name in one.args)
 
 
 MOST_INSIDE = 24  # changes in one block that are listed; more are one change of the block

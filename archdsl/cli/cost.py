@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from archdsl.analysis.roofline import Device
-    from archdsl.ir.network import Network
+    from archdsl.compiler import Compiled
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -59,9 +59,10 @@ def run(options: Namespace) -> int:
         refuse_view(options)
     if options.memory and options.csv:
         raise errors.bad_option("--csv", "--memory", "memory is of the network, not of its layers; --json has both")
-    network = compiled(options.name, request_of(options)).network
+    checked = compiled(options.name, request_of(options))
+    network = checked.network
     if options.symbolic:
-        return _symbolic(network, options)
+        return _symbolic(checked, options)
     found = table(network, options.convention, options.dtype, options.batch)
     peaks = cost.peaks(network, options.dtype, options.batch, options.optimizer) if options.memory else {}
     report = cost.CostReport(found, options.by, peaks)
@@ -80,13 +81,14 @@ def run(options: Namespace) -> int:
     return YES
 
 
-def _symbolic(network: Network, options: Namespace) -> int:
+def _symbolic(checked: Compiled, options: Namespace) -> int:
     """Print the costs as formulas in the sizes and parameters that were named."""
     from fractions import Fraction
 
     from archdsl.explore import symbolic
     from archdsl.explore.sweep import Evaluation
 
+    network = checked.network
     sizes = [symbol.name for symbol in network.symbols]
     params = dict(network.scope.args)
     numbers = [name for name, value in params.items() if type(value) in (int, float)]
@@ -99,7 +101,8 @@ def _symbolic(network: Network, options: Namespace) -> int:
         print("\n".join(symbolic.in_sizes(network)))
     for name in names:
         if name not in sizes:
-            evaluation, start = Evaluation(options.name, options.net, params), Fraction(str(params[name]))
+            evaluation = Evaluation(options.name, checked.request.net, params, checked.file, checked.request)
+            start = Fraction(str(params[name]))
             print("\n" + "\n".join(symbolic.in_parameter(evaluation, name, start)))
     return YES
 

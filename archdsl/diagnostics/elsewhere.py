@@ -24,8 +24,9 @@ OPERATORS = {
     "clip": "hardtanh", "reducemax": "max", "reducemean": "mean", "reducemin": "min", "reducesum": "sum",
     "variance": "var", "avgpooling": "avgpool", "averagepooling": "avgpool", "batchnorm": "bn", "batchnorm1d": "bn",
     "batchnormalization": "bn", "channelshuffle": "shuffle", "concat": "cat", "concatenate": "cat",
-    "convolution": "conv", "convolutional": "conv", "deconv": "conv_transpose",
-    "deconvolution": "conv_transpose", "dense": "linear", "depthwiseconv": "depthwise", "fc": "linear",
+    "conv2dtranspose": "conv_transpose", "convolution": "conv", "convolutional": "conv", "deconv": "conv_transpose",
+    "deconvolution": "conv_transpose", "dense": "linear", "depthwiseconv": "depthwise",
+    "dwconv": "depthwise", "fc": "linear",
     "fullyconnected": "linear", "gap": "global_avgpool", "globalaveragepooling": "global_avgpool",
     "globalmaxpooling": "global_maxpool", "groupnorm": "gn", "groupnormalization": "gn", "hsigmoid": "hardsigmoid",
     "hswish": "hardswish", "innerproduct": "linear", "interpolate": "upsample", "layernorm": "ln",
@@ -67,6 +68,10 @@ NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("squeeze",), "`flatten` makes `[N, C]` of `[N, C, 1, 1]`"),
     **dict.fromkeys(("unsqueeze", "expanddims"), "`reshape(x.channels, 1, 1)` makes `[N, C, 1, 1]` of `[N, C]`"),
     **dict.fromkeys(("stack", "hstack", "vstack"), "`cat(a, b)` joins along the channels"),
+    **dict.fromkeys(
+        ("chunk", "tensorsplit"),
+        "`split(relu, identity)` gives each branch a part of the channels, `slice(0, 8)` takes one",
+    ),
     **dict.fromkeys(("bmm", "mm", "einsum", "dot"), PRODUCT),
     **dict.fromkeys(("multiheadattention", "selfattention", "scaleddotproductattention", "mha"), ATTENTION),
     **dict.fromkeys(("windowpartition", "unfold"), "`tokens(window=7)` cuts a map into windows"),
@@ -110,10 +115,24 @@ NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("lstm", "gru", "rnn", "embedding", "tokenizer"), NO_SEQUENCE),
     "training": "`dropout` and `bn` know it themselves; a result of training alone is `output aux = x when training`",
     **dict.fromkeys(("tuple", "list", "append"), "a list is written `[a, b]`; `+` joins two"),
-    **dict.fromkeys(("inchannels", "inplanes", "infeatures", "inchans"), CHANNELS),
+    **dict.fromkeys(("channels", "inchannels", "inplanes", "infeatures", "inchans"), CHANNELS),
     **dict.fromkeys(("outchannels",), "a parameter stands in the first line: `block b(out_channels):`"),
     **dict.fromkeys(("numclasses", "nclasses"), "a net declares its parameters: `net n(num_classes=10):`"),
     **dict.fromkeys(("adaptiveaveragepooling",), "`adaptive_avgpool(7)` for a 7x7 map"),
+}
+NAMED_AXES = 'axes have names: `mean("channels")`, `mean(["height", "width"])`'
+NOT_CERTAIN = {  # what is said of a call of another library that has no one form here
+    "softmax": 'an axis has a name: `softmax(axis="height")`; without one it is the channels',
+    "cat": 'an axis has a name: `cat(a, b, axis="height")`; without one it is the channels',
+    "glu": "`glu` halves the channels, and no other axis",
+    **dict.fromkeys(("mean", "sum", "max", "min"), NAMED_AXES),
+    "var": "`var` divides by the count, as `correction=0` does",
+    "flatten": RESHAPED,
+    "ln": "`ln` is over the channels; `gn(1)` is over all of a map",
+    "pad": "`pad((1, 1, 0, 0))` is left, right, top and bottom",
+    **dict.fromkeys(
+        ("adaptive_avgpool", "adaptive_maxpool"), 'over one axis alone it is `mean("width")` or `max("width")`'
+    ),
 }
 UNSAID = {  # arguments that are left out, with the reason
     "inplace": "the compiler decides what is done in place",
@@ -146,6 +165,7 @@ ATTRIBUTES = {
     **{word: NAMES[word] for word in ("permute", "squeeze", "unsqueeze", "clone", "detach")},
     **{word: NAMES[word] for word in ("contiguous", "to", "cuda", "device", "dtype", "half")},
     "transpose": "steps are joined: `x -> transpose`",
+    "indices": "positions are a second result: `r = x -> maxpool(2, indices=true)`, and then `r.indices`",
     "matmul": "`matmul(x, y)`",
     **{word: NAMES[word] for word in ("pow", "square", "sub", "div", "neg", "std")},
     **{word: f'steps are joined: `x -> {word}("channels")`' for word in ("mean", "sum", "max", "min", "var")},
@@ -178,6 +198,14 @@ SYNTAX: tuple[tuple[str, ...], ...] = (
     (r"\+", r"\+", "each name has one meaning: bind a new name to the result"),
     (r"->\s*", "$", "a chain goes on in the next line if that starts with `->`"),
     (r"(>|\||=|-)", ">", "steps are joined by `->`", r"(?<![->=|])(>>|=>|-->|\|>)", "->"),
+    (r"[\w)\]]\s*", "=>", "steps are joined by `->`", r"(?<![->=|])=>", "->"),
+    (r"^\s*\w+\[[^\]]*\]\s*", "=(?!=)", "a name with a number in it is written in braces: `skip{i} = x`"),
+    (r"^\s*input\s*", ":", "an input has a name: `input image: [N, 3, H=224, W=224]`"),
+    (r"^\s*output\s+\w+\s*", "$|:", "a result has a name: `output features = x`"),
+    (r"^\s*output\s*", r"\(", "a result has a name: `output features = x`"),
+    (r"^(block|net|fn)\b.*[(,]\s*\w+\s*", ":", "parameters have no types: `block b(width=8):`"),
+    (r"\.\w*", r"\{", "a result is taken by its own name: `r.left`; a list of them is `[r.left, r.right]`"),
+    (r"\w\[[^\]]*:[^\]]*", ",", 'a part of a tensor is a step: `x -> slice(0, 8)`, `x -> slice(0, 8, axis="height")`'),
     (r"^block\b.*:\s*", r"\[", "a signature stands before the colon: `block b(c) [N, C, H, W] -> [N, c, H, W]:`"),
     (r"^from\s+", r"[./]", "an import names a file beside this one, or of the gallery, without its folder and suffix"),
     (r"^\s*output\s*", "=", "a result has a name: `output features = x`"),
@@ -191,13 +219,17 @@ SYNTAX: tuple[tuple[str, ...], ...] = (
     (r"^\s*def\s+", "", "a piece of a network is `block name(c):`, a function on numbers `fn half(c) = c // 2`"),
     (r"^\s*while\s+", "", "loops have an end: `for i in range(3):`"),
     (r"^\s*(try|with|del|global|async|raise)\b.*", "", "this is not Python: see `for`, `block`, `net`, `fn`, `from`"),
+    (r"^\s*(if|elif)\b.*:.*\S\s+", r"else\b", "on one line it is `relu if deep else silu`"),
     (r".*\[.*\bfor\b.*\bin\b.*", r"for\b",
      "a list has one `for`; under `cat:` and `add:` one stands inside the other, each on a line"),
+    (r"\w\((?:[^()]|\([^()]*\))*\S\s+", r"for\b", "a list of branches is spread: `cat(*[conv(w, 1) for w in widths])`"),
+    (r"^\s*[^\[=]*[\w)\]]\s+", r"for\b", "a loop stands before what it repeats: `for w in widths: conv(w, 3)`"),
     (r"\S\s+", r"is\b", "`==` compares", r"\bis(?!\s+not\b)", "=="),
     (r"\S\s+", r"not\s+in\b", "`not` stands before the whole test: `not 3 in [1, 2]`"),
     (r"[<>]=?\s*[^<>]+\s*", r"[<>]", "a size is compared with one other: join the tests by `and`"),
     (r"(^|[=(,\[]\s*)", r"\{", "there are no dictionaries: a list of pairs, and `for name, value in pairs:`"),
     (r"^\s*[A-Za-z_]\w*([-.]\w+)+\s*", ":", "a label is one name, such as `conv_1`"),
+    (r'^\s*("[^"]*"|\w+\[[^\]]*\])\s*', ":", "a label is one name, such as `conv_1`; `layer{i}` has a number in it"),
     (r"^\s*\d+\s*", ":", "steps without a label have numbers already; a label starts with a letter"),
     (r"^\s*\w+\(.*\)\s*", ",", "steps are joined by `->`, or stand in brackets: `[conv(8, 3), relu]`"),
     (r"\blambda\s+", "",
@@ -212,6 +244,7 @@ SYNTAX: tuple[tuple[str, ...], ...] = (
     (r"\w\[[^\]]*:[^\]]*", ":", "a slice has no step: `[depths[i] for i in range(0, 4, 2)]`"),
     (r"\b[fr]", '"', "texts are plain; a name may hold a value: `layer{i}`"),
     (r"^\s*[a-z_]\w*\s+", r"[\d\"\[]", "a call has its values in parentheses: `conv(64, 3)`"),
+    (r"^\s*(for\b.*\bin|if|elif)\b.*[\w)\]]\s+", r"[a-z_]\w*", "a colon stands before the body: `if deep: relu`"),
     (r"(^\s+|->\s*|:\s*)[a-z_]\w*(\([^()]*\))?\s+", r"[a-z_]\w*\b(?!\s*=)", "steps are joined: `conv(64, 3) -> relu`"),
     (r"\bin\s+\d+\.?", r"\.", "`range(3)` counts from 0 to 2"),
     (r"[(\[,][^()\[\]]*[\w\"]\s+", r"[\w\"\[(]", "values are separated by commas"),
@@ -298,26 +331,51 @@ TORCH = {  # classes whose first numbers are sizes of their input, which are not
     "Conv2d": 0, "ConvTranspose2d": 0, "Linear": 0, "BatchNorm2d": 0, "BatchNorm1d": 0, "LayerNorm": 0, "RMSNorm": 0,
     "GroupNorm": 1,
 }  # fmt: skip
-PADS_NOTHING = ("Conv2d", "Conv2D")
+ORDERS = {  # whose arguments stand in another order: their names here, without those sizes
+    "MaxPool2d": ("kernel", "stride", "pad", "dilation", "indices", "ceil"),
+    "ConvTranspose2d": ("out", "kernel", "stride", "pad", "output_pad", "groups", "bias", "dilation"),
+    **dict.fromkeys(("Upsample", "interpolate"), ("size", "scale", "mode", "align_corners")),
+}
+PADS_NOTHING = ("Conv2d", "Conv2D", "DepthwiseConv2D")
+PADS_BY_A_WORD = ("conv", "depthwise", "maxpool")
 WHOLE = {"AdaptiveAvgPool2d": "global_avgpool", "AdaptiveMaxPool2d": "global_maxpool"}  # if their size is 1
+OF_KERAS = {  # what stands where nothing is given, or behind
+    "MaxPooling2D": "maxpool(2)", "AveragePooling2D": "avgpool(2)", "UpSampling2D": "upsample(2)",
+    "GlobalAveragePooling2D": "global_avgpool -> flatten", "GlobalMaxPooling2D": "global_maxpool -> flatten",
+}  # fmt: skip
 
 
 SIGNS = {"sub": "-", "subtract": "-", "div": "/", "divide": "/", "truediv": "/", "pow": "**", "power": "**"}
 REDUCTIONS = ("mean", "sum", "max", "min", "var")
-EVERY = ('"channels"', '"height"', '"width"')
+ALONG = {"softmax": "", "glu": "-1"}  # operators along an axis, with the number that PyTorch has where none is given
 DIMS = {"1": "channels", "2": "height", "3": "width", "-1": "width", "-2": "height", "-3": "channels"}
+TOKENS = re.compile(r"\btokens\b|\binput\s+\w+\s*:\s*\[[^,\]\n]+,[^,\]\n]+,[^,\]\n]+\]")
+FEATURES = re.compile(r"\b(flatten|linear)\b|\binput\s+\w+\s*:\s*\[[^,\]\n]+,[^,\]\n]+\]")
 
 
-def _reduced(name: str, values: list[str]) -> str:
-    """Return a reduction over axes that have numbers: `mean((2, 3), keepdim=True)` is over height and width."""
-    numbers = [value.partition("=")[2] or value for value in values if "keepdim" not in value]
-    found = [f'"{DIMS[one]}"' for one in re.findall(r"-?\d", numbers[0] if numbers else "") if one in DIMS]
-    axes = found[0] if len(found) == 1 else f"[{', '.join(found or EVERY)}]"
-    return f"{name}({axes})"
+def axis_of(number: str, around: str) -> str:
+    """Return the name of the axis that has a number, where that is certain in the text around.
+
+    With tokens in it, axis 1 is theirs or the channels; with features, the last axis is the width or the channels.
+    """
+    several = TOKENS.search(around) or (number.startswith("-") and FEATURES.search(around))
+    return "" if several else DIMS.get(number, "")
 
 
-def translated(text: str, operators: Collection[str]) -> str:
-    """Return a call of PyTorch or Keras as it is written here; nothing where that is not known."""
+def axes_of(numbers: str, around: str) -> str:
+    """Return the names of axes as an argument: `"width"`, or a list of them; nothing where one is not certain."""
+    found = [axis_of(number, around) for number in re.findall(r"-?\d+", numbers)]
+    if not found or not all(found) or len(set(found)) < len(found):
+        return ""
+    names = ", ".join([f'"{name}"' for name in found])
+    return f"[{names}]" if len(found) > 1 else names
+
+
+def translated(text: str, operators: Collection[str], around: str = "") -> str:
+    """Return a call of PyTorch or Keras as it is written here; nothing where that is not known.
+
+    What stands `around` it in the file tells whether the numbers of axes have one meaning.
+    """
     text = text.strip()
     found = re.fullmatch(r"((?:\w+\.)*)(\w+)\((.*)\)", text)
     if found is None or call_at(text, 0) != len(text):
@@ -326,49 +384,147 @@ def translated(text: str, operators: Collection[str]) -> str:
     if any(name not in (*NAMESPACES, "functional") for name in space.split(".")[:-1]):
         return ""
     if word == "Sequential":
-        steps = [translated(part, operators) for part in parts_of(inside)]
+        steps = [translated(part, operators, around) for part in parts_of(inside)]
         return f"[{', '.join(steps)}]" if all(steps) else ""
+    if word in OF_KERAS and (not inside or word.startswith("Global")):
+        return "" if "keepdims" in inside else OF_KERAS[word]
     if word in WHOLE and inside.replace(" ", "") in ("1", "(1,1)", "output_size=1", "output_size=(1,1)"):
         return WHOLE[word]
+    name, values = word if word in operators else renamed(word, operators), parts_of(inside)
     if word in ("AdaptiveAvgPool2d", "AdaptiveMaxPool2d"):
-        return f"{renamed(word, operators)}({inside.partition('=')[2] or inside})"
-    name = word if word in operators else renamed(word, operators)
-    values = parts_of(inside)
+        return "" if "None" in inside else f"{name}({inside.partition('=')[2] or inside})"
     if space and plain(word) in SIGNS and len(values) == 2:
         left, right = [value if re.fullmatch(r"[\w.]+", value) else f"({value})" for value in values]
         return f"{left} {SIGNS[plain(word)]} {right}"
     if not name:
         return ""
     if name in REDUCTIONS and space and values:
-        return f"{values[0]} -> {_reduced(name, values[1:])}"
+        return _reduced(name, values, around)
     if name in ("cat", "add", "mul", "maximum", "minimum"):
-        first = values[0] if values else ""
-        branches = parts_of(first[1:-1]) if first[:1] in ("[", "(") else values
-        return f"{name}({', '.join(branches)})" if branches else ""
+        return _joined(name, values, around if space else None)
     if space and word[:1].islower() and values:  # a function of a tensor
-        called = _call(name, word, values[1:])
-        return f"{values[0]} -> {'flatten' if name == 'flatten' else called}"
+        called = _function(name, word, values[1:], around)
+        return called and f"{values[0]} -> {called}"
+    return _class(name, word, values, around)
+
+
+def _reduced(name: str, values: list[str], around: str) -> str:
+    """Return a reduction over axes that have numbers: `mean((2, 3), keepdim=True)` is over height and width."""
+    tensor, *others = values
+    said = [value for value in others if not re.match(r"(keepdim|correction|unbiased)|(True|False)$", value)]
+    if name in ("max", "min") and said and re.fullmatch(r"[A-Za-z]\w*", said[0]):
+        return f"{name}imum({tensor}, {said[0]})"
+    if name == "var" and not any(value.replace(" ", "") in ("correction=0", "unbiased=False") for value in others):
+        return ""  # PyTorch divides by one less than the count
+    axes = axes_of(said[0].rpartition("=")[2], around) if said else ""
+    kept = any(re.match(r"keepdims?\s*=\s*True|True$", value) for value in others)
+    flat = " -> flatten" if axes == '["height", "width"]' and not kept else ""
+    return f"{tensor} -> {name}({axes}){flat}" if axes else ""
+
+
+def _joined(name: str, values: list[str], around: str | None) -> str:
+    """Return a combinator: of `torch.cat([a, b], 1)` the axis has a number, without which it is the batch."""
+    first = values[0] if values else ""
+    if first[:1] not in ("[", "("):
+        return f"{name}({', '.join(values)})" if values else ""
+    branches = parts_of(first[1:-1])
+    if name == "cat" and around is not None:
+        axis = axis_of(values[1].rpartition("=")[2].strip() if len(values) > 1 else "0", around)
+        if not axis:
+            return ""
+        branches += [f'axis="{axis}"'] if axis != "channels" else []
+    return f"{name}({', '.join(branches)})" if branches else ""
+
+
+def _function(name: str, word: str, values: list[str], around: str) -> str:
+    """Return a function of a tensor, without the tensor: `F.pad(x, (1, 1))` pads the width."""
+    if name == "flatten":
+        return "flatten" if [value.rpartition("=")[2].strip() for value in values] == ["1"] else ""
+    if name == "hardtanh" and word != "hardtanh":
+        given = dict(zip(("min", "max"), [value for value in values if "=" not in value]))
+        given |= {key.strip(): right.strip() for key, equals, right in (v.partition("=") for v in values) if equals}
+        if given == {"min": "0"}:
+            return "relu"
+        low, high = given.get("min", "-1e38"), given.get("max", "1e38")
+        return f"hardtanh({low}, {high})" if given else ""
+    if name == "pad":
+        sides = parts_of(values[0][1:-1]) if values and values[0][:1] in ("(", "[") else []
+        if len(sides) not in (2, 4):
+            return ""
+        values = [f"({', '.join(sides if len(sides) == 4 else [*sides, '0', '0'])})", *values[1:]]
+    return _class(name, word, values, around)
+
+
+def _class(name: str, word: str, values: list[str], around: str) -> str:
+    """Return a layer with its arguments, where they can be said: along an axis by its name, padding by a word."""
+    if name in ALONG:
+        number = values[0].rpartition("=")[2].strip() if values else ALONG[name]
+        axis = axis_of(number, around) if number else "channels"
+        if axis == "channels":
+            return name
+        return f'{name}(axis="{axis}")' if axis and name == "softmax" else ""
+    if name == "flatten":
+        return name if [value.rpartition("=")[2].strip() for value in values] in ([], ["1"]) else ""
+    if name == "prelu":
+        count = values[0].rpartition("=")[2].strip() if values else "1"
+        return "" if len(values) > 1 else name if count == "1" else f"{name}(per_channel=true)"
+    if word == "LayerNorm" and values and len(parts_of(values[0].strip("[]()"))) > 1:
+        return ""  # over several axes
+    if _same(values) and name not in PADS_BY_A_WORD:
+        return ""
     return _call(name, word, values)
+
+
+def _same(values: list[str]) -> bool:
+    return any(value.rpartition("=")[2].strip("\"' ") == "same" for value in values)
 
 
 def _call(name: str, word: str, values: list[str]) -> str:
     """Return a call with its arguments as they are written here."""
-    given = []
+    given: list[str] = []
     counted = sum("=" not in value for value in values)
     drops = counted > 1 or "out_" in "".join(values) or name in ("bn", "ln", "rms_norm")
+    order, place = ORDERS.get(word, ()), 0
     for number, value in enumerate(values):
         key, equals, right = value.partition("=") if re.match(r"\w+\s*=(?!=)", value) else ("", "", value)
         key, right = key.strip(), right.strip()
         if number == TORCH.get(word) and not equals and drops:
             continue
-        if right == "None" or (equals and plain(key) in UNSAID) or right.strip("\"'") == "same":
+        place += not equals
+        if right == "None" or (equals and plain(key) in UNSAID):
             continue
         right = "0" if right.strip("\"'") == "valid" else CONSTANTS.get(right, right)
-        given.append(f"{ARGUMENTS.get(plain(key), key)}={right}" if equals else right)
+        named = ARGUMENTS.get(plain(key), key) if equals else order[place - 1] if place > _alike(order) else ""
+        given.append(f"{named}={right}" if named else right)
+    if _same(values) and _keeps(given):
+        given = [value for value in given if value.rpartition("=")[2].strip("\"'") != "same"]
     padded = any("pad" in value for value in values) or counted > 4
-    if word in PADS_NOTHING and not padded and not any(value in ("1", "kernel=1") for value in given[1:2]):
+    window = given[:1] if name == "depthwise" else given[1:2]
+    if word in PADS_NOTHING and not padded and window not in (["1"], ["kernel=1"]):
         given.append("pad=0")
     return f"{name}({', '.join(given)})" if given else name
+
+
+def _alike(order: tuple[str, ...]) -> int:
+    """Return how many arguments that are not named stand at the same places here; all where the order is this one."""
+    here = {"size": 0, "out": 5, "kernel": 4}  # of `upsample`, `conv_transpose` and `maxpool`
+    return here[order[0]] if order else MOST
+
+
+def _keeps(given: list[str]) -> bool:
+    """Say whether a convolution keeps the size without a word for it: at stride 1, with an odd window."""
+    sizes = [value for value in given if re.fullmatch(r"(kernel=)?(\d+|\([\d, ]+\))", value)][-1:]
+    odd = all(int(size) % 2 for size in re.findall(r"\d+", "".join(sizes)))
+    return bool(sizes) and odd and not any(value.startswith("stride") for value in given)
+
+
+def fitting(span: Span, edit: str) -> str:
+    """Return an edit as it stands in its place: in parentheses where a sign or a label beside it would bind tighter."""
+    text = span.source.text
+    before = text[text.rfind("\n", 0, span.start) + 1 : span.start].rstrip()
+    behind = text[span.end : span.end + MOST].partition("\n")[0].lstrip()
+    free = re.search(r"(^|->|[(,\[]|(?<![=!<>])=)$", before) and re.match(r"$|#|->|[),\]]", behind)
+    return edit if free or not re.search(r" (->|[-+*/]|\*\*) ", edit) else f"({edit})"
 
 
 # -------------------------------------------------------------------------------------------------- proposals
@@ -377,15 +533,17 @@ def of_name(span: Span, name: str, candidates: Collection[str]) -> list[Help]:
     if name in CONSTANTS:
         return [Help(f"it is written `{CONSTANTS[name]}`", span, CONSTANTS[name])]
     if name == "None":
-        return [without(span, "leave the argument out: its default stands")]
+        return [_of_none(span)]
     text, end = span.source.text, call_at(span.source.text, span.start)
     there = text[span.start : end]
-    call = translated(there, candidates) if end and (there[:1].isupper() or name in NAMESPACES) else ""
+    call = translated(there, candidates, text) if end and (there[:1].isupper() or name in NAMESPACES) else ""
     if call and call not in (there, name):
-        return [Help(f"here it is `{call}`", span.replace(end=end), call, sure=False)]
+        place = span.replace(end=end)
+        return [Help(f"here it is `{call}`", place, fitting(place, call), sure=False)]
     if name in NAMESPACES:
         last = re.compile(r"(?:\w+\.)*(\w+)").match(text, span.start)
-        meant = NAMES.get(plain(last.group(1))) if last else None
+        word = last.group(1) if last else ""
+        meant = NAMES.get(plain(word)) or NOT_CERTAIN.get(word if word in candidates else renamed(word, candidates))
         return [Help(meant or "operators stand alone: `conv(64, 3) -> bn -> relu`")]
     full = name.replace("_", "").lower()
     if full in NAMES and full not in map(plain, candidates):
@@ -396,6 +554,14 @@ def of_name(span: Span, name: str, candidates: Collection[str]) -> list[Help]:
     return [Help(NAMES[plain(name)])] if plain(name) in NAMES else []
 
 
+def _of_none(span: Span) -> Help:
+    """Return what is written for `None`: an argument of an operator is left out, a step that may be missing is not."""
+    key = re.search(r"(\w+)\s*=\s*$", span.source.text[max(0, span.start - MOST) : span.start])
+    if key and key.group(1) in ARGUMENTS.values():
+        return without(span, "leave the argument out: its default stands")
+    return Help("`identity` is a step that does nothing, and an argument that is left out has its default")
+
+
 def of_argument(span: Span, callee: str, name: str, candidates: Collection[str]) -> list[Help]:
     """Return what is written for an unknown argument, where it is a word of elsewhere."""
     text, word = span.source.text, plain(name)
@@ -403,9 +569,8 @@ def of_argument(span: Span, callee: str, name: str, candidates: Collection[str])
     value = text[span.end : end].partition("=")[2].strip("\"' ")
     if word == "padding" and "pad" in candidates and value in ("same", "valid"):
         return of_padding(span.replace(end=end), callee, value)
-    if callee == "cat" and word in ("dim", "axis") and value in DIMS and DIMS[value] != "channels":
-        edit = f'axis="{DIMS[value]}"'
-        return [Help(f"here it is `{edit}`", span.replace(end=end), edit, sure=False)]
+    if callee in ("cat", *ALONG) and word in ("dim", "axis"):
+        return _along(span.replace(end=end), callee, axis_of(value, text))
     here = renamed(name, candidates)
     if here:
         return [Help(f"here it is `{here}`", span, here)]
@@ -414,12 +579,31 @@ def of_argument(span: Span, callee: str, name: str, candidates: Collection[str])
     return [Help(SAID_OTHERWISE[word])] if word in SAID_OTHERWISE else []
 
 
-def of_axes(span: Span) -> list[Help]:
+def _along(place: Span, callee: str, axis: str) -> list[Help]:
+    """Return what is written for the number of an axis, where that has one meaning."""
+    if axis == "channels":
+        return [without(place, f"leave it out: {UNSAID['axis']}")]
+    if callee == "glu":
+        return [Help("`glu` halves the channels, and no other axis")]
+    if not axis:
+        return [Help(f'an axis has a name: `axis="tokens"`, `axis="height"`; {UNSAID["axis"]}')]
+    edit = f'axis="{axis}"'
+    return [Help(f"here it is `{edit}`", place, edit, sure=False)]
+
+
+def of_size(span: Span, name: str) -> Help:
+    """Return `like=skip` for a tensor in the place of a size: `size=skip`, or `skip` alone."""
+    before = re.search(rf"\b{name}\s*=\s*$", span.source.text[max(0, span.start - MOST) : span.start])
+    place = span.replace(start=span.start - len(before.group())) if before else span
+    edit = f"like={span.text}"
+    return Help(f"the size of a tensor is taken by `{edit}`", place, edit, sure=False)
+
+
+def of_axes(span: Span, callee: str) -> list[Help]:
     """Return the names of axes that are given by numbers: `mean((2, 3))`."""
-    found = [f'"{DIMS[one]}"' for one in re.findall(r"-?\d+", span.text) if one in DIMS]
-    if not found or len(set(found)) < len(found):
-        return [Help('axes have names: `mean("channels")`, `mean(["height", "width"])`')]
-    edit = found[0] if len(found) == 1 else f"[{', '.join(found)}]"
+    edit = axes_of(span.text, span.source.text)
+    if not edit:
+        return [Help(NOT_CERTAIN.get(callee, NAMED_AXES))]
     return [Help(f"axes have names: here it is `{edit}`", span, edit, sure=False)]
 
 
@@ -451,6 +635,9 @@ PIPELINES = ("the operator", "the block", "the net", "a pipeline", "a list")  # 
 
 def of_operands(span: Span, sign: str, left: str, right: str) -> list[Help]:
     """Return what is written for a sign beside a pipeline, or one that tensors do not have; sides are described."""
+    if sign == "*" and re.fullmatch(r"the number \d+", left) and right.startswith(PIPELINES):
+        number, step = _operands(span.text, sign)
+        return [Help(f"`{step} * {number}` repeats a step, `{step} -> scale({number})` multiplies what it returns")]
     if sign == "**":
         return [Help("an exponent is a number: `a**2`; `log(2) * x -> exp` is 2 to the power of x")]
     if "tensor" in left and "tensor" in right:
@@ -491,7 +678,9 @@ def _with_number(pipeline: str, sign: str, number: str, behind: bool) -> str:
 
 
 def _written(span: Span, edit: str) -> list[Help]:
-    return [Help(f"it is written `{edit}`", span, edit, sure=False)] if "\n" not in span.text else [Help(f"`{edit}`")]
+    if "\n" in span.text:
+        return [Help(f"`{edit}`")]
+    return [Help(f"it is written `{edit}`", span, fitting(span, edit), sure=False)]
 
 
 def _operands(text: str, sign: str) -> tuple[str, str]:
@@ -518,16 +707,21 @@ def applied(span: Span) -> list[Help]:
     helped = "what a step is applied to stands before it: `x -> relu`"
     if head is None or not head.group()[:-1] or text[span.end : span.end + 1] != ")" or "\n" in span.text:
         return [Help(helped)]
-    start, callee = span.start - len(head.group()), head.group()[:-1]
+    place, callee = Span(span.source, span.start - len(head.group()), span.end + 1), head.group()[:-1]
     edit = f"{span.text} -> {callee}"
-    return [
-        Help(
-            f"what a step is applied to stands before it: `{edit}`",
-            Span(span.source, start, span.end + 1),
-            edit,
-            sure=False,
-        )
-    ]
+    text = f"what a step is applied to stands before it: `{edit}`"
+    return [Help(text, place, fitting(place, edit), sure=False)]
+
+
+def called(span: Span) -> list[Help]:
+    """Return `x -> body` for `body(x)`, where `body` is a pipeline; the place is its name."""
+    end = call_at(span.source.text, span.start)
+    inside = span.source.text[span.end + 1 : end - 1]
+    if not end or not re.fullmatch(r"[\w.{}]+", inside):
+        return [Help("what a step is applied to stands before it: `x -> relu`")]
+    place, edit = span.replace(end=end), f"{inside} -> {span.text}"
+    text = f"what a step is applied to stands before it: `{edit}`"
+    return [Help(text, place, fitting(place, edit), sure=False)]
 
 
 def without(span: Span, text: str, sure: bool = False) -> Help:
@@ -551,6 +745,8 @@ def of_syntax(place: Span) -> Help | None:
     """Return what is written where a text is no sentence, by what stands on its line before the place and after."""
     line, at = place.source.line(place.line), place.column - 1
     before, rest = line[max(0, at - MOST) : at], line[at : at + MOST]
+    if place.source.name.startswith("--set ") and rest[:1] == ",":
+        return Help("a list is in brackets: `[2, 2, 3]`")
     if at > MOST:
         before = "\0" + before  # which is no start of a line
     for seen, start, text, *edit in SYNTAX:

@@ -143,6 +143,10 @@ def _instead(span: Span, character: str) -> list[Help]:
     if text[start : start + 2] in ("&&", "||"):
         word = "and" if character == "&" else "or"
         return [Help(f"conditions are joined by `{word}`", span.replace(end=start + 2), word)]
+    ends = text.find("'''", start + 3) if text.startswith("'''", start) else -1
+    if ends > 0 and '"' not in text[start:ends]:
+        docstring = f'"""{text[start + 3 : ends]}"""'
+        return [Help("a docstring stands in three double quotes", span.replace(end=ends + 3), docstring)]
     closing = text.find("'", span.end, text.find("\n", span.end) % (len(text) + 1)) if character == "'" else -1
     if closing > 0 and '"' not in text[start:closing]:
         return [Help(elsewhere.CHARACTERS["'"], span.replace(end=closing + 1), f'"{text[span.end : closing]}"')]
@@ -338,6 +342,8 @@ def unknown_name(
     helps = elsewhere.of_name(span, name, candidates) or _did_you_mean(span, name, candidates)
     if "{" in span.text:  # a computed name is not spelled
         helps = []
+    if span.source.name.startswith("--set ") and span.text == span.source.text and not helps:
+        helps = [Help(f"a text has quotes of its own: `{span.source.name[6:]}='\"{name}\"'`")]
     labels = list(_alike(span, name, helps, places or {}))
     return _simple(f"unknown name `{name}`", span, "nothing here has this name", *labels, *helps)
 
@@ -436,10 +442,16 @@ def bad_argument(span: Span, callee: str, name: str, reason: str, got: str) -> D
 
 def _of_value(span: Span, callee: str, name: str, got: str) -> list[Help]:
     """Say what is written for a value of the wrong kind that is right elsewhere."""
-    if got.startswith(("a tensor", "the operator", "the block", "a pipeline")) and name not in ("like", "f", "indices"):
+    tensor = got.startswith("a tensor")
+    if tensor and callee in ("upsample", "crop", "untokens") and name in ("size", "scale"):
+        return [elsewhere.of_size(span, name)]
+    if tensor and name == "axes":
+        return [Help(f'what a step is applied to stands before it: `{span.text} -> {callee}("channels")`')]
+    applied = tensor or got.startswith(("the operator", "the block", "a pipeline"))
+    if applied and name not in ("like", "f", "indices", "init", "bias_init"):
         return elsewhere.applied(span)
     if name == "axes" or (name == "axis" and span.text.strip("-").isdigit()):
-        return elsewhere.of_axes(span)
+        return elsewhere.of_axes(span, callee)
     if (callee, name) == ("linear", "bias") and span.text.isdigit():
         return [Help(f"the features that come in are known: `linear({span.text})`")]
     if name == "eps" and span.text.isdigit():
@@ -499,6 +511,8 @@ def not_callable(span: Span, got: str, hides: str = "", waits: bool = False) -> 
             Note("what mentions `x` waits for the tensor that reaches it, and takes no more arguments"),
             Help("give all arguments in one call"),
         ]
+    elif got.startswith(("a list", "a pipeline")):
+        more += elsewhere.called(span)
     return _simple("this cannot be called", span, f"this is {got}", *more)
 
 
@@ -524,7 +538,8 @@ def not_whole(span: Span, value: str) -> Diagnostic:
 
         conv(7 / 2, 3)
     """
-    return _simple(f"{value} is not a whole number", span, "", Help("`//` rounds down, `ceil(a / b)` up"))
+    hint = "`//` rounds down, `ceil(a / b)` up; what is no count is written as a decimal, `0.5`"
+    return _simple(f"{value} is not a whole number", span, "", Help(hint))
 
 
 @error("E0211", "limit")
@@ -729,7 +744,7 @@ def bad_index(span: Span, reason: str, results: Sequence[str] = ()) -> Diagnosti
 
 
 @error("E0224")
-def bad_value(span: Span, reason: str, label: str = "") -> Diagnostic:
+def bad_value(span: Span, reason: str, label: str = "", hint: str = "") -> Diagnostic:
     """A value is not of the kind that is needed here.
 
     Wrong:
@@ -737,7 +752,7 @@ def bad_value(span: Span, reason: str, label: str = "") -> Diagnostic:
         for c in 3:
             conv(c, 3)
     """
-    return _simple(reason, span, label)
+    return _simple(reason, span, label, *([Help(hint)] if hint else []))
 
 
 @error("E0225")

@@ -174,7 +174,7 @@ def _parameters(found: Compiled) -> Iterator[dict[str, Any]]:
     network = found.network
     given = dict(network.scope.args)
     numbers = [name for name, value in given.items() if type(value) in (int, float)]
-    evaluation = Evaluation(network.source.name, network.name, given, found.file)
+    evaluation = Evaluation(network.source.name, network.name, given, found.file, found.request)
     for name in numbers[:PARAMETERS]:
         start = Fraction(str(given[name]))
         fit = fitted(evaluation, name, start, steps=STEPS, at_default=True)

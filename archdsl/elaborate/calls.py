@@ -22,6 +22,8 @@ from archdsl.elaborate.values import (
     Located,
     OpValue,
     Quotient,
+    Results,
+    Tensor,
     describe,
     is_pipeline,
     show,
@@ -59,6 +61,7 @@ def _callee(ctx: Context, target: Callee, expr: tree.Call, env: Env, x: Tensor |
     if found is not None:
         return found
     if any(mentions_x(ctx, argument) for argument in expr.arguments):
+        _given(ctx, target, expr)  # an argument too many is one before `x` is known
         return Deferred(expr, env)
     return partial(ctx, target, expr, env, x)
 
@@ -131,6 +134,9 @@ def _of_values(ctx: Context, target: Callee, expr: tree.Call, env: Env, x: Tenso
     if function is None or not expr.arguments or isinstance(expr.arguments[0], tree.Keyword):
         return None
     values = _values(ctx, function, expr, env, x)
+    if len(values) == 1 and isinstance(values[0], (Tensor, Results)) and "axes" in target.params:
+        place = expr.arguments[0].span
+        raise errors.bad_argument(place, target.label, "axes", "expects names of axes", describe(values[0]))
     if any(is_pipeline(value) or _names_axes(value) for value in values):
         return None
     return _result(function, values, expr)
@@ -209,7 +215,7 @@ def _initializer(ctx: Context, target: InitializerName, expr: tree.Call, env: En
         return initializers.make(name, values)
     except ValueError as fault:
         param, reason = fault.args
-        raise errors.bad_argument(expr.span, name, param, reason, describe(values[param])) from None
+        raise errors.bad_argument(written[param].span, name, param, reason, describe(values[param])) from None
 
 
 def matched(

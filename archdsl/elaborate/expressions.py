@@ -53,8 +53,8 @@ COMBINATORS = {
     kind: Combinator(kind) for kind in ("cat", "add", "mul", "maximum", "minimum", "split", "matmul", "attention")
 }
 INITIALIZERS = {name: InitializerName(name) for name in initializers.ROWS}
-SIGNS = {name for name, op in OPS.items() if "sign" in op.traits}
-WORDS = [*[name for name in OPS if name not in SIGNS], *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
+INNER = {name for name, op in OPS.items() if "inner" in op.traits} - COMBINATORS.keys()  # and what `split` is made of
+WORDS = [*[name for name in OPS if name not in INNER], *WRAPPERS, *COMBINATORS, *FUNCTIONS, *INITIALIZERS]
 RESERVED = {"x"}
 EVALUATE: dict[type, Callable[[Context, Any, Env, Tensor | None], Any]] = {}
 
@@ -104,7 +104,7 @@ def global_name(ctx: Context, name: str, file: File, span: Span, env: Env | None
         return definition(ctx, file, name, span)
     if name in file.imports:
         return definition(ctx, file.imports[name][0], name, span)
-    if name in file.operators and name not in COMBINATORS and name not in SIGNS:
+    if name in file.operators and name not in COMBINATORS and name not in INNER:
         word = file.words.get(name)
         if word is None:
             value = OpValue(NOTHING, None, file.operators[name], file.defaults.get(name, ()), file.inits.get(name, ()))
@@ -194,7 +194,8 @@ def loop(ctx: Context, targets: tree.Targets, values: tree.Expr, env: Env, x: Te
     """Yield an environment for each item of a list, the targets bound."""
     items = evaluate(ctx, values, env, x)
     if not isinstance(items, tuple):
-        raise errors.bad_value(values.span, "a loop needs a list", f"this is {describe(items)}")
+        hint = f"`range({values.span.text})` is a list of so many numbers, from 0 on" if type(items) is int else ""
+        raise errors.bad_value(values.span, "a loop needs a list", f"this is {describe(items)}", hint)
     for item in items:
         inner = Env(env, env.file, loop=True)
         _bind_targets(targets, item.item if isinstance(item, Located) else item, inner)

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 
 MAX_SIZE = 1 << 24  # of an input
+KNOWN = "maps are `[N, C, H, W]`, and their channels are known: `[N, 3, H=224, W=224]`"
 INPUT_FORMS = "images are `[N, C, H, W]`, tokens `[N, L, C]`, flat features `[N, F]`"
 
 
@@ -107,13 +108,11 @@ def _behind_mistakes(ctx: Context, problems: Problems, file: File, name: str) ->
     try:
         try:
             return network(ctx, file, name)
-        except RecursionError:
-            raise _too_deep(file, name) from None
         except CompileError as mistake:  # of its head
             problems.meet(ctx, mistake)
-    except CompileError as mistake:
-        if not problems.found:
-            problems.meet(ctx, mistake)
+        except RecursionError:
+            if not problems.found:
+                problems.meet(ctx, _too_deep(file, name))
     except (Consequence, Enough):
         pass
     return None
@@ -375,6 +374,9 @@ def _input_statement(ctx: Context, statement: tree.Input, env: Env, x: Tensor | 
             "an input starts with its batch" if batchless else f"an input has 2 to 4 axes, not {len(statement.dims)}"
         )
         raise errors.bad_input(statement.span, reason, INPUT_FORMS)
+    if len(statement.dims) == 4 and _symbol(statement.dims[1][0], env):
+        named = statement.dims[1][0].span
+        raise errors.bad_input(named, f"the channels of a map are a number, not the size `{named.text}`", KNOWN)
     number = len(builder.inputs)
     asked = ctx.settings.sizes[number] if number < len(ctx.settings.sizes) else None
     if asked is not None and len(asked) != len(statement.dims):
@@ -409,8 +411,8 @@ def _input_dim(
     ctx: Context, expr: tree.Expr, default: tree.Expr | None, env: Env, axis: int, asked: int | None, number: int
 ) -> Dim:
     """Return one axis of input `number`: a size by its name, or a number, of which `asked` stands for another one."""
-    name = expr.plain if isinstance(expr, tree.Name) else None
-    if name and env.find(name) is None and name not in OPS:
+    name = _symbol(expr, env)
+    if name:
         if name not in ctx.symbols:
             value = asked if asked is not None else _default_size(ctx, expr, default, env, axis)
             if type(value) is not int or not 1 <= value <= MAX_SIZE:
@@ -426,6 +428,12 @@ def _input_dim(
         title = "a dim of an input is a symbol or an integer ≥ 1"
         raise errors.bad_input(expr.span, title, f"this is {describe(value)}")
     return value
+
+
+def _symbol(expr: tree.Expr, env: Env) -> str | None:
+    """Return the name of an axis that stands for a size of the input: one that nothing else has."""
+    name = expr.plain if isinstance(expr, tree.Name) else None
+    return name if name and env.find(name) is None and name not in OPS else None
 
 
 def _default_size(ctx: Context, expr: tree.Expr, default: tree.Expr | None, env: Env, axis: int) -> Any:
@@ -449,7 +457,13 @@ def _output_statement(ctx: Context, statement: tree.Output, env: Env, x: Tensor 
         raise errors.bad_label(statement.span, name, "it is a Python keyword")
     if name.startswith("_"):
         raise errors.bad_label(statement.span, name, "a field of a named tuple starts with a letter")
-    result = main(apply(ctx, statement.value, env, x, x))
+    try:
+        result = main(apply(ctx, statement.value, env, x, x))
+    except (CompileError, Consequence) as stop:
+        if ctx.problems is None or x is None:
+            raise
+        ctx.problems.meet(ctx, stop)
+        result = ctx.problems.guess(ctx, x)  # it has its name, of which more may be asked
     ctx.builder.outputs.append((name, result, statement.training))
     return x
 

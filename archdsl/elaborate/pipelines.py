@@ -293,7 +293,7 @@ def _applied(ctx: Context, value: Any, current: Tensor | None, span: Span, tag: 
         return value
     rule = APPLY_VALUE.get(type(value))
     if rule is None or current is None or rule is _sequence:
-        if not is_pipeline(value):
+        if not is_pipeline(value) and value != ():  # an empty list is a sequence of no steps
             if isinstance(value, Combinator):
                 raise errors.missing_argument(span, value.kind, "a branch", "branch, ...")
             raise errors.not_a_pipeline(span, describe(value))
@@ -508,9 +508,9 @@ def combine(
 
 
 def _divided(ctx: Context, chunk: Op, place: Span, current: Tensor, span: Span) -> list[Tensor]:
-    """Divide the channels of a tensor."""
+    """Divide the channels of a tensor; one part is the tensor itself."""
     shapes, relations = infer(ctx, chunk, [current], span, {}, {"parts": place})
-    parts = tensors_of(node(ctx, chunk, [current], shapes, span, None))
+    parts = tensors_of(node(ctx, chunk, [current], shapes, span, None)) if len(shapes) > 1 else [current]
     relate(ctx, relations)
     return parts
 

@@ -21,7 +21,7 @@ from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.forms import Forms
 from archdsl.analysis.result import Result
 from archdsl.analysis.table import Counter
-from archdsl.compiler import choose, find, value_of
+from archdsl.compiler import AS_WRITTEN, choose, find, meant, value_of
 from archdsl.core.record import Record
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError, errors
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any
 
+    from archdsl.compiler import Request
+    from archdsl.elaborate.context import Settings
     from archdsl.elaborate.environment import File
     from archdsl.ir.network import Network, Scope
 
@@ -134,11 +136,19 @@ FIGURES = (*CLOSED, *COMPUTED)
 
 
 class Evaluation:
-    """Evaluates settings of one net; a `file` that is at hand is not read again."""
+    """Evaluates settings of one net, over what else is `asked` of it; a `file` that is at hand is not read again."""
 
-    def __init__(self, name: str, net: str | None, given: Collection[str] = (), file: File | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        net: str | None,
+        given: Collection[str] = (),
+        file: File | None = None,
+        asked: Request = AS_WRITTEN,
+    ) -> None:
         self.file, chosen = (file, None) if file is not None else find(name)
         self.net = choose(self.file, net or chosen, name.rsplit("/", 1)[-1], given)
+        self.asked = meant(self.file, name, asked.replace(net=self.net))[1]
         self.memo = Memo(self.file)
         self.forms = Forms()
         self.values: dict[tuple[str, Any], Any] = {}
@@ -146,7 +156,9 @@ class Evaluation:
 
     def network(self, params: tuple[tuple[str, Any], ...], sizes: tuple[tuple[int, ...], ...] = ()) -> Network:
         """Return the checked net of a setting; raises `CompileError`."""
-        settings = Settings(params, sizes)
+        changed = {name for name, _ in params}
+        others = [(name, value) for name, value in self.asked.params if name not in changed]
+        settings = self.asked.replace(params=(*others, *params), sizes=sizes or self.asked.sizes)
         if self.latest is None or self.latest[0] != settings:
             self.latest = settings, elaborate(self.file, self.net, settings, memo=self.memo)
         return self.latest[1]

@@ -2,13 +2,15 @@
 
 The input size needs no guess: costs are quasi-polynomials by construction (`archdsl.analysis.forms`). A parameter can
 enter a text anywhere, through rounding and conditions, so nothing is proved about it: each coefficient is interpolated
-through as many values as a polynomial of degree 4 needs, and compared at further ones. Where the text rounds, this
-holds on multiples of a step only, which the formula states; where no step fits, there is no formula, and that is said.
+through as many values as a polynomial of degree 4 needs, and compared at further ones: some steps on, and so far away
+that a text which rounds has come to its next number. Where the text rounds, this holds on multiples of a step only,
+which the formula states; where no step fits, there is no formula, and that is said.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
+from math import ceil
 
 from archdsl.analysis.forms import closed, polynomial_text
 from archdsl.diagnostics import CompileError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 DEGREE = 4  # two for the channels on both sides of a convolution, and some to see that it is not more
 CHECKS = (5, 6, 7, 11)  # further steps at which an interpolation must hold
+FAR = (1, 3, 8, 21)  # and what is added to the value it starts from, and to its multiples, for values far away
+FURTHEST = 97  # and the steps to the furthest
 STEPS = tuple(Fraction(2) ** power for power in range(-5, 4))
 NAMES = {"macs": "MACs", "params": "parameters", "bytes": "bytes"}
 
@@ -56,7 +60,7 @@ def in_parameter(evaluation: Evaluation, name: str, start: Fraction) -> Iterator
     step, found = fit
     symbols = symbols_of(_network(evaluation, name, start))
     yield f"for `{name}` in steps of {step} from {start}, and {' and '.join(symbols)} that no stride rounds"
-    yield f"(one image; interpolated, and verified at {len(CHECKS)} further values):"
+    yield "(one image; interpolated, and verified at further values):"
     for figure, polynomial in found.items():
         yield f"{NAMES[figure]} = {polynomial_text(polynomial, (name, *symbols))}"
 
@@ -77,7 +81,7 @@ def fitted(
         networks = _networks(evaluation, name, start, step)
         found = {figure: _fitted(networks, figure, at_default) for figure in NAMES} if networks else {}
         complete = {figure: polynomial for figure, polynomial in found.items() if polynomial is not None}
-        if len(complete) == len(NAMES):
+        if len(complete) == len(NAMES) and _far_too(evaluation, name, (start, step), complete, at_default):
             return step, complete
     return None
 
@@ -107,6 +111,39 @@ def _networks(evaluation: Evaluation, name: str, start: Fraction, step: Fraction
         return {}
 
 
+def _far_too(
+    evaluation: Evaluation,
+    name: str,
+    values: tuple[Fraction, Fraction],
+    found: dict[str, Polynomial],
+    at_default: bool,
+) -> bool:
+    """Say whether polynomials hold far from the start, too: `int(width / 2)` is constant for many a step of 1/32.
+
+    The values are a start and a step. A net that is refused there, as one with too many layers is, tells nothing.
+    """
+    start, step = values
+    counts = [ceil((far + (far // 2) * abs(start)) / step) for far in FAR]
+    for count in (*counts, FURTHEST):
+        value = start + step * count
+        try:
+            network = _network(evaluation, name, value)
+        except CompileError:
+            continue
+        if any(_at(found[figure], value) != _coefficients(network, figure, at_default) for figure in found):
+            return False
+    return True
+
+
+def _at(polynomial: Polynomial, value: Fraction) -> Polynomial:
+    """Return a polynomial in a parameter and the sizes at a value of the parameter: one in the sizes."""
+    found: Polynomial = {}
+    for (power, *others), factor in polynomial.items():
+        exponents = tuple(others)
+        found[exponents] = found.get(exponents, Fraction(0)) + factor * value**power
+    return {exponents: factor for exponents, factor in found.items() if factor}
+
+
 def _fitted(networks: dict[Fraction, Network], figure: str, at_default: bool) -> Polynomial | None:
     """Return a figure as a polynomial in the parameter and the input sizes; None where there is none."""
     known = {value: _coefficients(network, figure, at_default) for value, network in networks.items()}
@@ -126,7 +163,8 @@ def _coefficients(network: Network, figure: str, at_default: bool) -> Polynomial
     defaults = {symbol.name: symbol.default for symbol in network.symbols}
     found = form.polynomial(symbols, tuple([defaults[name] if at_default else 0 for name in symbols]))
     constant = (0,) * len(symbols)
-    return found | {constant: found.get(constant, Fraction(0)) + form.once}
+    found |= {constant: found.get(constant, Fraction(0)) + form.once}
+    return {exponents: factor for exponents, factor in found.items() if factor}
 
 
 def _interpolated(points: dict[Fraction, Fraction]) -> list[Fraction]:

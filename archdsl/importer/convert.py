@@ -116,7 +116,10 @@ def import_module(
     resnet18: 22 lines
     verified: 122 parameters and buffers equal, outputs differ by 0 at 224x224 and 256x256, ...
     """
-    shape = (2, *(tuple(example.shape) if isinstance(example, torch.Tensor) else tuple(example))[1:])
+    given = tuple(example.shape if isinstance(example, torch.Tensor) else example)
+    if not given or not all(isinstance(size, int) for size in given):
+        raise ImportFailed("the example is a tensor or its shape, [N, C, H, W]: modules of several inputs are not read")
+    shape = (2, *given[1:])
     try:
         return _imported(model, shape, name, doc or f"{name}, imported.")
     except (Unsaid, Untraceable, Differs) as problem:

@@ -42,7 +42,7 @@ def exposed(scope: Scope, path: list[str], name: str, place: Span) -> tuple[Scop
         known = [o.name for o in scope.outputs] + [n.name for n in scope.nodes if n.labelled]
         raise errors.bad_output(place, name, f"there is no step `{first}`", known)
     if not rest:
-        return _returning(scope, node.outputs[0], name)
+        return _returning(scope, node.outputs[_main(node)], name)
     assert isinstance(node.what, Scope), "only scopes hold further steps"
     inner, number = exposed(node.what, rest, name, place)
     if number < len(node.outputs):
@@ -53,6 +53,12 @@ def exposed(scope: Scope, path: list[str], name: str, place: Span) -> tuple[Scop
     shapes = (*scope.shapes, inner.output_shapes[number])
     relations = tuple([(relation, grown if n is node else n) for relation, n in scope.relations])
     return _returning(scope.replace(nodes=nodes, shapes=shapes, relations=relations), value, name)
+
+
+def _main(node: Node) -> int:
+    """Return the number of the result that a step passes on: the first that it has in evaluation, too."""
+    results = node.what.outputs if isinstance(node.what, Scope) else ()
+    return next((number for number, output in enumerate(results) if not output.training), 0)
 
 
 def _returning(scope: Scope, value: int, name: str) -> tuple[Scope, int]:

@@ -6,6 +6,11 @@ An initializer names a function of `torch.nn.init` and its arguments; adding one
 from __future__ import annotations
 
 from archdsl.core.record import Record
+from archdsl.ops.base import MAX_REAL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Initializer(Record):
@@ -72,14 +77,35 @@ CHOICES = {
 
 
 def make(name: str, values: dict[str, object]) -> Initializer:
-    """Build an initializer; raises `ValueError` with a bare reason where a value is of the wrong kind."""
+    """Build an initializer.
+
+    Raises `ValueError` with one of the parameters that were given and a bare reason where PyTorch would refuse it.
+    """
     made = []
     for param, default in ROWS[name].params:
         value = values.get(param, default)
-        if param in CHOICES:
-            if value not in CHOICES[param]:
-                raise ValueError(param, "expects one of " + ", ".join(f'"{c}"' for c in CHOICES[param]))
-        elif type(value) not in (int, float):
-            raise ValueError(param, "expects a number")
+        if param not in CHOICES:
+            _number(name, param, value)
+        elif value not in CHOICES[param]:
+            raise ValueError(param, "expects one of " + ", ".join(f'"{c}"' for c in CHOICES[param]))
         made.append((param, value))
-    return Initializer(name, tuple(made))
+    found = Initializer(name, tuple(made))
+    if name in ("uniform", "trunc_normal"):
+        _ordered(found, "b" if "b" in values else "a")
+    return found
+
+
+def _number(name: str, param: str, value: object) -> None:
+    if type(value) not in (int, float) or not -MAX_REAL <= value <= MAX_REAL:  # type: ignore[operator]
+        raise ValueError(param, "expects a number")
+    if param in ("std", "gain") and value < 0:  # type: ignore[operator]
+        raise ValueError(param, "expects a number ≥ 0")
+    if name == "trunc_normal" and param == "std" and value == 0:
+        raise ValueError(param, "expects a number above 0")
+
+
+def _ordered(found: Initializer, param: str) -> None:
+    """Raise an error where a range has its ends the wrong way round; PyTorch cuts a distribution to no single value."""
+    values: dict[str, Any] = dict(found.values)
+    if values["a"] > values["b"] or (found.name == "trunc_normal" and values["a"] == values["b"]):
+        raise ValueError(param, "expects `a` to be less than `b`")

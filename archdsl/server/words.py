@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from archdsl.elaborate.builtins import FUNCTIONS
-from archdsl.elaborate.expressions import SIGNS
+from archdsl.elaborate.expressions import INNER
 from archdsl.elaborate.values import show
 from archdsl.ops import OPS
 from archdsl.ops.base import REQUIRED
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archdsl.ops.base import Arg, Op
 
 OPERATORS: dict[str, type[Op]] = {
-    name: cls for name, cls in {**OPS, **WRAPPERS}.items() if name not in WITHIN_COMBINATORS and name not in SIGNS
+    name: cls for name, cls in {**OPS, **WRAPPERS}.items() if name not in WITHIN_COMBINATORS and name not in INNER
 }
 COMBINED = {
     "cat": "joins the results of its branches along the channels, or along `axis`",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -68,6 +69,25 @@ def test_formulas_in_a_parameter_are_the_costs(name, parameter, values, capsys):
         assert value(found["MACs"][0], **names) == got.macs
         assert value(found["parameters"][0], **names) == got.params
         assert value(found["bytes"][0], **names) == got.traffic.moved()
+
+
+def test_formulas_in_a_parameter_keep_what_else_was_asked(capsys):
+    found = formulas(run(capsys, "cost", "mobilenet_v1", "--set", "classes=10", "--symbolic", "width"))
+    got = table(compiled("mobilenet_v1", Request(params={"width": 2, "classes": 10})).network).total
+    assert value(found["parameters"][0], width=2) == got.params
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.37, 0.3, 0.125])
+def test_a_formula_holds_beyond_the_next_number_of_a_text_that_rounds(rate, tmp_path, capsys):
+    path = tmp_path / "half.arch"
+    path.write_text(f"net half(width=8):\n    input image: [N, 3, H=8, W=8]\n    conv(int(width * {rate}), 3)\n")
+    lines = run(capsys, "cost", str(path), "--symbolic", "width")
+    assert ("no closed form" in lines) == (rate in (0.37, 0.3))
+    if "no closed form" not in lines:
+        step = float(Fraction(lines.partition("in steps of ")[2].split()[0]))
+        for number in (8 + step * n for n in (1, 2, 33, 100)):
+            got = table(compiled(str(path), Request(params={"width": number})).network).total
+            assert value(formulas(lines)["parameters"][0], width=number) == got.params
 
 
 def test_what_has_no_formula_is_said(tmp_path, capsys):
@@ -140,7 +160,7 @@ def test_changes_explain_the_totals(left, right):
     assert sum(change.macs for change in found.changes) == b.macs - a.macs
 
 
-@pytest.mark.parametrize("name", ["googlenet", "shufflenet_v2_x1_0", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["googlenet", "shufflenet_v2_x1_0", "mobilenet_v2", "segnet", "deconvnet", "odenet"])
 def test_a_network_does_not_differ_from_itself(name, capsys):
     assert "the same steps on the same shapes" in run(capsys, "diff", name, name)
 

@@ -30,6 +30,19 @@ def test_what_cannot_be_wrong_is_mended(wrong, right):
     assert text == NET + right + "\n" and done
 
 
+def test_a_docstring_of_single_quotes_is_mended_whole():
+    text = NET.replace("n:\n", "n:\n    '''Three\n    quotes.'''\n", 1) + "relu\n"
+    assert fixed(Source("n.arch", text))[0] == text.replace("'''", '"""')
+    text = NET + "relu\n    '''no docstring'''\n"
+    assert fixed(Source("n.arch", text)) == (text, [])
+
+
+def test_a_word_of_elsewhere_is_mended_in_every_use_behind_a_result():
+    text = "block b(c):\n    output skip = conv(c, 3) -> ReLU\n    output out = x -> ReLU\n"
+    text += NET + "r = x -> b(8)\n    r.out -> ReLU -> add(identity, r.skip -> conv(3, 1))\n"
+    assert fixed(Source("n.arch", text))[0] == text.replace("ReLU", "relu")
+
+
 GUESSED = [
     "cat(matmul(x, x), identity)", "conv1d(8, 3)", "softplus", "avg(2)", "maxpool3(2)", "conw(8, 3)", "conv(8, 3, strid=2)",
     "Conv2d(3, 16, 3)", "x + x", "relu(x)", "bn(64)", "upsample(2, mode=\"bilinaer\")",

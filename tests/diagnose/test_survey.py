@@ -107,9 +107,20 @@ def test_one_net_is_looked_at_behind_its_mistakes(tmp_path, capsys):
         ("cat:\n        conv(8, 99, pad=0)\n        nothing(3)\n    relu\n    conv(8, 3, bias=7)", [4, 5, 7]),
     ],
 )
-def test_no_mistake_follows_from_another(tmp_path, body, lines):
+def test_no_mistake_follows_from_another(body, lines):
     file = Project().text(f"net n:\n    input image: [N, 3, H=32, W=32]\n    {body}\n")
     assert [found.primary.span.line for found in each("n", file, ["n"])] == lines
+
+
+@pytest.mark.parametrize(
+    ("output", "line"), [("x -> conv(8, 99, pad=0)", 3), ("x -> rely", 3), ("lost", 2), ("x -> relu(3)", 3)]
+)
+def test_a_result_that_fails_has_its_name(output, line):
+    block = f"block b:\n    lost = x -> conv(8, 3, bias=7)\n    output left = {output}\n    output right = x\n"
+    block = block if output == "lost" else block.replace(", bias=7", "")
+    steps = "    r = x -> b\n    r.left -> linear(3)\n    add(r.right, r.left, r)\n"
+    file = Project().text(f"{block}net n:\n    input image: [N, 3, H=32, W=32]\n{steps}")
+    assert [found.primary.span.line for found in each("n", file, ["n"])] == [line]
 
 
 @pytest.mark.parametrize(

@@ -658,6 +658,8 @@ BROKEN = {
     "two steps with one label": ("E0214", "", "a: conv(3, 1)\nrelu\na: conv(3, 1)  # <-"),
     "a label in a loop": ("E0214", "", "for i in range(2):\n    a: conv(3, 1)  # <-"),
     "two branches with one label": ("E0214", "", "cat(\n  a: bn,\n  a: bn)  # <-"),
+    "a default given twice": ("E0206", "default conv(bias=false), bn(eps=0.1), conv(bias=true)  # <-", "conv(4, 1)"),
+    "an initializer given twice": ("E0206", "init conv(zeros)\ninit conv(ones)  # <-", "conv(4, 1)"),
     "a requirement": ("E0215", "", 'relu\nrequire x.channels > 3, "needs more channels"  # <-'),
     "no such file": ("E0216", "from nowhere import a  # <-", "relu"),
     "endless recursion in a block": ("E0218", "block b(n):\n    relu\n    b(n + 1)  # <-", "b(0)"),
@@ -694,6 +696,7 @@ BROKEN = {
     "an input after a step of a net inside": ("E0225", f"net early:\n    relu\n    {INPUT}  # <-", "early"),
     "an input in a body": ("E0225", "", "a:\n    input second: [N, 3, H, W]  # <-\n    relu"),
     "an input without a default size": ("E0226", "", "input second: [N, 3, Z, W]  # <-"),
+    "an input whose channels are a size": ("E0226", "", "input second: [N, C=4, H, W]  # <-"),
     "an input with a part of a channel": ("E0226", "", "input second: [N, 1.5, H, W]  # <-"),
     "two definitions with one name": ("E0228", "block a:\n    relu\nfn a(n) = n  # <-", "relu"),
     # ------------------------------------------------------------ E03: shapes

@@ -99,6 +99,14 @@ def test_files_that_import_one_another(tmp_path, capsys):
     assert f"f{most - 1}.arch:1:1: error[E0212]: files import one another too deeply" in out
 
 
+def test_a_recursion_that_python_ends_before_its_limit(tmp_path, capsys):
+    deep = "".join("    " * i + "cat:\n" for i in range(1, 40))
+    path = tmp_path / "n.arch"
+    path.write_text(f"block f(n):\n{deep}{'    ' * 40}f(n)\n{HEAD}    f(0)\n")
+    assert main(["check", "--format", "short", str(path)]) == 1
+    assert "error[E0106]" in capsys.readouterr().out
+
+
 def test_networks_of_a_file_together(tmp_path, capsys):
     nets = survey.MAX_NODES // (1000 + context.NET)
     block = "block b:\n" + "    relu\n" * 999

@@ -158,6 +158,12 @@ def test_weights_are_left_as_they_were():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()) and model.training
 
 
+@pytest.mark.parametrize("example", [((1, 3, 8, 8), (1, 5)), [torch.zeros(1, 3, 8, 8), torch.zeros(1, 5)], ()])
+def test_an_example_is_one_tensor_or_its_shape(example):
+    with pytest.raises(ImportFailed, match="modules of several inputs are not read"):
+        import_module(nn.Identity(), example)
+
+
 # -------------------------------------------------------------------------------------------------- the comparison
 @pytest.mark.parametrize(
     "mistake",

@@ -9,6 +9,7 @@ import archdsl
 from archdsl.analysis.costs import weights
 from archdsl.compiler import Request, compile_text
 from archdsl.ops.base import Op
+from archdsl.run.load import instantiate
 
 TAPS = {
     "resnet18": ["layer1", "layer3.0.conv2", "layer4"],
@@ -160,3 +161,13 @@ net n:
     ]
     assert [str(shape) for shape in whole.scope.output_shapes] == ["(N, 6, 1, 1)"]
     assert [str(shape) for shape in asked.scope.output_shapes] == ["(N, 6, H, W)"]
+
+
+def test_a_step_whose_first_result_is_of_training_returns_the_one_that_evaluation_has():
+    text = (
+        "block stage(c):\n    conv(c, 3)\n    output aux = x -> conv(1, 1) when training\n    output out = x -> relu\n"
+        "net n:\n    input image: [N, 3, H=8, W=8]\n    r = image -> first: stage(4)\n    r.out -> last: conv(2, 1)\n"
+    )
+    found = compile_text(text, Request(outputs=("first",)))
+    assert str(found.network.scope.output_shapes[0]) == "(N, 4, H, W)"
+    assert instantiate(found).eval()(torch.zeros(1, 3, 8, 8)).shape == (1, 4, 8, 8)

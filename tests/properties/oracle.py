@@ -33,6 +33,7 @@ from archdsl import optimize
 from archdsl.analysis import memory
 from archdsl.analysis.conventions import CONVENTIONS
 from archdsl.analysis.costs import cost, weights
+from archdsl.analysis.diff import compare as compare_networks
 from archdsl.analysis.legal import Legal, legal_sizes
 from archdsl.analysis.table import Counter, table
 from archdsl.cli import main as cli
@@ -41,7 +42,7 @@ from archdsl.codegen import replay
 from archdsl.codegen.lower import lower
 from archdsl.codegen.module import emit
 from archdsl.codegen.replay import faithful
-from archdsl.compiler import Compiled, Request, compile_text, value_of
+from archdsl.compiler import Compiled, Request, compile_text, meant, value_of
 from archdsl.core.sizes import Size
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate.nets import Settings, elaborate
@@ -213,6 +214,8 @@ class Case:
         shown = report(self.network)
         if (shown.params, shown.macs) != (found.params, found.macs):
             yield "`check` and `cost` differ"
+        again = elaborate(self.compiled.file, "n", meant(self.compiled.file, "", self.compiled.request)[1])
+        yield from [f"`diff` from itself: {change.text()}" for change in compare_networks(self.network, again).changes]
 
     @torch.no_grad()
     def selected(self) -> Iterator[str]:
@@ -366,7 +369,7 @@ class Case:
         return {name: self.random.choice([1, 2, 3, 5, 8]) for name, _ in given}
 
     def checked(
-        self, shapes: tuple[tuple[int, ...], ...], params: dict[str, int], figures: tuple[str, ...]
+        self, shapes: tuple[tuple[int, ...], ...], params: dict[str, Any], figures: tuple[str, ...]
     ) -> dict[str, int] | str:
         """Return the figures of the net at other sizes and parameters, each by itself; or why it is refused."""
         try:
@@ -422,12 +425,29 @@ class Case:
         if best.goal != goal or best.legal != sum(1 for row in made.rows):
             yield f"`search` finds {best.goal} of {best.legal}, and {goal} is the best of {len(made.rows)}"
 
+    def fitted(self) -> Iterator[str]:
+        """Compare the formula of the parameters of a net in one of its own with what `check` says, some steps away."""
+        given = [(name, value) for name, value in self.network.scope.args if type(value) is int]
+        for name, start in given[:1]:
+            evaluation = Evaluation("", "n", file=self.compiled.file, asked=self.compiled.request)
+            fit = symbolic.fitted(evaluation, name, Fraction(start))
+            if fit is None:
+                continue
+            step = fit[0]
+            value = start + step * self.random.randrange(max(64, int(32 / step)))
+            params = {name: int(value) if value == int(value) else float(value)}
+            found = self.checked((), params, ("params",))
+            wanted = sum(factor * value**power for (power, *_), factor in fit[1]["params"].items())
+            if not isinstance(found, str) and found["params"] != wanted:
+                yield f"`cost --symbolic {name}` counts {wanted} parameters at {value}, in steps of {step}, and `check` {found}"
+
     def printed(self) -> Iterator[str]:
         """Run what `cost` prints."""
         if self.chosen("symbolic"):
             list(symbolic.in_sizes(self.network))
         if not self.chosen("cli"):
             return
+        yield from self.fitted()
         for more in (
             ["--memory"],
             ["--symbolic", "H,W"],

@@ -38,6 +38,23 @@ def test_the_shortest_text_with_a_difference_is_found():
 
 # Each once gave other code than the text says: a NameError, a TypeError, another function, or another size.
 MENDED = {
+    "a list without steps": """
+block wrap(body, more=[]):
+    body -> relu -> stages: more
+net n(depth=0):
+    input image: [N, 3, H=8, W=8]
+    wrap([conv(4, 3) for i in range(depth)]) -> conv(4, 1)
+    none = []
+    none -> add(identity, none) -> [none, relu] -> [] * 2 -> wrap([], [tanh])
+    cat(image, *none) -> tail: [bn for i in []]
+""",
+    "a split into one part, whose size is said": """
+block one(n):
+    split(conv(n, 3), sizes=[n])
+net n:
+    input image: [N, 3, H=8, W=8]
+    one(3) -> relu -> one(3) -> split(identity, sizes=[3]) -> split(tanh)
+""",
     "two functions with arguments of one kind": """
 block mix(g):
     cat(shuffle(2 * g), shuffle(4 * g))
@@ -357,6 +374,13 @@ REFUSED = {
     "a window whose cells all lie behind the map": ("E0301", "net n:\n    input i: [N, 3, H=2, W=2]\n    maxpool(2, stride=3, pad=1, dilation=3)\n"),
     "positions of another size": ("E0302", "net n:\n    input i: [N, 3, H=7, W=7]\n    r = x -> maxpool(2, indices=true)\n    r -> maxunpool(r.indices, 2)\n"),
     "a fan of a vector": ("E0205", HEAD + "    conv(4, 3, bias_init=kaiming)\n"),
+    "a range whose ends are exchanged": ("E0205", HEAD + "    conv(4, 3, init=uniform(1, 0))\n"),
+    "an end alone that is behind the other": ("E0205", HEAD + "    bn(init=trunc_normal(1, b=-2))\n"),
+    "a deviation below zero": ("E0205", "init conv(normal(-1))\n" + HEAD + "    conv(4, 3)\n"),
+    "a cut distribution of no width": ("E0205", HEAD + "    conv(4, 3, init=trunc_normal(0))\n"),
+    "a gain below zero": ("E0205", HEAD + "    conv(4, 3, init=xavier(-1))\n"),
+    "a start that is no float32": ("E0205", HEAD + "    conv(4, 3, init=constant(1e39))\n"),
+    "what a split is made of": ("E0201", HEAD + "    chunk(2)\n"),
     "a fan of a norm's weight": ("E0205", "init bn(xavier)\n" + HEAD + "    bn\n"),
 }  # fmt: skip
 

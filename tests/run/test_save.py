@@ -50,6 +50,13 @@ def test_a_network_comes_back_bit_for_bit(name, options, tmp_path):
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
+def test_a_sweep_of_a_saved_network_keeps_what_it_was_saved_with(tmp_path):
+    archdsl.save(archdsl.load("mobilenet_v1", width=0.25, classes=10), tmp_path / "m.safetensors")
+    (row,) = archdsl.sweep(str(tmp_path / "m.safetensors"), resolution=[160])
+    wanted = archdsl.check("mobilenet_v1", width=0.25, classes=10, resolution=160)
+    assert (row["params"], row["macs"]) == (wanted.params, wanted.macs)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_types_are_kept(dtype, tmp_path):
     model = filled(archdsl.load("lenet5").to(dtype))
