@@ -204,7 +204,6 @@ SYNTAX: tuple[tuple[str, ...], ...] = (
     (r"^\s*output\s+\w+\s*", "$|:", "a result has a name: `output features = x`"),
     (r"^\s*output\s*", r"\(", "a result has a name: `output features = x`"),
     (r"^(block|net|fn)\b.*[(,]\s*\w+\s*", ":", "parameters have no types: `block b(width=8):`"),
-    (r"\.\w*", r"\{", "a result is taken by its own name: `r.left`; a list of them is `[r.left, r.right]`"),
     (r"\w\[[^\]]*:[^\]]*", ",", 'a part of a tensor is a step: `x -> slice(0, 8)`, `x -> slice(0, 8, axis="height")`'),
     (r"^block\b.*:\s*", r"\[", "a signature stands before the colon: `block b(c) [N, C, H, W] -> [N, c, H, W]:`"),
     (r"^from\s+", r"[./]", "an import names a file beside this one, or of the gallery, without its folder and suffix"),

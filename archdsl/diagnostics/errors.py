@@ -744,7 +744,7 @@ def bad_index(span: Span, reason: str, results: Sequence[str] = ()) -> Diagnosti
 
 
 @error("E0224")
-def bad_value(span: Span, reason: str, label: str = "", hint: str = "") -> Diagnostic:
+def bad_value(span: Span, reason: str, label: str = "", hint: str = "", value: Span | None = None) -> Diagnostic:
     """A value is not of the kind that is needed here.
 
     Wrong:
@@ -752,7 +752,8 @@ def bad_value(span: Span, reason: str, label: str = "", hint: str = "") -> Diagn
         for c in 3:
             conv(c, 3)
     """
-    return _simple(reason, span, label, *([Help(hint)] if hint else []))
+    where = [Label(value, "in this value")] if value is not None else []
+    return _simple(reason, span, label, *where, *([Help(hint)] if hint else []))
 
 
 @error("E0225")
@@ -1071,7 +1072,7 @@ def nothing_legal(place: Span, count: int, first: str) -> Diagnostic:
 
     Wrong:
 
-        $ archdsl search lenet5 --set classes=0,-1 --budget "params <= 1M"
+        $ archdsl search lenet5 --set classes=-1,-2 --budget "params <= 1M"
     """
     return _simple(f"none of the {count} settings is legal", place, "", Note(f"the first one: {first}"))
 

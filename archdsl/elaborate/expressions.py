@@ -10,7 +10,7 @@ from __future__ import annotations
 from archdsl.diagnostics import errors
 from archdsl.elaborate.arithmetic import compared
 from archdsl.elaborate.builtins import FUNCTIONS
-from archdsl.elaborate.context import MAX_WORK
+from archdsl.elaborate.context import MAX_CALLS, MAX_WORK
 from archdsl.elaborate.environment import Env
 from archdsl.elaborate.problems import LOST, Consequence
 from archdsl.elaborate.values import (
@@ -117,11 +117,12 @@ def global_name(ctx: Context, name: str, file: File, span: Span, env: Env | None
             return words[name]
     if ctx.problems is not None and name in ctx.problems.lost:
         raise Consequence
+    known = [*WORDS, *(file.operators.keys() - OPS.keys())]
     if env is None:
-        raise errors.unknown_name(span, name, [*WORDS, *file.operators])
+        raise errors.unknown_name(span, name, known)
     tag = ctx.builder.tags.get(name)  # a step of the body under way may have this label
     label, passed = tag[0].span if tag else None, env.home.passed.get(name)
-    raise errors.unknown_name(span, name, [*env.visible(), *WORDS, *file.operators], label, env.bound_at(), passed)
+    raise errors.unknown_name(span, name, [*env.visible(), *known], label, env.bound_at(), passed)
 
 
 def _found(value: Any) -> Any:
@@ -138,8 +139,11 @@ def definition(ctx: Context, file: File, name: str, span: Span) -> Any:
         return known[1]
     value: Any
     if isinstance(item, tree.Alias):
-        with ctx.deeper(name, span):
-            value = evaluate(ctx, item.value, file.env, None)
+        try:
+            with ctx.deeper(name, span):
+                value = evaluate(ctx, item.value, file.env, None)
+        except RecursionError:  # a net among its own parameters, deeper in lists than Python goes
+            raise errors.too_deep(span, "expressions and functions", MAX_CALLS) from None
     elif isinstance(item, tree.Fn):
         value = Function(item, file.env)
     else:
@@ -211,7 +215,10 @@ def _bind_targets(targets: tree.Targets, value: Any, env: Env) -> None:
         bind(names[0], value, env, targets.span)
         return
     if not isinstance(value, tuple) or len(value) != len(names):
-        raise errors.bad_value(targets.span, f"{len(names)} names for {describe(value)}", "they do not match")
+        parts = value if isinstance(value, tuple) else ()
+        where = next((part.span for part in parts if isinstance(part, Located)), None)
+        title = f"{len(names)} names for {describe(value)}"
+        raise errors.bad_value(targets.span, title, "they do not match", value=where)
     for name, item in zip(names, value):
         if isinstance(name, str):
             bind(name, item.item if isinstance(item, Located) else item, env, targets.span)

@@ -27,6 +27,9 @@ SEVERAL = {
     "what stands under a test is no sequence everywhere": {"aggregation"},
     "a label is computed": {"dual_path"},
     "a sum has more operands in some places": {"unit"},  # of MobileOne
+    "a loop that keeps tensors has other passes": {"harmonic"},
+    "a label is a layer in some places and a sequence in others": {"transformer"},  # of CoAtNet
+    "it is given other operators": {"partition"},  # of MaxViT: windows, or a grid
 }
 FAMILIES = """alexnet convnext_tiny deconvnet densenet121 dpn68 efficientnet_b0 fcn8s ghostnet googlenet hrnet_w18_small
     inception_resnet_v1 inception_v2 inception_v3 lenet5_1998 mobilenet_v2 mobilenet_v3_small preresnet50

@@ -175,7 +175,6 @@ def test_a_fraction_is_a_number_where_one_is_taken(step, value):
         ("if x.channels > 3 then relu", "a colon stands before the body"),
         ("for i in 3: relu", "`range(3)` is a list of so many numbers"),
         ("y = x[:, 0:2]", "a part of a tensor is a step"),
-        ("r = x\n    cat(*[r.p{i} for i in range(3)])", "a result is taken by its own name"),
         ("layer[0]: conv(3, 3)", "`layer{i}` has a number in it"),
         ("3 * conv(3, 3)", "`conv(3, 3) * 3` repeats a step, `conv(3, 3) -> scale(3)` multiplies"),
         ("dwconv(3)", "here it is `depthwise`"),

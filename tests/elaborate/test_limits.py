@@ -107,6 +107,14 @@ def test_a_recursion_that_python_ends_before_its_limit(tmp_path, capsys):
     assert "error[E0106]" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("more", ["", ", m=q"])
+def test_a_net_that_is_one_of_its_own_parameters(more, tmp_path, capsys):
+    path = tmp_path / "n.arch"
+    path.write_text(f"{HEAD.replace('n:', 'a(l, m=[]):')}    relu\n\nnet b = a([[(1, [[b, 2]], 3)]]{more})\n")
+    assert main(["check", "--format", "short", str(path)]) == 1
+    assert "error[E0106]" in capsys.readouterr().out
+
+
 def test_networks_of_a_file_together(tmp_path, capsys):
     nets = survey.MAX_NODES // (1000 + context.NET)
     block = "block b:\n" + "    relu\n" * 999
