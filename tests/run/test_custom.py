@@ -292,6 +292,12 @@ def test_a_rule_that_is_wrong_is_found_on_loading():
         archdsl.loads(SMALL + "own", operators=[own])
 
 
+def test_a_layer_that_looks_at_numbers_is_left_to_its_first_call():
+    model = archdsl.loads(SMALL + "loud", operators=[archdsl.operator("loud", layers.Loud, macs=0)])
+    assert float(model(torch.full((1, 8, 16, 16), 3.0)).max()) == 6
+    assert float(model(torch.full((1, 8, 16, 16), 0.5)).max()) == 0.5
+
+
 @pytest.mark.parametrize(
     ("name", "cls", "given", "words"),
     [
