@@ -409,21 +409,22 @@ class Training(Inference):
     def step_back(self, entry: Entry, given: list[Storage]) -> list[Storage]:
         """Compute the gradients of one step's operands and weights."""
         if entry.early:
-            self.live += entry.scratch
-            self.watch(f"{entry.name}, backward")
-            self.live -= entry.scratch
+            self.passed(entry.scratch, f"{entry.name}, backward")
         made = [self.hold(given[0]) if one.passes else self.allocated(one.size) for one in entry.wanted]
         if entry.weight_sizes or not all(one.passes for one in entry.wanted):
             for size in entry.weight_sizes:
                 self.allocated(size)
                 self.weight_gradients += size
-            beside = 0 if entry.early else entry.scratch
-            self.live += beside
-            self.watch(f"{entry.name}, backward")
-            self.live -= beside
+            self.passed(0 if entry.early else entry.scratch, f"{entry.name}, backward")
         for storage in given:
             self.release(storage)
         return made
+
+    def passed(self, size: int, name: str) -> None:
+        """Note the peak with so many bytes more, which are gone at once."""
+        self.live += size
+        self.watch(name)
+        self.live -= size
 
     def gather(self, slot: int, size: int, storage: Storage, gathered: dict[int, Storage], name: str) -> None:
         """Add a gradient of so many bytes to those of other readers: in place where nobody else holds the sum.
