@@ -8,7 +8,7 @@ import os
 from functools import cached_property
 from operator import attrgetter
 
-from archdsl.codegen.conditions import Conditions, arms, whole_tests
+from archdsl.codegen.conditions import Conditions, arms, tests_in, whole_tests
 from archdsl.codegen.context import Context
 from archdsl.codegen.layout import Argument, Child, Piece, label, labelled_runs, looped, named, sequence
 from archdsl.codegen.looping import Looping, targets_in
@@ -28,7 +28,9 @@ from archdsl.codegen.terms import (
     alike,
     both,
     collapsed,
+    difference,
     either,
+    factors,
     first_passes,
     fits,
     formula,
@@ -41,10 +43,12 @@ from archdsl.codegen.terms import (
     substituted,
     translate,
 )
+from archdsl.codegen.unpacking import Unpacking
 from archdsl.ir.liveness import is_empty, is_module, module_of
 from archdsl.ir.network import Scope
 from archdsl.ops.base import REQUIRED, Leaf, Listed, Op
 from archdsl.ops.merge import Chunk
+from archdsl.ops.reshape import Slice
 from archdsl.syntax import tree
 
 TYPE_CHECKING = False
@@ -121,10 +125,14 @@ class ClassPlan:
         known = sorted(fixed) if self.alone else []
         values = {name: literal(named.known[name].column[0], len(self.scopes)) for name in known}
         self.locals = values | named.bound
+        self.unpacking = Unpacking(self.fresh, self.locals)
         self.clock = 0
         self.first_use: dict[str, int] = {}  # when each name was used first
         self.guessed = 0  # when something was taken as it is here, though for other values it may be otherwise
         self.decided: dict[Hashable, bool] = {}  # steps under a condition, and whether the text has it
+        self.passing: dict[Step, dict[str, Term]] = {}  # what loops that are written out bind around steps
+        self.flags: dict[str, str] = {}  # parameters that say of a pipeline of the text whether it is no identity
+        self.asked: set[Step] = set()  # blocks that are built under the test that they have around all their steps
         self.failed: set[int] = set()  # expressions of the text that did not reach the code somewhere
         self.base = self._base()
         self.conditions = Conditions(self.first.definition, self.names)
@@ -132,11 +140,16 @@ class ClassPlan:
         self.reserved = self.conditions.counted | self.conditions.bound | targets
         self.letters = [letter for letter in LETTERS if letter not in {*targets, *self.names}]  # for loops of ours
         self.context = Context(body, {}, self.names, self.conditions)
-        main = self.names.get("in_channels")
+        main = self.names.get("in_channels") or self._standing_for_input()
         if main is not None:
             self.context.channels[body.inputs[0]] = main
         if self.alone:  # whose inputs are what they are
             self.context.channels |= {v: literal(body.channels(v)[0]) for v in body.inputs}
+
+    def _standing_for_input(self) -> Term | None:
+        """Return a parameter of a block that is the channels of its input, where there is no other for these."""
+        given = [self.names[name] for name, _ in self.first.args if name in self.names and self.first.kind != "net"]
+        return next((term for term in given if term.column == self.body.channels(self.body.inputs[0])), None)
 
     def resolve(
         self, context: Context, column: Column, candidates: Iterable[Term | None], hint: str, label: str = ""
@@ -190,7 +203,8 @@ class ClassPlan:
             [hint, f"{label}_{hint}"] if label else [hint],
             (f"{hint.rstrip('0123456789')}{i}" for i in itertools.count(2)),
         )
-        taken = {*self.names, *self.extra, *self.without, *self.reserved, *self.running, *self.lists, *keyword.kwlist}
+        known = {*self.names, *self.locals, *self.extra, *self.running, *self.lists}
+        taken = {*known, *self.without, *self.reserved, *keyword.kwlist}
         return next(word for word in words if word not in taken)
 
     def use(self, term: Term) -> Term:
@@ -247,13 +261,21 @@ class ClassPlan:
         self.decided[steps[0].node.span.start, steps[0].node.arms] = found is not None
         if found is not None:
             if found[1] is not None:
-                self.proven[id(found[1])] = found[1]
+                own = [
+                    context.conditions.of(branch, arm, [step], context.channels.get(step.inputs[0])) for step in steps
+                ]
+                tests = [found[1], *[one[1] for one in own if one is not None and one[0].text == found[0].text]]
+                self.proven |= {id(test): test for test in tests}
             return self.use(found[0])
         first = steps[0].node  # of what is empty elsewhere, or after a parameter of the test is gone
         what = first.what.title if isinstance(first.what, Scope) else first.what.name
         hint = first.name if first.labelled else first.span.text if is_given(first) else what
         column = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
-        return self.use(self.resolve(context, column, [], f"with_{hint}"))
+        guessed = self.guessed
+        term = self.use(self.resolve(context, column, [], f"with_{hint}"))
+        if is_given(first) and term.text in self.extra:
+            self.guessed, self.flags[term.text] = guessed, hint
+        return term
 
     def _emptiness(
         self, context: Context, branch: Branch, arm: frozenset[int], here: Term | None
@@ -277,6 +299,7 @@ class ClassPlan:
         for test in whole_tests(definition):
             term = translate(test, names)
             if term is not None and not term.literal and fits(term.column, wanted):
+                self.asked.add(step)
                 return term, None
         return None
 
@@ -305,6 +328,8 @@ class ClassPlan:
             elif isinstance(what, Chunk) and isinstance(what.parts, int) and inputs[0] is not None:
                 for part in step.outputs:
                     self._known(context, part, [inputs[0].divided(what.parts)])
+            elif isinstance(what, Slice):
+                guesses.append(self._sliced(context, step))
             elif "flattens" in what.traits:
                 guesses.append(self._flattened(context, step))
             elif inputs:  # of which all have as many, where there are several
@@ -359,6 +384,12 @@ class ClassPlan:
         both_ways = [] if branch is None else [self._either(context, branch, guesses)]
         self._known(context, made.inputs[0], [*guesses, *both_ways])
         return made
+
+    def _sliced(self, context: Context, step: Step) -> Term | None:
+        """Return how many channels a range of them has."""
+        ends = [self._argument(context, step, end) for end in ("start", "stop")]
+        first, last = [literal(0, context.count) if end is None else end for end in ends]
+        return last if first.text == "0" else difference(last, first)
 
     def _flattened(self, context: Context, step: Step) -> Term | None:
         body, value = context.body, step.inputs[0]
@@ -415,20 +446,25 @@ class ClassPlan:
         if expr is None:
             return None
         here = context.channels.get(step.inputs[0])
-        names = context.names | self._passing(step)
+        names = context.names | self._passing(context, step)
         return translate(expr, names | ({"x.channels": here} if here is not None else {}))
 
-    def _passing(self, step: Step) -> dict[str, Term]:
+    def _passing(self, context: Context, step: Step) -> dict[str, Term]:
         """Return what the text binds around a step in loops that are written out."""
-        if step.passing is None:
-            numbers = [(i, number) for i, number in enumerate(step.numbers) if number is not None]
-            first, *others = [values_at(step.body.scope(i), number) for i, number in numbers]
-            step.passing = {
-                name: literal(value, len(step.numbers))
-                for name, value in first.items()
-                if value is not UNKNOWN and all(name in one and alike(one[name], value) for one in others)
-            }
-        return step.passing
+        if step not in self.passing:
+            self.passing[step] = self._bound_around(context, step)
+        return self.passing[step]
+
+    def _bound_around(self, context: Context, step: Step) -> dict[str, Term]:
+        if self.alone and not isinstance(step.scope, (Folded, Turns)):
+            return self.unpacking.around(step.scope, step.numbers[step.index] or 0, context.names)
+        numbers = [(i, number) for i, number in enumerate(step.numbers) if number is not None]
+        first, *others = [values_at(step.body.scope(i), number) for i, number in numbers]
+        return {
+            name: literal(value, len(step.numbers))
+            for name, value in first.items()
+            if value is not UNKNOWN and all(name in one and alike(one[name], value) for one in others)
+        }
 
     def _argument(self, context: Context, step: Step, field: str) -> Term | None:
         """Return an argument of an operator as the text has it."""
@@ -448,6 +484,10 @@ class ClassPlan:
     def reached(self) -> tuple[tree.Expr, ...]:
         """The expressions of the text that reached the code wherever they are used."""
         return tuple([expr for key, expr in self.proven.items() if key not in self.failed])
+
+    def _answered(self) -> set[int]:
+        """Return the tests, by identity, that the code has: as conditions, or in expressions that reached it."""
+        return {*self.proven, *[id(test.expr) for expr in self.reached for test in tests_in(expr)]}
 
     def unsafe(self) -> frozenset[str]:
         """Return the parameters of the text that the class must not have: with another value it would be wrong.
@@ -496,7 +536,8 @@ class ClassPlan:
         main = self.names.get("in_channels")
         same = [n for n, t in self.names.items() if n != "in_channels" and main is not None and t.column == main.column]
         idle = any(isinstance(n.what, Scope) and n.what.kind == "block" and is_empty(n.what) for n in self.first.nodes)
-        open_test = any(id(test.expr) not in self.proven for test in self.conditions.tests)
+        answered = self._answered()
+        open_test = any(id(test.expr) not in answered for test in self.conditions.tests)
         return frozenset(["in_channels"] if same and (idle or open_test) else [])
 
     def _untold(self, mentioned: dict[str, int]) -> frozenset[str]:
@@ -505,11 +546,12 @@ class ClassPlan:
         What a name bound in the body says of a parameter is said where all mentions of that name are.
         """
         own = {name: expr for name, expr, _ in self.first.bindings if name in self.locals and name in self.used}
-        bound = own | self.told
-        told: set[str] = set()
+        bound = [(expr, {name}) for name, expr in (own | self.told).items()] + self.unpacking.told()
+        told: dict[int, tree.Expr] = {}
         while True:
-            proven = _mentions((*self.reached, *[bound[name] for name in told]))
-            more = {name for name in bound if mentioned.get(name) == proven.get(name)} - told
+            proven = _mentions((*self.reached, *told.values()))
+            said = [expr for expr, names in bound if all(mentioned.get(name) == proven.get(name) for name in names)]
+            more = {id(expr): expr for expr in said if id(expr) not in told}
             if not more:
                 break
             told |= more
@@ -517,17 +559,35 @@ class ClassPlan:
         return frozenset(n for n in constant if n in mentioned and mentioned.get(n) != proven.get(n))
 
     @cached_property
-    def interface(self) -> tuple[list[Parameter], bool]:
-        """Return the parameters of a class that is planned, and whether it is `open`: who builds it asks often."""
-        return self.parameters(), self.open
+    def interface(self) -> list[Parameter]:
+        """The parameters of a class that is planned: who builds it asks often."""
+        return self.parameters()
 
-    @property
+    @cached_property
     def open(self) -> bool:
-        """Whether with other arguments it may be another block than the text's."""
-        names = {p.name for p in self.parameters()}
-        tests = [test.expr for test in self.conditions.tests if id(test.expr) not in self.proven]
-        told = any(names & _mentions(test).keys() for test in tests)
-        return self.guessed > 0 or told or "in_channels" in self.without
+        """Whether with other arguments a class that is planned may be another block than the text's."""
+        return self._open([])
+
+    @cached_property
+    def open_inside(self) -> bool:
+        """Whether it may be so where it is built under the test that the block has around all its steps."""
+        definition = self.first.definition
+        alone = isinstance(definition, tree.Block) and len(definition.body) == 1
+        return self._open([*whole_tests(definition)] if alone else [])  # type: ignore[arg-type]
+
+    def _open(self, asked: list[tree.Expr]) -> bool:
+        names = {p.name for p in self.interface}
+        answered = self._answered() | {*map(id, asked)}
+        tests = [test.expr for test in self.conditions.tests if id(test.expr) not in answered]
+        return self.guessed > 0 or any(names & _mentions(test).keys() for test in tests)
+
+    @cached_property
+    def as_input(self) -> set[str]:
+        """The parameters that are the channels of the input, where the class has no parameter for these."""
+        if "in_channels" not in self.without or self.first.kind == "net":
+            return set()
+        column = self.body.channels(self.body.inputs[0])
+        return {p.name for p in self.interface if p.name in self.names and self.names[p.name].column == column}
 
     def _formulas(self, context: Context, step: Step, text: str) -> list[Term | None]:
         if not text or not isinstance(step.node.what, Op):
@@ -631,8 +691,8 @@ class ClassPlan:
         plan = self.plans[next(id(s) for s in inner if isinstance(s, Scope))]
         arguments = []
         given: dict[str, Term] = {}
-        parameters, is_open = plan.interface
-        self.guess(is_open)
+        parameters = plan.interface
+        self.guess(plan.open_inside if step in self.asked else plan.open)
         for parameter in parameters:
             given[parameter.name] = literal(parameter.default, context.count)
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
@@ -643,17 +703,28 @@ class ClassPlan:
             if usual and (written is None or written.literal):
                 continue
             guesses = [written]
-            own = plan.first.definition
-            self.guess(own is None or parameter.name not in ("in_channels", *[p.name for p in own.params]))
+            self.guess(not self._said(plan, step, parameter.name))
             if parameter.name == "in_channels":
                 guesses.insert(0, self.channel(context, step.inputs[0]))
             term = self.resolve(context, column, guesses, parameter.name, _label(step))
             term = self.use(self._proved(term, step, parameter.name, written))
             given[parameter.name] = term
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
+        here = context.channels.get(step.inputs[0])
+        same = here is not None and any(factors(given[name]) == factors(here) for name in plan.as_input)
+        self.guess("in_channels" in plan.without and not same)
         self.failed.update([id(expr) for name, expr in step.node.written if name not in given])
         self._track(context, step, self._returned(context, step, plan, given))
         return Piece(plan.name, tuple(arguments))
+
+    def _said(self, plan: ClassPlan, step: Step, name: str) -> bool:
+        """Say whether the text says what a parameter of another class is: it is the block's, or asks for a pipeline."""
+        own = plan.first.definition
+        params = [p.name for p in own.params] if own is not None else []
+        if name in plan.flags:
+            given = dict(step.node.written).get(plan.flags[name])
+            return given is None or isinstance(given, tree.Name)
+        return name in ("in_channels", *params)
 
     def _returned(self, context: Context, step: Step, plan: ClassPlan, given: dict[str, Term]) -> Term | None:
         """Return the channels that another class returns, as it computes them of what it is given."""
@@ -677,7 +748,7 @@ class ClassPlan:
         """Return `nn.Sequential(...)` for a sequence or labelled body."""
         start = context.channels.get(step.inputs[0])
         nested = context.within(inner, {inner.inputs[0]: start} if start is not None else {})
-        nested.names = context.names | self._passing(step)
+        nested.names = context.names | self._passing(context, step)
         name, first = step.node.name, inner.first
         if first.wrapper is not None:
             f = self._numbered(nested, inner.steps()[0])
@@ -756,10 +827,11 @@ class ClassPlan:
     def _choice(self, context: Context, branch: Branch, name: str, numbered: bool) -> list[str]:
         lines = []
         for number, (_, arm) in enumerate(branch.arms):
+            heading = self.heading(context, branch, number)
             self.depth += 1
             inside = self.listed(self.parts(context, arm, name, numbered), name, numbered)
             self.depth -= 1
-            lines += [self.heading(context, branch, number), *[f"    {line}" for line in inside]]
+            lines += [heading, *[f"    {line}" for line in inside]]
         self.joined(context, branch)
         return lines
 

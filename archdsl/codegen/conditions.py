@@ -35,7 +35,7 @@ class _Read:
     """What a definition says: its tests, the variables of its loops, what it binds, and names of its input."""
 
     def __init__(self, body: tuple[tree.Statement, ...]) -> None:
-        self.tests = list(_tests(body))
+        self.tests = list(tests_in(body))
         self.counted = {name for targets in _targets(body) for name in flat(targets)}
         binds = [statement for statement in _statements(body) if isinstance(statement, tree.Bind)]
         self.bound = {bind.name.plain for bind in binds}
@@ -160,7 +160,7 @@ def _distance(test: Test, steps: list[Step]) -> tuple[int, int] | None:
     return (1, 0) if inside else None
 
 
-def _tests(piece: object) -> Iterator[Test]:
+def tests_in(piece: object) -> Iterator[Test]:
     """Yield the tests in a piece of syntax, each with what it decides about."""
     if isinstance(piece, tree.If):
         for number, (test, body) in enumerate(piece.arms):
@@ -177,7 +177,7 @@ def _tests(piece: object) -> Iterator[Test]:
         yield Test(piece.test, piece.other.span, negative=True)
     elif isinstance(piece, tree.Comprehension) and piece.test is not None:
         yield Test(piece.test, piece.span)
-    inside = [test for part in _parts(piece) for test in _tests(part)]
+    inside = [test for part in _parts(piece) for test in tests_in(part)]
     if isinstance(piece, tree.Scope):  # whose branches may be left out, and then it joins nothing
         once = {(id(test.expr), test.negative): test for test in inside}  # those of scopes in it stand there again
         yield from [Test(test.expr, piece.name.span, negative=test.negative) for test in once.values()]

@@ -34,6 +34,8 @@ WORDS = frozenset(
     math max min nn optimize partial range reversed round self str sum super torch tuple zip""".split()
 ) | {one.code for one in LOWERINGS}
 
+ARITHMETIC = re.compile(r"(?!.*\*\*)[\w.]+( (//|[-+*]) [\w.]+)+")  # TorchScript has powers of numbers of its own
+
 
 def scheduled(plan: ClassPlan, arguments: list[str], taken: frozenset[str]) -> Schedule:
     """Return the schedule of a class; `arguments` name its inputs."""
@@ -139,23 +141,25 @@ class Calls:
 
     def _held(self, term: Term, steps: list[Step]) -> str:
         """Return a condition over attributes: of one name in its own words, of several as an attribute of its own."""
-        names = [name for name in term.names if not name.endswith("()")]
-        if len(names) == 1 == len(term.names):
-            (name,) = names
-            known = {**self.plan.names, **self.plan.extra}[name]
-            attribute = self._attribute(known, name)
-            self.plan.stored[attribute] = known
-            return re.sub(
-                rf"\"[^\"]*\"|'[^']*'|\b{name}\b",
-                lambda found: f"self.{attribute}" if found[0] == name else found[0],
-                term.text,
-            )
+        if len(term.names) == 1 and not next(iter(term.names)).endswith("()"):
+            return self._over_attributes(term)
         joins = {s.node.what.name for s in steps if isinstance(s.node.what, Op) and "joins" in s.node.what.traits}
         modules = [s.node.name for s in steps if s.node.labelled]
         hint = "residual" if joins == {"add"} and not modules else f"with_{(modules or [steps[0].node.name])[0]}"
         attribute = self._attribute(term.replace(text=hint), hint)
         self.plan.stored[attribute] = term
         return f"self.{attribute}"
+
+    def _over_attributes(self, term: Term) -> str:
+        """Return an expression in its own words, over attributes that keep what it mentions."""
+        known = {**self.plan.names, **self.plan.extra}
+        attributes = {name: self._attribute(known[name], name) for name in term.names}
+        self.plan.stored |= {attribute: known[name] for name, attribute in attributes.items()}
+        return re.sub(
+            r"\"[^\"]*\"|'[^']*'|[A-Za-z_]\w*",
+            lambda found: f"self.{attributes[found[0]]}" if found[0] in attributes else found[0],
+            term.text,
+        )
 
     def _function(self, function: Call, step: Step, operands: list[str]) -> str:
         if function.infix:
@@ -194,6 +198,8 @@ class Calls:
         term = self.plan.leaf(self.context, step, self.plan.same_leaves(step, leaf.formula), hint)
         if term.literal:
             return term.text
+        if ARITHMETIC.fullmatch(term.text) and term.names <= {*self.plan.names, *self.plan.extra}:
+            return self._over_attributes(term)
         attribute = self._attribute(term, f"{step.node.what.name}_{leaf.formula.strip('{}')}")  # type: ignore[union-attr]
         self.plan.stored[attribute] = term
         return f"self.{attribute}"

@@ -11,7 +11,6 @@ pass and cannot be said here is a further name that the loop runs over.
 
 from __future__ import annotations
 
-import re
 from copy import copy
 
 from archdsl.codegen.context import Context, Written
@@ -19,7 +18,7 @@ from archdsl.codegen.layout import WIDTH, Argument, Child, Piece
 from archdsl.codegen.loops import Turns, where
 from archdsl.codegen.merge import Step, Unlike, side_by_side, turns_of
 from archdsl.codegen.names import names_in, variable
-from archdsl.codegen.terms import MISSING, Term, fits, matches, over, plain, shown, translate
+from archdsl.codegen.terms import MISSING, Term, factors, fits, matches, over, plain, shown, translate
 from archdsl.ir.network import Scope
 from archdsl.ops.base import Listed
 from archdsl.syntax import tree
@@ -76,7 +75,7 @@ class Looping:
             return None
         kept = {key: copy(self.plan.__dict__[key]) for key in COLLECTED}
         inside = _Passes(self, body, here, name, numbered)
-        if inside.out is None or _factors(inside.out) != _factors(start):
+        if inside.out is None or factors(inside.out) != factors(start):
             self.plan.__dict__.update(kept)
             return None
         self.context.channels[self.step.outputs[0]] = start
@@ -101,11 +100,21 @@ class Looping:
             plan.use(start)
             plan.use(out)
         column = self.context.body.channels(self.step.outputs[0])
-        self.context.channels[self.step.outputs[0]] = Term(word, column, frozenset([word]))
+        told = out.replace(column=column) if self._certain(out) else Term(word, column, frozenset([word]))
+        self.context.channels[self.step.outputs[0]] = told
         heading = self._heading(inside, out.names)
         grown = out.text.removeprefix(f"{word} + ")
         last = f"{word} += {grown}" if grown != out.text else f"{word} = {out.text}"
         return [[f"{word} = {start.text}", f"{heading}:", *_indented([*inside.lines(), last])]]
+
+    def _certain(self, out: Term) -> bool:
+        """Say whether an expression holds behind the loop: it is none of a pass, and there is one in every network."""
+        if not out.names <= self.context.names.keys():
+            return False
+        written = self.loop.written
+        expr = written.values if isinstance(written, (tree.For, tree.Comprehension)) else written
+        length = self._translated(expr) if expr is written else self._length(expr)
+        return length is not None and length.literal and all(count != 0 for count in length.column)
 
     # ------------------------------------------------------------ what it runs over
     def _heading(self, inside: _Passes, more: frozenset[str] = frozenset()) -> str:
@@ -262,11 +271,6 @@ class _Passes:
         added = self.plan.listed(self.parts, self.name, self.numbered)
         self.plan.depth -= 1
         return [*self.bound, *added]
-
-
-def _factors(term: Term) -> list[str]:
-    """Return what a product is made of, in one order; anything else as it is."""
-    return sorted(term.text.split(" * ")) if re.fullmatch(r"[\w* ]+", term.text) else [term.text]
 
 
 def _works(scope: Scope) -> bool:

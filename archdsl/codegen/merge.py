@@ -20,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
-    from archdsl.codegen.terms import Term
     from archdsl.core.sizes import Shape
     from archdsl.ir.network import Node
     from archdsl.ops.base import Call
@@ -50,7 +49,6 @@ class Step:
         self.varies = len(ways) > 1  # what instances are given by name differs, or whether it overwrites its input
         self.inputs: list[int] = []
         self.outputs: list[int] = []
-        self.passing: dict[str, Term] | None = None  # what loops bind around it, once that is known
 
     def column(self, get: Callable[[Scope, Node], object]) -> tuple[object, ...]:
         """Return one value for each instance."""

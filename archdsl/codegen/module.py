@@ -149,7 +149,8 @@ class Writer:
 
 def _bound(plan: ClassPlan) -> list[str]:
     """Return the statements that bind the names of the body which the code mentions."""
-    return [f"{name} = {term.text}" for name, term in plan.locals.items() if name in plan.used]
+    names = [name for name in plan.locals if name in plan.used and name not in plan.unpacking.names]
+    return [*[f"{name} = {plan.locals[name].text}" for name in names], *plan.unpacking.statements(plan.used)]
 
 
 def _used(support: list[str], classes: list[ClassText]) -> list[str]:

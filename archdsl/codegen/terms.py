@@ -161,7 +161,7 @@ def _comparison(expr: tree.Compare, names: dict[str, Term]) -> Term | None:
     if not all(_comparable(expr.sign, a, b) for a, b in pairs):
         return None
     column = tuple([_COMPARED[expr.sign](a, b) for a, b in pairs])
-    if left.literal and right.literal and len(set(column)) == 1:
+    if left.text == right.text or (left.literal and right.literal and len(set(column)) == 1):
         return literal(column[0], len(column))
     said, unsaid = [f"{left.within(SUM)} {sign} {right.within(SUM)}" for sign in (expr.sign, _OPPOSITE[expr.sign])]
     return Term(said, column, left.names | right.names, COMPARISON, unsaid)
@@ -517,8 +517,8 @@ def _apply(sign: str, left: Term, right: Term, *, real: bool) -> Term | None:
         return Term(left.text.removesuffix(f" * {right.text}"), values, left.names, left.binding)
     if right.text == "1" and whole and (sign in ("*", "//") or shown == _SIGN):
         return left
-    if sign == "*" and left.text == "1" and whole:
-        return right
+    if sign == "*" and left.text in ("0", "1") and whole:
+        return left if left.text == "0" else right
     if sign in "+-" and right.text == "0" and whole:
         return left
     level = SUM if sign in "+-" else PRODUCT
@@ -589,6 +589,22 @@ def added(terms: list[Term]) -> Term:
         return terms[0]
     texts = [t.within(SUM) if n == 1 else f"{n} * {t.within(_factor(t))}" for t, n in unique.values()]
     return Term(" + ".join(texts), values, mentioned(terms), PRODUCT if len(texts) == 1 else SUM)
+
+
+def factors(term: Term) -> list[str]:
+    """Return what a product is made of, in one order; anything else as it is."""
+    return sorted(term.text.split(" * ")) if re.fullmatch(r"[\w* ]+", term.text) else [term.text]
+
+
+def difference(left: Term, right: Term) -> Term | None:
+    """Return one multiple of a term less another one: `width` for `3 * width` and `2 * width`."""
+    multiples = [re.fullmatch(r"(?:(\d+) \* )?(\w+)", term.text) for term in (left, right)]
+    if not all(multiples) or multiples[0][2] != multiples[1][2] or left.literal:  # type: ignore[index]
+        return None
+    factor = int(multiples[0][1] or 1) - int(multiples[1][1] or 1)  # type: ignore[index]
+    values = tuple([a - b for a, b in zip(left.column, right.column)])  # type: ignore[operator]
+    base = multiples[0][2]  # type: ignore[index]
+    return Term(base if factor == 1 else f"{factor} * {base}", values, left.names, ATOM if factor == 1 else PRODUCT)
 
 
 def _factor(term: Term) -> int:

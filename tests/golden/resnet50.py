@@ -54,25 +54,26 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """ResNet: Deep Residual Learning for Image Recognition (He et al., 2015), arXiv:1512.03385."""
 
-    def __init__(self, classes: int = 1000) -> None:
+    def __init__(self, depths: tuple[int, ...] = (3, 4, 6, 3), classes: int = 1000) -> None:
         super().__init__()
+        depth0, depth1, depth2, depth3 = depths
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)  # resnet50.arch:37
         self.bn1 = nn.BatchNorm2d(64)  # resnet50.arch:37
         self.layer1 = nn.Sequential(  # resnet50.arch:39
             Bottleneck(64, 64),
-            *[Bottleneck(256, 64) for _ in range(2)],
+            *[Bottleneck(256, 64) for _ in range(depth0 - 1)],
         )
         self.layer2 = nn.Sequential(  # resnet50.arch:39
             Bottleneck(256, 128, stride=2),
-            *[Bottleneck(512, 128) for _ in range(3)],
+            *[Bottleneck(512, 128) for _ in range(depth1 - 1)],
         )
         self.layer3 = nn.Sequential(  # resnet50.arch:39
             Bottleneck(512, 256, stride=2),
-            *[Bottleneck(1024, 256) for _ in range(5)],
+            *[Bottleneck(1024, 256) for _ in range(depth2 - 1)],
         )
         self.layer4 = nn.Sequential(  # resnet50.arch:39
             Bottleneck(1024, 512, stride=2),
-            *[Bottleneck(2048, 512) for _ in range(2)],
+            *[Bottleneck(2048, 512) for _ in range(depth3 - 1)],
         )
         self.fc = nn.Linear(2048, classes)  # resnet50.arch:40
 
