@@ -132,10 +132,11 @@ class ClassPlan:
         self.decided: dict[Hashable, bool] = {}  # steps under a condition, and whether the text has it
         self.passing: dict[Step, dict[str, Term]] = {}  # what loops that are written out bind around steps
         self.flags: dict[str, str] = {}  # parameters that say of a pipeline of the text whether it is no identity
+        self.pieces: dict[ClassPlan, None] = {}  # classes of what is written in this one's text
         self.asked: set[Step] = set()  # blocks that are built under the test that they have around all their steps
         self.failed: set[int] = set()  # expressions of the text that did not reach the code somewhere
         self.base = self._base()
-        self.conditions = Conditions(self.first.definition, self.names)
+        self.conditions = Conditions(self.first, self.names)
         targets = {name for scope in self.scopes for name in targets_in(scope, groups)}
         self.reserved = self.conditions.counted | self.conditions.bound | targets
         self.letters = [letter for letter in LETTERS if letter not in {*targets, *self.names}]  # for loops of ours
@@ -148,7 +149,7 @@ class ClassPlan:
 
     def _standing_for_input(self) -> Term | None:
         """Return a parameter of a block that is the channels of its input, where there is no other for these."""
-        given = [self.names[name] for name, _ in self.first.args if name in self.names and self.first.kind != "net"]
+        given = [self.names[name] for name, _ in self.first.given if name in self.names and self.first.kind != "net"]
         return next((term for term in given if term.column == self.body.channels(self.body.inputs[0])), None)
 
     def resolve(
@@ -442,11 +443,11 @@ class ClassPlan:
 
     def _written(self, context: Context, step: Step, field: str) -> Term | None:
         """Return an argument as the text has it, where that is arithmetic over names of the class."""
-        expr = dict(step.node.written).get(field)
-        if expr is None:
-            return None
-        here = context.channels.get(step.inputs[0])
+        expr, what = dict(step.node.written).get(field), step.node.what
         names = context.names | self._passing(context, step)
+        if expr is None:
+            return names.get(field) if isinstance(what, Scope) and field in dict(what.around) else None
+        here = context.channels.get(step.inputs[0])
         return translate(expr, names | ({"x.channels": here} if here is not None else {}))
 
     def _passing(self, context: Context, step: Step) -> dict[str, Term]:
@@ -496,12 +497,9 @@ class ClassPlan:
         only where every mention of it in the text has reached the code, and in a net, where nothing behind its first
         use is taken as it is here.
         """
-        definition = self.first.definition
-        if definition is None:
-            return frozenset()
         if not self.alone:
-            return self._untold(_mentions(definition.body)) | self._bound_to_input()
-        untold = self._untold(_mentions(definition.body, self._taken()))
+            return self._untold(_mentions(self.first.text)) | self._bound_to_input()
+        untold = self._untold(_mentions(self.first.text, self._taken()))
         doubtful = self._behind([name for name, time in self.first_use.items() if time < self.guessed])
         return untold | {p.name for p in self.parameters() if p.name in doubtful}
 
@@ -545,8 +543,7 @@ class ClassPlan:
 
         What a name bound in the body says of a parameter is said where all mentions of that name are.
         """
-        own = {name: expr for name, expr, _ in self.first.bindings if name in self.locals and name in self.used}
-        bound = [(expr, {name}) for name, expr in (own | self.told).items()] + self.unpacking.told()
+        bound = [(expr, names) for plan in (self, *self.pieces) for expr, names in plan.bound]
         told: dict[int, tree.Expr] = {}
         while True:
             proven = _mentions((*self.reached, *told.values()))
@@ -557,6 +554,12 @@ class ClassPlan:
             told |= more
         constant = [p.name for p in self.parameters() if p.name in self.names and len(set(p.values.values())) == 1]
         return frozenset(n for n in constant if n in mentioned and mentioned.get(n) != proven.get(n))
+
+    @property
+    def bound(self) -> list[tuple[tree.Expr, set[str]]]:
+        """What the text binds and the code does, too: expressions, each with the names that stand for it."""
+        own = {name: expr for name, expr, _ in self.first.bindings if name in self.locals and name in self.used}
+        return [*[(expr, {name}) for name, expr in (own | self.told).items()], *self.unpacking.told()]
 
     @cached_property
     def interface(self) -> list[Parameter]:
@@ -713,18 +716,20 @@ class ClassPlan:
         here = context.channels.get(step.inputs[0])
         same = here is not None and any(factors(given[name]) == factors(here) for name in plan.as_input)
         self.guess("in_channels" in plan.without and not same)
+        if plan.first.definition is None:
+            self.pieces[plan] = None
+            self.proven |= plan.proven
+            self.failed |= plan.failed
         self.failed.update([id(expr) for name, expr in step.node.written if name not in given])
         self._track(context, step, self._returned(context, step, plan, given))
         return Piece(plan.name, tuple(arguments))
 
     def _said(self, plan: ClassPlan, step: Step, name: str) -> bool:
         """Say whether the text says what a parameter of another class is: it is the block's, or asks for a pipeline."""
-        own = plan.first.definition
-        params = [p.name for p in own.params] if own is not None else []
         if name in plan.flags:
             given = dict(step.node.written).get(plan.flags[name])
             return given is None or isinstance(given, tree.Name)
-        return name in ("in_channels", *params)
+        return name == "in_channels" or name in dict(plan.first.given)
 
     def _returned(self, context: Context, step: Step, plan: ClassPlan, given: dict[str, Term]) -> Term | None:
         """Return the channels that another class returns, as it computes them of what it is given."""

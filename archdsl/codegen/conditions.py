@@ -34,7 +34,7 @@ class Test:
 class _Read:
     """What a definition says: its tests, the variables of its loops, what it binds, and names of its input."""
 
-    def __init__(self, body: tuple[tree.Statement, ...]) -> None:
+    def __init__(self, body: tuple[tree.Node, ...]) -> None:
         self.tests = list(tests_in(body))
         self.counted = {name for targets in _targets(body) for name in flat(targets)}
         binds = [statement for statement in _statements(body) if isinstance(statement, tree.Bind)]
@@ -42,22 +42,23 @@ class _Read:
         self.inputs = [bind.name.span.text for bind in binds if bind.value.span.text == "x"]
 
 
-def _read(definition: tree.Block | tree.Net | None) -> _Read:
-    """Read a definition, once."""
-    if definition is None:
+def _read(scope: Scope) -> _Read:
+    """Read a definition, or a piece of one, once."""
+    text = scope.definition or scope.written
+    if text is None:
         return _Read(())
-    known = definition.__dict__
+    known = text.__dict__
     if "read" not in known:
-        known["read"] = _Read(definition.body)
+        known["read"] = _Read(scope.text)
     found: _Read = known["read"]
     return found
 
 
 class Conditions:
-    """The conditions of a definition over the names of its class."""
+    """The conditions of a definition, or of a piece of one, over the names of its class."""
 
-    def __init__(self, definition: tree.Block | tree.Net | None, names: dict[str, Term]) -> None:
-        read = _read(definition)
+    def __init__(self, scope: Scope, names: dict[str, Term]) -> None:
+        read = _read(scope)
         self.tests, self.counted, self.bound, self.inputs = read.tests, read.counted, read.bound, read.inputs
         self.names = self._with_inputs(names)
 

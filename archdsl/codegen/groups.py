@@ -126,11 +126,11 @@ class Groups(Kinds):
     def _body(self, scopes: list[Scope]) -> Body | None:
         """Return instances as one body, whose branches the text has conditions for."""
         first = scopes[0]
-        if any(len(s.args) != len(first.args) or s.input_names != first.input_names for s in scopes):
+        if any(len(s.given) != len(first.given) or s.input_names != first.input_names for s in scopes):
             return None
         try:
             body = side_by_side(scopes, self)
-            conditions = Conditions(first.definition, names_of(scopes, frozenset(), self.functions).known)
+            conditions = Conditions(first, names_of(scopes, frozenset(), self.functions).known)
             bodies = [body, *_sequences(body, self)]
         except Unlike:
             return None
@@ -159,9 +159,10 @@ def _sequences(body: Body, kinds: Groups) -> list[Body]:
 
 def _origin(scope: Scope) -> Hashable:
     """Return what instances of one block have in common, or those of one labelled body."""
-    if scope.definition is None:
+    text = scope.definition or scope.written
+    if text is None:
         return (scope.kind, scope.title)
-    place = scope.definition.span
+    place = text.span
     return (scope.kind, scope.title, place.source.name, place.start, place.end)
 
 

@@ -38,8 +38,8 @@ def names_of(
     first = scopes[0]
     if first.kind != "net" and "in_channels" not in without:
         names["in_channels"] = variable("in_channels", tuple(channel_count(s.shapes[s.inputs[0]]) for s in scopes))
-    for number, (name, _) in enumerate(first.args):
-        column = tuple(plain(s.args[number][1]) for s in scopes)
+    for number, (name, _) in enumerate(first.given):
+        column = tuple(plain(s.given[number][1]) for s in scopes)
         if _nameable(column) and not keyword.iskeyword(name) and name not in without:
             number = name in fixed and first.kind != "net"
             names.setdefault(name, literal(column[0], len(column)) if number else variable(name, column))

@@ -77,6 +77,8 @@ class Term(Record):
         if any(isinstance(value, int) and value % parts for value in self.column):
             return None
         column = tuple([value // parts if isinstance(value, int) else value for value in self.column])
+        if re.fullmatch(rf"{parts} \* \w+", self.text):
+            return Term(self.text.removeprefix(f"{parts} * "), column, self.names)
         if self.literal:
             return literal(column[0], len(column))
         return Term(f"{self.within(PRODUCT)} // {parts}", column, self.names, PRODUCT)

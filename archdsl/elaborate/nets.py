@@ -330,7 +330,7 @@ def _scope_statement(ctx: Context, statement: tree.Scope, env: Env, x: Tensor | 
     def body(inner: Tensor) -> Tensor:
         return _some(run(ctx, statement.body, Env(env, env.file), inner))
 
-    return enclosed(ctx, body, x, tag, statement.span)
+    return enclosed(ctx, body, x, tag, statement, env)
 
 
 def _branches(

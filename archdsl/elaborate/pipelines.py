@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from archdsl.diagnostics import CompileError, errors
 from archdsl.elaborate.builder import Builder, Tag, main
 from archdsl.elaborate.calls import CALL, partial
 from archdsl.elaborate.context import MAX_WORK
-from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of, truth, whole
+from archdsl.elaborate.expressions import EVALUATE, evaluate, names_in, text_of, truth, whole
 from archdsl.elaborate.operators import build, fault, infer, node, operator, relate, tensors_of
 from archdsl.elaborate.problems import Consequence
 from archdsl.elaborate.signs import join, joining
@@ -66,7 +68,7 @@ def _apply_chain(
     ctx: Context, expr: tree.Chain, env: Env, current: Tensor | None, x: Tensor | None, tag: Tag | None
 ) -> Any:
     if tag is not None:
-        return enclosed(ctx, lambda inner: _apply_chain(ctx, expr, env, inner, inner, None), current, tag, expr.span)
+        return enclosed(ctx, lambda inner: _apply_chain(ctx, expr, env, inner, inner, None), current, tag, expr, env)
     start = constant(ctx, expr.links[0], env, x)
     if start is not None:
         return _follow(ctx, start, expr.links[1:], env, x)
@@ -95,7 +97,7 @@ def _apply_labelled(
 ) -> Any:
     own = Tag(text_of(ctx, expr.name, env, x), expr.name.span, written=expr.name)
     if tag is not None:
-        return enclosed(ctx, lambda inner: apply(ctx, expr.value, env, inner, inner, own), current, tag, expr.span)
+        return enclosed(ctx, lambda inner: apply(ctx, expr.value, env, inner, inner, own), current, tag, expr, env)
     return apply(ctx, expr.value, env, current, x, own)
 
 
@@ -131,7 +133,7 @@ def _apply_items(
                 inner = main(apply(ctx, item, env, inner, inner))
         return inner
 
-    return enclosed(ctx, body, current, tag, expr.span)
+    return enclosed(ctx, body, current, tag, expr, env)
 
 
 def _apply_call(
@@ -144,7 +146,7 @@ def _apply_call(
     several = len(expr.arguments) > 1 or any(isinstance(a, tree.Spread) for a in expr.arguments)
     if isinstance(target, Combinator) and several and current is not None:
         if tag is not None:
-            return enclosed(ctx, lambda inner: _apply_call(ctx, expr, env, inner, inner, None), current, tag, expr.span)
+            return enclosed(ctx, lambda inner: _apply_call(ctx, expr, env, inner, inner, None), current, tag, expr, env)
 
         def branch(item: Any, part: Tensor) -> Tensor | None:
             if isinstance(item, Located):
@@ -444,9 +446,15 @@ def entered(ctx: Context, current: Tensor) -> Tensor:
 
 
 def enclosed(
-    ctx: Context, body: Callable[[Tensor], Tensor | Results], current: Tensor | None, tag: Tag | None, span: Span
+    ctx: Context,
+    body: Callable[[Tensor], Tensor | Results],
+    current: Tensor | None,
+    tag: Tag | None,
+    written: tree.Node | Span,
+    env: Env | None = None,
 ) -> Tensor:
-    """Apply a body in a scope of its own: a sequence or a labelled body."""
+    """Apply a body in a scope of its own: a sequence or a labelled body, `written` where names are those of `env`."""
+    span = written.span if isinstance(written, tree.Node) else written
     if current is None:
         raise errors.no_tensor(span, "a step needs a tensor")
     before = ctx.guesses
@@ -454,9 +462,21 @@ def enclosed(
         last = main(body(entered(ctx, current)))
         if inner.outputs:
             raise errors.misplaced(span, "an `output` in this body", "outputs belong to a net or a block")
-        scope = inner.scope("scope", tag.name if tag else "", last, span)
+        text = written if isinstance(written, tree.Node) else None
+        around = _mentioned(ctx, text, env) if text is not None and env is not None else ()
+        scope = inner.scope("scope", tag.name if tag else "", last, span, written=text, around=around)
     made = node(ctx, scope, [current, *inner.captured], scope.output_shapes, span, tag)
     return ctx.since(before, main(made))
+
+
+def _mentioned(ctx: Context, written: tree.Node, env: Env) -> tuple[tuple[str, object], ...]:
+    """Return the names that a piece of a definition mentions and that stand for plain values, as they were bound."""
+    found = []
+    for name in names_in(ctx, written):
+        home = env.find(name)
+        if home is not None and name in home.places and isinstance(home.names[name], (int, float, bool, str, tuple)):
+            found.append((home.places[name].start, name, home.names[name]))
+    return tuple([(name, value) for _, name, value in sorted(found, key=itemgetter(0))])
 
 
 def left_out(ctx: Context, expr: tree.Expr, env: Env, x: Tensor) -> bool:

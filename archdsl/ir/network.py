@@ -101,8 +101,20 @@ class Scope(Record):
     wrapper: Wrapper | None = None  # of a `wrapper`: the operator that runs the only step
     definition: tree.Block | tree.Net | None = None  # of a block or net
     loops: tuple[Loop, ...] = ()
+    written: tree.Node | None = None  # of any other: the piece of a definition that it is
+    around: tuple[tuple[str, object], ...] = ()  # the plain values of the names there that this mentions
 
-    unequal = ("definition", "names", "loops")
+    unequal = ("definition", "names", "loops", "written", "around")
+
+    @property
+    def given(self) -> tuple[tuple[str, object], ...]:
+        """What its text takes from outside, by name: its parameters, or plain values of the definition around it."""
+        return self.args or self.around
+
+    @property
+    def text(self) -> tuple[tree.Node, ...]:
+        """The statements that it is written as, or the expression."""
+        return self.definition.body if self.definition else (self.written,) if self.written else ()
 
     @property
     def optional(self) -> tuple[str, ...]:
