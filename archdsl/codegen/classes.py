@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import keyword
 import os
+from contextlib import contextmanager
 from functools import cached_property
 from operator import attrgetter
 
-from archdsl.codegen.conditions import Conditions, arms, tests_in, whole_tests
+from archdsl.codegen.conditions import Conditions, arms, parts_of, statements_in, tests_in, whole_tests
 from archdsl.codegen.context import Context
 from archdsl.codegen.layout import Argument, Child, Piece, label, labelled_runs, looped, named, sequence
 from archdsl.codegen.looping import Looping, targets_in
@@ -127,8 +128,10 @@ class ClassPlan:
         self.locals = values | named.bound
         self.unpacking = Unpacking(self.fresh, self.locals)
         self.clock = 0
-        self.first_use: dict[str, int] = {}  # when each name was used first
         self.guessed = 0  # when something was taken as it is here, though for other values it may be otherwise
+        self.step: Step | None = None  # of the body, which is being written
+        self.guesses: dict[Step | None, int] = {}  # where that was, and when last
+        self.uses: dict[Step | None, dict[str, int]] = {}  # where names are used, and when first
         self.decided: dict[Hashable, bool] = {}  # steps under a condition, and whether the text has it
         self.passing: dict[Step, dict[str, Term]] = {}  # what loops that are written out bind around steps
         self.flags: dict[str, str] = {}  # parameters that say of a pipeline of the text whether it is no identity
@@ -211,18 +214,27 @@ class ClassPlan:
     def use(self, term: Term) -> Term:
         """Note the names that an expression mentions, and return it."""
         for name in term.names:
-            self.first_use.setdefault(name, self.clock)
+            self.uses.setdefault(self.step, {}).setdefault(name, self.clock)
             if name not in self.used:
                 self.used.add(name)
                 for other in (*([self.locals[name]] if name in self.locals else []), *self.running.get(name, ())):
                     self.use(other)
         return term
 
+    @contextmanager
+    def writing(self, step: Step) -> Iterator[None]:
+        """Note that a step of the body is written, or what is in it."""
+        outer, self.step = self.step, self.step or step
+        try:
+            yield
+        finally:
+            self.step = outer
+
     def guess(self, truly: bool = True) -> None:
         """Note that what is written now may be otherwise for other values of the names used so far."""
         if truly:
             self.clock += 1
-            self.guessed = self.clock
+            self.guessed = self.guesses[self.step] = self.clock
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters that the code uses, those without a default first."""
@@ -272,10 +284,11 @@ class ClassPlan:
         what = first.what.title if isinstance(first.what, Scope) else first.what.name
         hint = first.name if first.labelled else first.span.text if is_given(first) else what
         column = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
-        guessed = self.guessed
+        before = self.guessed, dict(self.guesses)
         term = self.use(self.resolve(context, column, [], f"with_{hint}"))
         if is_given(first) and term.text in self.extra:
-            self.guessed, self.flags[term.text] = guessed, hint
+            self.flags[term.text] = hint
+            self.guessed, self.guesses = before
         return term
 
     def _emptiness(
@@ -325,12 +338,13 @@ class ClassPlan:
         if isinstance(what, Op):
             inputs = [context.channels.get(i) for i in step.inputs]
             if "side by side" in what.traits and all(inputs):
-                guesses.append(added([t for t in inputs if t is not None]))
+                several = [t for t in inputs if t is not None]
+                guesses += [added(several), *_simplest_first(several)]  # the latter along another axis
             elif isinstance(what, Chunk) and isinstance(what.parts, int) and inputs[0] is not None:
                 for part in step.outputs:
                     self._known(context, part, [inputs[0].divided(what.parts)])
             elif isinstance(what, Slice):
-                guesses.append(self._sliced(context, step))
+                guesses += [self._sliced(context, step), inputs[0]]
             elif "flattens" in what.traits:
                 guesses.append(self._flattened(context, step))
             elif inputs:  # of which all have as many, where there are several
@@ -396,10 +410,10 @@ class ClassPlan:
         body, value = context.body, step.inputs[0]
         heights, widths = body.axis(value, 2), body.axis(value, 3)
         height, width = next((pair for pair in zip(heights, widths) if isinstance(pair[1], int)), (None, None))
-        if not isinstance(height, int) or not isinstance(width, int):
-            return None
         base = context.channels.get(value)
-        if height == width == 1:
+        if not isinstance(height, int) or not isinstance(width, int):
+            return base  # of one token
+        if height == width == 1 or (base is not None and base.column == body.channels(step.outputs[0])):
             return base
         self.guess(not body.fixed_size(value))
         if base is None:
@@ -421,7 +435,9 @@ class ClassPlan:
             main = self.channel(context, step.inputs[0])
             return self.use(self.resolve(context, tuple(column), [main], "in_channels"))
         if field:
-            written = self._argument(context, step, field)
+            written = self._written(context, step, field)
+            if written is not None and not any(isinstance(value, Listed) for value in column):
+                written = paired(written)
             word = "channels" if field == "out" else field
             found = self.resolve(context, tuple(column), [written], word, _label(step))
             return self.use(self._proved(found, step, field, written))
@@ -479,7 +495,21 @@ class ClassPlan:
             self.proven[id(expr)] = expr
         elif expr is not None:
             self.failed.add(id(expr))
+            self.guess(written is None and (_measures(expr) or not self.measured.isdisjoint(_mentions(expr))))
         return term
+
+    @cached_property
+    def measured(self) -> set[str]:
+        """The names that are bound to something of a tensor: for other arguments upstream it is another."""
+        binds = [one for one in statements_in(self.first.text) if isinstance(one, tree.Bind)]
+        found: set[str] = set()
+        while more := {
+            bind.name.plain
+            for bind in binds
+            if bind.name.plain is not None and (_measures(bind.value) or not found.isdisjoint(_mentions(bind.value)))
+        } - found:
+            found |= more
+        return found
 
     @property
     def reached(self) -> tuple[tree.Expr, ...]:
@@ -494,14 +524,41 @@ class ClassPlan:
         """Return the parameters of the text that the class must not have: with another value it would be wrong.
 
         Where a parameter has one value in all instances, nothing shows that the code is right for another. It stays
-        only where every mention of it in the text has reached the code, and in a net, where nothing behind its first
-        use is taken as it is here.
+        only where every mention of it in the text has reached the code, and in a net, where it does not bear on
+        anything that is taken as it is here.
         """
         if not self.alone:
             return self._untold(_mentions(self.first.text)) | self._bound_to_input()
         untold = self._untold(_mentions(self.first.text, self._taken()))
-        doubtful = self._behind([name for name, time in self.first_use.items() if time < self.guessed])
+        doubtful = self._behind(self._doubtful())
         return untold | {p.name for p in self.parameters() if p.name in doubtful}
+
+    def _doubtful(self) -> set[str]:
+        """Return the names that bear on something that is taken as it is here: used in its step before, or upstream."""
+        makers = {value: step for step in self.body.steps() for value in step.outputs}
+        joined = {join.value: join.sources for branch in self.body.branches() for join in branch.joins}
+        found: set[str] = set()
+        left = [*{value for step in self.guesses if step is not None for value in step.inputs}]
+        seen: set[int] = set()
+        while left:
+            value = left.pop()
+            if value in seen:
+                continue
+            seen.add(value)
+            left += [source for source in joined.get(value, []) if source is not None]
+            if value in makers:
+                found |= self.uses.get(makers[value], {}).keys()
+                left += makers[value].inputs
+        for step, last in self.guesses.items():
+            used = self.uses.get(step, {}) if step is not None else self._used_first()
+            found |= {name for name, first in used.items() if first < last}
+        return found
+
+    def _used_first(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for used in self.uses.values():
+            found |= {name: min(first, found.get(name, first)) for name, first in used.items()}
+        return found
 
     def _taken(self) -> set[tuple[int, int]]:
         """Return the arms of `if` statements that have steps, in the sequences inside too."""
@@ -821,9 +878,11 @@ class ClassPlan:
         for item in items:
             if isinstance(item, Branch):
                 found.append(self._choice(context, item, name, numbered))
-            elif isinstance(item.node.what, Turns):
-                found += Looping(self, context, item).parts(name, numbered)
-            else:
+                continue
+            with self.writing(item):
+                if isinstance(item.node.what, Turns):
+                    found += Looping(self, context, item).parts(name, numbered)
+                    continue
                 child = self._numbered(context, item)
                 known = first and all(isinstance(part, Child) for part in found)
                 found.append(child if numbered or known else child.replace(called=self._key(context, item, name)))
@@ -934,6 +993,8 @@ def _mentions(piece: object, taken: set[tuple[int, int]] | None = None) -> dict[
         return {piece.plain: 1}
     if isinstance(piece, tree.Require):
         return {}
+    if isinstance(piece, (tree.Bind, tree.Labelled, tree.Scope)) and piece.name.plain is not None:
+        return _mentions(piece.body if isinstance(piece, tree.Scope) else piece.value, taken)
     if isinstance(piece, tree.Attribute) and piece.name == "channels" and piece.value.span.text == "x":
         return {"in_channels": 1}
     parts = (
@@ -951,6 +1012,11 @@ def _mentions(piece: object, taken: set[tuple[int, int]] | None = None) -> dict[
         for name, count in _mentions(part, taken).items() if isinstance(part, (tuple, tree.Node)) else ():
             counts[name] = counts.get(name, 0) + count
     return counts
+
+
+def _measures(piece: object) -> bool:
+    """Say whether a piece of syntax asks for something of a tensor: `x.tokens`."""
+    return isinstance(piece, tree.Attribute) or any(map(_measures, parts_of(piece)))
 
 
 def _simplest_first(terms: list[Term]) -> list[Term]:

@@ -37,7 +37,7 @@ class _Read:
     def __init__(self, body: tuple[tree.Node, ...]) -> None:
         self.tests = list(tests_in(body))
         self.counted = {name for targets in _targets(body) for name in flat(targets)}
-        binds = [statement for statement in _statements(body) if isinstance(statement, tree.Bind)]
+        binds = [statement for statement in statements_in(body) if isinstance(statement, tree.Bind)]
         self.bound = {bind.name.plain for bind in binds}
         self.inputs = [bind.name.span.text for bind in binds if bind.value.span.text == "x"]
 
@@ -178,35 +178,37 @@ def tests_in(piece: object) -> Iterator[Test]:
         yield Test(piece.test, piece.other.span, negative=True)
     elif isinstance(piece, tree.Comprehension) and piece.test is not None:
         yield Test(piece.test, piece.span)
-    inside = [test for part in _parts(piece) for test in tests_in(part)]
+    inside = [test for part in parts_of(piece) for test in tests_in(part)]
     if isinstance(piece, tree.Scope):  # whose branches may be left out, and then it joins nothing
         once = {(id(test.expr), test.negative): test for test in inside}  # those of scopes in it stand there again
         yield from [Test(test.expr, piece.name.span, negative=test.negative) for test in once.values()]
     yield from inside
 
 
-def _statements(piece: object) -> Iterator[tree.Statement]:
+def statements_in(piece: object) -> Iterator[tree.Statement]:
+    """Yield the statements in a piece of syntax."""
     if isinstance(piece, tree.Statement):
         yield piece
-    for part in _parts(piece):
-        yield from _statements(part)
+    for part in parts_of(piece):
+        yield from statements_in(part)
 
 
 def _targets(piece: object) -> Iterator[tree.Targets]:
     if isinstance(piece, tree.Targets):
         yield piece
-    for part in _parts(piece):
+    for part in parts_of(piece):
         yield from _targets(part)
 
 
 def _names(piece: object) -> Iterator[str]:
     if isinstance(piece, tree.Name) and piece.plain is not None:
         yield piece.plain
-    for part in _parts(piece):
+    for part in parts_of(piece):
         yield from _names(part)
 
 
-def _parts(piece: object) -> Iterator[object]:
+def parts_of(piece: object) -> Iterator[object]:
+    """Yield what a piece of syntax is made of."""
     if isinstance(piece, tuple):
         yield from piece
     elif isinstance(piece, tree.Node):

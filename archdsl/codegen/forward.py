@@ -123,6 +123,10 @@ class Calls:
 
     def call(self, step: Step, operands: list[str]) -> str:
         """Return the code of one step."""
+        with self.plan.writing(step):
+            return self._call(step, operands)
+
+    def _call(self, step: Step, operands: list[str]) -> str:
         node, scope = step.node, step.scope
         if isinstance(node.what, Scope) or is_module(node, scope):
             return f"{self.plan.module(node.name)}({', '.join(operands)})"
@@ -136,7 +140,9 @@ class Calls:
         """Return the line that an arm of a branch starts with; what its condition mentions is kept as attributes."""
         if branch.remains(number):
             return "else:"
-        term, (_, steps) = self.plan.arm(self.context, branch, number), list(arms(branch))[number]
+        _, steps = list(arms(branch))[number]
+        with self.plan.writing(steps[0]):
+            term = self.plan.arm(self.context, branch, number)
         return f"{'elif' if number else 'if'} {self._held(term, steps)}:"
 
     def _held(self, term: Term, steps: list[Step]) -> str:

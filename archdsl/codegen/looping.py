@@ -19,6 +19,7 @@ from archdsl.codegen.loops import Turns, where
 from archdsl.codegen.merge import Step, Unlike, side_by_side, turns_of
 from archdsl.codegen.names import names_in, variable
 from archdsl.codegen.terms import MISSING, Term, factors, fits, matches, over, plain, shown, translate
+from archdsl.codegen.unpacking import items_of
 from archdsl.ir.network import Scope
 from archdsl.ops.base import Listed
 from archdsl.syntax import tree
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     from archdsl.codegen.groups import Groups
     from archdsl.codegen.merge import Body
     from archdsl.codegen.names import Names
+    from archdsl.codegen.terms import Column
 
     Parts = list[Child | list[str]]
 
 LOOSE = {"m"}  # the word of a loop that comes last
-COLLECTED = ("used", "extra", "lists", "support", "proven", "running", "told", "guessed")  # by a plan, on its way
+# What a plan collects on its way.
+COLLECTED = ("used", "extra", "lists", "support", "proven", "running", "told", "guessed", "guesses")
 
 
 class Looping:
@@ -100,8 +103,8 @@ class Looping:
             plan.use(start)
             plan.use(out)
         column = self.context.body.channels(self.step.outputs[0])
-        told = out.replace(column=column) if self._certain(out) else Term(word, column, frozenset([word]))
-        self.context.channels[self.step.outputs[0]] = told
+        told = out.replace(column=column) if self._certain(out) else self._of_last(out, column)
+        self.context.channels[self.step.outputs[0]] = told or Term(word, column, frozenset([word]))
         heading = self._heading(inside, out.names)
         grown = out.text.removeprefix(f"{word} + ")
         last = f"{word} += {grown}" if grown != out.text else f"{word} = {out.text}"
@@ -115,6 +118,17 @@ class Looping:
         expr = written.values if isinstance(written, (tree.For, tree.Comprehension)) else written
         length = self._translated(expr) if expr is written else self._length(expr)
         return length is not None and length.literal and all(count != 0 for count in length.column)
+
+    def _of_last(self, out: Term, column: Column) -> Term | None:
+        """Return an item of a list as that of its last one, which is what is left of a loop over the list."""
+        written = self.loop.written
+        if not isinstance(written, (tree.For, tree.Comprehension)):
+            return None
+        targets, values = items_of(written)
+        term, places = self._translated(values), dict(_places(targets))
+        if term is None or not term.text.isidentifier() or out.text not in places:
+            return None
+        return Term(f"{term.text}[-1]{places[out.text]}", column, term.names)
 
     # ------------------------------------------------------------ what it runs over
     def _heading(self, inside: _Passes, more: frozenset[str] = frozenset()) -> str:
@@ -271,6 +285,16 @@ class _Passes:
         added = self.plan.listed(self.parts, self.name, self.numbered)
         self.plan.depth -= 1
         return [*self.bound, *added]
+
+
+def _places(targets: tree.Targets, before: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the names of targets, each with the indices of what it is in an item."""
+    for number, target in enumerate(targets.names):
+        index = f"{before}[{number}]" if len(targets.names) > 1 else before
+        if isinstance(target, str):
+            yield target, index
+        else:
+            yield from _places(target, index)
 
 
 def _works(scope: Scope) -> bool:

@@ -13,7 +13,7 @@ from archdsl.codegen.groups import Groups, told_apart
 from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import Child, Piece
 from archdsl.codegen.loops import folded
-from archdsl.codegen.merge import Branch, Step
+from archdsl.codegen.merge import Branch, Step, steps_in
 from archdsl.codegen.terms import Function, Term, both
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
@@ -150,20 +150,25 @@ def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
         for item in items:
             if isinstance(item, Branch):
                 for number, (_, arm) in enumerate(item.arms):
-                    enter(arm, [*needed, plan.arm(context, item, number)])
+                    with plan.writing(next(steps_in(arm))):
+                        condition = plan.arm(context, item, number)
+                    enter(arm, [*needed, condition])
                 plan.joined(context, item)
-            elif item in waiting:  # which the last use builds
-                pass
-            elif item in shared:
-                child = plan.child(context, plan.shared(context, shared[item]))
-                if child is not None:
-                    found.append((item, child))
-            elif item.node.reuses or not is_module(item.node, item.scope):
-                plan.follow(context, item)
-            else:
-                child = plan.child(context, item)
-                if child is not None:
-                    found.append((item, plan.optional(child, both(needed)) if needed else child))
+            elif item not in waiting:  # which the last use builds
+                with plan.writing(item):
+                    built(item, needed)
+
+    def built(item: Step, needed: list[Term]) -> None:
+        if item in shared:
+            child = plan.child(context, plan.shared(context, shared[item]))
+            if child is not None:
+                found.append((item, child))
+        elif item.node.reuses or not is_module(item.node, item.scope):
+            plan.follow(context, item)
+        else:
+            child = plan.child(context, item)
+            if child is not None:
+                found.append((item, plan.optional(child, both(needed)) if needed else child))
 
     enter(plan.body.items, [])
     return found

@@ -76,7 +76,7 @@ class Unpacking:
         """Return the list of a loop taken apart, where the class has a name for it."""
         if not isinstance(loop.written, tree.For) or not loop.turns:
             return None
-        targets, values = _of_items(loop.written)
+        targets, values = items_of(loop.written)
         term = translate(values, names)
         if term is None or not term.text.isidentifier() or not isinstance(term.column[0], Listed):
             return None
@@ -111,7 +111,7 @@ class Unpacked:
         return f"{', '.join(items)}{',' if len(items) == 1 else ''} = {self.values.text}"
 
 
-def _of_items(loop: tree.For) -> tuple[tree.Targets, tree.Expr]:
+def items_of(loop: tree.For | tree.Comprehension) -> tuple[tree.Targets, tree.Expr]:
     """Return the targets of a loop for the items of its list: those behind the number of `enumerate`."""
     targets, values = loop.targets, loop.values
     if not isinstance(values, tree.Call) or values.target.span.text != "enumerate" or len(targets.names) != 2:

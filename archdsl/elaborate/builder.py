@@ -113,6 +113,12 @@ class Builder:
         elif isinstance(value, Tensor) and value.builder is self:
             self.names.setdefault(value.id, name)
 
+    @property
+    def chained(self) -> bool:
+        """Whether each step takes what the one before it returns, and nothing else."""
+        before = [self.inputs[0], *[node.outputs[0] for node in self.nodes]]
+        return len(self.inputs) == 1 and all(node.inputs == (value,) for node, value in zip(self.nodes, before))
+
     def results(self, shapes: tuple[Shape, ...]) -> list[Tensor]:
         """Add values for the results of the node that comes next."""
         made = []

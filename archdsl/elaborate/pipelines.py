@@ -462,7 +462,7 @@ def enclosed(
         last = main(body(entered(ctx, current)))
         if inner.outputs:
             raise errors.misplaced(span, "an `output` in this body", "outputs belong to a net or a block")
-        text = written if isinstance(written, tree.Node) else None
+        text = written if isinstance(written, tree.Node) and not inner.chained else None  # a chain needs no names
         around = _mentioned(ctx, text, env) if text is not None and env is not None else ()
         scope = inner.scope("scope", tag.name if tag else "", last, span, written=text, around=around)
     made = node(ctx, scope, [current, *inner.captured], scope.output_shapes, span, tag)
@@ -471,12 +471,13 @@ def enclosed(
 
 def _mentioned(ctx: Context, written: tree.Node, env: Env) -> tuple[tuple[str, object], ...]:
     """Return the names that a piece of a definition mentions and that stand for plain values, as they were bound."""
-    found = []
+    found: list[tuple[int, int, str, object]] = []
     for name in names_in(ctx, written):
         home = env.find(name)
         if home is not None and name in home.places and isinstance(home.names[name], (int, float, bool, str, tuple)):
-            found.append((home.places[name].start, name, home.names[name]))
-    return tuple([(name, value) for _, name, value in sorted(found, key=itemgetter(0))])
+            place = home.places[name].start, [*home.names].index(name)  # of the targets of a loop, which have one place
+            found.append((*place, name, home.names[name]))
+    return tuple([(name, value) for _, _, name, value in sorted(found, key=itemgetter(0, 1))])
 
 
 def left_out(ctx: Context, expr: tree.Expr, env: Env, x: Tensor) -> bool:

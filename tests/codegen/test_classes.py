@@ -15,11 +15,13 @@ import archdsl
 from archdsl.analysis.legal import legal_sizes
 from archdsl.codegen.module import emit
 from archdsl.codegen.plans import Plans
+from archdsl.codegen.terms import UNKNOWN, plain
 from archdsl.compiler import Request, compile_text, compiled
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate.values import show
 from archdsl.run.load import instantiate
-from tests.properties.oracle import inputs
+from tests.families import LEAST
+from tests.properties.oracle import inputs, scramble
 
 # Blocks that have more than one class, by the reason.
 SEVERAL = {
@@ -191,6 +193,95 @@ def mismatches(name, draws, rng):
 def test_a_class_with_other_arguments_is_the_block_with_these(name):
     found = list(mismatches(name, 6, random.Random(0)))
     assert [each for each in found if each[2]] == []
+
+
+# -------------------------------------------------------------------------------------------------- what nets mean
+SMALL = 15_000_000  # parameters of a network that is run, too
+
+
+def other(value, rng):
+    """Return another value for a parameter of a net, of the same kind; lists keep their lengths."""
+    if isinstance(value, tuple):
+        return tuple([other(item, rng) if rng.random() < 0.6 else item for item in value])
+    if type(value) is bool:
+        return rng.random() < 0.5
+    if type(value) is int:
+        return max(1, rng.choice([value, value + 1, value * 2, value // 2, value - 1, value + 8, 10]))
+    return rng.choice([value, value * 0.5, value * 1.5, value + 0.25]) if type(value) is float else value
+
+
+def as_list(value):
+    """Return tuples as the lists that a caller of `load` would give."""
+    return [as_list(item) for item in value] if isinstance(value, tuple) else value
+
+
+def differences_of_nets(name, draws, rng, *, run):
+    """Yield settings of a written net, each with how it differs from what the language gives with the same."""
+    network, space = compiled(name).network, {}
+    exec(compile(emit(network).text, name, "exec", dont_inherit=True), space)
+    plan = Plans(network).classes[-1].plan
+    for _ in range(draws):
+        given = {p.name: other(next(iter(p.values.values())), rng) for p in plan.parameters() if rng.random() < 0.7}
+        try:
+            wanted = compiled(name, Request(params={key: as_list(value) for key, value in given.items()}))
+        except CompileError:
+            continue  # no such network
+        with torch.device("meta"):
+            net, made = instantiate(wanted), space[plan.name](**given)
+        shapes = [{key: value.shape for key, value in one.state_dict().items()} for one in (net, made)]
+        if shapes[0] != shapes[1]:
+            yield given, "weights"
+        elif run and sum(p.numel() for p in net.parameters()) < SMALL:
+            yield given, "" if run_alike(wanted.network, net, made) else "outputs"
+        else:
+            yield given, ""
+
+
+@torch.no_grad()
+def run_alike(network, net, made):
+    """Say whether two modules with the same random weights return the same."""
+    for module in (net, made):
+        module.to_empty(device="cpu").eval()
+    scramble(net)
+    made.load_state_dict(net.state_dict())
+    small = {legal.name: legal.nearest(64) for legal in legal_sizes(network)}
+    (x,) = [x.float() for x in inputs(network, small, batch=2)]
+    results = [result if isinstance(result, tuple) else (result,) for result in (net(x), made(x))]
+    return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*results) if a is not None)
+
+
+@pytest.mark.parametrize("name", LEAST.values())
+def test_a_net_with_other_parameters_is_the_net_with_these(name):
+    found = list(differences_of_nets(name, 2, random.Random(name), run=False))
+    assert [each for each in found if each[1]] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEAST.values())
+def test_twenty_settings_of_a_net_compute_what_the_language_gives(name):
+    found = list(differences_of_nets(name, 20, random.Random(name), run=True))
+    assert [each for each in found if each[1]] == []
+
+
+def test_a_list_that_loops_run_over_is_a_parameter_of_its_length():
+    space = {}
+    exec(compile(emit(compiled("resnet50").network).text, "resnet50", "exec", dont_inherit=True), space)
+    with torch.device("meta"):
+        deeper = space["ResNet"](depths=(3, 4, 23, 3)).state_dict()
+        assert deeper.keys() == archdsl.load("resnet101").state_dict().keys()
+        with pytest.raises(ValueError, match="unpack"):
+            space["ResNet"](depths=(3, 4, 6))
+
+
+def test_the_gallery_keeps_its_parameters():
+    """Numbers and lists that nets of the gallery take: how many of them the written classes take."""
+    kept = told = 0
+    for name in LEAST.values():
+        network = compiled(name).network
+        names = {parameter.name for parameter in Plans(network).classes[-1].plan.parameters()}
+        numbers = [key for key, value in network.scope.args if plain(value) is not UNKNOWN]
+        told, kept = told + len(numbers), kept + len(names.intersection(numbers))
+    assert kept / told > 0.5
 
 
 @torch.no_grad()
