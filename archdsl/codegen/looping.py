@@ -18,7 +18,7 @@ from archdsl.codegen.layout import WIDTH, Argument, Child, Piece
 from archdsl.codegen.loops import Turns, where
 from archdsl.codegen.merge import Step, Unlike, side_by_side, turns_of
 from archdsl.codegen.names import names_in, variable
-from archdsl.codegen.terms import MISSING, Term, factors, fits, matches, over, plain, shown, translate
+from archdsl.codegen.terms import MISSING, Term, factors, fits, literal, matches, over, plain, shown, translate
 from archdsl.codegen.unpacking import items_of
 from archdsl.ir.network import Scope
 from archdsl.ops.base import Listed
@@ -179,6 +179,8 @@ class Looping:
         if values.startswith("enumerate(") and targets.startswith("_, "):
             targets = targets.removeprefix("_, ")
             return targets.removeprefix("(").removesuffix(")"), values.removeprefix("enumerate(")[:-1]
+        if values.startswith("enumerate(") and len(names) == 1 and targets.startswith(f"{names[0]}, "):
+            return names[0], f"range({self._count()})"
         return targets, values
 
     def _translated(self, expr: tree.Expr) -> Term | None:
@@ -226,6 +228,8 @@ class Looping:
         if term is None or term.stream or any(not isinstance(value, Listed) for value in term.column):
             return None
         lengths = tuple([len(value) for value in term.column if isinstance(value, Listed)])
+        if term.literal and len({*lengths}) == 1:
+            return literal(lengths[0], len(lengths))
         return Term(f"len({term.text})", lengths, term.names)
 
     def _count(self) -> str:
