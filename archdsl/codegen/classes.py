@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import keyword
 import os
-from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from operator import attrgetter
 
-from archdsl.codegen.conditions import Conditions, arms, parts_of, statements_in, tests_in, whole_tests
+from archdsl.codegen.conditions import Conditions, arms, tests_in, whole_tests
 from archdsl.codegen.context import Context
 from archdsl.codegen.layout import Argument, Child, Piece, label, labelled_runs, looped, named, sequence
 from archdsl.codegen.looping import Looping, targets_in
 from archdsl.codegen.loops import Folded, Turns, values_at
 from archdsl.codegen.merge import Branch, Step, Unlike, is_computed, is_given, side_by_side
 from archdsl.codegen.names import names_of, variable
+from archdsl.codegen.parameters import Doubts, Parameter, measured, measures, mentions
 from archdsl.codegen.terms import (
     CHOICE,
     MISSING,
@@ -35,7 +36,6 @@ from archdsl.codegen.terms import (
     first_passes,
     fits,
     formula,
-    list_type,
     literal,
     negated,
     over,
@@ -70,32 +70,6 @@ LETTERS = ("i", "j", "k", "n", "place", "number", "index", "count")  # for varia
 SHORT = 72  # characters of a sequence with labels that is one expression
 
 
-class Parameter:
-    """A parameter of a generated class: its value in each scope of the class, and its default."""
-
-    def __init__(self, name: str, values: dict[int, object], default: object = REQUIRED) -> None:
-        self.name, self.values, self.default = name, values, default
-
-    @property
-    def annotation(self) -> str:
-        """The Python type."""
-        kinds = {type(v) for v in self.values.values()}
-        if Code in kinds:
-            return "Callable[..., nn.Module]"
-        if Listed in kinds:
-            return list_type([v for v in self.values.values() if isinstance(v, Listed)])
-        lengths = {len(v) for v in self.values.values() if isinstance(v, tuple)}
-        pair = "tuple[int, int]" if lengths == {2} else "tuple[int, ...]"
-        if kinds == {int, tuple}:
-            return f"int | {pair}"
-        kind = kinds.pop() if len(kinds) == 1 else float
-        return pair if kind is tuple else kind.__name__
-
-    def __str__(self) -> str:
-        default = "" if self.default is REQUIRED else f" = {python(self.default)}"
-        return f"{self.name}: {self.annotation}{default}"
-
-
 class ClassPlan:
     """A class under construction, for scopes that differ in numbers only."""
 
@@ -127,11 +101,7 @@ class ClassPlan:
         values = {name: literal(named.known[name].column[0], len(self.scopes)) for name in known}
         self.locals = values | named.bound
         self.unpacking = Unpacking(self.fresh, self.locals)
-        self.clock = 0
-        self.guessed = 0  # when something was taken as it is here, though for other values it may be otherwise
-        self.step: Step | None = None  # of the body, which is being written
-        self.guesses: dict[Step | None, int] = {}  # where that was, and when last
-        self.uses: dict[Step | None, dict[str, int]] = {}  # where names are used, and when first
+        self.doubts = Doubts()
         self.decided: dict[Hashable, bool] = {}  # steps under a condition, and whether the text has it
         self.passing: dict[Step, dict[str, Term]] = {}  # what loops that are written out bind around steps
         self.flags: dict[str, str] = {}  # parameters that say of a pipeline of the text whether it is no identity
@@ -214,27 +184,17 @@ class ClassPlan:
     def use(self, term: Term) -> Term:
         """Note the names that an expression mentions, and return it."""
         for name in term.names:
-            self.uses.setdefault(self.step, {}).setdefault(name, self.clock)
+            self.doubts.use(name)
             if name not in self.used:
                 self.used.add(name)
                 for other in (*([self.locals[name]] if name in self.locals else []), *self.running.get(name, ())):
                     self.use(other)
         return term
 
-    @contextmanager
-    def writing(self, step: Step) -> Iterator[None]:
-        """Note that a step of the body is written, or what is in it."""
-        outer, self.step = self.step, self.step or step
-        try:
-            yield
-        finally:
-            self.step = outer
-
     def guess(self, truly: bool = True) -> None:
         """Note that what is written now may be otherwise for other values of the names used so far."""
         if truly:
-            self.clock += 1
-            self.guessed = self.guesses[self.step] = self.clock
+            self.doubts.guess()
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters that the code uses, those without a default first."""
@@ -284,11 +244,11 @@ class ClassPlan:
         what = first.what.title if isinstance(first.what, Scope) else first.what.name
         hint = first.name if first.labelled else first.span.text if is_given(first) else what
         column = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
-        before = self.guessed, dict(self.guesses)
+        before = copy(self.doubts)
         term = self.use(self.resolve(context, column, [], f"with_{hint}"))
         if is_given(first) and term.text in self.extra:
             self.flags[term.text] = hint
-            self.guessed, self.guesses = before
+            self.doubts = before
         return term
 
     def _emptiness(
@@ -495,122 +455,23 @@ class ClassPlan:
             self.proven[id(expr)] = expr
         elif expr is not None:
             self.failed.add(id(expr))
-            self.guess(written is None and (_measures(expr) or not self.measured.isdisjoint(_mentions(expr))))
+            self.guess(written is None and (measures(expr) or not self.measured.isdisjoint(mentions(expr))))
         return term
 
     @cached_property
     def measured(self) -> set[str]:
         """The names that are bound to something of a tensor: for other arguments upstream it is another."""
-        binds = [one for one in statements_in(self.first.text) if isinstance(one, tree.Bind)]
-        found: set[str] = set()
-        while more := {
-            bind.name.plain
-            for bind in binds
-            if bind.name.plain is not None and (_measures(bind.value) or not found.isdisjoint(_mentions(bind.value)))
-        } - found:
-            found |= more
-        return found
+        return measured(self.first.text)
 
     @property
     def reached(self) -> tuple[tree.Expr, ...]:
         """The expressions of the text that reached the code wherever they are used."""
         return tuple([expr for key, expr in self.proven.items() if key not in self.failed])
 
-    def _answered(self) -> set[int]:
-        """Return the tests, by identity, that the code has: as conditions, or in expressions that reached it."""
+    @property
+    def answered(self) -> set[int]:
+        """The tests, by identity, that the code has: as conditions, or in expressions that reached it."""
         return {*self.proven, *[id(test.expr) for expr in self.reached for test in tests_in(expr)]}
-
-    def unsafe(self) -> frozenset[str]:
-        """Return the parameters of the text that the class must not have: with another value it would be wrong.
-
-        Where a parameter has one value in all instances, nothing shows that the code is right for another. It stays
-        only where every mention of it in the text has reached the code, and in a net, where it does not bear on
-        anything that is taken as it is here.
-        """
-        if not self.alone:
-            return self._untold(_mentions(self.first.text)) | self._bound_to_input()
-        untold = self._untold(_mentions(self.first.text, self._taken()))
-        doubtful = self._behind(self._doubtful())
-        return untold | {p.name for p in self.parameters() if p.name in doubtful}
-
-    def _doubtful(self) -> set[str]:
-        """Return the names that bear on something that is taken as it is here: used in its step before, or upstream."""
-        makers = {value: step for step in self.body.steps() for value in step.outputs}
-        joined = {join.value: join.sources for branch in self.body.branches() for join in branch.joins}
-        found: set[str] = set()
-        left = [*{value for step in self.guesses if step is not None for value in step.inputs}]
-        seen: set[int] = set()
-        while left:
-            value = left.pop()
-            if value in seen:
-                continue
-            seen.add(value)
-            left += [source for source in joined.get(value, []) if source is not None]
-            if value in makers:
-                found |= self.uses.get(makers[value], {}).keys()
-                left += makers[value].inputs
-        for step, last in self.guesses.items():
-            used = self.uses.get(step, {}) if step is not None else self._used_first()
-            found |= {name for name, first in used.items() if first < last}
-        return found
-
-    def _used_first(self) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for used in self.uses.values():
-            found |= {name: min(first, found.get(name, first)) for name, first in used.items()}
-        return found
-
-    def _taken(self) -> set[tuple[int, int]]:
-        """Return the arms of `if` statements that have steps, in the sequences inside too."""
-        found: set[tuple[int, int]] = set()
-        left = [*self.scopes]
-        while left:
-            for node in left.pop().nodes:
-                found.update(node.arms)
-                if isinstance(node.what, Scope) and not self.groups.held(node.what):
-                    left.append(node.what)
-        return found
-
-    def _behind(self, names: Iterable[str]) -> set[str]:
-        """Return names, and those that what they are bound to mentions."""
-        found: set[str] = set()
-        left = [*names]
-        while left:
-            name = left.pop()
-            if name not in found:
-                found.add(name)
-                terms = [self.locals[name]] if name in self.locals else self.running.get(name, [])
-                left += [other for term in terms for other in term.names]
-        return found
-
-    def _bound_to_input(self) -> frozenset[str]:
-        """Return `in_channels` where a parameter always has the same value, and the text does otherwise if it has not.
-
-        So it may be where a block in this one is empty in all instances, or a test has one answer in all.
-        """
-        main = self.names.get("in_channels")
-        same = [n for n, t in self.names.items() if n != "in_channels" and main is not None and t.column == main.column]
-        idle = any(isinstance(n.what, Scope) and n.what.kind == "block" and is_empty(n.what) for n in self.first.nodes)
-        answered = self._answered()
-        open_test = any(id(test.expr) not in answered for test in self.conditions.tests)
-        return frozenset(["in_channels"] if same and (idle or open_test) else [])
-
-    def _untold(self, mentioned: dict[str, int]) -> frozenset[str]:
-        """Return the parameters of a block that have one value, and of which the code says less than the text.
-
-        What a name bound in the body says of a parameter is said where all mentions of that name are.
-        """
-        bound = [(expr, names) for plan in (self, *self.pieces) for expr, names in plan.bound]
-        told: dict[int, tree.Expr] = {}
-        while True:
-            proven = _mentions((*self.reached, *told.values()))
-            said = [expr for expr, names in bound if all(mentioned.get(name) == proven.get(name) for name in names)]
-            more = {id(expr): expr for expr in said if id(expr) not in told}
-            if not more:
-                break
-            told |= more
-        constant = [p.name for p in self.parameters() if p.name in self.names and len(set(p.values.values())) == 1]
-        return frozenset(n for n in constant if n in mentioned and mentioned.get(n) != proven.get(n))
 
     @property
     def bound(self) -> list[tuple[tree.Expr, set[str]]]:
@@ -637,9 +498,9 @@ class ClassPlan:
 
     def _open(self, asked: list[tree.Expr]) -> bool:
         names = {p.name for p in self.interface}
-        answered = self._answered() | {*map(id, asked)}
+        answered = self.answered | {*map(id, asked)}
         tests = [test.expr for test in self.conditions.tests if id(test.expr) not in answered]
-        return self.guessed > 0 or any(names & _mentions(test).keys() for test in tests)
+        return self.doubts.last > 0 or any(names & mentions(test).keys() for test in tests)
 
     @cached_property
     def as_input(self) -> set[str]:
@@ -679,7 +540,7 @@ class ClassPlan:
         """Say whether an argument, PyTorch's own default here, is said by names: it may be another one elsewhere."""
         expr = dict(step.node.written).get(leaf.formula.strip("{}"))
         written = None if expr is None else self._argument(context, step, leaf.formula.strip("{}"))
-        if expr is not None and _mentions(expr) and written is None:
+        if expr is not None and mentions(expr) and written is None:
             self.failed.add(id(expr))
         return written is not None and not written.literal and self.first.kind == "net"
 
@@ -879,7 +740,7 @@ class ClassPlan:
             if isinstance(item, Branch):
                 found.append(self._choice(context, item, name, numbered))
                 continue
-            with self.writing(item):
+            with self.doubts.writing(item):
                 if isinstance(item.node.what, Turns):
                     found += Looping(self, context, item).parts(name, numbered)
                     continue
@@ -984,47 +845,8 @@ def file_name(source: Source) -> str:
     return "".join(c if c.isalnum() or c in "_-.<> " else "_" for c in os.path.basename(source.name))
 
 
-def _mentions(piece: object, taken: set[tuple[int, int]] | None = None) -> dict[str, int]:
-    """Count the plain names in a piece of syntax; what is required of them makes no difference to the code.
-
-    Where it is known which arms of `if` statements are taken, the others do not count: their tests do.
-    """
-    if isinstance(piece, tree.Name) and piece.plain is not None:
-        return {piece.plain: 1}
-    if isinstance(piece, tree.Require):
-        return {}
-    if isinstance(piece, (tree.Bind, tree.Labelled, tree.Scope)) and piece.name.plain is not None:
-        return _mentions(piece.body if isinstance(piece, tree.Scope) else piece.value, taken)
-    if isinstance(piece, tree.Attribute) and piece.name == "channels" and piece.value.span.text == "x":
-        return {"in_channels": 1}
-    parts = (
-        piece if isinstance(piece, tuple) else [getattr(piece, f) for f in getattr(piece, "fields", ()) if f != "span"]
-    )
-    if isinstance(piece, tree.If) and taken is not None:
-        start = piece.span.start
-        kept = [
-            test if _steps_in(body) and (start, k) not in taken else (test, body)
-            for k, (test, body) in enumerate(piece.arms)
-        ]
-        parts = [part for part in kept if part is not None]
-    counts: dict[str, int] = {}
-    for part in parts:
-        for name, count in _mentions(part, taken).items() if isinstance(part, (tuple, tree.Node)) else ():
-            counts[name] = counts.get(name, 0) + count
-    return counts
-
-
-def _measures(piece: object) -> bool:
-    """Say whether a piece of syntax asks for something of a tensor: `x.tokens`."""
-    return isinstance(piece, tree.Attribute) or any(map(_measures, parts_of(piece)))
-
-
 def _simplest_first(terms: list[Term]) -> list[Term]:
     return sorted(terms, key=lambda term: (term.literal, term.binding == CHOICE, len(term.text)))
-
-
-def _steps_in(body: tuple[tree.Statement, ...]) -> bool:
-    return any(isinstance(statement, (tree.Step, tree.Scope)) for statement in body)
 
 
 def _most_common(column: Column) -> object:

@@ -123,7 +123,7 @@ class Calls:
 
     def call(self, step: Step, operands: list[str]) -> str:
         """Return the code of one step."""
-        with self.plan.writing(step):
+        with self.plan.doubts.writing(step):
             return self._call(step, operands)
 
     def _call(self, step: Step, operands: list[str]) -> str:
@@ -141,7 +141,7 @@ class Calls:
         if branch.remains(number):
             return "else:"
         _, steps = list(arms(branch))[number]
-        with self.plan.writing(steps[0]):
+        with self.plan.doubts.writing(steps[0]):
             term = self.plan.arm(self.context, branch, number)
         return f"{'elif' if number else 'if'} {self._held(term, steps)}:"
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LOOSE = {"m"}  # the word of a loop that comes last
 # What a plan collects on its way.
-COLLECTED = ("used", "extra", "lists", "support", "proven", "running", "told", "guessed", "guesses")
+COLLECTED = ("used", "extra", "lists", "support", "proven", "running", "told", "doubts")
 
 
 class Looping:
@@ -55,12 +55,12 @@ class Looping:
 
     def parts(self, name: str, numbered: bool) -> Parts:
         """Return what adds the modules of the loop to a sequence."""
-        guessed = self.plan.guessed
+        before = self.plan.doubts.last
         try:
             found = self._parts(name, numbered)
         except Unlike:
             raise Written(where(self.loop)) from None
-        self.plan.guess(self.plan.guessed > guessed)  # the next pass uses what this one does
+        self.plan.guess(self.plan.doubts.last > before)  # the next pass uses what this one does
         return found
 
     def _parts(self, name: str, numbered: bool) -> Parts:

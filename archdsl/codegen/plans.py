@@ -14,6 +14,7 @@ from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import Child, Piece
 from archdsl.codegen.loops import folded
 from archdsl.codegen.merge import Branch, Step, steps_in
+from archdsl.codegen.parameters import unsafe
 from archdsl.codegen.terms import Function, Term, both
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
@@ -94,9 +95,9 @@ class Plans:
         for body, name in zip(groups.classes, names):
             plan = ClassPlan(name, body, groups, self.by_scope, taken)
             planned = self._planned(plan)
-            if unsafe := plan.unsafe():
-                fixed = frozenset(n for n in unsafe if n in plan.names and n != "in_channels")
-                again = ClassPlan(name, body, groups, self.by_scope, taken | (unsafe - fixed), fixed)
+            if wrong := unsafe(plan):
+                fixed = frozenset(n for n in wrong if n in plan.names and n != "in_channels")
+                again = ClassPlan(name, body, groups, self.by_scope, taken | (wrong - fixed), fixed)
                 planned = self._planned(again)
             self.classes.append(planned)
             self.by_scope.update({id(scope): planned.plan for scope in planned.plan.scopes})
@@ -150,12 +151,12 @@ def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
         for item in items:
             if isinstance(item, Branch):
                 for number, (_, arm) in enumerate(item.arms):
-                    with plan.writing(next(steps_in(arm))):
+                    with plan.doubts.writing(next(steps_in(arm))):
                         condition = plan.arm(context, item, number)
                     enter(arm, [*needed, condition])
                 plan.joined(context, item)
             elif item not in waiting:  # which the last use builds
-                with plan.writing(item):
+                with plan.doubts.writing(item):
                     built(item, needed)
 
     def built(item: Step, needed: list[Term]) -> None:
