@@ -78,10 +78,13 @@ class Looping:
             return None
         kept = {key: copy(self.plan.__dict__[key]) for key in COLLECTED}
         inside = _Passes(self, body, here, name, numbered)
-        if inside.out is None or factors(inside.out) != factors(start):
+        if inside.out is None or (not start.literal and factors(inside.out) != factors(start)):
             self.plan.__dict__.update(kept)
             return None
-        self.context.channels[self.step.outputs[0]] = start
+        named = start.literal and not inside.out.literal and inside.out.names <= self.context.names.keys()
+        self.plan.guess(named)
+        column = self.context.body.channels(self.step.outputs[0])
+        self.context.channels[self.step.outputs[0]] = inside.out.replace(column=column) if named else start
         heading = self._heading(inside)
         if numbered and len(inside.parts) == 1 and not inside.bound:
             (child,) = inside.parts

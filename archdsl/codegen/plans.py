@@ -150,14 +150,17 @@ def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
     def enter(items: list[Step | Branch], needed: list[Term]) -> None:
         for item in items:
             if isinstance(item, Branch):
-                for number, (_, arm) in enumerate(item.arms):
-                    with plan.doubts.writing(next(steps_in(arm))):
-                        condition = plan.arm(context, item, number)
-                    enter(arm, [*needed, condition])
-                plan.joined(context, item)
+                choose(item, needed)
             elif item not in waiting:  # which the last use builds
                 with plan.doubts.writing(item):
                     built(item, needed)
+
+    def choose(branch: Branch, needed: list[Term]) -> None:
+        for number, (_, arm) in enumerate(branch.arms):
+            with plan.doubts.writing(next(steps_in(arm))):
+                condition = plan.arm(context, branch, number)
+            enter(arm, [*needed, condition])
+        plan.joined(context, branch)
 
     def built(item: Step, needed: list[Term]) -> None:
         if item in shared:

@@ -137,8 +137,6 @@ class Builder:
         args: tuple[tuple[str, object], ...] = (),
         wrapper: Wrapper | None = None,
         definition: tree.Block | tree.Net | None = None,
-        written: tree.Node | None = None,
-        around: tuple[tuple[str, object], ...] = (),
     ) -> Scope:
         """Finish the scope."""
         outputs = [Output(name, self.local(tensor).id, training) for name, tensor, training in self.outputs]
@@ -148,7 +146,7 @@ class Builder:
             kind, title, args, tuple(self.inputs), tuple(self.nodes), tuple(self.shapes), tuple(outputs), span,
             definition.doc if definition is not None else "", tuple(self.bindings), tuple(self.relations),
             tuple(self.requirements), tuple(self.names.items()), tuple(self.input_names), wrapper, definition,
-            tuple(self.loops), written, around,
+            tuple(self.loops),
         )  # fmt: skip
 
 

@@ -215,6 +215,9 @@ def _arguments(ctx: Context, value: BlockValue, span: Span) -> Env:
             bind(param.name, one, env, param.span)
             if isinstance(one, Tensor):
                 ctx.builder.given[one] = param.name
+            elif isinstance(one, tuple):
+                listed = [(number, item) for number, item in enumerate(one) if isinstance(item, Tensor)]
+                ctx.builder.given |= {item: f"{param.name}{number}" for number, item in listed}
         elif param.default is None:
             raise errors.missing_argument(value.span or span, value.label, param.name, signature(value), param.span)
         else:

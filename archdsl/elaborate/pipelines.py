@@ -462,9 +462,9 @@ def enclosed(
         last = main(body(entered(ctx, current)))
         if inner.outputs:
             raise errors.misplaced(span, "an `output` in this body", "outputs belong to a net or a block")
-        text = written if isinstance(written, tree.Node) and not inner.chained else None  # a chain needs no names
-        around = _mentioned(ctx, text, env) if text is not None and env is not None else ()
-        scope = inner.scope("scope", tag.name if tag else "", last, span, written=text, around=around)
+        scope = inner.scope("scope", tag.name if tag else "", last, span)
+        if env is not None and isinstance(written, tree.Node) and not inner.chained:  # a chain needs no names
+            scope = scope.replace(written=written, around=_mentioned(ctx, written, env))
     made = node(ctx, scope, [current, *inner.captured], scope.output_shapes, span, tag)
     return ctx.since(before, main(made))
 

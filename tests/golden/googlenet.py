@@ -97,9 +97,8 @@ class Auxiliary(nn.Module):
 class GoogLeNet(nn.Module):
     """GoogLeNet: Going Deeper with Convolutions (Szegedy et al., 2014), arXiv:1409.4842."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        classes = 1000
         paper = False
         self.dropout_p = 0.4 if paper else 0.2
         self.maxpool_kernel = 3 if paper else 2

@@ -27,9 +27,9 @@ class Shortcut(nn.Sequential):
 class Bottleneck(nn.Module):
     """The block `bottleneck(planes, stride, groups, base, dilation, norm, last, act)`."""
 
-    def __init__(self, in_channels: int, planes: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, planes: int, stride: int = 1, base: int = 64) -> None:
         super().__init__()
-        width = planes
+        width = planes * base // 64
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)  # resnet50.arch:28
         self.bn1 = nn.BatchNorm2d(width)  # resnet50.arch:28
         self.conv2 = nn.Conv2d(  # resnet50.arch:29
