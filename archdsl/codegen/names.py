@@ -30,7 +30,7 @@ def names_of(
     functions: Sequence[Function] = (),
     fixed: frozenset[str] = frozenset(),
 ) -> Names:
-    """Return the names of a class; in a block those that are `fixed` are the numbers that they stand for.
+    """Return the names of a class; those that are `fixed` are what they stand for, but for numbers and lists of a net.
 
     A name whose expression says more than can be written here is a parameter of a block: who builds it knows its value.
     """
@@ -41,8 +41,8 @@ def names_of(
     for number, (name, _) in enumerate(first.given):
         column = tuple(plain(s.given[number][1]) for s in scopes)
         if _nameable(column) and not keyword.iskeyword(name) and name not in without:
-            number = name in fixed and first.kind != "net"
-            names.setdefault(name, literal(column[0], len(column)) if number else variable(name, column))
+            inlined = name in fixed and (first.kind != "net" or type(column[0]) is bool)  # no test of what is decided
+            names.setdefault(name, literal(column[0], len(column)) if inlined else variable(name, column))
     names |= {f"{one.fn.name}()": one.named(len(scopes)) for one in functions}
     bound = _bind(scopes, names, names.get("in_channels"), without, given=first.kind != "net")
     return Names(names, bound)

@@ -99,39 +99,18 @@ class GoogLeNet(nn.Module):
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        paper = False
-        self.dropout_p = 0.4 if paper else 0.2
-        self.maxpool_kernel = 3 if paper else 2
-        self.conv1 = BasicConv(3, 64, 7, stride=2, bias=paper)  # googlenet.arch:33
-        self.conv2 = BasicConv(64, 64, 1, bias=paper)  # googlenet.arch:34
-        self.conv3 = BasicConv(64, 192, 3, bias=paper)  # googlenet.arch:34
-        self.inception3a = Inception(  # googlenet.arch:35
-            192, 64, 96, 128, 16, 32, 32, kernel5=5 if paper else 3
-        )
-        self.inception3b = Inception(  # googlenet.arch:36
-            256, 128, 128, 192, 32, 96, 64, kernel5=5 if paper else 3
-        )
-        self.inception4a = Inception(  # googlenet.arch:37
-            480, 192, 96, 208, 16, 48, 64, kernel5=5 if paper else 3
-        )
-        self.inception4b = Inception(  # googlenet.arch:39
-            512, 160, 112, 224, 24, 64, 64, kernel5=5 if paper else 3
-        )
-        self.inception4c = Inception(  # googlenet.arch:40
-            512, 128, 128, 256, 24, 64, 64, kernel5=5 if paper else 3
-        )
-        self.inception4d = Inception(  # googlenet.arch:41
-            512, 112, 144, 288, 32, 64, 64, kernel5=5 if paper else 3
-        )
-        self.inception4e = Inception(  # googlenet.arch:43
-            528, 256, 160, 320, 32, 128, 128, kernel5=5 if paper else 3
-        )
-        self.inception5a = Inception(  # googlenet.arch:44
-            832, 256, 160, 320, 32, 128, 128, kernel5=5 if paper else 3
-        )
-        self.inception5b = Inception(  # googlenet.arch:45
-            832, 384, 192, 384, 48, 128, 128, kernel5=5 if paper else 3
-        )
+        self.conv1 = BasicConv(3, 64, 7, stride=2)  # googlenet.arch:33
+        self.conv2 = BasicConv(64, 64, 1)  # googlenet.arch:34
+        self.conv3 = BasicConv(64, 192, 3)  # googlenet.arch:34
+        self.inception3a = Inception(192, 64, 96, 128, 16, 32, 32)  # googlenet.arch:35
+        self.inception3b = Inception(256, 128, 128, 192, 32, 96, 64)  # googlenet.arch:36
+        self.inception4a = Inception(480, 192, 96, 208, 16, 48, 64)  # googlenet.arch:37
+        self.inception4b = Inception(512, 160, 112, 224, 24, 64, 64)  # googlenet.arch:39
+        self.inception4c = Inception(512, 128, 128, 256, 24, 64, 64)  # googlenet.arch:40
+        self.inception4d = Inception(512, 112, 144, 288, 32, 64, 64)  # googlenet.arch:41
+        self.inception4e = Inception(528, 256, 160, 320, 32, 128, 128)  # googlenet.arch:43
+        self.inception5a = Inception(832, 256, 160, 320, 32, 128, 128)  # googlenet.arch:44
+        self.inception5b = Inception(832, 384, 192, 384, 48, 128, 128)  # googlenet.arch:45
         self.aux1 = Auxiliary(512, classes)  # googlenet.arch:46
         self.aux2 = Auxiliary(528, classes)  # googlenet.arch:47
         self.fc = nn.Linear(1024, classes)  # googlenet.arch:50
@@ -150,7 +129,7 @@ class GoogLeNet(nn.Module):
         x = self.inception4b(after4a)
         x = self.inception4c(x)
         after4d = self.inception4d(x)
-        x = F.max_pool2d(self.inception4e(after4d), self.maxpool_kernel, ceil_mode=True)
+        x = F.max_pool2d(self.inception4e(after4d), 2, ceil_mode=True)
         x = self.inception5a(x)
         x = self.inception5b(x)
         aux2: torch.Tensor | None = None
@@ -158,7 +137,7 @@ class GoogLeNet(nn.Module):
         if self.training:
             aux1 = self.aux1(after4a)
             aux2 = self.aux2(after4d)
-        x = F.dropout(F.adaptive_avg_pool2d(x, 1).flatten(1), self.dropout_p, self.training)
+        x = F.dropout(F.adaptive_avg_pool2d(x, 1).flatten(1), 0.2, self.training)
         out = self.fc(x)
         if self.training:
             return GoogLeNetOutput(out=out, aux2=aux2, aux1=aux1)
