@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
+import importlib.util
 import random
 import re
 import shutil
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -58,6 +62,45 @@ def test_a_linter_and_a_formatter_find_nothing_to_change(tmp_path):
     for command in (["check", "--extend-select", "E501"], ["format", "--check"]):
         done = subprocess.run(["ruff", *command, *settings, "."], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-2000:]
+
+
+# -------------------------------------------------------------------------------------------------- read beside others
+PAGE = (Path(__file__).parents[2] / "docs" / "generated-python.md").read_text(encoding="utf-8")
+
+
+def code_lines(text):
+    """Count the lines of classes and their functions, without blank ones, comments and docstrings."""
+    tree, count = ast.parse(text), 0
+    kept = [one for one in tree.body if isinstance(one, (ast.ClassDef, ast.FunctionDef))]
+    for piece in kept:
+        given = piece.args if isinstance(piece, ast.FunctionDef) else None
+        names = [one.arg for one in (*given.args, *given.kwonlyargs)] if given else []
+        if piece.name.endswith("_Weights") or "weights" in names:
+            continue  # weights, and what builds a network with them
+        inner = [one for one in ast.walk(piece) if isinstance(one, (ast.ClassDef, ast.FunctionDef))]
+        docs = [one.body[0] for one in inner if ast.get_docstring(one) is not None]
+        said = {n for doc in docs for n in range(doc.lineno, doc.end_lineno + 1)}
+        rows = enumerate(text.splitlines()[piece.lineno - 1 : piece.end_lineno], piece.lineno)
+        count += sum(1 for n, row in rows if row.strip() and not row.strip().startswith("#") and n not in said)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "module"),
+    [
+        ("ResNet-50", "resnet50", "resnet"),
+        ("DenseNet-121", "densenet121", "densenet"),
+        ("MobileNet v2", "mobilenet_v2", "mobilenetv2"),
+        ("ShuffleNet v2", "shufflenet_v2_x1_0", "shufflenetv2"),
+        ("GoogLeNet", "googlenet", "googlenet"),
+    ],
+)
+def test_the_page_counts_the_lines_that_there_are(row, name, module):
+    theirs, ours = re.search(rf"\| {row} \| (\d+) \| (\d+) \|", PAGE).groups()
+    assert int(ours) == code_lines(archdsl.compile(name))
+    if importlib.metadata.version("torchvision").startswith("0.28."):
+        home = Path(importlib.util.find_spec("torchvision").origin).parent
+        assert int(theirs) == code_lines((home / "models" / f"{module}.py").read_text(encoding="utf-8"))
 
 
 def test_what_an_arm_has_stands_under_the_test_of_the_text():
