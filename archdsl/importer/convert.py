@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,15 @@ from archdsl.importer.clean import cleaned
 from archdsl.importer.graph import Unsaid
 from archdsl.importer.keys import rules_of
 from archdsl.importer.sizes import sized
-from archdsl.importer.sources import opened
+from archdsl.importer.sources import Source, opened
 from archdsl.importer.text import text
 from archdsl.importer.trace import Untraceable, trace
-from archdsl.importer.verify import Differs, Verified, verified
+from archdsl.importer.verify import Differs, Verified, referred, verified
 from archdsl.project import read, write
 from archdsl.run.load import loads
 from archdsl.run.mistakes import ImportFailed
+from archdsl.run.save import save
+from archdsl.saved import SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,12 +42,19 @@ LARGE = 320  # pixels of a side beyond which two smaller sizes are compared
 
 @dataclass(frozen=True)
 class Imported:
-    """A network as a text: what was compared, the names of its weights in the module, and that module."""
+    """A network as a text: what was compared, the names of its weights in the module, and that module.
+
+    `weighted` says that the weights are those of a file, and not what a module starts with; `named`, that somebody
+    knows their names there; `fixed`, that this file takes inputs of one size.
+    """
 
     name: str
     text: str
     verified: Verified
     model: nn.Module = field(repr=False)
+    weighted: bool = False
+    named: bool = True
+    fixed: bool = False
 
     @cached_property
     def keys(self) -> dict[str, str]:
@@ -55,7 +64,7 @@ class Imported:
     @cached_property
     def rules(self) -> str:
         """The lines of a `.keys` file, by which the module's own weights are loaded; empty where none differ."""
-        if not self.keys:
+        if not self.keys or not self.named:
             return ""
         return "".join([f"{SECTION}\n", *(f"{old} = {new}\n" for old, new in rules_of(self.verified.keys))])
 
@@ -66,39 +75,56 @@ class Imported:
         shapes = {name: value.shape for name, value in made.state_dict().items()}
         names = self.verified.keys.items()
         own = {here: state[name].detach().clone().reshape(shapes[here]) for name, here in names}
-        made.load_state_dict(own, assign=True)
+        made.load_state_dict(made.state_dict() | own, assign=True)
         return made
 
+    def paths(self, path: str | os.PathLike[str]) -> list[str]:
+        """Return the files that are written for a path: one with weights where they are a file's own, rules."""
+        stem, suffix = os.path.splitext(os.fspath(path))
+        if suffix == SUFFIX:
+            return [os.fspath(path)]
+        beside = [SUFFIX] if self.weighted else []
+        return [os.fspath(path), *(stem + one for one in [*beside, *([".keys"] if self.rules else [])])]
+
     def write(self, path: str | os.PathLike[str]) -> list[str]:
-        """Write the text, and beside it the rules for names where it needs any; returns the paths."""
-        path = os.fspath(path)
-        beside = os.path.splitext(path)[0] + ".keys"
-        write(path, self.text)
-        if self.rules:
-            write(beside, self.rules)
-            return [path, beside]
-        if os.path.isfile(beside) and read(beside).text.startswith(SECTION):
+        """Write the text, and beside it what else it needs; returns the paths.
+
+        Names of weights that differ are in a `.keys` file. The weights of a file are in a `.safetensors` file, as
+        `archdsl.save` writes it, text and all; a path that ends so is that file alone.
+        """
+        made = self.paths(path)
+        for one in made:
+            if one.endswith(SUFFIX):
+                save(self.load(), one)
+            else:
+                write(one, self.rules if one.endswith(".keys") else self.text)
+        beside = os.path.splitext(made[0])[0] + ".keys"
+        if beside not in made and os.path.isfile(beside) and read(beside).text.startswith(SECTION):
             os.remove(beside)  # the rules of an import before this one; those that somebody wrote stay
-        return [path]
+        return made
 
     def report(self) -> str:
         """Say what was made and how it was compared."""
         found = self.verified
         sizes = " and ".join(f"{shape[2]}x{shape[3]}" if len(shape) == 4 else str(shape[1]) for shape in found.sizes)
+        sizes += "" if len(found.sizes) > 1 or not self.fixed else ", the one size that the file has"
         names = len(found.keys)
         lines = [f"{self.name}: {len(self.text.splitlines())} lines"]
-        if self.keys:
+        if self.rules:
             rules = len(self.rules.splitlines()) - 1
             lines.append(f"{len(self.keys)} of {names} weights have other names here, by {rules} rules of a .keys file")
         if found.unused:
             lines.append(
                 f"{len(found.unused)} weights are left out, since no result depends on them: {found.unused[0]}"
             )
-        worst = max(found.evaluation, found.training)
+        worst = max(found.evaluation, found.training or 0)
+        modes = "in evaluation" if found.training is None else "in evaluation and training"
         lines.append(
-            f"verified: {names} parameters and buffers equal, outputs differ by {worst:.1g} at {sizes}, in evaluation"
-            f" and training, gradients by {found.gradients:.1g}"
+            f"verified: {names} parameters and buffers equal, outputs differ by {worst:.1g} at {sizes}, {modes},"
+            f" gradients by {found.gradients:.1g}"
         )
+        if found.engine:
+            lines.append(f"the file's own outputs, by {found.engine}, differ by {found.reference:.1g}")
         return "\n".join(lines)
 
 
@@ -119,13 +145,7 @@ def import_module(
     given = tuple(example.shape if isinstance(example, torch.Tensor) else example)
     if not given or not all(isinstance(size, int) for size in given):
         raise ImportFailed("the example is a tensor or its shape, [N, C, H, W]: modules of several inputs are not read")
-    shape = (2, *given[1:])
-    try:
-        return _imported(model, shape, name, doc or f"{name}, imported.")
-    except (Unsaid, Untraceable, Differs) as problem:
-        raise ImportFailed(str(problem)) from None
-    except CompileError as problem:
-        raise ImportFailed(f"the text that was made is refused: {problem}") from problem
+    return _made(Source(model, given, name), doc or f"{name}, imported.")
 
 
 def imported(word: str, *, shape: Sequence[int] = (), name: str = "") -> Imported:
@@ -135,19 +155,31 @@ def imported(word: str, *, shape: Sequence[int] = (), name: str = "") -> Importe
     """
     source = opened(word)
     doc = f"{word.partition(':')[2] or source.name}, imported from {source.origin}."
-    return import_module(source.model, shape or source.shape, name=name or source.name, doc=doc)
+    return _made(replace(source, shape=tuple(shape) or source.shape, name=name or source.name), doc)
 
 
-def _imported(model: nn.Module, shape: Shape, name: str, doc: str) -> Imported:
-    graph = _graph(model, shape)
-    second, other = _second(model, shape, graph)
-    if second is not None and max(shape[2:]) > LARGE:
-        third, _ = _second(model, second, graph)
+def _made(source: Source, doc: str) -> Imported:
+    """Return the text of a module. Raises `ImportFailed`."""
+    try:
+        return _imported(source, doc)
+    except (Unsaid, Untraceable, Differs) as problem:
+        raise ImportFailed(str(problem)) from None
+    except CompileError as problem:
+        raise ImportFailed(f"the text that was made is refused: {problem}") from problem
+
+
+def _imported(source: Source, doc: str) -> Imported:
+    first = source.shape if source.free and not source.free[0] else (2, *source.shape[1:])
+    graph = _graph(source, first)
+    second, other = _second(source, first, graph)
+    shapes = [first] if second is None else [first, second]
+    if second is not None and max(second[2:]) > LARGE:
+        third, _ = _second(source, second, graph)
         shapes = [second] if third is None else [second, third]
-    else:
-        shapes = [shape] if second is None else [shape, second]
-    made, order = written(graph, other, name, doc)
-    return Imported(name, made, verified(model, made, order, shapes), model)
+    made, order = written(graph, other, source.name, doc)
+    found = verified(source, made, order, shapes)
+    fixed = bool(source.free) and not all(source.free[2:])
+    return Imported(source.name, made, found, source.model, source.reference is not None, source.named, fixed)
 
 
 def written(graph: Graph, other: Graph | None, name: str, doc: str) -> tuple[str, list[Node]]:
@@ -160,10 +192,12 @@ def written(graph: Graph, other: Graph | None, name: str, doc: str) -> tuple[str
     return text(found, name, shapes, doc), found.order
 
 
-def _graph(model: nn.Module, shape: Shape) -> Graph:
+def _graph(source: Source, shape: Shape) -> Graph:
     """Return what a module computes; a result that training alone has is marked."""
-    graph = calls.read(trace(model, (shape,), training=True))
-    names = list(trace(model, (shape,), training=False).outputs)
+    graph = calls.read(trace(source.model, (shape,), training=source.trains))
+    if not source.trains:
+        return graph
+    names = list(trace(source.model, (shape,), training=False).outputs)
     if names == [""]:
         graph.training = tuple(graph.outputs)[1:]
     elif set(names) <= set(graph.outputs):
@@ -173,15 +207,17 @@ def _graph(model: nn.Module, shape: Shape) -> Graph:
     return graph
 
 
-def _second(model: nn.Module, shape: Shape, graph: Graph) -> tuple[Shape, Graph] | tuple[None, None]:
+def _second(source: Source, shape: Shape, graph: Graph) -> tuple[Shape, Graph] | tuple[None, None]:
     """Return another size that a module takes, and what it computes there; None where it takes no other.
 
     One at which it computes by the same steps comes before one at which it does not, as a small map may be padded.
     """
     odd: tuple[Shape, Graph] | tuple[None, None] = (None, None)
-    for other in _others(shape) if len(shape) == 4 else ():
+    for other in _others(shape) if len(shape) == 4 and all(source.free[2:]) else ():
         try:
-            found = calls.read(trace(model, (other,), training=True))
+            found = calls.read(trace(source.model, (other,), training=source.trains))
+            if source.reference is not None:
+                referred(source, other)
         except Untraceable:
             continue
         if [node.op for node in found.root.nodes()] == [node.op for node in graph.root.nodes()]:

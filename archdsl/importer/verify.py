@@ -19,18 +19,20 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from archdsl.compiler import Request, compile_text
-from archdsl.importer.trace import in_mode, results
+from archdsl.importer.trace import Untraceable, in_mode, results
 from archdsl.ir.walk import modules
 from archdsl.ops.base import Op
 from archdsl.run.load import instantiate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from archdsl.importer.graph import Node
+    from archdsl.importer.sources import Source
 
 COUNTER = "num_batches_tracked"
 OUTPUTS, GRADIENTS = 1e-5, 1e-4  # of the largest number that is compared
+FILES = 1e-4  # the same, of what another engine makes of a file: it sums in another order
 
 
 class Differs(Exception):
@@ -39,38 +41,74 @@ class Differs(Exception):
 
 @dataclass(frozen=True)
 class Verified:
-    """What was compared: the sizes, and the largest difference in evaluation, in training and of gradients."""
+    """What was compared: the sizes, and the largest difference in evaluation, in training and of gradients.
+
+    A file has no training (None); `reference` is how far its own results, by `engine`, are from those of the module
+    that was made of it.
+    """
 
     sizes: tuple[tuple[int, ...], ...]
     evaluation: float
-    training: float
+    training: float | None
     gradients: float
     keys: dict[str, str]  # names in the module's state dict to names here
     unused: tuple[str, ...]  # names of the module's state dict that no result depends on
+    reference: float = 0.0
+    engine: str = ""
 
 
-def verified(model: nn.Module, text: str, order: Sequence[Node], shapes: Sequence[tuple[int, ...]]) -> Verified:
-    """Compare a text with a module. Raises `Differs`, or `CompileError` where the text is none."""
+def verified(source: Source, text: str, order: Sequence[Node], shapes: Sequence[tuple[int, ...]]) -> Verified:
+    """Compare a text with a module, and that with its file. Raises `Differs`, or `CompileError` for a bad text."""
+    model = source.model
+    distance = _from_file(source, shapes) if source.reference is not None else 0.0
     found = compile_text(text, Request())
     made = instantiate(found)
     own = model.state_dict()
     keys = _keys(found.network.scope, made.state_dict(), order, own)
     unused = tuple(name for name in own if name not in keys)
-    left = [name for name in made.state_dict() if name not in keys.values()]
+    left = [name for name in uncounted(made.state_dict()) if name not in keys.values()]
     if left:
         raise Differs(f"`{left[0]}` stands for no weight of the module")
     _check_sizes(own, made.state_dict(), keys)
     state = _drawn(own)
     shapes_here = {name: value.shape for name, value in made.state_dict().items()}
-    made.load_state_dict({here: state[name].reshape(shapes_here[here]) for name, here in keys.items()})
+    drawn = {here: state[name].reshape(shapes_here[here]) for name, here in keys.items()}
+    made.load_state_dict(made.state_dict() | drawn)
     with _holding(model, state):
         try:
-            return _compared(model, made, keys, unused, shapes)
+            compared = _compared(model, made, keys, shapes, source.trains)
         except Differs:
             if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
                 raise
             with _in_double(model, made):
-                return _compared(model, made, keys, unused, shapes)
+                compared = _compared(model, made, keys, shapes, source.trains)
+    return Verified(tuple(shapes), *compared, keys, unused, distance, source.engine)
+
+
+def uncounted(names: Iterable[str]) -> list[str]:
+    """Return names of a state dict without the counters of batches, which files of others do not have."""
+    return [name for name in names if name.rpartition(".")[2] != COUNTER]
+
+
+def _from_file(source: Source, shapes: Sequence[tuple[int, ...]]) -> float:
+    """Return how far a module is from the file that it was made of, with the file's weights."""
+    worst = 0.0
+    for shape in shapes:
+        with torch.no_grad(), in_mode(source.model, False):
+            given, theirs = referred(source, shape)
+            mine = _run(source.model, given)
+        worst = max(worst, _difference(theirs, mine, f"by {source.engine} and here", FILES))
+    return worst
+
+
+def referred(source: Source, shape: tuple[int, ...]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return an input and what a file makes of it. Raises `Untraceable` where it does not take it."""
+    assert source.reference is not None
+    given = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    try:
+        return given, source.reference(given)
+    except Exception as problem:  # whatever an engine says
+        raise Untraceable(" ".join(f"{source.engine}: {problem}".split())[:300]) from None
 
 
 def _keys(scope: Any, made: dict[str, Any], order: Sequence[Node], own: dict[str, Any]) -> dict[str, str]:
@@ -160,8 +198,9 @@ class _Certain(TorchFunctionMode):  # type: ignore[misc]
 
 
 def _compared(
-    model: nn.Module, made: nn.Module, keys: dict[str, str], unused: tuple[str, ...], shapes: Sequence[tuple[int, ...]]
-) -> Verified:
+    model: nn.Module, made: nn.Module, keys: dict[str, str], shapes: Sequence[tuple[int, ...]], trains: bool
+) -> tuple[float, float | None, float]:
+    """Return the largest differences in evaluation, in training (None where there is none) and of gradients."""
     source = torch.Generator().manual_seed(1)
     inputs = [torch.randn(shape, generator=source) for shape in shapes]
     worst = 0.0
@@ -170,12 +209,12 @@ def _compared(
             made.eval()
             worst = max(worst, _difference(_run(model, given), _run(made, given), "in evaluation"))
     given = min(inputs, key=lambda one: one.numel())
-    with in_mode(model, True):
-        made.train()
+    with in_mode(model, trains):
+        made.train(trains)
         mine, theirs = _run(model, given), _run(made, given)
-        training = _difference(mine, theirs, "in training")
+        again = _difference(mine, theirs, "in training" if trains else "in evaluation")
         gradients = _gradients(model, made, mine, theirs, keys)
-    return Verified(tuple(shapes), worst, training, gradients, keys, unused)
+    return worst, again if trains else None, gradients
 
 
 def _run(model: nn.Module, given: torch.Tensor) -> list[torch.Tensor]:
@@ -183,12 +222,12 @@ def _run(model: nn.Module, given: torch.Tensor) -> list[torch.Tensor]:
         return list(results(model(given.clone())).values())
 
 
-def _difference(mine: list[torch.Tensor], theirs: list[torch.Tensor], where: str) -> float:
+def _difference(mine: list[torch.Tensor], theirs: list[torch.Tensor], where: str, most: float = OUTPUTS) -> float:
     if [one.shape for one in mine] != [one.shape for one in theirs]:
         shapes = " and ".join(str([list(one.shape) for one in each]) for each in (mine, theirs))
         raise Differs(f"results of other shapes {where}: {shapes}")
     worst = max((_relative(one, two) for one, two in zip(mine, theirs)), default=0.0)
-    if not worst <= OUTPUTS:
+    if not worst <= most:
         raise Differs(f"results differ by {worst:.1e} of the largest {where}")
     return worst
 

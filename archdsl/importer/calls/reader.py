@@ -41,10 +41,11 @@ class Chance:
 
 @dataclass(frozen=True)
 class Learned:
-    """A weight that stands beside a tensor, in the shape in which it does."""
+    """A weight that stands beside a tensor, in the shape in which it does; perhaps with its two axes exchanged."""
 
     weight: Weight
     shape: tuple[int, ...]
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Reader:
         for own, weight in weights.items():
             if weight is None:
                 continue
-            if not isinstance(weight, Learned):
+            if not isinstance(weight, Learned) or weight.turned:
                 raise Unsaid(f"the {own} of `{op}` is computed, and not learned", self.path)
             names[own] = weight.weight.name
         node = Node(op, fields, tuple(self.plain(one) for one in inputs), tuple(shape), names)

@@ -90,6 +90,8 @@ def transpose(r: Reader, input: Any, dim0: int, dim1: int) -> Any:
 def _permuted(r: Reader, input: Any, order: tuple[int, ...]) -> Any:
     form = input.form if isinstance(input, Shown) else ""
     shape = tuple(shape_of(input)[d] for d in order)
+    if isinstance(input, Learned) and order == (1, 0):
+        return Learned(input.weight, shape, not input.turned)
     if isinstance(input, Node) and len(shape) == 4 and order == (0, 2, 3, 1):
         return Shown(input, "last", shape)
     if form == "last" and order == (0, 3, 1, 2):
@@ -106,6 +108,11 @@ def _permuted(r: Reader, input: Any, order: tuple[int, ...]) -> Any:
     if isinstance(input, Node) and moved == sorted(moved) and len(shape) == 4 and order[0] == 0:
         return _reshaped(r, input, shape)  # axes of size 1 alone change their places
     raise Unsaid(f"axes of {list(shape_of(input))} in the order {list(order)}", r.path)
+
+
+def turned(r: Reader, input: Any) -> Any:
+    """Exchange two axes, as `t` does."""
+    return _permuted(r, input, tuple(range(len(shape_of(input))))[::-1])
 
 
 def unflatten(r: Reader, input: Any, dim: int, sizes: Any) -> Any:

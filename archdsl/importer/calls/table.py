@@ -71,6 +71,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "view": shapes.reshape,
     "permute": shapes.permute,
     "transpose": shapes.transpose,
+    "t": shapes.turned,
     "unflatten": shapes.unflatten,
     "squeeze": shapes.squeeze,
     "unsqueeze": shapes.unsqueeze,
