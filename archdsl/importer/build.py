@@ -263,7 +263,7 @@ def _relabelled(term: Term, counted: Counter[str], plain: set[str]) -> Term:
 
 def _identifier(label: str) -> str:
     """Return a label that the language takes; numbers are none, since a place has one anyway."""
-    if label.replace(".", "").isdecimal():
+    if re.fullmatch(r"[\d.]+(\.weight|\.bias)?", label):
         return ""
     word = re.sub(r"\W", "_", label)
     if not word.isascii() or not word.isidentifier() or word.startswith("_"):

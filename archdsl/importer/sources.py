@@ -18,6 +18,7 @@ from archdsl.importer.files.darknet import Darknet
 from archdsl.importer.files.exported import exported
 from archdsl.importer.files.onnx import onnx_file
 from archdsl.importer.files.parts import Malformed
+from archdsl.importer.files.yolo import yolo
 from archdsl.importer.trace import results
 
 if TYPE_CHECKING:
@@ -147,7 +148,18 @@ def _onnx(path: str, name: str) -> Source:
     )
 
 
-FILES: dict[str, Callable[[str, str], Source]] = {".cfg": _darknet, ".pt2": _exported, ".onnx": _onnx}
+def _yolo(path: str, name: str) -> Source:
+    model = yolo(path)
+    return Source(model, model.shape, name, os.path.basename(path))
+
+
+FILES: dict[str, Callable[[str, str], Source]] = {
+    ".onnx": _onnx,
+    ".pt2": _exported,
+    ".yaml": _yolo,
+    ".yml": _yolo,
+    ".cfg": _darknet,
+}
 
 
 def _attribute(package: str, name: str) -> Source:

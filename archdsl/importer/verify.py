@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 COUNTER = "num_batches_tracked"
 OUTPUTS, GRADIENTS = 1e-5, 1e-4  # of the largest number that is compared
+TINY = 1e-30
 FILES = 1e-4  # the same, of what another engine makes of a file: it sums in another order
 
 
@@ -184,7 +185,11 @@ def _in_double(*models: nn.Module) -> Iterator[None]:
 
 
 class _Certain(TorchFunctionMode):  # type: ignore[misc]
-    """Keeps whatever would be dropped at random."""
+    """Keeps whatever would be dropped at random; a softmax may be its logarithm, where all but one are 0."""
+
+    def __init__(self, logs: bool = False) -> None:
+        super().__init__()
+        self.logs = logs
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -194,7 +199,8 @@ class _Certain(TorchFunctionMode):  # type: ignore[misc]
             return args[0]
         if name == "bernoulli_":
             return args[0].fill_(1.0)
-        return function(*args, **(kwargs or {}))
+        made = function(*args, **(kwargs or {}))
+        return made.clamp(min=TINY).log() if self.logs and name == "softmax" else made
 
 
 def _compared(
@@ -213,12 +219,16 @@ def _compared(
         made.train(trains)
         mine, theirs = _run(model, given), _run(made, given)
         again = _difference(mine, theirs, "in training" if trains else "in evaluation")
-        gradients = _gradients(model, made, mine, theirs, keys)
+        gradients, largest = _gradients(model, made, mine, theirs, keys)
+        if largest < TINY:  # of a softmax at one of its ends, which hides much
+            mine, theirs = _run(model, given, logs=True), _run(made, given, logs=True)
+            again = max(again, _difference(mine, theirs, "as logarithms"))
+            gradients, _ = _gradients(model, made, mine, theirs, keys)
     return worst, again if trains else None, gradients
 
 
-def _run(model: nn.Module, given: torch.Tensor) -> list[torch.Tensor]:
-    with _Certain():
+def _run(model: nn.Module, given: torch.Tensor, logs: bool = False) -> list[torch.Tensor]:
+    with _Certain(logs):
         return list(results(model(given.clone())).values())
 
 
@@ -239,13 +249,14 @@ def _relative(one: torch.Tensor, two: torch.Tensor) -> float:
 
 def _gradients(
     model: nn.Module, made: nn.Module, mine: list[torch.Tensor], theirs: list[torch.Tensor], keys: dict[str, str]
-) -> float:
+) -> tuple[float, float]:
+    """Return the largest difference of gradients, as a part of the largest gradient, and that."""
     source = torch.Generator().manual_seed(2)
     weights = [torch.randn(one.shape, generator=source) for one in mine]
     own, here = dict(model.named_parameters()), dict(made.named_parameters())
     names = [name for name in own if name in keys and own[name].requires_grad]
     if not names:
-        return 0.0
+        return 0.0, 1.0
     found = [
         torch.autograd.grad(sum((w * one).sum() for w, one in zip(weights, each)), parameters, allow_unused=True)
         for each, parameters in ((mine, [own[n] for n in names]), (theirs, [here[keys[n]] for n in names]))
@@ -255,7 +266,7 @@ def _gradients(
             raise Differs(f"`{name}` has a gradient in one of the two alone")
     pairs = [(a, b.reshape(a.shape)) for a, b in zip(*found) if a is not None]
     largest = max((float(a.abs().max()) for a, _ in pairs), default=1.0)
-    worst = max((float((a - b).abs().max()) / largest for a, b in pairs), default=0.0)
+    worst = max((float((a - b).abs().max()) / max(largest, TINY) for a, b in pairs), default=0.0)
     if not worst <= GRADIENTS:
         raise Differs(f"gradients differ by {worst:.1e} of the largest")
-    return worst
+    return worst, largest

@@ -19,7 +19,6 @@ SHORT = {  # what a class of plain steps is named after
     "ConvTranspose": "Deconv",
     "Gemm": "Linear",
     "LayerNormalization": "Norm",
-    "MatMul": "Linear",
 }
 MOST = 3  # steps that a name tells
 ACTIVATIONS = frozenset(

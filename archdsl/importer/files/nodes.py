@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from archdsl.importer.files.parts import LARGEST, Malformed
 from archdsl.importer.graph import Unsaid
 
 if TYPE_CHECKING:
@@ -63,8 +64,10 @@ class Node:
             return on_host(self, given) if len(self.makes) > 1 else on_host(self, given)[0]
         if self.op not in CALLS:
             raise self.unsaid("the language has no step for it")
-        given = given + [None] * (8 - len(given))
-        return CALLS[self.op](self, *given)
+        made = CALLS[self.op](self, *given, *[None] * (8 - len(given)))
+        return (
+            [made] if len(self.makes) > 1 and isinstance(made, torch.Tensor) else made
+        )  # and a mask that nobody reads
 
 
 def on_host(node: Node, given: Sequence[Any]) -> Any:
@@ -73,17 +76,31 @@ def on_host(node: Node, given: Sequence[Any]) -> Any:
 
     if node.op not in HOST:
         raise node.unsaid("a tensor that the file makes of constants")
+    if node.op in ("Squeeze", "Unsqueeze") and "axes" in node.attributes:  # which the reference takes as an input alone
+        function = np.expand_dims if node.op == "Unsqueeze" else np.squeeze
+        return [function(given[0], tuple(node.attributes["axes"]))]
     if node.op == "Range":
         first, last, by = (float(one) for one in given)
         sizes = [np.array([(last - first) / (by or 1e-9)])]
     else:
         sizes = [given[0]] if node.op == "ConstantOfShape" else [given[1]] if node.op in ("Expand", "Reshape") else []
     large = any(abs(prod(int(size) for size in one.reshape(-1)[:16])) > MOST for one in sizes)
-    if large or any(one is not None and one.size > MOST for one in given):
+    if large and node.op != "Reshape":
         raise node.unsaid("an array that is too large")
     inputs = {name: one for name, one in zip(node.reads, given) if name}
     made = ReferenceEvaluator(node.proto, opsets={"": node.opset}).run(None, inputs)
     return [np.asarray(one) for one in made]
+
+
+def filled(node: Node, shape: np.ndarray) -> np.ndarray:
+    """Return a constant of one number everywhere."""
+    from onnx import numpy_helper
+
+    sizes = [int(size) for size in shape.reshape(-1)]
+    if len(sizes) > 8 or any(size < 0 for size in sizes) or prod(sizes) > LARGEST:
+        raise Malformed(f"`{node.proto.name or node.op}`: a constant {sizes[:8]}")
+    value = numpy_helper.to_array(node.attributes["value"]) if "value" in node.attributes else np.zeros(1, np.float32)
+    return np.full(sizes, value.reshape(-1)[0])
 
 
 # -------------------------------------------------------------------------------------------------- arguments
@@ -171,22 +188,42 @@ def _conv_transpose(node: Node, x: torch.Tensor, weight: Any, bias: Any, *_: Any
     )
 
 
+def _ceiled(node: Node, x: torch.Tensor, kernel: Sequence[int]) -> tuple[int, ...] | None:
+    """Return margins with which rounding up gives the windows that longer margins behind would give; None without."""
+    margins = _margins(node, x, kernel)
+    strides, dilations = (_window(node, name, len(kernel)) for name in ("strides", "dilations"))
+    for size, k, s, d, (front, behind) in zip(x.shape[2:], kernel, strides, dilations, margins):
+        whole = size + 2 * front - d * (k - 1) - 1
+        if not front < behind < front + s or -(-whole // s) != (whole + behind - front) // s:
+            return None
+    return tuple(front for front, _ in margins)
+
+
 def _max_pool(node: Node, x: torch.Tensor, *_: Any) -> torch.Tensor:
     if len([name for name in node.makes if name]) > 1:
         raise node.unsaid("positions of maxima")
     kernel = tuple(node.attributes["kernel_shape"])
-    x, margins = _padded(node, x, kernel, float("-inf"))
+    margins = _ceiled(node, x, kernel)
+    up = margins is not None or bool(node.attributes.get("ceil_mode", 0))
+    if margins is None:
+        x, margins = _padded(node, x, kernel, float("-inf"))
     strides, dilations = (_window(node, name, len(kernel)) for name in ("strides", "dilations"))
-    return F.max_pool2d(x, kernel, strides, margins, dilations, bool(node.attributes.get("ceil_mode", 0)))
+    return F.max_pool2d(x, kernel, strides, margins, dilations, up)
 
 
 def _average_pool(node: Node, x: torch.Tensor, *_: Any) -> torch.Tensor:
     kernel = tuple(node.attributes["kernel_shape"])
     counted = bool(node.attributes.get("count_include_pad", 0))
+    strides = _window(node, "strides", len(kernel))
+    up = None if counted else _ceiled(node, x, kernel)
+    if up is not None:
+        return F.avg_pool2d(x, kernel, strides, up, True, False)
+    reach = zip(x.shape[2:], kernel, _margins(node, x, kernel))
+    if not counted and all(not front and size <= k <= size + behind for size, k, (front, behind) in reach):
+        return F.avg_pool2d(x, tuple(x.shape[2:]))  # one window, of which all of the map is a part
     if not counted and any(front != behind for front, behind in _margins(node, x, kernel)):
         raise node.unsaid("an average without margins that differ at the ends")
     x, margins = _padded(node, x, kernel)
-    strides = _window(node, "strides", len(kernel))
     return F.avg_pool2d(
         x, kernel, strides, margins, bool(node.attributes.get("ceil_mode", 0)), counted or not any(margins)
     )
@@ -200,9 +237,9 @@ def _gemm(node: Node, x: torch.Tensor, weight: Any, bias: Any = None, *_: Any) -
     return F.linear(x, weight, bias)
 
 
-def _matmul(node: Node, x: Any, other: Any, bias: Any = None, *_: Any) -> torch.Tensor:
-    if isinstance(other, torch.nn.Parameter) or bias is not None:
-        return F.linear(x, other, bias)
+def _matmul(node: Node, x: Any, other: Any, *_: Any) -> torch.Tensor:
+    if not (isinstance(x, torch.Tensor) and isinstance(other, torch.Tensor)):
+        raise node.unsaid("a product with a constant")
     return torch.matmul(x, other)
 
 
@@ -263,7 +300,7 @@ def _clip(node: Node, x: torch.Tensor, low: Any, high: Any, *_: Any) -> torch.Te
 
 def _softmax(node: Node, x: torch.Tensor, *_: Any) -> torch.Tensor:
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1)
-    if node.opset < 13 and axis not in (-1, x.dim() - 1):
+    if node.opset < 13 and prod(x.shape[axis % x.dim() + 1 :]) != 1:
         raise node.unsaid("a softmax over several axes")
     return torch.softmax(x, axis)
 
@@ -462,6 +499,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "LRN": _lrn,
     "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda node, x, *_: F.leaky_relu(x, _short(node.attributes.get("alpha", 0.01))),
+    "Linear": lambda node, x, weight, bias, *_: F.linear(x, weight, bias),
     "Log": _unary(torch.log),
     "MatMul": _matmul,
     "Max": _joined(torch.maximum),

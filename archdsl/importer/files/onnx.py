@@ -18,9 +18,10 @@ from torch import nn
 
 from archdsl.diagnostics.extras import Needing
 from archdsl.importer.files.classes import classed
-from archdsl.importer.files.nodes import CALLS, HOST, Node, on_host
+from archdsl.importer.files.nodes import CALLS, HOST, Node, filled, on_host
 from archdsl.importer.files.parts import Malformed, Program, Step
 from archdsl.importer.files.patterns import simplified
+from archdsl.importer.graph import Unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ STATE = {  # which inputs of an operator are weights, and what they are called
     "GroupNormalization": {1: "weight", 2: "bias"},
     "LayerNormalization": {1: "weight", 2: "bias"},
     "Gemm": {1: "weight", 2: "bias"},
-    "MatMul": {1: "weight", 2: "bias"},
+    "Linear": {1: "weight", 2: "bias"},
     "PRelu": {1: "weight"},
 }
 BESIDE = ("Add", "Sub", "Mul", "Div")  # in which a tensor of numbers is a weight
@@ -133,10 +134,11 @@ class _Graph:
             if self.proto.graph.sparse_initializer:
                 raise Malformed("it has sparse weights")
             nodes = _within([self._node(one) for one in self.proto.graph.node])
-        except (ValueError, TypeError) as problem:
-            raise Malformed(f"a tensor of it is none: {problem}") from None
+            left = self._folded(nodes)
+        except (ValueError, TypeError, IndexError, Unsaid) as problem:
+            raise Malformed(f"its constants are none: {problem}") from None
         results = [one.name for one in self.proto.graph.output]
-        self.nodes = classed(simplified(self._folded(nodes), self.arrays, results))
+        self.nodes = classed(simplified(left, self.arrays, results))
 
     def image(self) -> Any:
         """Return the one input."""
@@ -165,8 +167,11 @@ class _Graph:
         for node in nodes:
             if node.op == "Constant":
                 self.arrays[node.makes[0]] = on_host(node, [])[0]
-            elif node.op == "Identity" and node.reads[0] in self.arrays:
-                self.arrays[node.makes[0]] = self.arrays[node.reads[0]]
+            elif node.op == "ConstantOfShape" and node.reads[0] in self.arrays:
+                self.arrays[node.makes[0]] = filled(node, self.arrays[node.reads[0]])
+            elif node.op in HOST and all(name in self.arrays for name in node.reads if name):
+                made = on_host(node, [self.arrays.get(name) for name in node.reads])
+                self.arrays |= dict(zip(node.makes, made))
             else:
                 left.append(node)
         return left
@@ -219,11 +224,11 @@ class _Graph:
         if array.dtype != np.float32:
             raise Malformed(f"`{node.reads[at]}` is {array.dtype}, and float32 is read")
         role = STATE.get(node.op, {}).get(at, "bias" if node.op in ("Add", "Sub") else "weight")
-        if role == "weight" and (node.op == "MatMul" or (node.op == "Gemm" and not node.attributes.get("transB", 0))):
+        if role == "weight" and (node.op == "Linear" or (node.op == "Gemm" and not node.attributes.get("transB", 0))):
             if array.ndim != 2:
                 raise Malformed(f"`{node.name}`: the weight of a linear layer is {list(array.shape)}")
             array = array.T
-        if (role == "bias" and node.op in ("Gemm", "MatMul")) or node.op == "PRelu":
+        if (role == "bias" and node.op in ("Gemm", "Linear")) or node.op == "PRelu":
             array = array.reshape(-1)
         name = f"{self._layer(node, place)}.{role}"
         value = torch.from_numpy(np.array(array))

@@ -68,16 +68,18 @@ class _Found:
 
 
 def _linear(found: _Found, node: Node) -> None:
-    """A product with a weight, and a bias after it."""
-    if node.op != "MatMul" or len(node.reads) != 2 or node.reads[1] not in found.arrays:
+    """A product with a weight, and perhaps a bias after it."""
+    weight = found.arrays.get(node.reads[1]) if node.op == "MatMul" else None
+    if weight is None or weight.ndim != 2:
         return
     after = found.only(node.makes[0], "Add")
-    bias = found.arrays.get(found.other(after, node.makes[0])) if after else None
-    if after and bias is not None and bias.ndim == 1 and found.arrays[node.reads[1]].shape[-1:] == bias.shape:
-        found.instead[after] = replace(
-            after, op="MatMul", reads=(*node.reads, found.other(after, node.makes[0])), scope=node.scope
-        )
+    other = found.other(after, node.makes[0]) if after else ""
+    bias = found.arrays.get(other)
+    if after and bias is not None and bias.shape == weight.shape[1:]:
+        found.instead[after] = replace(after, op="Linear", reads=(*node.reads, other), scope=node.scope)
         found.gone.add(node)
+    else:
+        found.instead[node] = replace(node, op="Linear")
 
 
 def _silu(found: _Found, node: Node) -> None:
