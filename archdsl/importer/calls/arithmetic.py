@@ -88,6 +88,16 @@ def signed(sign: str, reverse: bool = False) -> Callable[..., Any]:
     return function
 
 
+def extreme(op: str) -> Callable[..., Any]:
+    """Return the function of the larger or the smaller of two tensors, at each place."""
+
+    def function(r: Reader, input: Any, other: Any) -> Any:
+        one, two = r.plain(input), r.plain(other)
+        return r.step(op, {}, (one, two), _broadcast(r, one.shape, two.shape))
+
+    return function
+
+
 def power(r: Reader, input: Any, exponent: Any) -> Any:
     if not isinstance(exponent, (int, float)):
         raise Unsaid("a power by a tensor", r.path)

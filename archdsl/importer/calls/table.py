@@ -50,6 +50,8 @@ TABLE: dict[str, Callable[..., Any]] = {
     "truediv": arithmetic.signed("/"),
     "rtruediv": arithmetic.signed("/", True),
     "rdiv": arithmetic.signed("/", True),
+    "maximum": arithmetic.extreme("maximum"),
+    "minimum": arithmetic.extreme("minimum"),
     "pow": arithmetic.power,
     "neg": lambda r, x: arithmetic.with_number(r, "*", x, -1, False),
     "hardtanh": arithmetic.hardtanh,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
+from archdsl.importer.graph import Unsaid
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -37,13 +39,21 @@ def _conv_transpose(
 def _batch_norm(
     x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, momentum: float, eps: float, *_: Any
 ) -> Tensor:
-    return F.batch_norm(x, mean, variance, weight, bias, training, momentum, eps)
+    if training:
+        raise Unsaid("`batch_norm` in training: a program is exported after `model.eval()`", "")
+    return F.batch_norm(x, mean, variance, weight, bias, False, momentum, eps)
 
 
 def _batch_norm_of_inference(
     x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, momentum: float, eps: float
 ) -> tuple[Any, ...]:
     return F.batch_norm(x, mean, variance, weight, bias, False, momentum, eps), None, None
+
+
+def _dropout(x: Tensor, p: float, training: bool) -> Tensor:
+    if training:
+        raise Unsaid("`dropout` in training: a program is exported after `model.eval()`", "")
+    return x
 
 
 def _instance_norm(
@@ -126,7 +136,7 @@ def _averaged(
     return F.avg_pool2d(x, kernel, stride or None, padding, ceil, count, divisor)
 
 
-PLACES = "relu relu6 silu mish hardswish hardsigmoid leaky_relu hardtanh dropout".split()  # with `inplace=`
+PLACES = "relu relu6 silu mish hardswish hardsigmoid leaky_relu hardtanh".split()  # with `inplace=`
 FUNCTIONAL = """
     gelu conv1d conv2d linear adaptive_avg_pool2d adaptive_max_pool2d pixel_shuffle pixel_unshuffle pad prelu glu
     softplus scaled_dot_product_attention
@@ -134,7 +144,7 @@ FUNCTIONAL = """
 TORCH = """
     cat stack flatten permute transpose squeeze unsqueeze chunk split narrow unflatten sigmoid tanh exp log sqrt rsqrt
     abs add sub mul div rsub pow neg mean sum amax amin clamp matmul bmm baddbmm softmax channel_shuffle
-    feature_dropout t maximum minimum square
+    t maximum minimum square
 """.split()
 METHODS = "view reshape expand contiguous clone detach expand_as type_as repeat".split()
 CHANGED = "add_ sub_ mul_ div_ sigmoid_ tanh_ clamp_ exp_ sqrt_ abs_ neg_".split()  # methods that change a tensor
@@ -147,6 +157,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "_unsafe_view": _method("reshape"),
     "alias": lambda x: x,
     "lift_fresh_copy": lambda x: x,
+    **dict.fromkeys(("dropout", "dropout_", "feature_dropout", "feature_dropout_"), _dropout),
     "elu": _elu,
     "conv_transpose2d": _conv_transpose,
     "convolution": _convolution,

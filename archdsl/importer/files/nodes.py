@@ -151,9 +151,8 @@ def _padded(
 ) -> tuple[torch.Tensor, tuple[int, ...]]:
     """Return a map with the margins that a window does not have, as they differ at the ends, and those that it has."""
     margins = _margins(node, x, kernel)
-    if all(front == behind for front, behind in margins) and all(
-        2 * m[0] <= k or not value for m, k in zip(margins, kernel)
-    ):
+    auto = node.attributes.get("auto_pad", "NOTSET").startswith("SAME")  # whose margins are others at another size
+    if not auto and all(front == behind for front, behind in margins):
         return x, tuple(front for front, _ in margins)
     flat = [size for pair in reversed(margins) for size in pair]
     return F.pad(x, flat, value=value), (0,) * len(kernel)

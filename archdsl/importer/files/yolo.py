@@ -5,8 +5,8 @@ arXiv:1804.02767), cross-stage partial blocks (Wang et al., 2019, arXiv:1911.119
 arXiv:1406.4729), heads apart for boxes and classes (Ge et al., 2021, arXiv:2107.08430). Nothing of a file is evaluated:
 modules and activations are words of the tables below. A scale is a multiple of the depth and of the width.
 
-A detector ends with the maps of its heads, for each scale the bins of boxes beside the classes, as in training. What makes
-boxes of them is arithmetic without weights, and none of a network.
+A detector ends with the maps of its heads, for each scale the bins of boxes beside the classes, as in training. What
+makes boxes of them is arithmetic without weights.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MOST = 1 << 20  # characters of a file that are read
 ROWS, REPEATS, WIDEST = 1_000, 200, 1 << 16
 BINS = 16  # of a side of a box, whose place is their mean
-SHARP = re.compile(r"(yolo(?:v|e-)?\d+)([nsmblxtc])(.*)")  # the scale in the name of a file
+SCALED = re.compile(r"(\D+\d+)([nsmblxtc])(.*)")  # the scale in the name of a file, `yolov8s.yaml`
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "SiLU": nn.SiLU,
     "ReLU": nn.ReLU,
@@ -364,7 +364,7 @@ def yolo(path: str) -> Yolo:
     with Needing("a `.yaml` file"):
         import yaml
     folder, name = os.path.split(path)
-    match = SHARP.fullmatch(name)
+    match = SCALED.fullmatch(name)
     letter = match.group(2) if match else ""
     if match and not os.path.isfile(path):
         path = os.path.join(folder, match.group(1) + match.group(3))
