@@ -25,6 +25,8 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     what = "the shape of an input (default: the library's own)"
     parser.add_argument("--input", metavar="1x3x224x224", help=what)
+    what = "write what the language does not have as Python, NAME_layers.py, beside the text"
+    parser.add_argument("--partial", action="store_true", help=what)
     parser.add_argument("--name", metavar="NET", help="the name of the net (default: the library's own)")
 
 
@@ -35,7 +37,7 @@ def run(options: Namespace) -> int:
     _check_free(options, [options.output] if options.output else [])
     shape = shape_of(options.input.replace(",", "x"), options.input) if options.input else ()
     try:
-        found = imported(options.source, shape=shape, name=options.name or "")
+        found = imported(options.source, shape=shape, name=options.name or "", partial=options.partial)
     except (NoSource, ImportFailed) as problem:
         print(f"error: {problem}\nNothing was written.", file=sys.stderr)
         return NO if isinstance(problem, ImportFailed) else TROUBLE

@@ -39,6 +39,9 @@ class Weight:
 
     name: str
     shape: tuple[int, ...]
+    learned: bool = True
+    kept: bool = True  # whether the state dict has it
+    dtype: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,7 @@ class Call:
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
     results: tuple[Value, ...]
+    target: Any = None  # the function itself
 
 
 @dataclass(eq=False)
@@ -144,8 +148,11 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
         for path, module in model.named_modules():
             self._paths.setdefault(id(module), path)
         self._kept: list[torch.Tensor] = [*state.values(), *inputs]
+        kept = model.state_dict().keys() | dict(model.named_parameters()).keys()
+        learned = {name for name, _ in model.named_parameters()}
         self._known: dict[int, Value | Weight] = {
-            id(tensor): Weight(name, tuple(tensor.shape)) for name, tensor in state.items()
+            id(tensor): Weight(name, tuple(tensor.shape), name in learned, name in kept, tensor.dtype)
+            for name, tensor in state.items()
         }
         self._known |= {id(tensor): Value(tuple(tensor.shape)) for tensor in inputs}
         self.root = Frame("", _class(model))
@@ -191,7 +198,7 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
             tensors = [args[0]]
         if not tensors or name == "__get__" or not self._open:
             return made  # a size, a device, a property; or the making of what goes in
-        call = Call(name, before[0], before[1], tuple(self._made(tensor) for tensor in tensors))
+        call = Call(name, before[0], before[1], tuple(self._made(tensor) for tensor in tensors), function)
         self._open[-1].items.append(call)
         return made
 

@@ -58,11 +58,13 @@ class Verified:
     engine: str = ""
 
 
-def verified(source: Source, text: str, order: Sequence[Node], shapes: Sequence[tuple[int, ...]]) -> Verified:
+def verified(
+    source: Source, text: str, order: Sequence[Node], shapes: Sequence[tuple[int, ...]], operators: Sequence[Any] = ()
+) -> Verified:
     """Compare a text with a module, and that with its file. Raises `Differs`, or `CompileError` for a bad text."""
     model = source.model
     distance = _from_file(source, shapes) if source.reference is not None else 0.0
-    found = compile_text(text, Request())
+    found = compile_text(text, Request(operators=tuple(operators)))
     made = instantiate(found)
     own = model.state_dict()
     keys = _keys(found.network.scope, made.state_dict(), order, own)
@@ -131,6 +133,8 @@ def _keys(scope: Any, made: dict[str, Any], order: Sequence[Node], own: dict[str
 
 def _check_sizes(own: dict[str, Any], made: dict[str, Any], keys: dict[str, str]) -> None:
     for name, here in keys.items():
+        if name not in own:
+            raise Differs(f"`{name}` is a constant, and no part of the module's state")
         if here not in made:
             raise Differs(f"`{here}` is not there for `{name}`")
         if own[name].numel() != made[here].numel():

@@ -58,10 +58,11 @@ class Refused:
 class Reader:
     """What each value of a trace is, and the module that is being read."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, known: dict[Value, Any] | None = None) -> None:
         self.table = table
-        self.known: dict[Value, Any] = {}
+        self.known: dict[Value, Any] = {} if known is None else known
         self._open: list[Scope] = []
+        self._current: Call | None = None
 
     def scope(self, frame: Frame) -> Scope:
         """Read a module."""
@@ -77,17 +78,21 @@ class Reader:
         return scope
 
     def _call(self, call: Call) -> None:
+        self._current = call
         try:
             made = self._made(call)
         except Unsaid as problem:
+            problem.call = problem.call or call
             made = Refused(problem)
         except TypeError as problem:
             made = Refused(Unsaid(f"`{call.function}` with arguments that are not expected here: {problem}", self.path))
+            made.why.call = call
         several = made if isinstance(made, list) else [made] * len(call.results)
         for value, one in zip(call.results, several):
             if isinstance(one, (Node, Shown)) and tuple(one.shape) != value.shape:
                 why = f"`{call.function}` makes {list(value.shape)}, and {list(one.shape)} is expected here"
                 one = Refused(Unsaid(why, self.path))
+                one.why.call = call
             self.known[value] = one
 
     def _made(self, call: Call) -> Any:
@@ -123,7 +128,7 @@ class Reader:
             if not isinstance(weight, Learned) or weight.turned:
                 raise Unsaid(f"the {own} of `{op}` is computed, and not learned", self.path)
             names[own] = weight.weight.name
-        node = Node(op, fields, tuple(self.plain(one) for one in inputs), tuple(shape), names)
+        node = Node(op, fields, tuple(self.plain(one) for one in inputs), tuple(shape), names, call=self._current)
         self._open[-1].items.append(node)
         return node
 

@@ -11,7 +11,7 @@ from archdsl.importer.graph import Graph, Node, Unsaid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archdsl.importer.trace import Trace
+    from archdsl.importer.trace import Trace, Value
 
 
 PLAIN = ("relu", "relu6", "silu", "mish", "sigmoid", "tanh", "hardswish", "hardsigmoid", "abs", "exp", "log", "sqrt")
@@ -96,9 +96,16 @@ TABLE: dict[str, Callable[..., Any]] = {
 }
 
 
-def read(trace: Trace) -> Graph:
-    """Return what a trace computes. Raises `Unsaid`."""
-    reader = Reader(TABLE)
+def brought(r: Reader, used: Any, *given: Any, **weights: Any) -> Node:
+    """Read a layer that the text brings along (`archdsl.importer.partial`)."""
+    node = r.step(used.layer.name, {}, given, used.made, **weights)
+    node.label = used.label
+    return node
+
+
+def read(trace: Trace, known: dict[Value, Any] | None = None) -> Graph:
+    """Return what a trace computes; `known` is told what each value is. Raises `Unsaid`."""
+    reader = Reader({**TABLE, "brought": brought}, known)
     inputs = []
     for value in trace.inputs:
         node = Node("input", {}, (), value.shape)
