@@ -109,6 +109,12 @@ def test_a_hook_is_seen():
     assert "bn: bn -> scale(2.0)" in import_module(model, (1, 3, 16, 16), name="hooked").text
 
 
+def test_shares_of_maps_and_of_channels():
+    text = import_module(modules.Selective(), (1, 3, 16, 16), name="selective").text
+    assert "softmax(axis=channels)" in text or "-> softmax ->" in text, text
+    assert "max(" in text and "min(" in text and "shuffle(4)" in text and "maximum" in text
+
+
 def test_what_is_changed_in_place_is_changed_for_all():
     text = import_module(modules.InPlace(), (1, 3, 16, 16), name="in_place").text
     assert re.search(r"conv1: conv\(3, 3\) -> relu\n\s+add\(identity, conv2: conv\(3, 3\)\)", text)

@@ -36,7 +36,9 @@ def _reshaped(r: Reader, input: Any, wanted: tuple[int, ...]) -> Any:
     node = input.node if isinstance(input, Shown) else r.plain(input)
     form = input.form if isinstance(input, Shown) else ""
     shape = node.shape
-    if form in ("thin", "line", "groups", "row") or (form == "last" and shape[2:] == (1, 1)):
+    if form == "split" and wanted[:3] == input.shape[:3] and set(wanted[3:]) == {1}:
+        return Shown(node, "groups" if len(wanted) == 5 else "split", wanted)
+    if form in ("split", "plane", "thin", "line", "groups", "row") or (form == "last" and shape[2:] == (1, 1)):
         input, form = node, ""  # the same elements in the same order
         if wanted == shape:
             return node
@@ -61,6 +63,11 @@ def _viewed(r: Reader, node: Node, wanted: tuple[int, ...]) -> Any:
         return r.step("flatten", {}, (node,), wanted)
     if len(shape) == 4 and len(wanted) == 5 and wanted[1] * wanted[2] == shape[1] and wanted[3:] == shape[2:]:
         return Shown(node, "groups", wanted)
+    if len(wanted) == 5 and wanted[0] == n and wanted[3:] == (1, 1) and prod(wanted) == prod(shape):
+        pixel = (n, wanted[1] * wanted[2], 1, 1)
+        return Shown(r.step("reshape", _sizes(*pixel[1:]), (node,), pixel), "groups", wanted)
+    if len(shape) == 4 and shape[2:] == (1, 1) and len(wanted) == 3 and wanted[0] == n and 1 < wanted[1] < shape[1]:
+        return Shown(node, "split", wanted)
     if len(shape) == 4 and wanted == (n, shape[1], shape[2] * shape[3]):
         return Shown(node, "thin" if wanted[2] == 1 else "line", wanted)
     if wanted == (n, 1, prod(shape[1:])) and prod(shape[1:]) == shape[1]:

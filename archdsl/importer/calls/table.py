@@ -38,6 +38,8 @@ TABLE: dict[str, Callable[..., Any]] = {
     "adaptive_avg_pool2d": pools.adaptive("avg"),
     "adaptive_max_pool2d": pools.adaptive("max"),
     **{name: pools.reduced(name) for name in ("mean", "sum", "amax", "amin")},
+    "max": pools.largest("maximum"),
+    "min": pools.largest("minimum"),
     "norm": pools.norm,
     "addcmul": pools.addcmul,
     "add": arithmetic.signed("+"),
