@@ -16,6 +16,7 @@ from archdsl.importer.clean import cleaned
 from archdsl.importer.graph import Unsaid
 from archdsl.importer.keys import rules_of
 from archdsl.importer.partial import brought, calls_of, module, numbered, operators
+from archdsl.importer.regions import grouped
 from archdsl.importer.sizes import sized
 from archdsl.importer.sources import Source, opened
 from archdsl.importer.text import text
@@ -256,7 +257,7 @@ def written(graph: Graph, other: Graph | None, name: str, doc: str) -> tuple[str
     `other` is the same network at another size.
     """
     shapes = [node.shape for node in graph.inputs]
-    found = built(cleaned(sized(graph, other)), name)
+    found = built(cleaned(grouped(sized(graph, other))), name)
     return text(found, name, shapes, doc), found.order
 
 

@@ -82,10 +82,10 @@ def test_its_own_weights_load_strictly(source, tmp_path):
 )  # fmt: skip
 def test_a_text_is_not_twice_as_long_as_the_gallerys(source, file):
     with torch.device("meta"):
-        model = opened(source).model
+        found = opened(source)
     shape = (2, 3, 224, 224)
-    graph = convert._graph(model, shape)
-    made, _ = convert.written(graph, convert._second(model, shape, graph)[1], "net", "net")
+    graph = convert._graph(found, shape)
+    made, _ = convert.written(graph, convert._second(found, shape, graph)[1], "net", "net")
     own = (Path(archdsl.__file__).parents[1] / "architectures" / f"{file}.arch").read_text()
     assert made.count("\n") <= 2 * own.count("\n")
     assert made.count("\nblock ") <= own.count("\nblock ") + 1
