@@ -43,7 +43,8 @@ def grouped(graph: Graph) -> Graph:
         if _activates(pieces, place) and ends[True] > ends[False]:  # as in most of them
             nodes += pieces[place + 1]
             taken = place + 1
-        kind = KINDS.get(next(node.op for node in reversed(piece) if node.op in JOINS), OTHER)
+        joins = [node.op for node in piece if node.op in JOINS]
+        kind = KINDS.get(joins[-1], OTHER) if joins else OTHER
         made.append(Scope(str(place), kind, nodes[0].inputs[:1], [*nodes]))
     graph.root.items = made
     return graph

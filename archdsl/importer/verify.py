@@ -79,12 +79,12 @@ def verified(
     made.load_state_dict(made.state_dict() | drawn)
     with _holding(model, state):
         try:
-            compared = _compared(model, made, keys, shapes, source.trains)
+            compared = _compared(source, made, keys, shapes)
         except Differs:
             if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
                 raise
             with _in_double(model, made):
-                compared = _compared(model, made, keys, shapes, source.trains)
+                compared = _compared(source, made, keys, shapes)
     return Verified(tuple(shapes), *compared, keys, unused, distance, source.engine)
 
 
@@ -208,13 +208,15 @@ class _Certain(TorchFunctionMode):  # type: ignore[misc]
 
 
 def _compared(
-    model: nn.Module, made: nn.Module, keys: dict[str, str], shapes: Sequence[tuple[int, ...]], trains: bool
+    subject: Source, made: nn.Module, keys: dict[str, str], shapes: Sequence[tuple[int, ...]]
 ) -> tuple[float, float | None, float]:
     """Return the largest differences in evaluation, in training (None where there is none) and of gradients."""
+    model, trains = subject.model, subject.trains
+    whole = bool(subject.free) and not subject.free[0]  # it takes batches of one size alone
     source = torch.Generator().manual_seed(1)
     inputs = [torch.randn(shape, generator=source) for shape in shapes]
     worst = 0.0
-    for given in [one[:1] for one in inputs]:
+    for given in [one if whole else one[:1] for one in inputs]:
         with torch.no_grad(), in_mode(model, False):
             made.eval()
             worst = max(worst, _difference(_run(model, given), _run(made, given), "in evaluation"))

@@ -256,6 +256,14 @@ def test_the_command_writes_a_text(tmp_path, capsys):
     assert main(["check", str(path)]) == 0
 
 
+def test_a_module_is_looked_for_in_the_current_folder(tmp_path, monkeypatch, capsys):
+    """As `python -m` does, and a script that an installation made does not."""
+    (tmp_path / "lying_here.py").write_text("from torch import nn\n\ndef make():\n    return nn.Conv2d(3, 4, 3)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    assert main(["check", "lying_here:make"]) == 0 and "make: [N, 3, H, W]" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("source", "said", "status"),
     [

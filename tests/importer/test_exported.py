@@ -130,6 +130,7 @@ class Evil:
 
 
 def pickled():
+    os.environ.setdefault("ARCHDSL_EVIL", "evil")
     buffer = io.BytesIO()
     torch.save((Evil(),), buffer)
     return buffer.getvalue()
@@ -165,6 +166,10 @@ ATTACKS = {
         lambda name, data: data.replace(b'"use_pickle": false', b'"use_pickle": true') if "weights_config" in name else data,
         "is pickled",
     ),
+    "objects": (
+        lambda name, data: data.replace(b'"path_name": "weight_0"', b'"path_name": "custom_obj_0"') if "weights_config" in name else data,
+        "is pickled",
+    ),
     "size": (in_program(lambda f: first_size(f)["as_expr"].update(expr_str=CALL)), "is no size"),
     "attribute": (in_program(lambda f: first_size(f)["as_expr"].update(expr_str="Symbol.mro()")), "is no size"),
     "function": (in_program(lambda f: first_size(f)["as_expr"].update(expr_str="exit(3)")), "is no size"),
@@ -190,6 +195,40 @@ def test_a_hostile_archive_runs_nothing(program, tmp_path, monkeypatch, capsys, 
         assert status == 0  # what nobody reads does no harm
         return
     assert status == 2 and said in capsys.readouterr().err and os.listdir(tmp_path) == ["net.pt2"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["data/weights/model.pt", "serialized_state_dict.pt", "data/aotinductor/model/a.so", "data/constants/custom_obj_0"],
+)
+def test_an_archive_of_another_time(program, tmp_path, more):
+    path = edited(program[0], tmp_path / "net.pt2", lambda name, data: data)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"residual/{more}", pickled())
+    with pytest.raises(NoSource, match="might run code"):
+        opened(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name(program, tmp_path):
+    path = edited(program[0], tmp_path / "net.pt2", lambda name, data: data)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("residual/models/model.json", "{}")
+    with pytest.raises(NoSource, match="two files of one name"):
+        opened(path)
+
+
+def test_a_batch_of_one_size(tmp_path):
+    class Reshaped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4 * 6 * 6, 5)
+
+        def forward(self, x):
+            return self.fc(self.conv(x).reshape(3, -1))
+
+    found = imported(saved(Reshaped(), tmp_path / "net.pt2", (3, 3, 8, 8)))
+    assert found.verified.sizes == ((3, 3, 8, 8),) and "flatten" in found.text
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x05\x06" + bytes(18), b"no archive"])
