@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 
 def _convolution(
-    x: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
-    more: Any, groups: int,
-) -> Tensor:  # fmt: skip
+    x: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, *last: Any
+) -> Tensor:
+    """Return any convolution; the last arguments are the margin of a transposed one's result, and groups."""
+    more, groups = last
     if transposed:
         return F.conv_transpose2d(x, weight, bias, stride, padding, more, groups, dilation)
     function = F.conv1d if x.dim() == 3 else F.conv2d

@@ -48,9 +48,11 @@ class Conv(nn.Module):
     default: Callable[[], nn.Module] = nn.SiLU
 
     def __init__(
-        self, c1: int, c2: int, k: int = 1, s: int = 1, p: Any = None, g: int = 1, d: int = 1, act: Any = True
+        self, c1: int, c2: int, k: int = 1, s: int = 1, p: Any = None, g: int = 1, *more: Any, act: bool = True
     ) -> None:
         super().__init__()
+        given: list[Any] = [*more, *[1, act][len(more) :]]
+        d, act = given
         margin = (d * (k - 1) + 1) // 2 if p is None else p
         self.conv = nn.Conv2d(c1, c2, k, s, margin, d, g, bias=False)
         self.bn = nn.BatchNorm2d(c2)
@@ -122,11 +124,12 @@ class C3k2(C2f):
     """A `C2f` whose blocks are bottlenecks, or `C3` of two bottlenecks each."""
 
     def __init__(
-        self, c1: int, c2: int, n: int = 1, c3k: bool = False, e: float = 0.5, attn: bool = False, g: int = 1,
-        shortcut: bool = True,
-    ) -> None:  # fmt: skip
+        self, c1: int, c2: int, n: int = 1, c3k: bool = False, e: float = 0.5, attn: bool = False, *more: Any
+    ) -> None:
         if attn:
             raise Malformed("`C3k2` with attention is not known here")
+        given: list[Any] = [*more, *[1, True][len(more) :]]
+        g, shortcut = given
         self.c3k = c3k
         super().__init__(c1, c2, n, shortcut, g, e)
 
