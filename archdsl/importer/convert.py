@@ -167,7 +167,7 @@ def import_module(
 
 
 def imported(word: str, *, shape: Sequence[int] = (), name: str = "", partial: bool = False) -> Imported:
-    """Return `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME`, `package.module:attribute` or `net.cfg` as a text.
+    """Return `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME`, `package.module:attribute` or a file as a text.
 
     `shape` and `name` are the library's own where they are not given. Raises `NoSource`, too.
     """
