@@ -52,7 +52,7 @@ class Request(Record):
 
 AS_WRITTEN = Request()
 SETTING = "--set "  # before a parameter, where the place of a mistake is the value that it was given
-FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|.+\.cfg")  # what `archdsl import` takes
+FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|.+\.(?:cfg|pt2|onnx|ya?ml)")  # what `archdsl import` takes
 
 
 class Compiled(Record):

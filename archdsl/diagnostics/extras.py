@@ -21,6 +21,7 @@ EXTRAS = {  # package -> the extra that brings it; none where a plain installati
     "safetensors": "torch",
     "torch": "torch",
     "torchdiffeq": "torch",
+    "yaml": "deploy",
 }
 
 

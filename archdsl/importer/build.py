@@ -47,10 +47,10 @@ class _Use:
     place: int = 0
 
 
-def built(graph: Graph) -> Text:
-    """Return a cleaned graph as pieces of text. Raises `Unsaid`."""
+def built(graph: Graph, name: str = "") -> Text:
+    """Return a cleaned graph as pieces of text, of which no block is called as the net is. Raises `Unsaid`."""
     _refuse_shared(graph)
-    builder = _Builder(graph)
+    builder = _Builder(graph, name)
     sources = {node: "image" if place == 0 else f"image{place + 1}" for place, node in enumerate(graph.inputs)}
     body = builder.body(graph.root, sources, graph.outputs)
     for term in body:
@@ -70,8 +70,8 @@ def _refuse_shared(graph: Graph) -> None:
 class _Builder:
     """Builds the blocks of a graph, inner ones first."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph, self.name = graph, name
         self.blocks: list[Block] = []
         self.readers = clean.readers_of(graph)
         self.groups: dict[Group, list[Scope]] = {}
@@ -148,7 +148,7 @@ class _Builder:
                     self.uses[alike[use]].block, self.uses[alike[use]].place = block, place
 
     def _free(self, stem: str) -> str:
-        taken = {block.name for block in self.blocks} | set(OPS) | RESERVED
+        taken = {block.name for block in self.blocks} | set(OPS) | RESERVED | {self.name}
         name, count = stem, 1
         while name in taken:
             count += 1
@@ -262,8 +262,8 @@ def _relabelled(term: Term, counted: Counter[str], plain: set[str]) -> Term:
 
 
 def _identifier(label: str) -> str:
-    """Return a label that the language takes; a number is none, since a place has it anyway."""
-    if label.isdecimal():
+    """Return a label that the language takes; numbers are none, since a place has one anyway."""
+    if re.fullmatch(r"[\d.]+(\.weight|\.bias)?", label):
         return ""
     word = re.sub(r"\W", "_", label)
     if not word.isascii() or not word.isidentifier() or word.startswith("_"):

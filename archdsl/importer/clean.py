@@ -168,6 +168,8 @@ def _stays(scope: Scope, readers: dict[Node, set[Node | None]]) -> bool:
 
 def label_path(node: Node) -> str:
     """Return the name of the layer that has a node's weights: where they are the module's own, that of the weight."""
+    if node.label:
+        return node.label
     own, name = next(iter(sorted(node.weights.items(), key=lambda pair: pair[0] == "bias")))
     head, _, last = name.rpartition(".")
     if last.endswith(f"_{own}"):

@@ -21,6 +21,8 @@ class Node:
     inputs: tuple[Node, ...]
     shape: tuple[int, ...]
     weights: dict[str, str] = field(default_factory=dict)
+    label: str = ""  # the name of what is a layer as a whole
+    call: Any = field(default=None, repr=False)  # of which it was made
 
     def __repr__(self) -> str:
         return f"{self.op}{self.fields}{'x'.join(map(str, self.shape))}"
@@ -67,11 +69,12 @@ class Graph:
 
 
 class Unsaid(Exception):
-    """What the language cannot say: the reason, and the name of the module in which it stands."""
+    """What the language cannot say: the reason, the module in which it stands, and the call, if it is one."""
 
     def __init__(self, reason: str, path: str) -> None:
         super().__init__(reason)
         self.reason, self.path = reason, path
+        self.call: Any = None
 
     def __str__(self) -> str:
         return f"`{self.path}`: {self.reason}" if self.path else self.reason

@@ -33,12 +33,18 @@ def sized(graph: Graph, other: Graph | None) -> Graph:
             _same_padding(node, pairs)
         twin = pairs[node]
         if node.fields != twin.fields and not (node.op == "pad" and _absorbed(graph, node)):
-            raise Unsaid(f"`{node.op}` with numbers that depend on the size of the input", scope.path)
+            raise _unsaid(f"`{node.op}` with numbers that depend on the size of the input", scope.path, node)
         low = [one for one in node.inputs if one.op == "pad" and one.fields["lowest"]]
         if low:
-            raise Unsaid("margins that are lower than every number", scope.path)
+            raise _unsaid("margins that are lower than every number", scope.path, low[0])
         known.append(node)
     return graph
+
+
+def _unsaid(reason: str, path: str, node: Node) -> Unsaid:
+    found = Unsaid(reason, path)
+    found.call = node.call
+    return found
 
 
 def _pairs(graph: Graph, other: Graph | None) -> dict[Node, Node]:

@@ -6,13 +6,20 @@ import importlib
 import inspect
 import os
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from archdsl.diagnostics.extras import Needing
-from archdsl.importer.darknet import Darknet, Malformed
+from archdsl.importer.files.darknet import Darknet
+from archdsl.importer.files.exported import exported
+from archdsl.importer.files.onnx import onnx_file
+from archdsl.importer.files.parts import Malformed
+from archdsl.importer.files.yolo import yolo
+from archdsl.importer.trace import results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,25 +34,35 @@ class NoSource(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """A module, the shape of an input that it takes, the name of the net, and where it came from."""
+    """A module, the shape of an input that it takes, the name of the net, and where it came from.
+
+    `free` says which of its sizes may be others. A file has no training, and has weights: `reference` is who runs it
+    beside the module that was made of it, by the name `engine`, and returns all results of an input.
+    """
 
     model: nn.Module
     shape: tuple[int, ...]
     name: str
-    origin: str
+    origin: str = ""
+    free: tuple[bool, ...] = ()
+    trains: bool = True
+    named: bool = True  # whether names of weights are those by which others know them
+    reference: Callable[[torch.Tensor], list[torch.Tensor]] | None = None
+    engine: str = ""
 
 
 def opened(word: str) -> Source:
-    """Return the module of `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME`, `package.module:attribute` or `net.cfg`.
+    """Return the module of `timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME`, `package.module:attribute` or of a file.
 
-    Weights are those that the module starts with: nothing is downloaded. Raises `NoSource`.
+    Weights are those that the module starts with, or those of the file: nothing is downloaded. Raises `NoSource`.
     """
-    if word.endswith(".cfg"):
-        return _darknet(word)
+    suffix = os.path.splitext(word)[1]
+    if suffix in FILES:
+        return _file(word, FILES[suffix])
     library, colon, name = word.partition(":")
     if not colon or not name:
         known = "`timm:NAME`, `torchvision:NAME`, `pytorchcv:NAME`, `package.module:attribute`"
-        raise NoSource(f"`{word}` is no {known}, and no `.cfg` file of Darknet")
+        raise NoSource(f"`{word}` is no {known}, and no file: {', '.join(f'`{one}`' for one in FILES)}")
     try:
         return LIBRARIES[library](name) if library in LIBRARIES else _attribute(library, name)
     except RuntimeError as problem:  # what torchvision raises where it was built for another torch
@@ -91,20 +108,65 @@ def _pytorchcv(name: str) -> Source:
 LIBRARIES: dict[str, Callable[[str], Source]] = {"torchvision": _torchvision, "timm": _timm, "pytorchcv": _pytorchcv}
 
 
-def _darknet(path: str) -> Source:
-    """Return the network of a file of Darknet; nothing of it is run but its layers."""
+# -------------------------------------------------------------------------------------------------- files
+def _file(path: str, read: Callable[[str, str], Source]) -> Source:
+    """Return the network of a file; nothing of it is run but its layers."""
     try:
-        with open(path, encoding="utf-8") as file:
-            model = Darknet(file.read(MOST))
+        return read(path, _name(os.path.splitext(os.path.basename(path))[0]))
     except (OSError, UnicodeDecodeError) as problem:
         raise NoSource(f"`{path}` cannot be read: {problem}") from None
     except Malformed as problem:
-        raise NoSource(f"`{path}` is no network:\n{problem}") from None
-    return Source(model, (1, *model.shape), _name(os.path.splitext(os.path.basename(path))[0]), os.path.basename(path))
+        raise NoSource(f"`{path}` is no network that is read:\n{problem}") from None
+
+
+def _darknet(path: str, name: str) -> Source:
+    with open(path, encoding="utf-8") as file:
+        model = Darknet(file.read(MOST))
+    return Source(model, (1, *model.shape), name, os.path.basename(path))
+
+
+def _exported(path: str, name: str) -> Source:
+    found = exported(path)
+    return Source(
+        found.model, found.shape, name, os.path.basename(path), found.free, False, True,
+        lambda x: list(results(found.reference(x)).values()), "torch.export",
+    )  # fmt: skip
+
+
+def _onnx(path: str, name: str) -> Source:
+    found = onnx_file(path)
+    return Source(
+        found.model,
+        found.shape,
+        name,
+        os.path.basename(path),
+        found.free,
+        False,
+        False,
+        found.reference,
+        "ONNX Runtime",
+    )
+
+
+def _yolo(path: str, name: str) -> Source:
+    model = yolo(path)
+    return Source(model, model.shape, name, os.path.basename(path))
+
+
+FILES: dict[str, Callable[[str, str], Source]] = {
+    ".onnx": _onnx,
+    ".pt2": _exported,
+    ".yaml": _yolo,
+    ".yml": _yolo,
+    ".cfg": _darknet,
+}
 
 
 def _attribute(package: str, name: str) -> Source:
-    """Return what a function or a class of Python makes without arguments."""
+    """Return what a function or a class of Python makes without arguments; the current folder is looked in, too."""
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` has it, and a script that an installation made has not
     try:
         found: Any = importlib.import_module(package)
     except ImportError as problem:

@@ -135,11 +135,12 @@ class _Writer:
         if not term.name:
             return literal(term.values[0][1])
         words = self._arguments(term)
-        words += [f"like={self.expr(part)}" for part in term.parts]
+        names = ["like"] if term.name in OPS else [f"other{place}" for place in range(1, len(term.parts) + 1)]
+        words += [f"{name}={self.expr(part)}" for name, part in zip(names, term.parts)]
         return f"{term.name}({', '.join(words)})" if words else term.name
 
     def _arguments(self, term: Term) -> list[str]:
-        args, words, named = OPS[term.name].args, [], False
+        args, words, named = OPS[term.name].args if term.name in OPS else {}, [], False
         for name, value in term.values:
             if value is None:
                 continue
@@ -250,7 +251,10 @@ def _heavy(term: Term) -> bool:
     if term.kind in ("use", "join", "ref", "times", "seq"):
         return True
     if term.kind == "op":
-        return (bool(term.name) and "out" in OPS[term.name].args) or term.name in ("depthwise", "learned")
+        return (bool(term.name) and (term.name not in OPS or "out" in OPS[term.name].args)) or term.name in (
+            "depthwise",
+            "learned",
+        )
     return any(map(_heavy, term.parts))
 
 

@@ -17,6 +17,8 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
+from archdsl.importer.graph import Unsaid
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -37,6 +39,9 @@ class Weight:
 
     name: str
     shape: tuple[int, ...]
+    learned: bool = True
+    kept: bool = True  # whether the state dict has it
+    dtype: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,7 @@ class Call:
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
     results: tuple[Value, ...]
+    target: Any = None  # the function itself
 
 
 @dataclass(eq=False)
@@ -75,10 +81,12 @@ class Untraceable(Exception):
 def trace(model: nn.Module, shapes: tuple[tuple[int, ...], ...], *, training: bool) -> Trace:
     """Run a module on inputs of some shapes, [N, C, H, W] each; nothing of the module is changed.
 
-    Raises `Untraceable`.
+    Raises `Untraceable`, or what a module of a file says of a step (`Unsaid`).
     """
     try:
         return _run(model, shapes, "meta", training)
+    except Unsaid:
+        raise
     except Exception:  # some modules compute with numbers on their way, which `meta` does not have
         try:
             return _run(model, shapes, "cpu", training)
@@ -112,9 +120,9 @@ def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
             module.training = was
 
 
-def results(made: Any) -> dict[str, torch.Tensor]:
+def results(made: Any, kind: type = torch.Tensor) -> dict[str, Any]:
     """Return the tensors of a result by name: those of a mapping or a named tuple by its own, of a list by place."""
-    if isinstance(made, torch.Tensor):
+    if isinstance(made, kind):
         return {"": made}
     if isinstance(made, Mapping):
         pairs = [(str(name), value) for name, value in made.items()]
@@ -126,7 +134,7 @@ def results(made: Any) -> dict[str, torch.Tensor]:
         raise TypeError(f"the result is {type(made).__name__}, and no tensor")
     found = {}
     for name, value in pairs:
-        for inner, tensor in results(value).items() if value is not None else ():
+        for inner, tensor in results(value, kind).items() if value is not None else ():
             found[name + inner] = tensor
     return found
 
@@ -140,11 +148,14 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
         for path, module in model.named_modules():
             self._paths.setdefault(id(module), path)
         self._kept: list[torch.Tensor] = [*state.values(), *inputs]
+        kept = model.state_dict().keys() | dict(model.named_parameters()).keys()
+        learned = {name for name, _ in model.named_parameters()}
         self._known: dict[int, Value | Weight] = {
-            id(tensor): Weight(name, tuple(tensor.shape)) for name, tensor in state.items()
+            id(tensor): Weight(name, tuple(tensor.shape), name in learned, name in kept, tensor.dtype)
+            for name, tensor in state.items()
         }
         self._known |= {id(tensor): Value(tuple(tensor.shape)) for tensor in inputs}
-        self.root = Frame("", type(model))
+        self.root = Frame("", _class(model))
         self._open: list[Frame] = []
 
     @contextmanager
@@ -164,7 +175,7 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
         if not self._open:
             frame = self.root
         else:
-            frame = Frame(self._paths.get(id(module), "?"), type(module))
+            frame = Frame(self._paths.get(id(module), "?"), _class(module))
             self._open[-1].items.append(frame)
         frame.given = tuple(found for found in map(self._seen, _flat(given)) if isinstance(found, Value))
         self._open.append(frame)
@@ -187,7 +198,7 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
             tensors = [args[0]]
         if not tensors or name == "__get__" or not self._open:
             return made  # a size, a device, a property; or the making of what goes in
-        call = Call(name, before[0], before[1], tuple(self._made(tensor) for tensor in tensors))
+        call = Call(name, before[0], before[1], tuple(self._made(tensor) for tensor in tensors), function)
         self._open[-1].items.append(call)
         return made
 
@@ -212,6 +223,11 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
         self._kept.append(tensor)
         value = self._known[id(tensor)] = Value(tuple(tensor.shape))
         return value
+
+
+def _class(module: nn.Module) -> type:
+    """Return the class of a module, or that of a file for which it stands."""
+    return getattr(module, "stands_for", None) or type(module)
 
 
 def _flat(given: Any) -> Iterator[Any]:

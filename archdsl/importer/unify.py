@@ -210,7 +210,7 @@ def _slots(columns: list[list[Term | None]], whole: list[bool], near: str) -> li
     made: list[Term] = []
     x: list[Any] = [MISSING] * len(whole)
     for column in reversed(columns):
-        x = [after if term is None else term.x for term, after in zip(column, x)]
+        x = [after if term is None else MISSING if term.x == UNKNOWN else term.x for term, after in zip(column, x)]
         made.append(_optional(column, whole, x, near))
     if any(_instead(one, other) for one, other in pairwise(made)):
         raise Apart

@@ -46,7 +46,7 @@ ONCE: dict[str, tuple[tuple[str, int, str], ...]] = {
         ("tiny.arch -o other.pt2 --weights tiny.safetensors --input 2x3x8x8 --output-stride 2", 0, "other.pt2"),
     ),
     "import": (
-        ("net.cfg -o mine.arch --force --input 1x3x64x64 --name mine", 0, "verified: "),
+        ("net.cfg -o mine.arch --force --input 1x3x64x64 --name mine --partial", 0, "verified: "),
     ),
     "cost": (
         ("tiny.arch --convention torch --by kind --dtype bfloat16 --batch 2 --memory --optimizer adam --net tiny", 0, "conv"),

@@ -179,6 +179,24 @@ class Residual(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+class Selective(nn.Module):
+    """Two maps, each channel of which has a share; then a gate for each place, from the mean and the largest channel."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(3, 8, 3, padding=2, dilation=2)
+        self.fc, self.gate = nn.Conv2d(8, 16, 1), nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, x):
+        both = torch.stack([self.one(x), self.two(x)], 1)
+        share = self.fc(F.adaptive_avg_pool2d(both.sum(1), 1)).view(x.shape[0], 2, 8).softmax(1)
+        y = (both * share.unsqueeze(-1).unsqueeze(-1)).sum(1)
+        planes = [y.max(1)[0].unsqueeze(1), y.mean(1).unsqueeze(1), y.min(1, keepdim=True).values]
+        y = y * torch.sigmoid(self.gate(torch.cat(planes[:2], 1))) + planes[2]
+        pairs = y.view(x.shape[0], 4, 2, *y.shape[2:])
+        return torch.max(pairs.sum(2), pairs.sum(1).mean(1, keepdim=True))
+
+
 def needs_arguments(width):
     return Residual()
 

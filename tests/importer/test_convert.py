@@ -82,10 +82,10 @@ def test_its_own_weights_load_strictly(source, tmp_path):
 )  # fmt: skip
 def test_a_text_is_not_twice_as_long_as_the_gallerys(source, file):
     with torch.device("meta"):
-        model = opened(source).model
+        found = opened(source)
     shape = (2, 3, 224, 224)
-    graph = convert._graph(model, shape)
-    made, _ = convert.written(graph, convert._second(model, shape, graph)[1], "net", "net")
+    graph = convert._graph(found, shape)
+    made, _ = convert.written(graph, convert._second(found, shape, graph)[1], "net", "net")
     own = (Path(archdsl.__file__).parents[1] / "architectures" / f"{file}.arch").read_text()
     assert made.count("\n") <= 2 * own.count("\n")
     assert made.count("\nblock ") <= own.count("\nblock ") + 1
@@ -107,6 +107,12 @@ def test_a_hook_is_seen():
     model = modules.Hidden(nn.BatchNorm2d)
     model.bn.register_forward_hook(lambda module, given, made: made * 2)
     assert "bn: bn -> scale(2.0)" in import_module(model, (1, 3, 16, 16), name="hooked").text
+
+
+def test_shares_of_maps_and_of_channels():
+    text = import_module(modules.Selective(), (1, 3, 16, 16), name="selective").text
+    assert "softmax(axis=channels)" in text or "-> softmax ->" in text, text
+    assert "max(" in text and "min(" in text and "shuffle(4)" in text and "maximum" in text
 
 
 def test_what_is_changed_in_place_is_changed_for_all():
@@ -248,6 +254,14 @@ def test_the_command_writes_a_text(tmp_path, capsys):
         p.numel() for p in modules.Residual().parameters()
     )
     assert main(["check", str(path)]) == 0
+
+
+def test_a_module_is_looked_for_in_the_current_folder(tmp_path, monkeypatch, capsys):
+    """As `python -m` does, and a script that an installation made does not."""
+    (tmp_path / "lying_here.py").write_text("from torch import nn\n\ndef make():\n    return nn.Conv2d(3, 4, 3)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    assert main(["check", "lying_here:make"]) == 0 and "make: [N, 3, H, W]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

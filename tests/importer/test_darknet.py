@@ -9,7 +9,8 @@ import torch
 
 import archdsl
 from archdsl.importer import NoSource, imported, opened
-from archdsl.importer.darknet import Darknet, Malformed
+from archdsl.importer.files.darknet import Darknet
+from archdsl.importer.files.parts import Malformed
 
 FILES = Path(__file__).parent / "darknet"
 CONVOLUTION = "[net]\nwidth=16\nheight=16\nchannels=3\n[convolutional]\nfilters=4\nsize=3\n"

@@ -88,6 +88,16 @@ def signed(sign: str, reverse: bool = False) -> Callable[..., Any]:
     return function
 
 
+def extreme(op: str) -> Callable[..., Any]:
+    """Return the function of the larger or the smaller of two tensors, at each place."""
+
+    def function(r: Reader, input: Any, other: Any) -> Any:
+        one, two = r.plain(input), r.plain(other)
+        return r.step(op, {}, (one, two), _broadcast(r, one.shape, two.shape))
+
+    return function
+
+
 def power(r: Reader, input: Any, exponent: Any) -> Any:
     if not isinstance(exponent, (int, float)):
         raise Unsaid("a power by a tensor", r.path)
@@ -131,7 +141,7 @@ def softplus(r: Reader, input: Any, beta: float = 1, threshold: float = 20) -> A
 
 
 def softmax(r: Reader, input: Any, dim: Any = None, *_: Any, **words: Any) -> Any:
-    if isinstance(input, Shown) and input.form == "groups" and dim == 1 and input.shape[3:] == (1, 1):
+    if isinstance(input, Shown) and input.form in ("groups", "split") and dim == 1 and set(input.shape[3:]) <= {1}:
         return _among_groups(r, input)
     node = r.plain(input)
     names = LAYOUT.get(len(node.shape), {})
@@ -143,12 +153,12 @@ def softmax(r: Reader, input: Any, dim: Any = None, *_: Any, **words: Any) -> An
 
 def _among_groups(r: Reader, input: Shown) -> Shown:
     """Take the softmax of what groups of channels have at one place: as a map whose channels are the groups."""
-    n, groups, each, _, _ = input.shape
+    n, groups, each = input.shape[:3]
     sizes = {"channels": groups, "height": each, "width": 1}
     apart = r.step("reshape", sizes, (input.node,), (n, groups, each, 1))
     made = r.step("softmax", {"axis": "channels"}, (apart,), apart.shape)
     back = r.step("reshape", {"channels": groups * each, "height": 1, "width": 1}, (made,), input.node.shape)
-    return Shown(back, "groups", input.shape)
+    return Shown(back, input.form, input.shape)
 
 
 def glu(r: Reader, input: Any, dim: int = -1) -> Any:

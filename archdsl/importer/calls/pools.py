@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archdsl.importer.calls.arithmetic import beside
-from archdsl.importer.calls.reader import LAYOUT, Reader, Shown, both, kept
+from archdsl.importer.calls.arithmetic import beside, extreme
+from archdsl.importer.calls.reader import LAYOUT, Reader, Refused, Shown, both, kept
 from archdsl.importer.calls.shapes import sliced
 from archdsl.importer.graph import Node, Unsaid
 
@@ -69,8 +69,8 @@ def reduced(name: str) -> Callable[..., Any]:
         dims = [dim] if isinstance(dim, int) else dim
         if dims is None:
             raise Unsaid(f"`{name}` of a whole batch", r.path)
-        if isinstance(input, Shown) and input.form == "groups" and name == "sum" and list(dims) == [1]:
-            return _summed(r, input)
+        if isinstance(input, Shown) and input.form == "groups" and name == "sum" and list(dims) in ([1], [2]):
+            return _summed(r, input, dims[0])
         shown = isinstance(input, Shown) and input.form == "last"
         node = input.node if shown else r.plain(input)
         names = AXES["last" if shown else ""]
@@ -78,6 +78,18 @@ def reduced(name: str) -> Callable[..., Any]:
             names = {1: "tokens", 2: "channels"}
         axes = sorted(names.get(d % len(node.shape), "") for d in dims)
         return _reduction(r, name, node, axes, keepdim, shown)
+
+    return function
+
+
+def largest(op: str) -> Callable[..., Any]:
+    """Return the function of the largest, or of the smallest, of two tensors or along an axis; places are not read."""
+
+    def function(r: Reader, input: Any, dim: Any = None, keepdim: bool = False, **words: Any) -> Any:
+        if not isinstance(dim, int):
+            return extreme(op)(r, input, words.get("other", dim))
+        found = reduced("amax" if op == "maximum" else "amin")(r, input, dim, keepdim)
+        return [found, Refused(Unsaid("positions of maxima", r.path))]
 
     return function
 
@@ -98,7 +110,9 @@ def _reduction(r: Reader, name: str, node: Node, axes: list[str], keepdim: bool,
     shape = [1 if i in [places[axis] for axis in axes] else size for i, size in enumerate(node.shape)]
     made = r.step(REDUCING[name], {"axes": tuple(axes)}, (node,), shape)
     if not keepdim:
-        raise Unsaid(f"`{name}` that leaves an axis out", r.path)
+        if axes != ["channels"] or shown:
+            raise Unsaid(f"`{name}` that leaves an axis out", r.path)
+        return Shown(made, "plane", (n, *node.shape[2:]))
     return Shown(made, "last", (shape[0], shape[2], shape[3], shape[1])) if shown else made
 
 
@@ -116,8 +130,12 @@ def norm(r: Reader, input: Any, p: Any = 2, dim: Any = None, keepdim: bool = Fal
     return kept(r, "sqrt", {}, reduced("sum")(r, squares, dim, True))
 
 
-def _summed(r: Reader, input: Shown) -> Node:
-    """Add up the groups of channels of a map."""
+def _summed(r: Reader, input: Shown, axis: int) -> Node:
+    """Add up the groups of channels of a map, or the channels of each group."""
     n, groups, each, h, w = input.shape
-    parts = [sliced(r, input.node, i * each, (i + 1) * each) for i in range(groups)]
+    node = input.node
+    if axis == 2:
+        node = r.step("shuffle", {"groups": groups}, (node,), node.shape)
+        groups, each = each, groups
+    parts = [sliced(r, node, i * each, (i + 1) * each) for i in range(groups)]
     return r.step("add", {}, tuple(parts), (n, each, h, w))

@@ -23,6 +23,8 @@ class Shown:
 
     `last`: a map [N, H, W, C]; `groups`: its channels as [N, g, C / g, H, W]; `swapped`: these as [N, C / g, g, H, W];
     `line`: a map as [N, C, H * W]; `thin`: [N, C, 1] of a map [N, C, 1, 1]; `row`: [N, C, W] of a map [N, C, 1, W];
+    `split`: features or a map of one pixel as [N, g, C / g], perhaps with an axis of 1 behind them;
+    `plane`: a map of one channel as [N, H, W];
     `spread`: one whose axes of size 1 are repeated; `turned`: tokens [L, N, C].
     """
 
@@ -41,10 +43,11 @@ class Chance:
 
 @dataclass(frozen=True)
 class Learned:
-    """A weight that stands beside a tensor, in the shape in which it does."""
+    """A weight that stands beside a tensor, in the shape in which it does; perhaps with its two axes exchanged."""
 
     weight: Weight
     shape: tuple[int, ...]
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,11 @@ class Refused:
 class Reader:
     """What each value of a trace is, and the module that is being read."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, known: dict[Value, Any] | None = None) -> None:
         self.table = table
-        self.known: dict[Value, Any] = {}
+        self.known: dict[Value, Any] = {} if known is None else known
         self._open: list[Scope] = []
+        self._current: Call | None = None
 
     def scope(self, frame: Frame) -> Scope:
         """Read a module."""
@@ -76,17 +80,21 @@ class Reader:
         return scope
 
     def _call(self, call: Call) -> None:
+        self._current = call
         try:
             made = self._made(call)
         except Unsaid as problem:
+            problem.call = problem.call or call
             made = Refused(problem)
         except TypeError as problem:
             made = Refused(Unsaid(f"`{call.function}` with arguments that are not expected here: {problem}", self.path))
+            made.why.call = call
         several = made if isinstance(made, list) else [made] * len(call.results)
         for value, one in zip(call.results, several):
             if isinstance(one, (Node, Shown)) and tuple(one.shape) != value.shape:
                 why = f"`{call.function}` makes {list(value.shape)}, and {list(one.shape)} is expected here"
                 one = Refused(Unsaid(why, self.path))
+                one.why.call = call
             self.known[value] = one
 
     def _made(self, call: Call) -> Any:
@@ -119,10 +127,10 @@ class Reader:
         for own, weight in weights.items():
             if weight is None:
                 continue
-            if not isinstance(weight, Learned):
+            if not isinstance(weight, Learned) or weight.turned:
                 raise Unsaid(f"the {own} of `{op}` is computed, and not learned", self.path)
             names[own] = weight.weight.name
-        node = Node(op, fields, tuple(self.plain(one) for one in inputs), tuple(shape), names)
+        node = Node(op, fields, tuple(self.plain(one) for one in inputs), tuple(shape), names, call=self._current)
         self._open[-1].items.append(node)
         return node
 
@@ -142,6 +150,8 @@ def node_of(found: Any) -> Node | None:
 
 
 def shape_of(found: Any) -> tuple[int, ...]:
+    if isinstance(found, Chance):
+        raise Unsaid("a random mask in arithmetic", "")
     return tuple(found.shape)
 
 

@@ -36,7 +36,9 @@ def _reshaped(r: Reader, input: Any, wanted: tuple[int, ...]) -> Any:
     node = input.node if isinstance(input, Shown) else r.plain(input)
     form = input.form if isinstance(input, Shown) else ""
     shape = node.shape
-    if form in ("thin", "line", "groups", "row") or (form == "last" and shape[2:] == (1, 1)):
+    if form == "split" and wanted[:3] == input.shape[:3] and set(wanted[3:]) == {1}:
+        return Shown(node, "groups" if len(wanted) == 5 else "split", wanted)
+    if form in ("split", "plane", "thin", "line", "groups", "row") or (form == "last" and shape[2:] == (1, 1)):
         input, form = node, ""  # the same elements in the same order
         if wanted == shape:
             return node
@@ -61,6 +63,11 @@ def _viewed(r: Reader, node: Node, wanted: tuple[int, ...]) -> Any:
         return r.step("flatten", {}, (node,), wanted)
     if len(shape) == 4 and len(wanted) == 5 and wanted[1] * wanted[2] == shape[1] and wanted[3:] == shape[2:]:
         return Shown(node, "groups", wanted)
+    if len(wanted) == 5 and wanted[0] == n and wanted[3:] == (1, 1) and prod(wanted) == prod(shape):
+        pixel = (n, wanted[1] * wanted[2], 1, 1)
+        return Shown(r.step("reshape", _sizes(*pixel[1:]), (node,), pixel), "groups", wanted)
+    if len(shape) == 4 and shape[2:] == (1, 1) and len(wanted) == 3 and wanted[0] == n and 1 < wanted[1] < shape[1]:
+        return Shown(node, "split", wanted)
     if len(shape) == 4 and wanted == (n, shape[1], shape[2] * shape[3]):
         return Shown(node, "thin" if wanted[2] == 1 else "line", wanted)
     if wanted == (n, 1, prod(shape[1:])) and prod(shape[1:]) == shape[1]:
@@ -90,6 +97,8 @@ def transpose(r: Reader, input: Any, dim0: int, dim1: int) -> Any:
 def _permuted(r: Reader, input: Any, order: tuple[int, ...]) -> Any:
     form = input.form if isinstance(input, Shown) else ""
     shape = tuple(shape_of(input)[d] for d in order)
+    if isinstance(input, Learned) and order == (1, 0):
+        return Learned(input.weight, shape, not input.turned)
     if isinstance(input, Node) and len(shape) == 4 and order == (0, 2, 3, 1):
         return Shown(input, "last", shape)
     if form == "last" and order == (0, 3, 1, 2):
@@ -106,6 +115,11 @@ def _permuted(r: Reader, input: Any, order: tuple[int, ...]) -> Any:
     if isinstance(input, Node) and moved == sorted(moved) and len(shape) == 4 and order[0] == 0:
         return _reshaped(r, input, shape)  # axes of size 1 alone change their places
     raise Unsaid(f"axes of {list(shape_of(input))} in the order {list(order)}", r.path)
+
+
+def turned(r: Reader, input: Any) -> Any:
+    """Exchange two axes, as `t` does."""
+    return _permuted(r, input, tuple(range(len(shape_of(input))))[::-1])
 
 
 def unflatten(r: Reader, input: Any, dim: int, sizes: Any) -> Any:

@@ -11,7 +11,7 @@ from archdsl.importer.graph import Graph, Node, Unsaid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archdsl.importer.trace import Trace
+    from archdsl.importer.trace import Trace, Value
 
 
 PLAIN = ("relu", "relu6", "silu", "mish", "sigmoid", "tanh", "hardswish", "hardsigmoid", "abs", "exp", "log", "sqrt")
@@ -38,6 +38,8 @@ TABLE: dict[str, Callable[..., Any]] = {
     "adaptive_avg_pool2d": pools.adaptive("avg"),
     "adaptive_max_pool2d": pools.adaptive("max"),
     **{name: pools.reduced(name) for name in ("mean", "sum", "amax", "amin")},
+    "max": pools.largest("maximum"),
+    "min": pools.largest("minimum"),
     "norm": pools.norm,
     "addcmul": pools.addcmul,
     "add": arithmetic.signed("+"),
@@ -50,6 +52,8 @@ TABLE: dict[str, Callable[..., Any]] = {
     "truediv": arithmetic.signed("/"),
     "rtruediv": arithmetic.signed("/", True),
     "rdiv": arithmetic.signed("/", True),
+    "maximum": arithmetic.extreme("maximum"),
+    "minimum": arithmetic.extreme("minimum"),
     "pow": arithmetic.power,
     "neg": lambda r, x: arithmetic.with_number(r, "*", x, -1, False),
     "hardtanh": arithmetic.hardtanh,
@@ -71,6 +75,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "view": shapes.reshape,
     "permute": shapes.permute,
     "transpose": shapes.transpose,
+    "t": shapes.turned,
     "unflatten": shapes.unflatten,
     "squeeze": shapes.squeeze,
     "unsqueeze": shapes.unsqueeze,
@@ -93,9 +98,16 @@ TABLE: dict[str, Callable[..., Any]] = {
 }
 
 
-def read(trace: Trace) -> Graph:
-    """Return what a trace computes. Raises `Unsaid`."""
-    reader = Reader(TABLE)
+def brought(r: Reader, used: Any, *given: Any, **weights: Any) -> Node:
+    """Read a layer that the text brings along (`archdsl.importer.partial`)."""
+    node = r.step(used.layer.name, {}, given, used.made, **weights)
+    node.label = used.label
+    return node
+
+
+def read(trace: Trace, known: dict[Value, Any] | None = None) -> Graph:
+    """Return what a trace computes; `known` is told what each value is. Raises `Unsaid`."""
+    reader = Reader({**TABLE, "brought": brought}, known)
     inputs = []
     for value in trace.inputs:
         node = Node("input", {}, (), value.shape)

@@ -16,14 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from archdsl.importer.files.parts import Malformed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Shape = tuple[int, ...]  # channels, height, width; or features
-
-
-class Malformed(Exception):
-    """A file that is no network: a line for each mistake."""
 
 
 @dataclass
@@ -99,7 +97,7 @@ def _activation(section: Section, default: str) -> nn.Module | None:
     return make() if make else None
 
 
-class Convolutional(nn.Module):  # type: ignore[misc]
+class Convolutional(nn.Module):
     """A convolution, perhaps a batch norm, and an activation."""
 
     def __init__(self, section: Section, channels: int) -> None:
@@ -121,7 +119,7 @@ class Convolutional(nn.Module):  # type: ignore[misc]
         return x if self.act is None else self.act(x)
 
 
-class Connected(nn.Module):  # type: ignore[misc]
+class Connected(nn.Module):
     """A linear layer on all of a map, and an activation."""
 
     def __init__(self, section: Section, features: int) -> None:
@@ -135,7 +133,7 @@ class Connected(nn.Module):  # type: ignore[misc]
         return x if self.act is None else self.act(x)
 
 
-class Maxpool(nn.Module):  # type: ignore[misc]
+class Maxpool(nn.Module):
     """A pool whose margins are as many as its window has rows, less one: half of them in front, rounded down."""
 
     def __init__(self, section: Section) -> None:
@@ -156,7 +154,7 @@ class Maxpool(nn.Module):  # type: ignore[misc]
         return F.max_pool2d(padded, self.size, self.stride)
 
 
-class Route(nn.Module):  # type: ignore[misc]
+class Route(nn.Module):
     """Maps joined along the channels; of one map perhaps a part."""
 
     def __init__(self, groups: int, part: int) -> None:
@@ -169,7 +167,7 @@ class Route(nn.Module):  # type: ignore[misc]
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
-class Shortcut(nn.Module):  # type: ignore[misc]
+class Shortcut(nn.Module):
     """A map added to the one before, and an activation."""
 
     def __init__(self, section: Section) -> None:
@@ -183,7 +181,7 @@ class Shortcut(nn.Module):  # type: ignore[misc]
 
 
 # -------------------------------------------------------------------------------------------------- networks
-class Darknet(nn.Module):  # type: ignore[misc]
+class Darknet(nn.Module):
     """The network of a file: its layers have their numbers for names, as sections are counted in it."""
 
     def __init__(self, text: str) -> None:
