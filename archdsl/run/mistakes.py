@@ -29,3 +29,9 @@ class ExportFailed(RuntimeError):
 
 class WeightsWarning(UserWarning):
     """Weights that fit but for an end of the network, which is new or was adapted."""
+
+
+class TrainingError(ValueError):
+    """A network that cannot be trained as it was asked for: its recipe, its data, its folder, or a loss that is lost."""
+
+    _render_traceback_ = in_short
