@@ -62,10 +62,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "ExportFailed", "ImportFailed", "InputError", "Range", "TrainingError", "WeightsError", "WeightsWarning",
-    "__version__", "check", "compile", "cost", "diff", "draw", "export", "freeze", "import_module", "legal_sizes",
-    "load", "loads", "nets", "operator", "optimize", "parameter_groups", "reset_classifier", "save", "search", "sweep",
-    "train", "unfreeze",
+    "CompileError", "ExportFailed", "ImportFailed", "InputError", "Range", "TrainingError", "WeightsError",
+    "WeightsWarning", "__version__", "check", "compile", "cost", "diff", "draw", "export", "freeze", "import_module",
+    "legal_sizes", "load", "loads", "nets", "operator", "optimize", "parameter_groups", "reset_classifier", "save",
+    "search", "sweep", "train", "unfreeze",
 ]  # fmt: skip
 
 

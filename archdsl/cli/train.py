@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 
@@ -47,15 +48,17 @@ def run(options: Namespace) -> int:
     with Needing("`archdsl train`"):
         from archdsl.run.mistakes import TrainingError, WeightsError
         from archdsl.training.train import train
-    warnings.showwarning = _shown
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
-        print(train(options.name, options.data, options.recipe, **_arguments(options)))
+        made = train(options.name, options.data, options.recipe, **_arguments(options))
     except FileNotFoundError as problem:
         print(f"error: no file `{problem.filename}`", file=sys.stderr)
         return TROUBLE
     except (TrainingError, WeightsError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return TROUBLE
+    if os.environ.get("RANK", "0") == "0":  # the first of the processes that torchrun has started
+        print(made)
     return YES
 
 
@@ -79,7 +82,3 @@ def _arguments(options: Namespace) -> dict[str, Any]:
         "net": options.net,
         **settings_of(options.set),
     }
-
-
-def _shown(message: Warning | str, *_: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)

@@ -32,6 +32,6 @@ class WeightsWarning(UserWarning):
 
 
 class TrainingError(ValueError):
-    """A network that cannot be trained as it was asked for: its recipe, its data, its folder, or a loss that is lost."""
+    """What is in the way of training: its recipe, its data, its folder, a loss that is no number."""
 
     _render_traceback_ = in_short

@@ -1,4 +1,4 @@
-"""torchvision, also where its wheel was built for another PyTorch: PyPI's is for CUDA, and a CPU's PyTorch cannot load it.
+"""torchvision, also where its wheel was built for another PyTorch: PyPI's is for CUDA, and a CPU's cannot load it.
 
 Its import then looks for operators that only its binary defines. Their schemas are enough for it; no network and no
 transform calls them.
@@ -44,4 +44,3 @@ def _loads() -> bool:
     except OSError:
         return not os.path.exists(path)  # on other systems it has another name, and PyPI's is for CPUs
     return True
-

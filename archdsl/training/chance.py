@@ -1,8 +1,8 @@
 """Chance that can be repeated: all random numbers of a run are functions of its seed, and of what they are drawn for.
 
-The crop of an image is drawn from the seed, the epoch and the number of the image, a dropout from the seed, the step and
-the process. So a run that goes on after it was killed needs no state of generators, and neither workers nor processes change
-which images are seen.
+The crop of an image is drawn from the seed, the epoch and the number of the image, a dropout from the seed, the step
+and the process. So a run that goes on after it was killed needs no state of generators, and neither workers nor
+processes change which images are seen.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Images with classes: a folder in torchvision's layout, or real images that come in packages.
 
-`digits` are scikit-learn's 1797 digits of 8x8 pixels (Alpaydin and Kaynak, 1998). They are in the order in which they were
-written, by 13 people; the last fifth is held out, so that mostly other people wrote it.
+`digits` are scikit-learn's 1797 digits of 8x8 pixels (Alpaydin and Kaynak, 1998). They are in the order in which they
+were written, by 13 people; the last fifth is held out, so that mostly other people wrote it.
 
-`photographs` are tiles of 32x32 pixels of ten photographs in the packages of scikit-learn and scikit-image, each scaled to
-384 rows; the class is the photograph. Tiles don't overlap, and those of the right quarter are held out: no pixel is seen
-twice, but both parts are of the same light and the same camera. It says whether training works, not how well it would
-do on other photographs.
+`photographs` are tiles of 32x32 pixels of ten photographs in the packages of scikit-learn and scikit-image, each
+scaled to 384 rows; the class is the photograph. Tiles don't overlap, and those of the right quarter are held out: no
+pixel is seen twice, but both parts are of the same light and the same camera. It says whether training works, not how
+well it would do on other photographs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HEIGHT, TILE, RIGHT = 384, 32, 0.25  # of the photographs: rows, pixels of a til
 
 
 class Data(Record):
-    """Images with their classes: two sequences of pairs, an image (uint8 [C, H, W], or PIL's) and the number of its class.
+    """Images with their classes: two sequences of pairs, an image (uint8 [C, H, W], or PIL's) and its class's number.
 
     `mean` and `std` are what images are normalized by where a recipe does not say it; `told` says how they are split.
     """
@@ -64,7 +64,7 @@ def data(given: str | os.PathLike[str] | Data, seed: int = 0) -> Data:
     if path in PACKAGED:
         return PACKAGED[path]()
     if not os.path.isdir(path):
-        raise TrainingError(f"`{path}` is no folder of images, and no data set of ours: these are {', '.join(PACKAGED)}")
+        raise TrainingError(f"`{path}` is no folder of images, and no data set of ours ({', '.join(PACKAGED)})")
     return _folder(path, seed)
 
 

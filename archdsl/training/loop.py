@@ -36,7 +36,7 @@ WORST = (-1.0, -math.inf)  # before any: the accuracy, and the loss with its sig
 
 
 class Job(Record):
-    """All that a run is made of and that does not change while it runs; `save_every` is in steps, 0 for epochs alone."""
+    """All that a run is made of and does not change meanwhile; `save_every` is in steps, 0 for epochs alone."""
 
     subject: Subject
     recipe: Recipe
@@ -188,7 +188,7 @@ def _measured(results: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the loss, the images whose class is right, and among the five best, and all images: sums of a batch."""
     best = results.topk(min(TOP, results.shape[1]), dim=1).indices == targets[:, None]
     loss = F.cross_entropy(results, targets, reduction="sum")
-    return torch.stack([loss, best[:, 0].sum(), best.any(1).sum(), torch.tensor(len(targets), device=loss.device)]).double()
+    return torch.stack([loss.double(), best[:, 0].sum(), best.any(1).sum(), loss.new_tensor(len(targets))])
 
 
 def _classes(job: Job) -> int:
@@ -212,7 +212,7 @@ def _with_norms(model: nn.Module, recipe: Recipe, here: Processes) -> nn.Module:
 
 @contextmanager
 def ended_by_signals(wanted: bool) -> Iterator[list[int]]:
-    """Note Ctrl-C and SIGTERM in place of ending, so that the step can be finished and kept; a second one ends at once."""
+    """Note Ctrl-C and SIGTERM in place of ending, so that the step is finished and kept; a second one ends at once."""
     told: list[int] = []
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield told

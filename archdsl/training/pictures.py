@@ -33,7 +33,7 @@ class Pictures(Record):
 
 
 def pictures(recipe: Recipe, data: Data, size: tuple[int, int]) -> Pictures:
-    """Return the transforms of a recipe, to float32 [C, H, W]; `size` is what the network takes where it says nothing."""
+    """Return the transforms of a recipe, to float32 [C, H, W]; `size` is what the network takes without `crop`."""
     size = (recipe.crop, recipe.crop) if recipe.crop else size
     how = v2.InterpolationMode(recipe.interpolation)
     whole = [v2.Resize(recipe.resize or min(size), how, antialias=True), v2.CenterCrop(size)]
@@ -98,7 +98,7 @@ class Held(Dataset[tuple[torch.Tensor, int]]):
 class Order(Sampler[list[tuple[int, int]]]):
     """The batches of one process from a step on, to the end of the run: pairs of an epoch and the number of an image.
 
-    All processes together have the batches that one would have; images that are left at the end of an epoch are left out.
+    All processes together have the batches that one would have; what is left at the end of an epoch is left out.
     """
 
     def __init__(self, images: int, recipe: Recipe, processes: Processes, start: int) -> None:

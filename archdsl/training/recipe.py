@@ -37,19 +37,20 @@ WORDS = {  # what a field of words may say
 class Recipe(Record):
     """How a network is trained. Times are in epochs, of any fraction, and batches are those of all processes together.
 
-    `schedule` is how the rate goes on after `warmup` epochs, in which it rises linearly from `warmup_start` times `lr`:
-    `cosine` down to `min_lr`, `steps` times `gamma` at each of `milestones`, `decay` times `gamma` after `every` so many
-    epochs, or `constant`. `smoothing` is that of RMSprop (PyTorch's `alpha`), `beta2` and `eps` of AdamW and RMSprop.
-    Without `decay_norms`, biases and the weights of norms have no `weight_decay`. `stage_decay` is the `decay` of
-    `archdsl.parameter_groups`. `clip` is the largest norm of a gradient; 0 leaves it. `auxiliary` is how much the loss of a
-    head counts that is there in training alone. `ema` is the share of itself that an average of the weights keeps in a
-    step; 0 has none, and at step t it is at most (1 + t) / (10 + t), as TensorFlow has it.
+    `schedule` is how the rate goes on after `warmup` epochs, in which it rises linearly from `warmup_start` times
+    `lr`: `cosine` down to `min_lr`, `steps` times `gamma` at each of `milestones`, `decay` times `gamma` after
+    `every` so many epochs, or `constant`. `smoothing` is that of RMSprop (PyTorch's `alpha`), `beta2` and `eps` of
+    AdamW and RMSprop. Without `decay_norms`, biases and the weights of norms have no `weight_decay`. `stage_decay` is
+    the `decay` of `archdsl.parameter_groups`. `clip` is the largest norm of a gradient; 0 leaves it. `auxiliary` is
+    how much the loss of a head counts that is there in training alone. `ema` is the share of itself that an average
+    of the weights keeps in a step; 0 has none, and at step t it is at most (1 + t) / (10 + t), as TensorFlow has it.
 
     Images are of `crop` pixels, 0 being what the text of the network says. For training they are windows of `scale`
-    times the area and a `ratio` of sides (Szegedy et al., 2015, arXiv:1409.4842, section 6), or, without a scale, what
-    is for validation: the middle of an image whose shorter side is `resize`, 0 being `crop`. Then they are turned by up to
-    `rotate` degrees, shifted by up to `shift` of their size and mirrored with probability `flip`; `policy` is a class of
-    torchvision, `erasing` its probability. `mean` and `std` are those of the data where none are given.
+    times the area and a `ratio` of sides (Szegedy et al., 2015, arXiv:1409.4842, section 6), or, without a scale,
+    what is for validation: the middle of an image whose shorter side is `resize`, 0 being `crop`. Then they are
+    turned by up to `rotate` degrees, shifted by up to `shift` of their size and mirrored with probability `flip`;
+    `policy` is a class of torchvision, `erasing` its probability. `mean` and `std` are those of the data where none
+    are given.
     """
 
     net: str = ""
@@ -158,7 +159,7 @@ def _read(given: str | os.PathLike[str]) -> dict[str, Any]:
             return _parsed(file.read(), path)
     except (OSError, UnicodeDecodeError) as problem:
         known = ", ".join(names())
-        raise TrainingError(f"`{path}` is no file that can be read, and no recipe of ours: these are {known}") from problem
+        raise TrainingError(f"`{path}` is no file that can be read, and no recipe of ours ({known})") from problem
 
 
 def _parsed(text: str, path: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Folder:
         return os.path.join(self.path, name)
 
     def begin(self, resume: bool) -> dict[str, Any] | None:
-        """Make the folder, and return the state to go on from; raises `TrainingError` for a run that is not to go on."""
+        """Make the folder, and return the state to go on from; raises `TrainingError` for a run in the way."""
         there = os.path.isfile(self.at(STATE))
         if there and not resume:
             raise TrainingError(f"`{self.path}` holds a run, which `--resume` goes on with: choose another folder")

@@ -49,7 +49,7 @@ def schedule(recipe: Recipe, optimizer: optim.Optimizer, steps: int) -> schedule
     else:
         rest = schedules.ConstantLR(optimizer, 1.0, 0)
     if not warm:
-        return rest  # type: ignore[no-any-return]
+        return rest
     first = schedules.LinearLR(optimizer, recipe.warmup_start or 1e-8, total_iters=warm)
     return schedules.SequentialLR(optimizer, [first, rest], [warm])
 

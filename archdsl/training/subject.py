@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Asked(Record):
-    """What is asked of a network: its weights, its classes, parameters of its text, which steps are left as they are."""
+    """What is asked of a network: weights, classes, parameters of its text, which steps stay as they are."""
 
     weights: Weights | None = None
     classes: int | None = None
@@ -81,7 +81,7 @@ def _size(origin: Origin, data: Data) -> tuple[int, int]:
         raise TrainingError(f"{origin.name} does not take one image, [N, C, H, W]")
     _, channels, height, width = [dim.symbol.default if isinstance(dim, Size) else int(dim) for dim in shapes[0]]
     if channels != data.channels:
-        raise TrainingError(f"{origin.name} takes images of {channels} channels, and those of {data.name} have {data.channels}")
+        raise TrainingError(f"{origin.name} takes {channels} channels, and {data.name} has images of {data.channels}")
     return height, width
 
 

@@ -33,11 +33,9 @@ if TYPE_CHECKING:
     from archdsl.training.processes import Processes
     from archdsl.training.recipe import Recipe
 
-    Network = str | os.PathLike[str] | nn.Module
-
 
 class Trained(Record):
-    """A trained network: the best one, its file, its accuracy in [0, 1] on what is held out, and a row for each epoch."""
+    """A trained network: the best one, its file, its accuracy in [0, 1] on what is held out, a row for each epoch."""
 
     model: nn.Module
     path: str
@@ -54,7 +52,7 @@ class Trained(Record):
 
 
 def train(
-    network: Network,
+    network: str | os.PathLike[str] | nn.Module,
     data: str | os.PathLike[str] | Data,
     recipe: str | os.PathLike[str] | Recipe | None = None,
     /,
@@ -80,11 +78,11 @@ def train(
     >>> archdsl.train("lenet5", "digits", "digits", folder="run", silent=True)  # doctest: +SKIP
     <run/best.safetensors: 98.89% of 359 images right, after epoch 37 of 40>
 
-    `network` is what `archdsl.load` takes, with `weights`, `net` and `params`, or a module that it has made. Its classes and
-    the channels of its input are made those of the data, if it is no module; `classes` may be more. `data` are `digits` or
-    `photographs`, a folder of images, or `archdsl.training.data.Data`. `recipe` is the name of one that comes along, a `.toml`
-    file or a `Recipe`, with `changes` of its fields; without one it is `finetune` where there are weights, and `scratch` else.
-    `freeze` and `until` are the arguments of `archdsl.freeze`.
+    `network` is what `archdsl.load` takes, with `weights`, `net` and `params`, or a module that it has made. Its
+    classes and the channels of its input are made those of the data, if it is no module; `classes` may be more.
+    `data` are `digits` or `photographs`, a folder of images, or `archdsl.training.data.Data`. `recipe` is the name of
+    one that comes along, a `.toml` file or a `Recipe`, with `changes` of its fields; without one it is `finetune`
+    where there are weights, and `scratch` else. `freeze` and `until` are the arguments of `archdsl.freeze`.
 
     All of a run is in `folder`; with `resume` it goes on with the one that is there, as if nothing had happened. The
     state is kept after each epoch, and each `save_every` steps. `workers` are processes that read images.
@@ -113,7 +111,7 @@ def train(
     return Trained(best, place.at(state.BEST), run.best[0], len(images.val), tuple(run.rows))
 
 
-def _default(network: Network, weights: Weights | None) -> str:
+def _default(network: str | os.PathLike[str] | nn.Module, weights: Weights | None) -> str:
     """Return the recipe that is taken where none is asked for."""
     known = weights is not None or isinstance(network, nn.Module) or os.fspath(network).endswith(".safetensors")
     return "finetune" if known else "scratch"
@@ -127,7 +125,14 @@ def _own_chance(here: Processes, found: Recipe) -> Iterator[None]:
         yield
 
 
-def _job(network: Network, asked: Asked, images: Data, found: Recipe, here: Processes, place: Folder) -> Job:
+def _job(
+    network: str | os.PathLike[str] | nn.Module,
+    asked: Asked,
+    images: Data,
+    found: Recipe,
+    here: Processes,
+    place: Folder,
+) -> Job:
     made = subject(network, asked, images)
     drawn = pictures(found, images, made.size)
     hold_to(made, drawn.size, images)
