@@ -46,11 +46,13 @@ def add_options(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Train, and say where the best network is; what is new or was adapted of the weights goes to stderr."""
     with Needing("`archdsl train`"):
-        from archdsl.run.mistakes import TrainingError, WeightsError
+        from archdsl.run.mistakes import TrainingError, WeightsError, WeightsWarning
         from archdsl.training.train import train
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
-        made = train(options.name, options.data, options.recipe, **_arguments(options))
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", WeightsWarning)
+            warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+            made = train(options.name, options.data, options.recipe, **_arguments(options))
     except FileNotFoundError as problem:
         print(f"error: no file `{problem.filename}`", file=sys.stderr)
         return TROUBLE

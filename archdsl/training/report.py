@@ -22,7 +22,7 @@ class Reporter:
         shown = True if silent else None
         self.bar = tqdm(total=whole, initial=so_far, unit=" images", unit_scale=True, disable=shown, leave=False)
         self.board: Any = None
-        if folder and not silent:
+        if folder:
             with Needing("`tensorboard`"):
                 import tensorboard  # noqa: F401 - whose absence torch tells in other words
             from torch.utils.tensorboard import SummaryWriter

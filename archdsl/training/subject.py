@@ -48,15 +48,18 @@ class Subject(Record):
 def subject(network: str | os.PathLike[str] | nn.Module, asked: Asked, data: Data) -> Subject:
     """Return a network for some data: with as many classes and channels as those have, unless it is a module already.
 
-    Raises `CompileError` and `WeightsError` as `archdsl.load` does, `ValueError` for a label that means no step, and
-    `TrainingError` where the network takes no single image or ends in fewer classes than there are.
+    Raises `CompileError` and `WeightsError` as `archdsl.load` does, and `TrainingError` for a label that means no
+    step, and where the network takes no single image.
     """
     model = network if isinstance(network, nn.Module) else load(network, **_arguments(network, asked, data))
     origin = origin_of(model)
     if origin is None:
         raise TrainingError("only a network that `archdsl.load` has made is trained: its text is kept with its weights")
     if asked.freeze or asked.until:
-        freeze(model, *asked.freeze, until=asked.until)
+        try:
+            freeze(model, *asked.freeze, until=asked.until)
+        except ValueError as problem:
+            raise TrainingError(str(problem)) from None
     outputs = compiled("", file=linked(origin.saved)).network.scope.outputs
     return Subject(model, origin, next(i for i, one in enumerate(outputs) if not one.training), _size(origin, data))
 

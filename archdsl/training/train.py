@@ -142,7 +142,7 @@ def _job(
 def _go(run: Run, about: dict[str, Any], tensorboard: bool, silent: bool) -> None:
     """Train from where the run is to its end."""
     job, here = run.job, run.job.processes
-    board = job.folder.path if tensorboard else ""
+    board = job.folder.path if tensorboard and here.first else ""
     reporter = Reporter(job.recipe, run.steps, run.step, board, silent=silent or not here.first)
     try:
         reporter.say(_said(run))

@@ -61,7 +61,10 @@ def test_a_fifth_of_each_class_is_held_out(tmp_path):
     [
         (lambda f: None, "no images of two classes"),
         (lambda f: painted(f, ["only"], 3), "no images of two classes"),
-        (lambda f: (painted(f / "train", "ab", 1), painted(f / "val", "ac", 1)), "the class `c` in val, and not in train"),
+        (
+            lambda f: (painted(f / "train", "ab", 1), painted(f / "val", "ac", 1)),
+            "the class `c` in val, and not in train",
+        ),
     ],
 )
 def test_folders_that_are_none(made, said, tmp_path):
