@@ -166,7 +166,9 @@ net grouped(classes=10, norm=gn(4)):
     stage: [conv(16, 3, stride=2), norm, relu]
     global_avgpool -> flatten -> head: linear(classes)
 """
-LINE = "train grouped.arch --data digits --recipe digits --epochs 2 --change mixup=0.0 -o "
+PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+((LINE, FOLDER),) = re.findall(r"^\$ torchrun --standalone --nproc-per-node 2 -m archdsl (.*) -o (\w+)$", PAGE, re.MULTILINE)
+LINE += " --epochs 2 --change mixup=0.0 -o"
 LAUNCHED = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
 
 
@@ -178,7 +180,7 @@ def losses(folder):
 def two(tmp_path_factory):
     """Return the folder where two processes have trained a network, once with group norms, once with batch norms."""
     folder = tmp_path_factory.mktemp("two")
-    (folder / "grouped.arch").write_text(GROUPS)
+    (folder / "digits.arch").write_text(GROUPS)
     lines = [f"{LINE} groups", f"{LINE} batches --set norm=bn --epochs 1"]
     job = [*LAUNCHED, "tests.training.jobs", "lines", *lines]
     done = subprocess.run(job, cwd=folder, env=SOLE | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
@@ -190,7 +192,7 @@ def two(tmp_path_factory):
 def test_two_processes_have_the_losses_of_one(two, tmp_path, monkeypatch):
     """The same images in each batch, changed at random in the same way: to the rounding of float32 (1e-5 of the loss)."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "grouped.arch").write_text(GROUPS)
+    (tmp_path / "digits.arch").write_text(GROUPS)
     assert main(f"{LINE} one".split()) == 0
     assert losses(two / "groups") == pytest.approx(losses("one"), rel=1e-5) and len(losses("one")) == 44
     for found, wanted in zip(table(two / "groups", "log.csv"), table("one", "log.csv")):
@@ -201,7 +203,7 @@ def test_two_processes_have_the_losses_of_one(two, tmp_path, monkeypatch):
 def test_batch_norms_see_the_images_of_their_process(two, tmp_path):
     """So the first loss of two processes is the mean of that of two halves, and no other."""
     found = recipe("digits").changed({"epochs": 1, "mixup": 0.0, "lr": 0.0})
-    path = two / "grouped.arch"
+    path = two / "digits.arch"
     made = archdsl.train(path, "digits", found, folder=tmp_path / "one", silent=True, norm="bn")
     one = Processes(0, 1, torch.device("cpu"))
     images, labels = next(iter(training_batches(digits(), pictures(found, digits(), (8, 8)), found, one, 0, 0)))
