@@ -4,8 +4,8 @@
     python -m benchmarks.training digits --seeds 0
 
 Each run is the command that its row gives, in a process of its own on one thread. The accuracy is that after the last
-epoch: the best of all epochs would be chosen by the images that it is measured on. Writes `results/training.json` and the
-table of `docs/training.md`.
+epoch: the best of all epochs would be chosen by the images that it is measured on. Writes `results/training.json` and
+the table of `docs/training.md`.
 """
 
 from __future__ import annotations

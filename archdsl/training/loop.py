@@ -21,8 +21,6 @@ from archdsl.training.chance import drawn_from
 from archdsl.training.pictures import steps_of, training_batches, validation_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from archdsl.training.data import Data
     from archdsl.training.pictures import Pictures
     from archdsl.training.processes import Processes
@@ -86,7 +84,7 @@ class Run:
         self.losses.copy_(state["losses"])
 
     # ---------------------------------------------------------------------------------------------- going on
-    def go(self, about: dict[str, Any], reporter: Reporter, log: StepLog | None) -> None:
+    def go(self, about: dict[str, Any], reporter: Reporter, log: StepLog) -> None:
         """Train to the end; the state is kept after each epoch, and before a signal ends the process."""
         job, here = self.job, self.job.processes
         batches = training_batches(job.data, job.pictures, job.recipe, here, self.step, job.workers)
@@ -97,18 +95,16 @@ class Run:
                 loss = here.summed(self._stepped(images, labels)) / here.count
                 self.losses += loss
                 self.step += 1
-                if log is not None:
-                    self._written(log.add(self.step, lr, loss), reporter)
+                log.add(self.step, lr, loss)
                 reporter.step(self.step)
                 whole = self.step % self.steps == 0
+                due = whole or bool(told) or (job.save_every > 0 and self.step % job.save_every == 0)
+                if due or log.full:
+                    self._written(log, reporter)
                 if whole:
-                    if log is not None:
-                        self._written(log.written(), reporter)
                     self._epoch(lr, time.perf_counter() - began, reporter)
                     began = time.perf_counter()
-                if here.first and (whole or told or (job.save_every and self.step % job.save_every == 0)):
-                    if log is not None:
-                        self._written(log.written(), reporter)
+                if due and here.first:
                     job.folder.keep({**self.state(), "about": about})
                 if told:
                     raise KeyboardInterrupt
@@ -141,9 +137,9 @@ class Run:
         kind = getattr(torch, self.job.recipe.precision)
         return torch.autocast(self.job.processes.device.type, kind, enabled=kind != torch.float32)
 
-    def _written(self, rows: Sequence[tuple[int, float, float]], reporter: Reporter) -> None:
-        """Tell of steps that were written, and end where the loss is no number any more."""
-        for step, lr, loss in rows:
+    def _written(self, log: StepLog, reporter: Reporter) -> None:
+        """Write the losses that wait, tell of them, and end where one is no number any more, in all processes."""
+        for step, lr, loss in log.written():
             reporter.loss(step, lr, loss)
             if not math.isfinite(loss):
                 raise TrainingError(f"the loss is {loss} at step {step}: a lower `lr`, `warmup` or `clip` may help")

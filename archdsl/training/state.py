@@ -97,18 +97,25 @@ class Folder:
 
 
 class StepLog:
-    """Losses of steps: they stay on their device until there are many, since to read one waits for it."""
+    """Losses of steps: they stay on their device until there are many, since to read one waits for it.
+
+    Each process has them; one without a path, which is not the first, writes nothing.
+    """
 
     MANY = 50
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str = "") -> None:
         self.path = path
         self.waiting: list[tuple[int, float, torch.Tensor]] = []
 
-    def add(self, step: int, lr: float, loss: torch.Tensor) -> list[tuple[int, float, float]]:
-        """Take the loss of a step; returns the rows that were written now."""
+    @property
+    def full(self) -> bool:
+        """Whether it is time to write."""
+        return len(self.waiting) >= self.MANY
+
+    def add(self, step: int, lr: float, loss: torch.Tensor) -> None:
+        """Take the rate and the loss of a step."""
         self.waiting.append((step, lr, loss))
-        return self.written() if len(self.waiting) >= self.MANY else []
 
     def written(self) -> list[tuple[int, float, float]]:
         """Write what waits, and return it."""
@@ -116,7 +123,8 @@ class StepLog:
             return []
         losses = torch.stack([loss for *_, loss in self.waiting]).tolist()
         rows = [(step, lr, loss) for (step, lr, _), loss in zip(self.waiting, losses)]
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.writelines([f"{step},{lr:.9g},{loss:.9g}\n" for step, lr, loss in rows])
         self.waiting = []
+        if self.path:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.writelines([f"{step},{lr:.9g},{loss:.9g}\n" for step, lr, loss in rows])
         return rows

@@ -22,7 +22,7 @@ from archdsl.training.pictures import pictures
 from archdsl.training.processes import processes
 from archdsl.training.recipe import recipe as recipe_of
 from archdsl.training.report import Reporter
-from archdsl.training.state import Folder
+from archdsl.training.state import Folder, StepLog
 from archdsl.training.subject import Asked, hold_to, subject
 
 if TYPE_CHECKING:
@@ -146,11 +146,9 @@ def _go(run: Run, about: dict[str, Any], tensorboard: bool, silent: bool) -> Non
     reporter = Reporter(job.recipe, run.steps, run.step, board, silent=silent or not here.first)
     try:
         reporter.say(_said(run))
-        log = None
         if here.first:
             job.folder.describe(about | {"versions": _versions()}, job.recipe.toml())
-            log = job.folder.steps(run.step)
-        run.go(about, reporter, log)
+        run.go(about, reporter, job.folder.steps(run.step) if here.first else StepLog())
     finally:
         reporter.close()
 

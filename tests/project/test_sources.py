@@ -21,6 +21,7 @@ KEYWORDS = {
     "cost",
     "load",
     "loads",
+    "train",
 }  # public functions, whose parameters are options
 BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.FunctionDef)
 

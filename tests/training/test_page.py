@@ -80,7 +80,9 @@ def test_lightning_takes_a_network_unchanged(tmp_path):
         exec(compile(CODE[2], "<training>", "exec"), space)
         found = digits()
         images = torch.stack([image for image, _ in found.train]).float() / 255
-        pairs = TensorDataset(torch.nn.functional.interpolate(images, size=32), torch.tensor([y for _, y in found.train]))
+        pairs = TensorDataset(
+            torch.nn.functional.interpolate(images, size=32), torch.tensor([y for _, y in found.train])
+        )
         torch.manual_seed(0)
         classifier = space["Classifier"]()
         trainer = space["lightning"].Trainer(max_epochs=12, default_root_dir=tmp_path, accelerator="cpu", logger=False)
