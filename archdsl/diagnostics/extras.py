@@ -23,6 +23,7 @@ EXTRAS = {  # package -> the extra that brings it; none where a plain installati
     "skimage": "train",
     "sklearn": "train",
     "tensorboard": "train",
+    "timm": "",
     "tomli": "train",
     "torch": "torch",
     "torchdiffeq": "torch",
