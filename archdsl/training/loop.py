@@ -42,6 +42,7 @@ class Job(Record):
     pictures: Pictures
     processes: Processes
     folder: Folder
+    scores: int  # results of the network, of which the data may have fewer classes
     workers: int = 0
     save_every: int = 0
 
@@ -58,7 +59,7 @@ class Run:
         self.schedule = steps.schedule(recipe, self.optimizer, self.steps)
         self.mean = steps.average(recipe, self.model)
         self.scaler = torch.amp.GradScaler(here.device.type, enabled=recipe.precision == "float16")
-        self.mix = steps.mixing(recipe, _classes(job))
+        self.mix = steps.mixing(recipe, job.scores)
         self.shared = here.shared(self.model)
         self.step, self.best, self.rows = 0, WORST, []
         self.losses = torch.zeros((), dtype=torch.float64, device=here.device)
@@ -185,16 +186,6 @@ def _measured(results: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     best = results.topk(min(TOP, results.shape[1]), dim=1).indices == targets[:, None]
     loss = F.cross_entropy(results, targets, reduction="sum")
     return torch.stack([loss.double(), best[:, 0].sum(), best.any(1).sum(), loss.new_tensor(len(targets))])
-
-
-def _classes(job: Job) -> int:
-    """Return the number of results of the network, of which the data may have fewer classes."""
-    with torch.no_grad():
-        model = job.subject.model.eval()
-        like = next(model.parameters())
-        found = model(torch.zeros(1, job.data.channels, *job.pictures.size, device=like.device))
-        model.train()
-    return int(found.shape[1])
 
 
 def _with_norms(model: nn.Module, recipe: Recipe, here: Processes) -> nn.Module:

@@ -25,20 +25,20 @@ POLICIES = {"autoaugment": v2.AutoAugment, "randaugment": v2.RandAugment, "trivi
 
 
 class Pictures(Record):
-    """What is done with images: for training, for validation, and the height and width that they have then."""
+    """What is done with images: for training, for validation; the height and width that they have then, and before."""
 
     training: Transform
     validation: Transform
     size: tuple[int, int]
+    resize: int | tuple[int, int]  # of the shorter side, or of both
 
 
 def pictures(recipe: Recipe, data: Data, size: tuple[int, int]) -> Pictures:
     """Return the transforms of a recipe, to float32 [C, H, W]; `size` is what the network takes without `crop`."""
     size = (recipe.crop, recipe.crop) if recipe.crop else size
     how = v2.InterpolationMode(recipe.interpolation)
-    whole = [v2.Resize(recipe.resize or min(size), how, antialias=True), v2.CenterCrop(size)]
-    if size[0] != size[1] and not recipe.resize:
-        whole = [v2.Resize(size, how, antialias=True)]
+    resize = recipe.resize or (size[0] if size[0] == size[1] else size)
+    whole = [v2.Resize(resize, how, antialias=True), v2.CenterCrop(size)]
     if recipe.scale:
         window: list[Any] = [v2.RandomResizedCrop(size, recipe.scale, recipe.ratio, how, antialias=True)]
     else:
@@ -48,6 +48,7 @@ def pictures(recipe: Recipe, data: Data, size: tuple[int, int]) -> Pictures:
         v2.Compose([v2.ToImage(), *window, *_changes(recipe), *values, *_erasing(recipe), v2.ToPureTensor()]),
         v2.Compose([v2.ToImage(), *whole, *values, v2.ToPureTensor()]),
         size,
+        resize,
     )
 
 

@@ -88,12 +88,15 @@ def _size(origin: Origin, data: Data) -> tuple[int, int]:
     return height, width
 
 
-def hold_to(subject: Subject, size: tuple[int, int], data: Data) -> None:
-    """Run the network once, on nothing, and raise `TrainingError` where it does not give a score for each class."""
-    training = subject.model.training
+def scores(subject: Subject, size: tuple[int, int], data: Data) -> int:
+    """Run the network once, on nothing, and return how many scores it gives.
+
+    Raises `TrainingError` where it takes no image of this size, or does not give a score for each class.
+    """
+    training, like = subject.model.training, next(subject.model.parameters())
     try:
         with torch.no_grad():
-            result = subject.model.eval()(torch.zeros(1, data.channels, *size))
+            result = subject.model.eval()(torch.zeros(1, data.channels, *size, device=like.device))
     except InputError as mistake:
         raise TrainingError(f"{mistake}; `crop` of the recipe says another size") from None
     finally:
@@ -102,3 +105,4 @@ def hold_to(subject: Subject, size: tuple[int, int], data: Data) -> None:
         shown = list(result.shape) if isinstance(result, torch.Tensor) else "several tensors"
         wanted = f"[N, {len(data.classes)}], a score for each class of {data.name}"
         raise TrainingError(f"{subject.origin.name} gives {shown}, and is to give {wanted}")
+    return int(result.shape[1])

@@ -23,7 +23,7 @@ from archdsl.training.processes import processes
 from archdsl.training.recipe import recipe as recipe_of
 from archdsl.training.report import Reporter
 from archdsl.training.state import Folder, StepLog
-from archdsl.training.subject import Asked, hold_to, subject
+from archdsl.training.subject import Asked, scores, subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,8 +135,7 @@ def _job(
 ) -> Job:
     made = subject(network, asked, images)
     drawn = pictures(found, images, made.size)
-    hold_to(made, drawn.size, images)
-    return Job(made, found, images, drawn, here, place)
+    return Job(made, found, images, drawn, here, place, scores(made, drawn.size, images))
 
 
 def _go(run: Run, about: dict[str, Any], tensorboard: bool, silent: bool) -> None:
@@ -174,7 +173,7 @@ def _about(job: Job, asked: Asked) -> dict[str, Any]:
         "classes": list(data.classes),
         "input": {
             "size": list(job.pictures.size),
-            "resize": recipe.resize or min(job.pictures.size),
+            "resize": job.pictures.resize,
             "interpolation": recipe.interpolation,
             "mean": list(recipe.mean or data.mean),
             "std": list(recipe.std or data.std),

@@ -169,6 +169,8 @@ def test_validation_is_the_middle_of_the_resized_image():
     expected = (expected - torch.tensor([0.5, 0.25, 0.0])[:, None, None]) / torch.tensor([0.5, 1.0, 2.0])[:, None, None]
     assert made.size == (16, 16) and torch.allclose(made.validation(image), expected, atol=1e-6)
     assert torch.equal(made.training(image), made.validation(image))  # a recipe that changes nothing
+    oblong = pictures.pictures(Recipe(), found, (10, 30))
+    assert oblong.validation(image).shape == (3, 10, 30) and oblong.resize == (10, 30) and made.resize == 20
 
 
 def test_each_process_has_its_part_of_what_is_held_out():
