@@ -22,6 +22,7 @@ KEYWORDS = {
     "load",
     "loads",
     "train",
+    "create",
 }  # public functions, whose parameters are options
 BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.FunctionDef)
 
