@@ -35,6 +35,8 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--freeze-until", metavar="STEP", help="the step before which all stays as it is")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder, if there is one")
     parser.add_argument("--save-every", type=positive, metavar="STEPS", help="keep the state between epochs, too")
+    parts = "run the batch of a process in so many parts, for memory"
+    parser.add_argument("--parts", type=positive, default=1, metavar="N", help=parts)
     parser.add_argument("--device", help="cpu, cuda or cuda:1 (default: a GPU, if there is one)")
     workers = "processes that read images (default: 0, the one that trains)"
     parser.add_argument("--workers", type=natural, default=0, metavar="N", help=workers)
@@ -80,6 +82,7 @@ def _arguments(options: Namespace) -> dict[str, Any]:
         "device": options.device,
         "workers": options.workers,
         "save_every": options.save_every or 0,
+        "parts": options.parts,
         "tensorboard": options.tensorboard,
         "net": options.net,
         **settings_of(options.set),

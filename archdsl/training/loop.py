@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +21,9 @@ from archdsl.training.chance import drawn_from
 from archdsl.training.pictures import steps_of, training_batches, validation_batches
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archdsl.ops.custom import Custom
     from archdsl.training.data import Data
     from archdsl.training.pictures import Pictures
     from archdsl.training.processes import Processes
@@ -34,7 +37,11 @@ WORST = (-1.0, -math.inf)  # before any: the accuracy, and the loss with its sig
 
 
 class Job(Record):
-    """All that a run is made of and does not change meanwhile; `save_every` is in steps, 0 for epochs alone."""
+    """All that a run is made of and does not change meanwhile; `save_every` is in steps, 0 for epochs alone.
+
+    A batch of a process goes in so many `parts`, whose gradients are added up; `operators` are
+    those that the network was given.
+    """
 
     subject: Subject
     recipe: Recipe
@@ -45,6 +52,8 @@ class Job(Record):
     scores: int  # results of the network, of which the data may have fewer classes
     workers: int = 0
     save_every: int = 0
+    parts: int = 1
+    operators: Sequence[type[Custom]] = ()
 
 
 class Run:
@@ -119,11 +128,8 @@ class Run:
         targets = labels.to(here.device, non_blocking=True)
         if self.mix is not None:
             images, targets = self.mix(images, targets)
-        with self._precision():
-            results = self.shared(images)
-        loss = steps.loss_of(recipe, results, self.job.subject.main, targets)
         self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
+        loss = self._backward(images, targets)
         if recipe.clip:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
@@ -132,7 +138,20 @@ class Run:
         self.schedule.step()
         if self.mean is not None:
             steps.averaged(recipe, self.mean, self.model, self.step)
-        return loss.detach()
+        return loss
+
+    def _backward(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Add up the gradients of a batch, part after part, and return its loss; processes meet in the last one."""
+        parts, total = self.job.parts, torch.zeros((), device=images.device)
+        for number, (part, wanted) in enumerate(zip(images.chunk(parts), targets.chunk(parts))):
+            last = number == parts - 1 or self.shared is self.model
+            with nullcontext() if last else self.shared.no_sync():
+                with self._precision():
+                    results = self.shared(part)
+                loss = steps.loss_of(self.job.recipe, results, self.job.subject.main, wanted) / parts
+                self.scaler.scale(loss).backward()
+            total += loss.detach()
+        return total
 
     def _precision(self) -> Any:
         kind = getattr(torch, self.job.recipe.precision)
@@ -159,7 +178,7 @@ class Run:
         if score > self.best:
             self.best = score
             if job.processes.first:
-                job.folder.keep_best(self.mean.module if self.mean is not None else self.model)
+                job.folder.keep_best(self.mean.module if self.mean is not None else self.model, job.operators)
         if job.processes.first:
             job.folder.log(self.rows)
         reporter.epoch(self.rows[-1])

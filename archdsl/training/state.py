@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from archdsl.ops.custom import Custom
+
 BEST, STATE, LOG, STEPS, RUN, RECIPE = (
     "best.safetensors",
     "state.pt",
@@ -72,10 +74,10 @@ class Folder:
         torch.save(state, held)
         write(self.at(STATE), held.getvalue())
 
-    def keep_best(self, model: nn.Module) -> None:
+    def keep_best(self, model: nn.Module, operators: Sequence[type[Custom]] = ()) -> None:
         """Write a network with its text in place of the best one before."""
         part = self.at(f".part-{BEST}")
-        save(model, part)
+        save(model, part, operators=operators)
         os.replace(part, self.at(BEST))
 
     def log(self, rows: Sequence[dict[str, Any]]) -> None:

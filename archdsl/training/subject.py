@@ -20,13 +20,14 @@ from archdsl.saved import linked
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from archdsl.ops.custom import Custom
     from archdsl.run.hub import Weights
     from archdsl.run.origin import Origin
     from archdsl.training.data import Data
 
 
 class Asked(Record):
-    """What is asked of a network: weights, classes, parameters of its text, which steps stay as they are."""
+    """What is asked of a network: weights, classes, parameters of its text, steps that stay, layers of the caller's."""
 
     weights: Weights | None = None
     classes: int | None = None
@@ -34,6 +35,7 @@ class Asked(Record):
     params: Mapping[str, Any] = {}
     freeze: Sequence[str] = ()
     until: str | None = None
+    operators: Sequence[type[Custom]] = ()
 
 
 class Subject(Record):
@@ -60,21 +62,21 @@ def subject(network: str | os.PathLike[str] | nn.Module, asked: Asked, data: Dat
             freeze(model, *asked.freeze, until=asked.until)
         except ValueError as problem:
             raise TrainingError(str(problem)) from None
-    outputs = compiled("", file=linked(origin.saved)).network.scope.outputs
+    outputs = compiled("", file=linked(origin.saved, operators=asked.operators)).network.scope.outputs
     return Subject(model, origin, next(i for i, one in enumerate(outputs) if not one.training), _size(origin, data))
 
 
 def _arguments(network: str | os.PathLike[str], asked: Asked, data: Data) -> dict[str, Any]:
     """Return what `archdsl.load` is asked for."""
     params = dict(asked.params)
-    scope = compiled(network, Request(asked.net, params)).network.scope
+    scope = compiled(network, Request(asked.net, params, operators=asked.operators)).network.scope
     if asked.classes is not None and asked.classes < len(data.classes):
         raise TrainingError(f"{asked.classes} classes are fewer than the {len(data.classes)} of the data")
     if asked.classes is not None or (dict(scope.args).keys() >= {"classes"} and "classes" not in params):
         params["classes"] = asked.classes or len(data.classes)
     shape = scope.shapes[scope.inputs[0]]
     others = {} if len(shape) != 4 or shape[1] == data.channels else {"in_channels": data.channels}
-    return {"net": asked.net, "weights": asked.weights, **others, **params}
+    return {"net": asked.net, "weights": asked.weights, "operators": asked.operators, **others, **params}
 
 
 def _size(origin: Origin, data: Data) -> tuple[int, int]:

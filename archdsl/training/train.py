@@ -28,6 +28,7 @@ from archdsl.training.subject import Asked, scores, subject
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from archdsl.ops.custom import Custom
     from archdsl.run.hub import Weights
     from archdsl.training.data import Data
     from archdsl.training.processes import Processes
@@ -67,9 +68,11 @@ def train(
     device: str | torch.device | None = None,
     workers: int = 0,
     save_every: int = 0,
+    parts: int = 1,
     tensorboard: bool = False,
     silent: bool = False,
     net: str | None = None,
+    operators: Sequence[type[Custom]] = (),
     **params: Any,
 ) -> Trained:
     """Train a network to tell classes of images apart, and return the best one.
@@ -85,29 +88,31 @@ def train(
     where there are weights, and `scratch` else. `freeze` and `until` are the arguments of `archdsl.freeze`.
 
     All of a run is in `folder`; with `resume` it goes on with the one that is there, as if nothing had happened. The
-    state is kept after each epoch, and each `save_every` steps. `workers` are processes that read images.
-    `tensorboard` writes its files, too. Under `torchrun` each process calls this.
+    state is kept after each epoch, and each `save_every` steps. `workers` are processes that read images, `parts` how
+    many parts of a batch go through a process after another. `tensorboard` writes its files, too. Under `torchrun`
+    each process calls this.
 
     Raises `archdsl.TrainingError` for a recipe, data or a folder that cannot be used, and what `archdsl.load` raises.
     """
     found = recipe_of(recipe or _default(network, weights)).changed(changes or {})
     images = data_of(data, found.seed)
-    asked = Asked(weights, classes, net, params, freeze, until)
+    asked = Asked(weights, classes, net, params, freeze, until, operators)
     with processes(device) as here, _own_chance(here, found):
-        if found.batch % here.count:
-            raise TrainingError(f"a batch of {found.batch} is no multiple of {here.count} processes")
+        if found.batch % (here.count * parts):
+            raise TrainingError(f"a batch of {found.batch} is no multiple of {here.count} processes x {parts} parts")
         place = Folder(folder)
         former = place.begin(resume) if here.first else None
         here.wait()
         former = former if here.first else place.begin(True)
-        job = _job(network, asked, images, found, here, place).replace(workers=workers, save_every=save_every)
+        job = _job(network, asked, images, found, here, place)
+        job = job.replace(workers=workers, save_every=save_every, parts=parts, operators=operators)
         run, about = Run(job), _about(job, asked)
         if former is not None:
             _hold_to(about, former["about"], place)
             run.restore(former)
         _go(run, about, tensorboard, silent)
         here.wait()
-        best = load(place.at(state.BEST))
+        best = load(place.at(state.BEST), operators=operators)
     return Trained(best, place.at(state.BEST), run.best[0], len(images.val), tuple(run.rows))
 
 

@@ -48,7 +48,7 @@ ONCE: dict[str, tuple[tuple[str, int, str], ...]] = {
     ),
     "train": (
         ("small.arch --data digits --recipe scratch --change batch=256 --change scale=[] --epochs 1 -o run --net small --set c=4 --device cpu", 0, "run/best.safetensors"),
-        ("small.arch --data digits --classes 12 --epochs 1 --change batch=256 --change scale=[] --freeze a --freeze-until b -o other --weights small.safetensors --workers 1 --save-every 3 --tensorboard --resume", 0, "other/best.safetensors"),
+        ("small.arch --data digits --classes 12 --epochs 1 --change batch=256 --change scale=[] --freeze a --freeze-until b -o other --weights small.safetensors --workers 1 --parts 2 --save-every 3 --tensorboard --resume", 0, "other/best.safetensors"),
     ),
     "import": (
         ("net.cfg -o mine.arch --force --input 1x3x64x64 --name mine", 0, "verified: "),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ import archdsl
 from archdsl.cli.main import main
 from archdsl.training import recipe, state
 from archdsl.training.data import PACKAGED, digits, photographs
+from benchmarks.training import LINES, row
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
@@ -105,6 +107,17 @@ def test_the_tables_of_the_page_are_whole():
     assert set(recipe.names()) <= told
     assert {state.BEST, state.STATE, state.LOG, state.STEPS, state.RUN, state.RECIPE} <= told
     assert all(f"`{name}`" in PAGE for name in PACKAGED)
+
+
+def test_what_is_told_of_accuracy_was_measured():
+    """By the record of `benchmarks.training`: each row of the table, and 98.5 % of the digits by every seed."""
+    record = json.loads((ROOT / "benchmarks" / "results" / "training.json").read_text())
+    assert [result["data"] for result in record["results"]] == list(LINES)
+    for result in record["results"]:
+        assert row(result) in PAGE and result["command"] == f"archdsl {LINES[result['data']]}"
+        assert all(run["epochs"] == recipe.recipe(result["data"]).epochs for run in result["runs"])
+        assert all(run["accuracy"] == pytest.approx(run["curve"][-1], abs=1e-4) for run in result["runs"])
+    assert min(run["accuracy"] for run in record["results"][0]["runs"]) >= 0.985
 
 
 def test_the_recipe_of_the_page_is_in_that_of_the_package():

@@ -202,6 +202,18 @@ def test_two_processes_have_the_losses_of_one(two, tmp_path, monkeypatch):
         assert float(found["accuracy"]) == pytest.approx(float(wanted["accuracy"]), abs=1.5 / 359)
 
 
+def test_a_batch_in_parts_has_the_losses_of_the_whole(tmp_path):
+    (tmp_path / "digits.arch").write_text(GROUPS)
+    for parts in (1, 4):
+        archdsl.train(tmp_path / "digits.arch", few(), Recipe(epochs=3, batch=16, lr=3e-3, momentum=0.5, optimizer="sgd"),
+                      folder=tmp_path / str(parts), silent=True, parts=parts)  # fmt: skip
+    assert (
+        losses(tmp_path / "4") == pytest.approx(losses(tmp_path / "1"), rel=1e-5) and len(losses(tmp_path / "4")) == 15
+    )
+    with pytest.raises(archdsl.TrainingError, match="16 is no multiple of 1 processes x 3 parts"):
+        trained(tmp_path / "run", parts=3)
+
+
 def test_batch_norms_see_the_images_of_their_process(two, tmp_path):
     """So the first loss of two processes is the mean of that of two halves, and no other."""
     found = recipe("digits").changed({"epochs": 1, "mixup": 0.0, "lr": 0.0})
@@ -278,6 +290,16 @@ def test_a_network_is_fine_tuned_on_a_folder(tmp_path, capsys):
     stays = [name for name in after if same({name: after[name]}, {name: before.state_dict()[name]})]
     assert "features.0.weight" in stays and not any(name.startswith(("features.6", "classifier")) for name in stays)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["classes"] == ["class0", "class1", "class2"]
+
+
+def test_a_network_with_a_layer_of_the_callers(tmp_path):
+    shrink = archdsl.operator("shrink", torch.nn.Softshrink, macs=0, window=lambda lambd: (1,))
+    text = GROUPS.replace("relu]", "shrink(0.01)]", 1)
+    assert "shrink" in text
+    (tmp_path / "digits.arch").write_text(text)
+    made = archdsl.train(tmp_path / "digits.arch", few(), Recipe(epochs=1, batch=16), folder=tmp_path / "run", silent=True,
+                         operators=[shrink])  # fmt: skip
+    assert isinstance(made.model.stem[2], torch.nn.Softshrink)
 
 
 def test_a_module_is_trained_in_place(tmp_path):
