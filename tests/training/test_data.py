@@ -151,6 +151,15 @@ def test_what_is_done_with_an_image_is_decided_by_its_epoch_and_number():
     assert sorted(torch.cat(halves).sum((1, 2, 3)).tolist()) == sorted(torch.cat(whole).sum((1, 2, 3)).tolist())
 
 
+def test_an_image_is_another_one_in_each_epoch():
+    image = torch.arange(64, dtype=torch.uint8).reshape(1, 8, 8)
+    drawn = pictures.Drawn([(image, 0)] * 2, pictures.pictures(Recipe(rotate=180), small(), (8, 8)).training, seed=0)
+    places = [(0, 0), (1, 0), (2, 0), (0, 1)]
+    made = [drawn[place][0] for place in places]
+    assert all(torch.equal(drawn[place][0], one) for place, one in zip(places, made))
+    assert len({tuple(one.flatten().tolist()) for one in made}) == 4
+
+
 def test_workers_change_nothing():
     recipe, found, one = Recipe(epochs=1, batch=8, rotate=90), small(), Processes(0, 1, CPU)
     made = pictures.pictures(recipe, found, (8, 8))
