@@ -49,17 +49,30 @@ RATES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(RATES))
-def test_the_rate_is_the_papers(name):
-    found, epoch = recipe(name), 20  # steps an epoch
-    model = nn.Linear(2, 2)
-    optimizer = steps.optimizer(found, model)
+def course(found, epoch):
+    """Return the rate of each step, of which an epoch has so many."""
+    optimizer = steps.optimizer(found, nn.Linear(2, 2))
     schedule, rates = steps.schedule(found, optimizer, epoch), []
     with steps.quiet():
         for _ in range(found.epochs * epoch):
             rates.append(optimizer.param_groups[-1]["lr"])
             optimizer.step()
             schedule.step()
+    return rates
+
+
+def test_milestones_are_counted_from_the_start_and_decay_from_the_end_of_the_warm_up():
+    rates = course(Recipe(epochs=8, lr=1.0, schedule="steps", milestones=(4.0, 6.5), warmup=2.0), 10)
+    assert rates[39:41] == pytest.approx([1.0, 0.1]) and rates[64:66] == pytest.approx([0.1, 0.01])
+    rates = course(Recipe(epochs=8, lr=1.0, schedule="decay", every=3.0, warmup=2.0), 10)
+    assert rates[49:51] == pytest.approx([1.0, 0.1])
+    assert set(course(Recipe(epochs=2, lr=1.0, schedule="constant"), 10)) == {1.0}
+
+
+@pytest.mark.parametrize("name", sorted(RATES))
+def test_the_rate_is_the_papers(name):
+    found, epoch = recipe(name), 20  # steps an epoch
+    rates = course(found, epoch)
     for time, rate in RATES[name]:
         assert rates[int(time * epoch)] == pytest.approx(rate, rel=6e-3), time
     warm = round(found.warmup * epoch)
