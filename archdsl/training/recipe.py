@@ -11,16 +11,21 @@ A file gives the fields of a `Recipe` that differ from its defaults, and may say
 
 from __future__ import annotations
 
-import json import os import sys
+import json
+import os
+import sys
 
-from archdsl.core.record import Record from archdsl.diagnostics.extras import Needing from archdsl.run.mistakes import
-TrainingError
+from archdsl.core.record import Record
+from archdsl.diagnostics.extras import Needing
+from archdsl.run.mistakes import TrainingError
 
-TYPE_CHECKING = False if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-FOLDER = os.path.join(os.path.dirname(__file__), "recipes") WORDS = {  # what a field of words may say
+FOLDER = os.path.join(os.path.dirname(__file__), "recipes")
+WORDS = {  # what a field of words may say
     "optimizer": ("sgd", "rmsprop", "adamw"),
     "schedule": ("cosine", "steps", "decay", "constant"),
     "policy": ("", "autoaugment", "randaugment", "trivialaugment"),
@@ -33,12 +38,13 @@ class Recipe(Record):
     """How a network is trained. Times are in epochs, of any fraction, and batches are those of all processes together.
 
     `schedule` is how the rate goes on after `warmup` epochs, in which it rises linearly from `warmup_start` times
-    `lr`: `cosine` down to `min_lr`, `steps` times `gamma` at each of `milestones`, which are
-    counted from the start, `decay` times `gamma` after `every` so many epochs behind the warm-up, or `constant`. `smoothing` is that of RMSprop (PyTorch's `alpha`), `beta2` and `eps` of
-    AdamW and RMSprop. Without `decay_norms`, biases and the weights of norms have no `weight_decay`. `stage_decay` is
-    the `decay` of `archdsl.parameter_groups`. `clip` is the largest norm of a gradient; 0 leaves it. `auxiliary` is
-    how much the loss of a head counts that is there in training alone. `ema` is the share of itself that an average
-    of the weights keeps in a step; 0 has none, and at step t it is at most (1 + t) / (10 + t), as TensorFlow has it.
+    `lr`: `cosine` down to `min_lr`, `steps` times `gamma` at each of `milestones`, which are counted from the start,
+    `decay` times `gamma` after `every` so many epochs behind the warm-up, or `constant`. `smoothing` is that of
+    RMSprop (PyTorch's `alpha`), `beta2` and `eps` of AdamW and RMSprop. Without `decay_norms`, biases and the weights
+    of norms have no `weight_decay`. `stage_decay` is the `decay` of `archdsl.parameter_groups`. `clip` is the largest
+    norm of a gradient; 0 leaves it. `auxiliary` is how much the loss of a head counts that is there in training
+    alone. `ema` is the share of itself that an average of the weights keeps in a step; 0 has none, and at step t it
+    is at most (1 + t) / (10 + t), as TensorFlow has it.
 
     Images are of `crop` pixels, 0 being what the text of the network says. For training they are windows of `scale`
     times the area and a `ratio` of sides (Szegedy et al., 2015, arXiv:1409.4842, section 6), or, without a scale,
