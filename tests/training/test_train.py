@@ -151,6 +151,17 @@ def test_a_run_at_its_end_is_told_again(unbroken):
     assert curve(unbroken) == before and found.accuracy == max(float(row["accuracy"]) for row in before[0])
 
 
+def test_each_step_has_chance_of_its_own(tmp_path):
+    """Equal images, a rate of 0 and no norm: only a dropout makes losses differ."""
+    equal = few().replace(train=[few().train[0]] * 16)
+    found = Recipe(epochs=3, batch=16, lr=0.0)
+    for net in ("dropped", "whole"):
+        text = GROUPS.replace("flatten ->", "flatten -> dropout(0.5) ->" if net == "dropped" else "flatten ->")
+        (tmp_path / "digits.arch").write_text(text)
+        archdsl.train(tmp_path / "digits.arch", equal, found, folder=tmp_path / net, silent=True)
+    assert len(set(losses(tmp_path / "dropped"))) == 3 and len(set(losses(tmp_path / "whole"))) == 1
+
+
 def test_chance_outside_is_left_alone(tmp_path):
     torch.manual_seed(5)
     before = torch.get_rng_state()
