@@ -195,7 +195,7 @@ class Run:
             with self._precision():
                 results = model(images.to(here.device))
             sums += _measured(results.float(), targets)
-        model.train(self.mean is None)
+        model.train()
         loss, first, top, count = here.summed(sums).tolist()
         return {"held_out_loss": loss / count, "accuracy": first / count, f"top{TOP}": top / count}
 

@@ -253,7 +253,9 @@ def test_the_files_of_a_run(unbroken):
     assert about["input"]["size"] == [8, 8] and about["input"]["mean"] == [0.305]
     assert recipe(unbroken / "recipe.toml") == jobs.RECIPE
     assert (unbroken / "best.safetensors").stat().st_mode == (unbroken / "state.pt").stat().st_mode
-    rows = curve(unbroken)[0]
+    rows, each = curve(unbroken)[0], losses(unbroken)
+    means = [sum(each[5 * epoch : 5 * epoch + 5]) / 5 for epoch in range(4)]
+    assert [float(row["loss"]) for row in rows] == pytest.approx(means, rel=1e-6)
     held = few().val
     model = archdsl.load(unbroken / "best.safetensors").eval()
     images = (torch.stack([image for image, _ in held]).float() / 255 - 0.305) / 0.376
