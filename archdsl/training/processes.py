@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import distributed, nn
@@ -50,21 +49,24 @@ class Processes(Record):
             distributed.barrier()
 
 
-@contextmanager
-def processes(device: str | torch.device | None = None) -> Iterator[Processes]:
-    """Join the processes that `torchrun` has started: by NCCL on GPUs, one each, and by gloo on CPUs."""
+def processes(device: str | torch.device | None = None) -> Processes:
+    """Join the processes that `torchrun` has started: by NCCL on GPUs, one each, and by gloo on CPUs.
+
+    They stay together until the process ends: joined a second time, gloo finds addresses of the first time.
+    """
     rank, count, local = [int(os.environ.get(name, default)) for name, default in PLACES]
     chosen = _device(device, local, count)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    ours = count > 1 and not distributed.is_initialized()
-    if ours:
+    if count > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    try:
-        yield Processes(rank, count, chosen)
-    finally:
-        if ours:
-            distributed.destroy_process_group()
+        atexit.register(_left)
+    return Processes(rank, count, chosen)
+
+
+def _left() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 PLACES = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))  # of torchrun's environment

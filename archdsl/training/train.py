@@ -97,7 +97,8 @@ def train(
     found = recipe_of(recipe or _default(network, weights)).changed(changes or {})
     images = data_of(data, found.seed)
     asked = Asked(weights, classes, net, params, freeze, until, operators)
-    with processes(device) as here, _own_chance(here, found):
+    here = processes(device)
+    with _own_chance(here, found):
         if found.batch % (here.count * parts):
             raise TrainingError(f"a batch of {found.batch} is no multiple of {here.count} processes x {parts} parts")
         place = Folder(folder)
