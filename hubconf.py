@@ -1,7 +1,7 @@
 """The gallery for `torch.hub`: `torch.hub.load("OWNER/archdsl", "resnet50", classes=10)`; needs torch and jinja2.
 
-An entry takes what `archdsl.load` takes behind the name, `weights="resnet50.pth"` or `classes=10`, and `pretrained=True` for
-torchvision's weights, where it has the network.
+An entry takes what `archdsl.load` takes behind the name, `weights="resnet50.pth"` or `classes=10`, and
+`pretrained=True` for torchvision's weights, where it has the network.
 """
 
 from __future__ import annotations
