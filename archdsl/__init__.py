@@ -20,6 +20,7 @@
 
     model = archdsl.load("resnet18", classes=10, weights="resnet18.pth")   # all but the head
     archdsl.freeze(model, until="layer3")               # and train what is left
+    archdsl.train("resnet18", "photos", folder="run")   # on a folder of images, by a recipe, to be resumed
     archdsl.save(model, "mine.safetensors")             # text and weights in one file, which `load` takes
     groups = archdsl.parameter_groups(model, lr=1e-3)   # earlier stages by smaller steps
 
@@ -47,16 +48,24 @@ if TYPE_CHECKING:
     from archdsl.inference import optimize
     from archdsl.run.custom import operator
     from archdsl.run.load import load, loads
-    from archdsl.run.mistakes import ExportFailed, ImportFailed, InputError, WeightsError, WeightsWarning
+    from archdsl.run.mistakes import (
+        ExportFailed,
+        ImportFailed,
+        InputError,
+        TrainingError,
+        WeightsError,
+        WeightsWarning,
+    )
     from archdsl.run.save import save
     from archdsl.run.transfer import freeze, parameter_groups, reset_classifier, unfreeze
+    from archdsl.training.train import train
 
 __version__ = "0.1.0"
 __all__ = [
-    "CompileError", "ExportFailed", "ImportFailed", "InputError", "Range", "WeightsError", "WeightsWarning",
-    "__version__", "check", "compile", "cost", "diff", "draw", "export", "freeze", "import_module", "legal_sizes",
-    "load", "loads", "nets", "operator", "optimize", "parameter_groups", "reset_classifier", "save", "search", "sweep",
-    "unfreeze",
+    "CompileError", "ExportFailed", "ImportFailed", "InputError", "Range", "TrainingError", "WeightsError",
+    "WeightsWarning", "__version__", "check", "compile", "cost", "diff", "draw", "export", "freeze", "import_module",
+    "legal_sizes", "load", "loads", "nets", "operator", "optimize", "parameter_groups", "reset_classifier", "save",
+    "search", "sweep", "train", "unfreeze",
 ]  # fmt: skip
 
 
@@ -70,10 +79,13 @@ HOMES = {
     "archdsl.notebook": ("load_ipython_extension",),  # which IPython asks for by this name
     "archdsl.run.custom": ("operator",),
     "archdsl.run.load": ("load", "loads"),
-    "archdsl.run.mistakes": ("ExportFailed", "ImportFailed", "InputError", "WeightsError", "WeightsWarning"),
+    "archdsl.run.mistakes": (
+        "ExportFailed", "ImportFailed", "InputError", "TrainingError", "WeightsError", "WeightsWarning",
+    ),
     "archdsl.run.save": ("save",),
     "archdsl.run.transfer": ("freeze", "parameter_groups", "reset_classifier", "unfreeze"),
-}
+    "archdsl.training.train": ("train",),
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

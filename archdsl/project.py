@@ -84,7 +84,7 @@ def write(path: str, text: str | bytes) -> None:
         handle, temporary = mkstemp(dir=folder, prefix=".archdsl-")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.chmod(temporary, _mode(path))
+        os.chmod(temporary, mode_of(path))
         os.replace(temporary, path)
     except OSError as problem:
         if temporary and os.path.exists(temporary):
@@ -92,7 +92,7 @@ def write(path: str, text: str | bytes) -> None:
         raise errors.unwritable(path, problem.strerror or "") from None
 
 
-def _mode(path: str) -> int:
+def mode_of(path: str) -> int:
     """Return the permissions that a file has, or that a new one gets."""
     if os.path.isfile(path) and not os.path.islink(path):
         return os.stat(path).st_mode & 0o777

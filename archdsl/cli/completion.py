@@ -22,9 +22,11 @@ MEANT = {  # what is completed, by what a command calls it
     "A": NETWORKS,
     "B": NETWORKS,
     "CODE": CODES,
+    "DATA": FILES,
     "FILE": FILES,
     "FILE|NAME": NETWORKS,
     "OUT": FILES,
+    "RUN": FILES,
     "pattern": NETWORKS,
 }
 

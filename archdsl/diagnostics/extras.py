@@ -18,9 +18,17 @@ EXTRAS = {  # package -> the extra that brings it; none where a plain installati
     "openvino": "deploy",
     "pandas": "",
     "pygls": "lsp",
+    "PIL": "train",
     "safetensors": "torch",
+    "skimage": "train",
+    "sklearn": "train",
+    "tensorboard": "train",
+    "timm": "",
+    "tomli": "train",
     "torch": "torch",
     "torchdiffeq": "torch",
+    "torchvision": "train",
+    "tqdm": "train",
     "yaml": "deploy",
 }
 

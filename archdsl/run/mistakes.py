@@ -29,3 +29,9 @@ class ExportFailed(RuntimeError):
 
 class WeightsWarning(UserWarning):
     """Weights that fit but for an end of the network, which is new or was adapted."""
+
+
+class TrainingError(ValueError):
+    """What is in the way of training: its recipe, its data, its folder, a loss that is no number."""
+
+    _render_traceback_ = in_short

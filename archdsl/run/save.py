@@ -11,6 +11,7 @@ import torch
 from archdsl.compiler import compiled
 from archdsl.diagnostics import CompileError
 from archdsl.diagnostics.extras import Needing
+from archdsl.project import mode_of
 from archdsl.run.load import instantiate
 from archdsl.run.mistakes import WeightsError
 from archdsl.run.origin import origin_of
@@ -57,7 +58,9 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, operators: Sequence[
     saved = _fitting(origin, {name: tuple(value.shape) for name, value in state.items()}, operators)
     with Needing(f"a `{SUFFIX}` file"):
         from safetensors.torch import save_file
+    mode = mode_of(path)
     save_file({name: _own(value) for name, value in state.items()}, path, saved.metadata())
+    os.chmod(path, mode)  # safetensors leaves a new file to its owner alone
 
 
 def _own(value: torch.Tensor) -> torch.Tensor:

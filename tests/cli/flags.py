@@ -22,6 +22,7 @@ FILES = {
     "tiny.arch": "net tiny(c=4):\n    input image: [N, 3, H=8, W=8]\n    a: conv(c, 3) -> b: [conv(c, 3, stride=2), relu] * 2\n",
     "wide.arch": "net wide(c=4):\n    input image: [N, 3, H=8, W=8]\n    a: conv(2 * c, 3)\n",
     "torchy.arch": "net torchy:\n    input image: [N, 3, H=8, W=8]\n    conv(4, 3, padding=1) -> relu\n",
+    "small.arch": "net small(c=4, classes=10):\n    input image: [N, 1, H=8, W=8]\n    a: conv(c, 3) -> b: bn -> relu\n    global_avgpool -> flatten -> head: linear(classes)\n",
     "loose.arch": "net loose:\n  input image: [N, 3, H=8, W=8]\n  conv(4,3) -> relu\n",
 }
 
@@ -44,6 +45,10 @@ ONCE: dict[str, tuple[tuple[str, int, str], ...]] = {
     "export": (
         ("tiny.arch -o tiny.pt2 --format pt2 --dynamic --force --net tiny --set c=4 --outputs a", 0, "tiny.pt2"),
         ("tiny.arch -o other.pt2 --weights tiny.safetensors --input 2x3x8x8 --output-stride 2", 0, "other.pt2"),
+    ),
+    "train": (
+        ("small.arch --data digits --recipe scratch --change batch=256 --change scale=[] --epochs 1 -o run --net small --set c=4 --device cpu", 0, "run/best.safetensors"),
+        ("small.arch --data digits --classes 12 --epochs 1 --change batch=256 --change scale=[] --freeze a --freeze-until b -o other --weights small.safetensors --workers 1 --parts 2 --save-every 3 --tensorboard --resume", 0, "other/best.safetensors"),
     ),
     "import": (
         ("net.cfg -o mine.arch --force --input 1x3x64x64 --name mine --partial", 0, "verified: "),

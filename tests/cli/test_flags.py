@@ -32,6 +32,7 @@ def test_a_flag_without_a_line_is_seen(monkeypatch):
 def folder(tmp_path):
     flags.prepare(tmp_path)
     archdsl.save(archdsl.load(tmp_path / "tiny.arch"), tmp_path / "tiny.safetensors")
+    archdsl.save(archdsl.load(tmp_path / "small.arch"), tmp_path / "small.safetensors")
     return tmp_path
 
 

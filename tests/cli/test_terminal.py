@@ -35,6 +35,7 @@ RUNS = {  # of each command what prints most kinds of text
     "search": (["search", "lenet5", "--set", "classes=2,3"],),
     "server": (["server", "--help"],),
     "sweep": (["sweep", "mobilenet_v1", "--set", "width=1,0.5"],),
+    "train": (["train", "--help"],),
 }
 
 

@@ -51,6 +51,10 @@ def test_a_wheel(wheel, tmp_path):
     package, kernels, *parameters = imported(tmp_path / "site")
     assert package == str(tmp_path / "site" / "archdsl" / "__init__.py")
     assert kernels == str(tmp_path / "site" / "archdsl" / "kernels" / "__init__.py")
+    recipes = tmp_path / "site" / "archdsl" / "training" / "recipes"
+    assert (
+        len(list(recipes.glob("*.toml"))) == len(list((ROOT / "archdsl" / "training" / "recipes").glob("*.toml"))) > 10
+    )
     assert parameters == [str(archdsl.check("lenet5").params)] * 2
 
 

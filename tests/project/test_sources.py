@@ -21,6 +21,8 @@ KEYWORDS = {
     "cost",
     "load",
     "loads",
+    "train",
+    "create",
 }  # public functions, whose parameters are options
 BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.FunctionDef)
 
