@@ -16,6 +16,7 @@ EXTRAS = {  # package -> the extra that brings it; none where a plain installati
     "onnxruntime": "deploy",
     "onnxscript": "deploy",
     "openvino": "deploy",
+    "optuna": "search",
     "pandas": "",
     "pygls": "lsp",
     "safetensors": "torch",
