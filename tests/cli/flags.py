@@ -75,6 +75,7 @@ ONCE: dict[str, tuple[tuple[str, int, str], ...]] = {
     "search": (
         ("tiny.arch --net tiny --set c=2,3,4 --input 1x3x8x8 --budget params<=400 --maximize params --jobs 2 --json", 0, "params"),
         ("tiny.arch --set c=2..9 --sample 4 --seed 1 --state state.json", 0, "c"),
+        ("tiny.arch --set c=2..9 --sample 4 --sampler tpe --maximize params --minimize macs --plot goals.svg", 0, "on the front"),
     ),
     "list": (("lenet*", 0, "lenet5"),),
     "explain": (("E0302", 0, "E0302"),),

@@ -26,7 +26,7 @@ net trio(a=16, b=16, c=16, d=1):
     [conv(a, 3), relu] -> [conv(b, 3, stride=2), relu] * d -> [conv(c, 3, stride=2), relu]
     global_avgpool -> flatten -> linear(10)
 """
-WIDTHS = [8 * i for i in range(1, 9)]
+WIDTHS = [8 * i for i in range(1, 8)]
 SPACE = {"a": WIDTHS, "b": WIDTHS, "c": WIDTHS, "d": [1, 2]}
 SMALL = {"a": [8, 16, 32, 64], "b": [8, 16, 32], "c": [8, 16, 32, 64], "d": [1, 2]}
 
@@ -40,29 +40,32 @@ def trio(tmp_path_factory):
 
 # -------------------------------------------------------------------------------------------------- what is found
 def test_tpe_beats_chance_on_a_known_optimum(trio):
-    asked = {"budget": "macs <= 6M, memory <= 400k", "maximize": "params"}
+    asked = {"budget": "macs <= 4M", "maximize": "params"}
     best = archdsl.search(trio, **asked, **SPACE).goal
     reached = {
-        sampler: [archdsl.search(trio, **asked, **SPACE, sampler=sampler, sample=40, seed=seed).goal / best for seed in range(10)]
+        sampler: [
+            archdsl.search(trio, **asked, **SPACE, sampler=sampler, sample=40, seed=seed).goal / best
+            for seed in range(10)
+        ]
         for sampler in ("random", "tpe")
     }
-    assert mean(reached["tpe"]) > mean(reached["random"]) + 0.1, reached
+    assert mean(reached["tpe"]) > mean(reached["random"]) + 0.15, reached
     assert sum(one > other for one, other in zip(reached["tpe"], reached["random"])) >= 8, reached
     assert max(reached["tpe"]) <= 1
 
 
 def dominates(one: dict, other: dict) -> bool:
-    return one["params"] >= other["params"] and one["macs"] <= other["macs"] and one["memory"] <= other["memory"]
+    return one["params"] >= other["params"] and one["macs"] <= other["macs"] and one["bytes"] <= other["bytes"]
 
 
 def test_nothing_dominates_the_front_of_nsga2(trio):
     """The front of all settings of a small space, by brute force: the sampler has found part of it, and nothing else."""
-    rows = [row for row in archdsl.sweep(trio, figures=["params", "macs", "memory"], **SMALL) if row["macs"] <= 3e6]
-    key = ("params", "macs", "memory")
+    rows = [row for row in archdsl.sweep(trio, figures=["params", "macs", "bytes"], **SMALL) if row["macs"] <= 3e6]
+    key = ("params", "macs", "bytes")
     best = {tuple(row[k] for k in key) for row in rows if not any(
         dominates(other, row) and any(other[k] != row[k] for k in key) for other in rows)}  # fmt: skip
     found = archdsl.search(
-        trio, maximize="params", minimize=["macs", "memory"], budget="macs <= 3M", sampler="nsga2", sample=500, **SMALL
+        trio, maximize="params", minimize=["macs", "bytes"], budget="macs <= 3M", sampler="nsga2", sample=500, **SMALL
     )
     front = [tuple(row[k] for k in key) for row in found]
     assert len(front) == len(set(front)) and len(front) >= len(best) / 2
@@ -72,7 +75,15 @@ def test_nothing_dominates_the_front_of_nsga2(trio):
 
 def test_goals_may_be_any_arithmetic_and_equal_values_are_one_row(trio):
     found = archdsl.search(
-        trio, maximize="params / macs", minimize="a + b", sampler="tpe", sample=40, seed=1, a=[8, 16], b=[8, 16], c=[8, 64]
+        trio,
+        maximize="params / macs",
+        minimize="a + b",
+        sampler="tpe",
+        sample=40,
+        seed=1,
+        a=[8, 16],
+        b=[8, 16],
+        c=[8, 64],
     )
     values = [(row["params / macs"], row["a + b"]) for row in found]
     assert len(values) == len(set(values)) and values == sorted(values)
@@ -93,7 +104,12 @@ def test_illegal_settings_are_told_and_never_the_result(trio, sampler):
 
 def test_texts_and_sizes_are_settings_too(trio):
     found = archdsl.search(
-        trio, maximize="macs", sampler="tpe", sample=30, a=["8 + 8", "2 * 32"], sizes=[((1, 3, n, n),) for n in (32, 48, 64)]
+        trio,
+        maximize="macs",
+        sampler="tpe",
+        sample=30,
+        a=["8 + 8", "2 * 32"],
+        sizes=[((1, 3, n, n),) for n in (32, 48, 64)],
     )
     assert found.best["a"] == "2 * 32" and found.best["input"] == "1x3x64x64"
 
@@ -146,16 +162,16 @@ def test_a_search_goes_on_where_it_stopped(trio, tmp_path, kind):
         problem = Problem(trio, None, space, "a >= 16", ["score"], (), {"score": stopping})
         return Study(problem, "tpe", kind.format(tmp_path))
 
-    first = study(30)
+    first = study(15)
     with pytest.raises(KeyboardInterrupt):
         first.run()
-    assert first.tried < 30 and first.successful
-    second = study(30)
+    assert first.tried < 15 and first.successful
+    second = study(15)
     assert second.tried == first.tried and second.measured == first.measured
     found = second.run()
-    assert found.tried == 30 and found.goal == max(square(a, d) for a, d in calls)
+    assert found.tried == 15 and found.goal == max(square(a, d) for a, d in calls)
     assert len(calls) == len(set(calls)) + 1, "only what was interrupted is measured again"
-    assert study(40).run().tried == 40, "a larger sample goes on"
+    assert study(18).run().tried == 18, "a larger sample goes on"
     states = {trial.state.name for trial in second.study.get_trials()}
     assert states == {"COMPLETE", "FAIL"}, "nobody is at work on what was interrupted"
 
@@ -179,7 +195,19 @@ def run(capsys, *arguments: str, status: int = 0) -> tuple[str, str]:
 
 def test_a_front_is_printed_and_drawn(trio, tmp_path, capsys):
     plot = tmp_path / "front.svg"
-    arguments = (trio, "--set", "a=8,16,32", "--sampler", "nsga2", "--sample", "20", "--maximize", "params", "--minimize", "macs")
+    arguments = (
+        trio,
+        "--set",
+        "a=8,16,32",
+        "--sampler",
+        "nsga2",
+        "--sample",
+        "20",
+        "--maximize",
+        "params",
+        "--minimize",
+        "macs",
+    )
     out, err = run(capsys, *arguments, "--plot", str(plot))
     assert "3 settings on the front of maximize params, minimize macs" in out and not err
     assert "20 settings tried, 0 illegal, 20 within the budget" in out and "32  " in out
@@ -228,8 +256,8 @@ def test_minimize_needs_no_sampler(trio, capsys):
 
 
 # -------------------------------------------------------------------------------------------------- the page
-def test_the_page_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_page_runs(tmp_path, monkeypatch, one_thread):
+    monkeypatch.chdir(tmp_path)  # where it saves a network
     blocks = re.findall(r"```pycon\n(.*?)```", PAGE, re.DOTALL)
     example = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "search.md", "docs/search.md", 0)
     said: list[str] = []
