@@ -41,8 +41,8 @@ AT_ONCE = 8  # settings under way with an executor
 class Front(Result):
     """What a search with several goals found: the settings that no other one beats, and all others within the budget.
 
-    Of settings with the same values the first is on the front.
-    A row holds parameters, figures, and the value of each goal under its text. It is a sequence of the rows on the front.
+    Of settings with the same values the first is on the front. A row holds parameters, figures, and the value of each
+    goal under its text; a front is the sequence of its rows.
     """
 
     network: str
