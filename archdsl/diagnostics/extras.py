@@ -6,12 +6,14 @@ from archdsl.diagnostics import errors
 from archdsl.diagnostics.diagnostic import CompileError
 
 EXTRAS = {  # package -> the extra that brings it; none where a plain installation does
+    "PIL": "int8",
     "cairosvg": "draw",
     "huggingface_hub": "hub",
     "jinja2": "",
     "lark": "test",
     "lsprotocol": "lsp",
     "matplotlib": "plot",
+    "nncf": "int8",
     "onnx": "deploy",
     "onnxruntime": "deploy",
     "onnxscript": "deploy",
