@@ -228,9 +228,9 @@ def _images(given: Images, origin: Origin) -> torch.Tensor:
 
 
 def _labels(network: nn.Module) -> dict[str, str]:
-    """Return the names of layers by what `portable` calls them."""
-    paths = [path for path, _ in network.named_modules()]
-    return {f"plain_{'_' * path[:1].isdigit()}{path.replace('.', '_')}": path for path in paths}
+    """Return the names of layers by what `portable` calls them, be they alone or with an addition behind."""
+    words = {path: f"{'_' * path[:1].isdigit()}{path.replace('.', '_')}" for path, _ in network.named_modules()}
+    return {f"plain_{before}{word}": path for path, word in words.items() for before in ("", "conv_")}
 
 
 def _names(origin: Origin, count: int) -> tuple[str, ...]:

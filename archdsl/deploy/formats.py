@@ -73,12 +73,15 @@ def _quantize_onnx(
     weights = {f"{module}.weight" for module in kept}
     model = onnx.load_model_from_string(files[".onnx"])
     others = [node.name for node in model.graph.node if weights.intersection(node.input)]
-    how = {"per_channel": True, "activation_type": quantization.QuantType.QUInt8}
+    how: dict[str, Any] = {"per_channel": True, "activation_type": quantization.QuantType.QUInt8}
+    if others:  # else what they read has eight bits all the same, as a result of another layer
+        kinds = sorted({node.op_type for node in model.graph.node})
+        how |= {"nodes_to_exclude": others, "extra_options": {"OpTypesToExcludeOutputQuantization": kinds}}
     with TemporaryDirectory() as folder, quiet():
         before, after = os.path.join(folder, "float.onnx"), os.path.join(folder, "int8.onnx")
         onnx.save(model, before)
         feeds = _feeds(quantization.CalibrationDataReader, model.graph.input[0].name, batches)
-        quantization.quantize_static(before, after, feeds, nodes_to_exclude=others, **how)
+        quantization.quantize_static(before, after, feeds, **how)
         return {".onnx": _read(after)}
 
 
@@ -152,13 +155,20 @@ def _quantize_openvino(
     """Return a model with `FakeQuantize` around what is computed in int8, and weights in int8."""
     with Needing("int8 for OpenVINO"):
         import nncf
+        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
     weights = {f"{module}.weight" for module in kept}
     with TemporaryDirectory() as folder, quiet():
         model = _loaded(files, folder)
         others = [op.get_friendly_name() for op in model.get_ordered_ops() if weights.intersection(_constants(op))]
         data, scope = nncf.Dataset([x.numpy() for x in batches]), nncf.IgnoredScope(names=others)
-        preset = nncf.QuantizationPreset.MIXED  # results of other activations than ReLU have zeros of their own
-        made = nncf.quantize(model, data, preset=preset, subset_size=len(batches), ignored_scope=scope)
+        # Of MobileNet v2 the whole ranges leave half of the error that NNCF's means of ranges leave, 6 % to 12 %.
+        ranges = RangeEstimatorParametersSet.MINMAX
+        how = {
+            "preset": nncf.QuantizationPreset.MIXED,  # results of other activations than ReLU have zeros of their own
+            "subset_size": len(batches),
+            "advanced_parameters": nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges),
+        }
+        made = nncf.quantize(model, data, ignored_scope=scope, **how)
         return _saved(made)
 
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 
+import numpy
+
 import archdsl.cli.main as cli
 from archdsl.cli.status import INTERRUPTED, YES
 
@@ -43,6 +45,7 @@ ONCE: dict[str, tuple[tuple[str, int, str], ...]] = {
     ),
     "export": (
         ("tiny.arch -o tiny.pt2 --format pt2 --dynamic --force --net tiny --set c=4 --outputs a", 0, "tiny.pt2"),
+        ("tiny.arch -o tiny.onnx --int8 images.npy", 0, "calibrated on 6 images"),
         ("tiny.arch -o other.pt2 --weights tiny.safetensors --input 2x3x8x8 --output-stride 2", 0, "other.pt2"),
     ),
     "import": (
@@ -109,6 +112,7 @@ def prepare(folder: Path) -> None:
     """Write the files that the lines read, but for weights."""
     for name, text in FILES.items():
         (folder / name).write_text(text)
+    numpy.save(folder / "images.npy", numpy.random.default_rng(0).normal(size=(8, 3, 8, 8)))
     shutil.copy(Path(__file__).parents[1] / "importer" / "darknet" / "tiny.cfg", folder / "net.cfg")
 
 
