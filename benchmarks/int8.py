@@ -1,4 +1,4 @@
-"""What int8 does to a network in ONNX Runtime and in OpenVINO: the size of the file, the time of an image, what is lost.
+"""What int8 does to a network in ONNX Runtime and OpenVINO: the size of the file, the time of an image, what is lost.
 
     pip install ".[bench,int8]" scikit-image scikit-learn
     python -m benchmarks.int8                  # MobileNet v2 and ResNet-50, one thread
@@ -90,10 +90,10 @@ def labels(run: Callable, x: torch.Tensor) -> torch.Tensor:
 
 def lines(results: Sequence[dict]) -> list[str]:
     """Return the results as a table in Markdown."""
-    found = [
-        "| network, engine | MB, float32 | int8 | ms, float32 | int8 | times as fast | accuracy, float32 | int8 | agree |"
-    ]
-    found.append("| --- " * 9 + "|")
+    head = (
+        "network, engine | MB, float32 | int8 | ms, float32 | int8 | times as fast | accuracy, float32 | int8 | agree"
+    )
+    found = [f"| {head} |", "| --- " * 9 + "|"]
     for row in results:
         size = " | ".join([f"{row['bytes'][kind] / 1e6:.1f}" for kind in ("float32", "int8")])
         spent = [row["milliseconds"][kind]["median"] for kind in ("float32", "int8")]

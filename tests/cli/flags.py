@@ -48,6 +48,13 @@ ONCE: dict[str, tuple[tuple[str, int, str], ...]] = {
         ("tiny.arch -o tiny.onnx --int8 images.npy", 0, "calibrated on 6 images"),
         ("tiny.arch -o other.pt2 --weights tiny.safetensors --input 2x3x8x8 --output-stride 2", 0, "other.pt2"),
     ),
+    "compress": (
+        ("tiny.arch -o tiny.archz --density 0.5 --bits conv=4 --weights tiny.safetensors --net tiny --set c=4 --force", 0, "times smaller"),
+        ("tiny.arch -o other.archz --density a=0.5 --json", 0, '"layers"'),
+    ),
+    "decompress": (
+        ("tiny.archz -o whole.safetensors --force", 0, "wrote whole.safetensors"),
+    ),
     "import": (
         ("net.cfg -o mine.arch --force --input 1x3x64x64 --name mine", 0, "verified: "),
     ),
@@ -113,6 +120,7 @@ def prepare(folder: Path) -> None:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     numpy.save(folder / "images.npy", numpy.random.default_rng(0).normal(size=(8, 3, 8, 8)))
+    shutil.copy(Path(__file__).parent / "tiny.archz", folder)
     shutil.copy(Path(__file__).parents[1] / "importer" / "darknet" / "tiny.cfg", folder / "net.cfg")
 
 
