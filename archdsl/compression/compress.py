@@ -41,7 +41,7 @@ SUFFIX = ".archz"
 
 
 class How(Record):
-    """Where a file goes, the densities and bits of layers, what trains in between, and whether a file may be replaced."""
+    """Where a file goes, densities and bits of layers, what trains in between, and whether a file may be replaced."""
 
     path: str
     density: Wanted

@@ -53,9 +53,12 @@ def in_order(layer: nn.Module) -> None:
 
 def mask(weight: torch.Tensor, density: float) -> torch.Tensor:
     """Return 1 for the largest weights, a share of all, and 0 for the others; at least one is left."""
-    left = max(1, round(density * weight.numel()))
-    chosen = weight.abs().flatten().sort(descending=True, stable=True).indices[:left]
-    return torch.zeros(weight.numel()).index_fill(0, chosen, 1.0).view_as(weight)
+    size = weight.abs().flatten()
+    left = max(1, round(density * size.numel()))
+    least = size.kthvalue(size.numel() - left + 1).values
+    chosen = size > least
+    chosen[(size == least).nonzero().flatten()[: left - int(chosen.sum())]] = True
+    return chosen.to(weight.dtype).view_as(weight)
 
 
 def schedule(density: float, steps: int) -> list[float]:

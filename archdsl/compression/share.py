@@ -48,37 +48,35 @@ def means(x: torch.Tensor, count: int) -> torch.Tensor:
 
     They begin in equal steps from the least to the greatest, by which large weights keep values of their own (Han et
     al., 2016, section 3.2). On a line the numbers of a mean stand side by side, so a round is a search in sorted
-    numbers and a difference of sums. A mean of nothing, as there are where weights were pruned, goes to the number that
-    is farthest from its own. Few different numbers are their own means.
+    numbers and a difference of sums. A mean of nothing, as there are where weights were pruned, takes half of the
+    numbers that are farthest from their own. Few different numbers are their own means.
     """
     own = x.unique()
     if len(own) <= count:
         return own
     ordered = x.double().sort().values
-    sums = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)])
+    sums, squares = [torch.cat([one.new_zeros(1), one.cumsum(0)]) for one in (ordered, ordered.square())]
     found = torch.linspace(float(ordered[0]), float(ordered[-1]), count, dtype=torch.float64)
     for _ in range(ROUNDS):
         inner = torch.searchsorted(ordered, (found[1:] + found[:-1]) / 2)
         edges = torch.cat([inner.new_zeros(1), inner, inner.new_tensor([len(ordered)])])
         counts = edges.diff()
-        better = _filled(
-            torch.where(counts > 0, sums[edges].diff() / counts.clamp(min=1), found), counts, edges, ordered
-        )
+        better = torch.where(counts > 0, sums[edges].diff() / counts.clamp(min=1), found)
+        spread = (squares[edges].diff() - counts * better.square()).clamp(min=0) * (counts > 1)
+        better = _filled(better, counts, spread)
         if better.equal(found):
             break
         found = better
     return found.float().unique()
 
 
-def _filled(means: torch.Tensor, counts: torch.Tensor, edges: torch.Tensor, ordered: torch.Tensor) -> torch.Tensor:
-    """Return means in order, those of nothing at the numbers that are farthest from their own."""
-    empty = counts == 0
-    if not bool(empty.any()):
-        return means
-    outer = torch.stack([ordered[edges[:-1][~empty]], ordered[edges[1:][~empty] - 1]])
-    far, at = (outer - means[~empty]).abs().flatten().sort(descending=True)
-    free = empty.nonzero().flatten()[: int((far > 0).sum())]
-    return means.index_copy(0, free, outer.flatten()[at[: len(free)]]).sort().values
+def _filled(means: torch.Tensor, counts: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """Return means in order, each of nothing beside one whose numbers are far from it, by the sum of squares."""
+    free = (counts == 0).nonzero().flatten()
+    wide = spread.sort(descending=True).indices[: min(len(free), int((spread > 0).sum()))]
+    free, step = free[: len(wide)], (spread[wide] / counts[wide]).sqrt()
+    moved = means.index_copy(0, free, means[wide] + step).index_copy(0, wide, means[wide] - step)
+    return moved.sort().values
 
 
 def nearest(x: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -100,7 +98,7 @@ class _Shared(nn.Module):
         return torch.cat([values.new_zeros(1), values])[self.place]
 
     def right_inverse(self, weight: torch.Tensor) -> torch.Tensor:
-        return self.start.to(weight)
+        return self.start.to(weight, copy=True)
 
 
 def tie(layers: Mapping[str, nn.Module], sharings: Mapping[str, Sharing]) -> None:
