@@ -184,9 +184,9 @@ def trained(seed: int) -> dict:
         made = archdsl.compress(
             model,
             folder / "small.archz",
-            density={"conv": 0.3, "linear": 0.08},
-            train=lambda one: train(one, 200),
-            steps=3,
+            density={"conv": 0.4, "linear": 0.1},
+            train=lambda one: train(one, 300, 0.005),
+            steps=4,
         )
         after = accuracy(archdsl.decompress(folder / "small.archz").eval())
     return {"seed": seed, "before": before, "after": after, "size": made.size, "whole": made.whole}
