@@ -11,6 +11,7 @@ last part trains a small network on scikit-learn's digits, three times, and comp
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import time
@@ -180,16 +181,14 @@ def trained(seed: int) -> dict:
         model = loaded("digits", folder)
         torch.manual_seed(seed)
         model.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
+        density, path = {"conv": 0.4, "linear": 0.1}, folder / "small.archz"
+        drawn = archdsl.compress(copy.deepcopy(model), path, density=density)
         before = accuracy(train(model, 300))
-        made = archdsl.compress(
-            model,
-            folder / "small.archz",
-            density={"conv": 0.4, "linear": 0.1},
-            train=lambda one: train(one, 300, 0.005),
-            steps=4,
-        )
-        after = accuracy(archdsl.decompress(folder / "small.archz").eval())
-    return {"seed": seed, "before": before, "after": after, "size": made.size, "whole": made.whole}
+        made = archdsl.compress(model, path, density=density, train=lambda one: train(one, 300, 0.005), steps=4)
+        after = accuracy(archdsl.decompress(path).eval())
+    found = {"seed": seed, "before": before, "after": after, "size": made.size, "whole": made.whole}
+    layers = {kind: [one.__dict__ for one in which.layers] for kind, which in (("drawn", drawn), ("trained", made))}
+    return found | {"layers": layers}
 
 
 # -------------------------------------------------------------------------------------------------- the page
@@ -241,20 +240,26 @@ def page(record: dict) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--page", action="store_true", help="only write the tables again")
+    parser.add_argument("--digits", action="store_true", help="only the last part, beside the other results")
     options = parser.parse_args(arguments)
-    if options.page:
-        page(json.loads((RESULTS / f"{KIND}.json").read_text()))
-        return
     torch.set_num_threads(1)
     record = about("cpu") | {"commit": commit(), "tables": {}}
+    if options.page or options.digits:
+        record = json.loads((RESULTS / f"{KIND}.json").read_text())
+    else:
+        count(record)
+    if not options.page:
+        record["digits"] = [trained(seed) for seed in range(3)]
+        write(KIND, record)
+    page(record)
+
+
+def count(record: dict) -> None:
+    """Put the tables and SqueezeNet into a record."""
     for name, one in TABLES.items():
         record["tables"][name] = recounted(one)
         print(lines(record)[-1], record["tables"][name]["seconds"], record["tables"][name]["reading"], flush=True)
     record["squeezenet"] = squeezenet()
-    record["digits"] = [trained(seed) for seed in range(3)]
-    print(record["squeezenet"], record["digits"])
-    write(KIND, record)
-    page(record)
 
 
 if __name__ == "__main__":

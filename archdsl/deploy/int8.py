@@ -36,8 +36,7 @@ HELPS = 0.9  # of the error without it
 class Layer(Record):
     """A layer with weights: its name, what it is, its weights' number, what it loses, and whether it stays in float.
 
-    `error` is the deviation of its result in int8 from that in float, relative to the standard deviation of the result,
-    as a mean over channels.
+    `error` is the deviation of its result in int8 from that in float, relative to that, as a mean over channels.
     """
 
     name: str
@@ -169,11 +168,11 @@ def by_tensor(x: torch.Tensor) -> torch.Tensor:
 
 
 def lost(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Return the deviation of a result by the standard deviation of each channel, as a mean; constant ones aside."""
+    """Return the deviation of a result relative to what it should be, as a mean over channels; those of zeros aside."""
     y, z = [one.movedim(1 if one.dim() == 4 else -1, 0).flatten(1) for one in (found, expected)]
-    spread = (z - z.mean(1, keepdim=True)).norm(dim=1)
-    varied = spread > 1e-6 * z.norm(dim=1).clamp(min=1e-12)
-    return float(((y - z).norm(dim=1)[varied] / spread[varied]).mean()) if bool(varied.any()) else 0.0
+    size = z.norm(dim=1)
+    there = size > 0
+    return float(((y - z).norm(dim=1)[there] / size[there]).mean()) if bool(there.any()) else 0.0
 
 
 # -------------------------------------------------------------------------------------------------- the whole
