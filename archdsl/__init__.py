@@ -16,6 +16,8 @@
     fast = archdsl.optimize(model, engine="auto")       # by the fastest of PyTorch, ONNX Runtime and OpenVINO here
     archdsl.export("resnet50", "resnet50.onnx", dynamic=True)   # for other programs, held to PyTorch
 
+    archdsl.compress(model, "small.archz", density=0.1, train=train)    # pruned, shared, coded: 3 % of its size
+
     found = archdsl.import_module(module, (1, 3, 224, 224)) # anybody's module as a text, proved equal
 
     model = archdsl.load("resnet18", classes=10, weights="resnet18.pth")   # all but the head
@@ -41,6 +43,7 @@ from archdsl.diagnostics import CompileError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archdsl.api import check, compile, cost, diff, draw, legal_sizes, nets  # noqa: A004 — the public name is the verb
+    from archdsl.compression.compress import compress, decompress
     from archdsl.deploy.export import export
     from archdsl.explore.search import search
     from archdsl.explore.sweep import Range, sweep
@@ -63,14 +66,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "CompileError", "ExportFailed", "ImportFailed", "InputError", "Range", "TrainingError", "WeightsError",
-    "WeightsWarning", "__version__", "check", "compile", "cost", "diff", "draw", "export", "freeze", "import_module",
-    "legal_sizes", "load", "loads", "nets", "operator", "optimize", "parameter_groups", "reset_classifier", "save",
-    "search", "sweep", "train", "unfreeze",
+    "WeightsWarning", "__version__", "check", "compile", "compress", "cost", "decompress", "diff", "draw", "export",
+    "freeze", "import_module", "legal_sizes", "load", "loads", "nets", "operator", "optimize", "parameter_groups",
+    "reset_classifier", "save", "search", "sweep", "train", "unfreeze",
 ]  # fmt: skip
 
 
 HOMES = {
     "archdsl.api": ("check", "compile", "cost", "diff", "draw", "legal_sizes", "nets"),
+    "archdsl.compression.compress": ("compress", "decompress"),
     "archdsl.deploy.export": ("export",),
     "archdsl.explore.search": ("search",),
     "archdsl.explore.sweep": ("Range", "sweep"),

@@ -134,12 +134,12 @@ def _read(path: str) -> Saved:
             place, f"`{path}` holds weights and no network, since `archdsl.save` did not write it", hint
         )
     try:
-        return _understood(json.loads(written))
+        return understood(json.loads(written))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise errors.unreadable(place, f"the network in `{path}` was saved by another version of archdsl") from None
 
 
-def _understood(found: dict[str, Any]) -> Saved:
+def understood(found: dict[str, Any]) -> Saved:
     """Return what a file says as a value; raises what a wrong form of it raises."""
     texts = tuple([Text(str(one["name"]), str(one["text"]), dict(one["imports"])) for one in found["texts"]])
     numbers = [number for one in texts for number in one.imports.values()]

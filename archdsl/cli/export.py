@@ -28,6 +28,8 @@ def add_options(parser: ArgumentParser) -> None:
     weights = "a file of weights, or a repository of the hub (default: random ones)"
     parser.add_argument("--weights", metavar="FILE", help=weights)
     parser.add_argument("--dynamic", action="store_true", help="take any batch and every legal height and width")
+    int8 = "eight bits a number, calibrated on these: a folder of images, or a .npy file as the network takes them"
+    parser.add_argument("--int8", metavar="IMAGES", help=int8)
     parser.add_argument("--force", action="store_true", help="replace a file that archdsl did not write")
     add_request(parser)
 
@@ -40,7 +42,7 @@ def run(options: Namespace) -> int:
         from archdsl.deploy import ExportFailed, How, written
     from archdsl.run.mistakes import WeightsError
 
-    how = How(path, options.format, options.dynamic, options.force)
+    how = How(path, options.format, options.dynamic, options.force, options.int8)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:

@@ -28,6 +28,8 @@ COMMANDS = {
     "compile": "write a network as Python that needs only torch",
     "export": "write a network for another program: ONNX, PyTorch's .pt2, OpenVINO",
     "train": "train a network on a folder of images, by a recipe",
+    "compress": "write a network in a few hundredths of its size: pruned, shared, coded",
+    "decompress": "write what `compress` wrote as an ordinary file of weights",
     "import": "a network of another library as a text, proved equal to it",
     "cost": "what a network costs: operations, bytes, memory, receptive fields",
     "sweep": "what a network costs over a grid of parameters and input sizes",

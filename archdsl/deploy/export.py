@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +14,7 @@ from archdsl.compiler import Request, compiled
 from archdsl.core.record import Record
 from archdsl.deploy.about import about
 from archdsl.deploy.formats import FORMATS, Names, is_ours
+from archdsl.deploy.int8 import images_of, in_int8
 from archdsl.deploy.sizes import BATCH, dynamic, shapes_of, tried
 from archdsl.diagnostics import errors
 from archdsl.inference.engines.module import TOLERANCE, shown
@@ -25,12 +26,13 @@ from archdsl.run.mistakes import ExportFailed
 from archdsl.run.origin import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import fx
 
     from archdsl.compiler import Compiled
     from archdsl.deploy.formats import Format
+    from archdsl.deploy.int8 import Images, Int8
     from archdsl.ops.custom import Custom
     from archdsl.run.hub import Weights
     from archdsl.run.origin import Origin
@@ -42,7 +44,8 @@ class Exported(Record):
     """What was written: the files, their bytes, and where they were run and compared.
 
     `error` is the largest error found, relative to the largest value of a result, at the shapes of `tried`; `engine`
-    is what ran the file, nothing where it is not installed.
+    is what ran the file, nothing where it is not installed. Of a file in int8 that is so before it was rounded, and
+    `int8` says what that does.
     """
 
     paths: tuple[str, ...]
@@ -52,29 +55,37 @@ class Exported(Record):
     engine: str
     error: float
     tried: tuple[tuple[tuple[int, ...], ...], ...]
+    int8: Int8 | None = None
 
     def __repr__(self) -> str:
-        return f"<{self}>"
+        return f"<{str(self).splitlines()[0]}>"
 
     def __str__(self) -> str:
         size = f"{' and '.join(self.paths)}: {self.bytes / 1e6:.1f} MB"
         if not self.engine:
             return f"{size}, not compared with PyTorch: nothing that runs it is installed"
         at = " and ".join([shown(shapes) for shapes in self.tried])
-        return f"{size}, differs from PyTorch by {self.error:.1g} in {self.engine} at {at}"
+        said = f"differs from PyTorch by {self.error:.1g} in {self.engine} at {at}"
+        return f"{size}, {said}" if self.int8 is None else f"{size} in int8, before which it {said}\n{self.int8}"
 
 
 class How(Record):
-    """Where a file goes, its format, whether it takes several sizes, and whether it may replace any other file."""
+    """Where a file goes, its format, whether it takes several sizes, and whether it may replace any other file.
+
+    With images it is in int8, calibrated on them.
+    """
 
     path: str
     format: str | None = None
     dynamic: bool = False
     force: bool = False
+    int8: Images | None = None
 
     def ready(self) -> str:
         """Return the format; raises `CompileError` where the file cannot be written."""
         chosen = format_of(self.path, self.format)
+        if self.int8 is not None and FORMATS[chosen].quantize is None:
+            raise errors.bad_option("--int8", chosen, "int8 is there for onnx and openvino")
         refuse_another(self.path, self.force)
         beside = os.path.splitext(self.path)[0] + ".bin"
         if chosen == "openvino" and not os.path.exists(self.path):  # else it is of that description
@@ -90,6 +101,7 @@ def export(
     format: str | None = None,
     dynamic: bool = False,
     force: bool = False,
+    int8: Images | None = None,
     weights: Weights | None = None,
     sizes: tuple[tuple[int, ...], ...] = (),
     outputs: Sequence[str] | str = (),
@@ -111,12 +123,16 @@ def export(
     `sizes`, [N, C, H, W] each; with `dynamic`, any batch and every legal height and width. Its metadata has the name,
     the text and the legal sizes.
 
+    With `int8`, weights and what lies between layers have eight bits; the images are what it is calibrated on, as the
+    network takes them, [images, C, H, W], a `.npy` file of such, or a folder of images. Every fourth of them is held
+    back, and what int8 does to these is in the result.
+
     The file is run before it is written, in its engine where that is installed, and compared with the network at the
     default shape, with `dynamic` also at other batches and sizes. Raises `archdsl.ExportFailed` where it differs or the
     format cannot hold it; `archdsl.CompileError` for mistakes in arguments, packages that are missing, and a file in
     the way that archdsl did not write, which `force` replaces.
     """
-    how = How(os.fspath(path), format, dynamic, force)
+    how = How(os.fspath(path), format, dynamic, force, int8)
     if not isinstance(network, nn.Module):
         request = Request(net, params, sizes, in_channels, outputs, output_stride, operators)
         return written(compiled(network, request), weights, how)
@@ -160,7 +176,7 @@ def _written(network: nn.Module, how: How, format: str) -> Exported:
         raise TypeError("what `archdsl.load` has made is exported; `archdsl import` makes a text of other modules")
     modes = {module: module.training for module in network.modules()}  # norms that are frozen stay so
     try:
-        files, shapes, engine, error = _made(network.eval(), origin, FORMATS[format], how.dynamic)
+        files, *said = _made(network.eval(), origin, FORMATS[format], how)
     except Impossible as problem:
         raise ExportFailed(f"{origin.name} as {format}: {problem}") from problem
     finally:
@@ -171,28 +187,50 @@ def _written(network: nn.Module, how: How, format: str) -> Exported:
     for ending in reversed(files):  # the description last: where it is, its weights are
         write(paths[ending], files[ending])
     size = sum(len(data) for data in files.values())
-    return Exported(tuple(paths.values()), format, how.dynamic, size, engine, error, tuple(shapes))
+    return Exported(tuple(paths.values()), format, how.dynamic, size, *said)
 
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def _made(
-    network: nn.Module, origin: Origin, format: Format, varies: bool
-) -> tuple[dict[str, bytes], list[Any], str, float]:
-    """Return the files of a network, the shapes at which they were compared, in what, and the largest error."""
+def _made(network: nn.Module, origin: Origin, format: Format, how: How) -> tuple[Any, ...]:
+    """Return the files of a network, in what they were compared, the largest error, the shapes, and what int8 does."""
+    images = None if how.int8 is None else _images(how.int8, origin)
     graph, rebuild = flat(portable(network, format.passes)[0])
-    example = [torch.zeros(shape) for shape in shapes_of(origin, batch=BATCH if varies else None)]
-    program = _program(graph, example, origin, varies)
+    example = [torch.zeros(shape) for shape in shapes_of(origin, batch=BATCH if how.dynamic else None)]
+    program = _program(graph, example, origin, how.dynamic)
     (results,) = graph.graph.output_node().args
     names = Names(tuple([name for name, _ in origin.inputs]), _names(origin, len(results)))
-    files = format.write(program, names, about(origin, varies))
+    files = format.write(program, names, about(origin, how.dynamic))
     with TemporaryDirectory() as folder:
         run = format.run(files, folder)
         if run is None:
-            return files, [], "", 0.0
-        shapes = [tuple(shapes_of(origin)), *(map(tuple, tried(origin)) if varies else ())]
+            return files, "", 0.0, ()
+        shapes = [tuple(shapes_of(origin)), *(map(tuple, tried(origin)) if how.dynamic else ())]
         shapes, error = _compared(lambda inputs: rebuild(run(inputs)), network, list(dict.fromkeys(shapes)))
-    return files, shapes, format.engine(), error
+        said = (format.engine(), error, tuple(shapes))
+        if images is None or format.quantize is None:
+            return files, *said
+
+        def runner(made: Mapping[str, bytes]) -> Any:
+            return format.run(made, mkdtemp(dir=folder))  # an engine may still read the files of another
+
+        batch = shapes_of(origin)[0][0]
+        made, report = in_int8(graph, files, format.quantize, runner, images, batch, _labels(network))
+        return made, *said, report
+
+
+def _images(given: Images, origin: Origin) -> torch.Tensor:
+    """Return the images that int8 is calibrated on; raises `CompileError`."""
+    if len(origin.inputs) != 1:
+        names = ", ".join([name for name, _ in origin.inputs])
+        raise errors.bad_option("--int8", origin.name, f"a network with one input is calibrated, not with {names}")
+    return images_of(given, shapes_of(origin)[0])
+
+
+def _labels(network: nn.Module) -> dict[str, str]:
+    """Return the names of layers by what `portable` calls them, be they alone or with an addition behind."""
+    words = {path: f"{'_' * path[:1].isdigit()}{path.replace('.', '_')}" for path, _ in network.named_modules()}
+    return {f"plain_{before}{word}": path for path, word in words.items() for before in ("", "conv_")}
 
 
 def _names(origin: Origin, count: int) -> tuple[str, ...]:

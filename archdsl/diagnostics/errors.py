@@ -1125,7 +1125,7 @@ def missing_extra(package: str, extra: str, what: str) -> Diagnostic:
 
     `pip install archdsl` brings what checking, costing and compiling need; `archdsl[torch]` brings what `load` and
     `optimize` need, `archdsl[plot]` what plots, `archdsl[draw]` what makes PDF and PNG of drawings, `archdsl[deploy]`
-    ONNX and the engines of others, `archdsl[train]` what trains.
+    ONNX and the engines of others, `archdsl[search]` what picks the settings of a search, `archdsl[train]` what trains.
 
     Wrong:
 

@@ -6,19 +6,21 @@ from archdsl.diagnostics import errors
 from archdsl.diagnostics.diagnostic import CompileError
 
 EXTRAS = {  # package -> the extra that brings it; none where a plain installation does
+    "PIL": "int8",
     "cairosvg": "draw",
     "huggingface_hub": "hub",
     "jinja2": "",
     "lark": "test",
     "lsprotocol": "lsp",
     "matplotlib": "plot",
+    "nncf": "int8",
     "onnx": "deploy",
     "onnxruntime": "deploy",
     "onnxscript": "deploy",
     "openvino": "deploy",
+    "optuna": "search",
     "pandas": "",
     "pygls": "lsp",
-    "PIL": "train",
     "safetensors": "torch",
     "skimage": "train",
     "sklearn": "train",

@@ -3,9 +3,9 @@
     found = archdsl.search("mobilenet_v2", budget="macs <= 400M, memory <= 60MB", maximize="params",
                            width=Range(0.25, 2.0), sample=10_000)
 
-Budgets and the goal are arithmetic over figures and parameters, in the language's own expressions. Memory stays flat:
-a point follows from its number, so the state of a search is a number, the best point, and a few counts. Written to a
-file now and then, that is what an interrupted search goes on from.
+Memory stays flat: a point follows from its number, so the state of a search is a number, the best point, and a few
+counts. Written to a file now and then, that is what an interrupted search goes on from. With a `sampler`, what was
+tried decides what is tried next (`study`).
 """
 
 from __future__ import annotations
@@ -13,83 +13,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import time
 
 from archdsl.analysis.columns import WHOLE, Grid, View
 from archdsl.analysis.result import Result
-from archdsl.compiler import find
-from archdsl.core.source import Source
 from archdsl.diagnostics import CompileError, errors
-from archdsl.elaborate.context import Context
-from archdsl.elaborate.environment import Env
-from archdsl.elaborate.expressions import evaluate
-from archdsl.elaborate.values import Quotient
-from archdsl.explore.sweep import FIGURES, INPUT, Range, Space, in_words, outcomes, plain
-from archdsl.syntax.parser import parse_value
+from archdsl.explore.problem import NO_MEASURES, Problem
+from archdsl.explore.sweep import INPUT, Range, Space, in_words, outcomes, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor
     from typing import Any
 
-    from archdsl.elaborate.environment import File
-    from archdsl.syntax import tree
+    from archdsl.explore.problem import Measure
+    from archdsl.explore.study import Front
 
     Progress = Callable[[int, int], None]
 
-UNITS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "kB": 1e3, "MB": 1e6, "GB": 1e9}
-UNITS |= {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
-NUMBER = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?(?:e\d+)?)\s*({'|'.join(sorted(UNITS, key=len, reverse=True))})(?!\w)")
 SAVED_EVERY = 2.0  # seconds
-EXACT = 1 << 62  # beyond it the language's integers end, and a figure is a real number
-
-
-class Formula:
-    """An expression over figures and parameters: `macs / 2`, `depth * width**2`."""
-
-    def __init__(self, option: str, text: str, names: Sequence[str], file: File) -> None:
-        plain_text = NUMBER.sub(lambda m: _number(float(m[1]) * UNITS[m[2]]), text).strip()
-        self.option, self.text, self.names, self.file = option, text.strip(), tuple(names), file
-        try:
-            self.tree: tree.Expr = parse_value(Source(option, plain_text))
-        except CompileError as mistake:
-            raise errors.bad_expression(option, text, mistake.diagnostic.title, self.names) from None
-
-    def value(self, values: dict[str, Any]) -> float:
-        """Return the value for figures and parameters by name; raises `CompileError` where there is none."""
-        env = Env(None, self.file)
-        env.names |= {name: _as_number(value) for name, value in values.items()}
-        try:
-            found = evaluate(Context(), self.tree, env, None)
-        except CompileError as mistake:
-            raise errors.bad_expression(self.option, self.text, mistake.diagnostic.title, self.names) from None
-        if isinstance(found, Quotient) and isinstance(found.top, int):
-            return found.top / found.bottom
-        if type(found) not in (int, float):
-            raise errors.bad_expression(self.option, self.text, "it is not a number", self.names)
-        return float(found)
-
-
-class Limit:
-    """One condition of a budget: `macs <= 400M`."""
-
-    def __init__(self, text: str, names: Sequence[str], file: File) -> None:
-        sides = re.split(r"(<=|>=|==|<|>)", text)
-        if len(sides) != 3:
-            raise errors.bad_expression("--budget", text, "a limit is one comparison, such as macs <= 400M", names)
-        self.text, self.sign = text.strip(), sides[1]
-        self.left, self.right = [Formula("--budget", side, names, file) for side in (sides[0], sides[2])]
-
-    def excess(self, values: dict[str, Any]) -> tuple[float, float, float]:
-        """Return by which factor a setting misses the limit (at most 1 where it is met), and both sides."""
-        left, right = self.left.value(values), self.right.value(values)
-        met = {"<=": left <= right, ">=": left >= right, "<": left < right, ">": left > right, "==": left == right}
-        if met[self.sign]:
-            return 1.0, left, right
-        low, high = sorted((abs(left), abs(right)))
-        return max(high / low if low else float("inf"), 1.0 + 1e-12), left, right
 
 
 class State:
@@ -99,7 +42,7 @@ class State:
         self.fingerprint = fingerprint
         self.next = self.legal = self.met = 0
         self.best: dict[str, Any] | None = None
-        self.goal = float("-inf")
+        self.goal: float | None = None
         self.closest: dict[str, Any] | None = None
         self.excess = float("inf")
         self.first_illegal = ""
@@ -132,7 +75,10 @@ class State:
 
 
 class Found(Result):
-    """What a search found: the best setting with its figures, and how many were tried, legal, and within the budget."""
+    """What a search found: the best setting with its figures, and how many were tried, legal, and within the budget.
+
+    `maximize` or `minimize` is the goal, and the other is nothing.
+    """
 
     network: str
     best: dict[str, Any]
@@ -141,20 +87,19 @@ class Found(Result):
     legal: int
     met: int
     maximize: str = "params"
+    minimize: str = ""
 
     def summary(self) -> str:
         goal = f"{int(self.goal):,}" if self.goal.is_integer() else f"{self.goal:.6g}"
-        return f"{self.network}: {self.maximize} = {goal} at {in_words(self.best)}"
+        return f"{self.network}: {self.maximize or self.minimize} = {goal} at {in_words(self.best)}"
 
     def text(self, view: View = WHOLE) -> str:
         """Return the best setting, and how many were tried."""
-        return f"{self.summary()}\n{self._tried()}"
-
-    def _tried(self) -> str:
-        return f"{self.tried:,} settings tried, {self.tried - self.legal:,} illegal, {self.met:,} within the budget"
+        return f"{self.summary()}\n{counted(self.tried, self.legal, self.met)}"
 
     def grid(self, view: View = WHOLE) -> Grid:
-        return Grid(self.summary(), tuple(self.best), [tuple(map(str, self.best.values()))], 0, [self._tried()])
+        notes = [counted(self.tried, self.legal, self.met)]
+        return Grid(self.summary(), tuple(self.best), [tuple(map(str, self.best.values()))], 0, notes)
 
     def records(self) -> list[dict[str, Any]]:
         return [self.best]
@@ -164,31 +109,47 @@ class Found(Result):
         return {name: getattr(self, name) for name in self.fields}
 
 
+def counted(tried: int, legal: int, met: int) -> str:
+    """Say how many settings were tried, and what became of them."""
+    return f"{tried:,} settings tried, {tried - legal:,} illegal, {met:,} within the budget"
+
+
+def found(problem: Problem, best: dict[str, Any], goal: float, tried: int, legal: int, met: int) -> Found:
+    """Return the best setting by the one goal of a problem."""
+    (wish,) = problem.goals
+    sides = ("", wish.text) if wish.down else (wish.text, "")
+    return Found(str(problem), best, goal, tried, legal, met, *sides)
+
+
 class Search:
-    """One search, which can be stopped between any two points."""
+    """One search of all points, which can be stopped between any two."""
 
-    def __init__(
-        self, name: str, net: str | None, space: Space, budget: str, maximize: str, state: str | None = None
-    ) -> None:
-        self.name, self.net, self.space, self.path = name, net, space.checked(), state
-        self.budget, self.maximize = budget, maximize
-        file, _ = find(name)
-        names = (*FIGURES, *[n for n, _ in space.axes if n != INPUT])
-        self.limits = [Limit(part, names, file) for part in budget.split(",") if part.strip()]
-        self.goal = Formula("--maximize", maximize, names, file)
-        texts = " ".join([budget, maximize])
-        self.figures = tuple(f for f in FIGURES if re.search(rf"\b{f}\b", texts) or f in ("params", "macs"))
-        self.state = State.start(state, self.fingerprint(file))
+    def __init__(self, problem: Problem, state: str | None = None) -> None:
+        self.problem, self.path = problem, state
+        for goal in problem.goals[1:]:
+            raise errors.bad_option(goal.option, goal.text, "several goals take a `--sampler`")
+        for measure in problem.measures:
+            raise errors.bad_option("measures", measure, "measures take a `sampler`")
+        self.state = State.start(state, self.fingerprint())
 
-    def fingerprint(self, file: File) -> str:
+    def fingerprint(self) -> str:
         """Return what must be the same for a search to go on."""
-        parts = (file.source.text, self.net, repr(self.space), self.budget, self.maximize)
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
+        return hashlib.sha256(repr((*self.problem.identity(), self.problem.space)).encode()).hexdigest()
+
+    @property
+    def tried(self) -> int:
+        """How many settings were tried so far."""
+        return self.state.next
+
+    @property
+    def successful(self) -> bool:
+        """Whether there is anything to show."""
+        return self.state.best is not None
 
     def run(self, executor: Executor | None = None, progress: Progress | None = None) -> Found:
         """Try the points that are left; raises `CompileError` where none is legal, or none meets the budget."""
-        saved = time.monotonic()
-        points = outcomes(self.name, self.net, self.space, self.figures, self.state.next, executor)
+        saved, problem = time.monotonic(), self.problem
+        points = outcomes(problem.name, problem.net, problem.space, problem.figures, self.state.next, executor)
         try:
             for point, outcome in points:
                 self.consider(plain(point), outcome)
@@ -197,7 +158,7 @@ class Search:
                     saved = time.monotonic()
                     self.save()
                     if progress is not None:
-                        progress(self.state.next, len(self.space))
+                        progress(self.state.next, len(problem.space))
         finally:
             self.save()
         return self.result()
@@ -209,71 +170,80 @@ class Search:
 
     def consider(self, settings: dict[str, Any], outcome: tuple[Any, ...] | str) -> None:
         """Keep a setting if it is the best, or the closest to the budget, so far."""
-        state = self.state
+        state, problem = self.state, self.problem
         if isinstance(outcome, str):
             state.first_illegal = state.first_illegal or f"{in_words(settings)}: {outcome}"
             return
         state.legal += 1
-        row = settings | dict(zip(self.figures, outcome))
-        excess = max([limit.excess(row)[0] for limit in self.limits], default=1.0)
+        row = settings | dict(zip(problem.figures, outcome))
+        excess = problem.excess(row)
         if excess > 1.0:
             if excess < state.excess:
                 state.closest, state.excess = row, excess
             return
         state.met += 1
-        goal = self.goal.value(row)
-        if state.best is None or goal > state.goal:
-            state.best, state.goal = row, goal
+        value = problem.goals[0].value(row)
+        if state.goal is None or problem.goals[0].better(value, state.goal):
+            state.best, state.goal = row, value
 
     def result(self) -> Found:
         """Return what was found, once all points are tried."""
         state = self.state
-        if not state.legal:
-            raise errors.nothing_legal(errors.place_of(self.name), state.next, state.first_illegal)
-        if state.best is None:
-            closest = state.closest or {}
-            texts = [self._missed(limit, closest) for limit in self.limits]
-            raise errors.unmet_budget(self.budget, state.next, [t for t in texts if t], in_words(closest))
-        return Found(self.net or self.name, state.best, state.goal, state.next, state.legal, state.met, self.maximize)
+        if state.best is None or state.goal is None:
+            raise nothing(self.problem, state.next, state.legal, state.first_illegal, state.closest or {})
+        return found(self.problem, state.best, state.goal, state.next, state.legal, state.met)
 
-    @staticmethod
-    def _missed(limit: Limit, settings: dict[str, Any]) -> str:
-        excess, left, right = limit.excess(settings)
-        return f"{limit.text}: {left:,.6g} against {right:,.6g}, {excess:.4g} times" if excess > 1.0 else ""
+
+def nothing(problem: Problem, tried: int, legal: int, first_illegal: str, closest: dict[str, Any]) -> CompileError:
+    """Return the mistake of a search that found nothing."""
+    if not legal:
+        return errors.nothing_legal(errors.place_of(problem.name), tried, first_illegal)
+    return errors.unmet_budget(problem.budget, tried, problem.missed(closest), in_words(closest))
 
 
 def search(
     name: str | os.PathLike[str],
     /,
     *,
-    budget: str,
-    maximize: str = "params",
+    budget: str = "",
+    maximize: str | Sequence[str] = (),
+    minimize: str | Sequence[str] = (),
+    measures: Mapping[str, Measure] = NO_MEASURES,
+    sampler: str | None = None,
     net: str | None = None,
     sizes: Sequence[tuple[tuple[int, ...], ...]] = (),
     sample: int | None = None,
     seed: int = 0,
     state: str | None = None,
     executor: Executor | None = None,
+    at_once: int = 8,
     **params: Sequence[Any] | Range,
-) -> Found:
-    """Return the setting of a net that maximizes an expression within a budget.
+) -> Found | Front:
+    """Return the setting of a net that is best by an expression within a budget, or the front by several of them.
 
     `budget` is a list of comparisons over figures (params, macs, flops, operations, bytes, memory, training) and
-    parameters, with units k M G T, kB MB GB, KiB MiB GiB; `state` names a file from which an interrupted search goes
-    on. Raises `CompileError` where nothing is legal, and where nothing meets the budget, with how close the best came.
+    parameters, with units k M G T, kB MB GB, KiB MiB GiB; `maximize` and `minimize` are such expressions, by default
+    the number of parameters. Raises `CompileError` where nothing is legal, and where nothing meets the budget, with how
+    close the best came.
 
     >>> search("mobilenet_v1", budget="macs <= 200M", width=[0.25, 0.5, 0.75, 1]).best["width"]
     0.5
+
+    All settings are tried, or `sample` of them at random. With a `sampler`, "random", "tpe" or "nsga2", it is Optuna
+    that picks `sample` of them by what it has learned of those before (docs/search.md). Only then there may be several
+    goals, and `measures`: functions that take the parameters by name and return a figure, which has their name in
+    budget and goals. They are called where the limits that need none of them are met, once a setting.
+
+    `state` names a file from which an interrupted search goes on; with a sampler it may be the address of a database,
+    as Optuna has it. An `executor` tries settings side by side, with a sampler `at_once` of them, whose results do not
+    know of each other.
     """
     axes = [(key, values if isinstance(values, Range) else tuple(values)) for key, values in params.items()]
     axes += [(INPUT, tuple(sizes))] if sizes else []
-    return Search(os.fspath(name), net, Space(tuple(axes), sample, seed), budget, maximize, state).run(executor)
+    up, down = [(text,) if isinstance(text, str) else tuple(text) for text in (maximize, minimize)]
+    problem = Problem(os.fspath(name), net, Space(tuple(axes), sample, seed), budget, up, down, measures)
+    if sampler is None:
+        return Search(problem, state).run(executor)
+    from archdsl.explore.study import Study
 
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) and value < EXACT else repr(value)
-
-
-def _as_number(value: Any) -> Any:
-    """Return a figure or parameter as a real number: budgets divide, and multiply beyond the language's integers."""
-    return float(value) if type(value) is int else value
+    return Study(problem, sampler, state).run(executor, at_once=at_once)

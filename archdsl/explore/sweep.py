@@ -229,6 +229,12 @@ def evaluate(task: tuple[str, str | None, Space, int, int, tuple[str, ...]]) -> 
     return [evaluation.outcome(space.point(number), figures) for number in range(first, last)]
 
 
+def evaluate_point(task: tuple[str, str | None, Space, Point, tuple[str, ...]]) -> Outcome:
+    """Evaluate one point, which need not have a number; runs in the processes of an executor."""
+    name, net, space, point, figures = task
+    return _evaluation(name, net, space).outcome(point, figures)
+
+
 _LATEST: dict[str, Evaluation] = {}  # the one net that this process works on
 
 
@@ -295,7 +301,7 @@ class Sweep(Result):
 
     def grid(self, view: View = WHOLE) -> Grid:
         head = (*self.names, *self.figures)
-        rows = [tuple([_cell(row[name]) for name in head]) for row in self.rows]
+        rows = [tuple([cell(row[name]) for name in head]) for row in self.rows]
         skipped = [f"skipped: {in_words(settings)}: {reason}" for settings, reason in self.skipped[:MOST_SKIPPED]]
         if len(self.skipped) > MOST_SKIPPED:
             skipped.append(f"... and {len(self.skipped) - MOST_SKIPPED:,} more")
@@ -391,7 +397,8 @@ def in_words(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name}={text}" for name, text in texts)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Print a value in a table."""
     return f"{value:,}" if type(value) is int else f"{value:.6g}" if type(value) is float else str(value)
 
 

@@ -27,15 +27,15 @@ def convolution(graph: fx.GraphModule, node: object) -> Conv2d | None:
 
 def take_convolutions(graph: fx.GraphModule) -> None:
     """Give every convolution a layer of its own, with weights of its own; shared weights become copies."""
-    for number, node in enumerate(list(graph.graph.nodes)):
+    for node in list(graph.graph.nodes):
         conv = module(graph, node)
         if isinstance(conv, nn.Conv2d) and conv.padding_mode == "zeros" and not isinstance(conv.padding, str):
-            node.target = add(graph, f"conv{number}", Conv2d(conv))
+            node.target = add(graph, f"conv_{node.name}", Conv2d(conv))
         elif node.op == "call_function" and node.target is torch.conv2d:
             called = _called(graph, given(node, ARGUMENTS))
             if called is not None:
                 with graph.graph.inserting_before(node):
-                    made = graph.graph.call_module(add(graph, f"conv{number}", called), node.args[:1])
+                    made = graph.graph.call_module(add(graph, f"conv_{node.name}", called), node.args[:1])
                 replace(node, made)
 
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 
+import numpy
+
 import archdsl.cli.main as cli
 from archdsl.cli.status import INTERRUPTED, YES
 
@@ -44,11 +46,19 @@ ONCE: dict[str, tuple[tuple[str, int, str], ...]] = {
     ),
     "export": (
         ("tiny.arch -o tiny.pt2 --format pt2 --dynamic --force --net tiny --set c=4 --outputs a", 0, "tiny.pt2"),
+        ("tiny.arch -o tiny.onnx --int8 images.npy", 0, "calibrated on 6 images"),
         ("tiny.arch -o other.pt2 --weights tiny.safetensors --input 2x3x8x8 --output-stride 2", 0, "other.pt2"),
     ),
     "train": (
         ("small.arch --data digits --recipe scratch --change batch=256 --change scale=[] --epochs 1 -o run --net small --set c=4 --device cpu", 0, "run/best.safetensors"),
         ("small.arch --data digits --classes 12 --epochs 1 --change batch=256 --change scale=[] --freeze a --freeze-until b -o other --weights small.safetensors --workers 1 --parts 2 --save-every 3 --tensorboard --resume", 0, "other/best.safetensors"),
+    ),
+    "compress": (
+        ("tiny.arch -o tiny.archz --density 0.5 --bits conv=4 --weights tiny.safetensors --net tiny --set c=4 --force", 0, "times smaller"),
+        ("tiny.arch -o other.archz --density a=0.5 --json", 0, '"layers"'),
+    ),
+    "decompress": (
+        ("tiny.archz -o whole.safetensors --force", 0, "wrote whole.safetensors"),
     ),
     "import": (
         ("net.cfg -o mine.arch --force --input 1x3x64x64 --name mine --partial", 0, "verified: "),
@@ -80,6 +90,7 @@ ONCE: dict[str, tuple[tuple[str, int, str], ...]] = {
     "search": (
         ("tiny.arch --net tiny --set c=2,3,4 --input 1x3x8x8 --budget params<=400 --maximize params --jobs 2 --json", 0, "params"),
         ("tiny.arch --set c=2..9 --sample 4 --seed 1 --state state.json", 0, "c"),
+        ("tiny.arch --set c=2..9 --sample 4 --sampler tpe --maximize params --minimize macs --plot goals.svg", 0, "on the front"),
     ),
     "list": (("lenet*", 0, "lenet5"),),
     "explain": (("E0302", 0, "E0302"),),
@@ -113,6 +124,8 @@ def prepare(folder: Path) -> None:
     """Write the files that the lines read, but for weights."""
     for name, text in FILES.items():
         (folder / name).write_text(text)
+    numpy.save(folder / "images.npy", numpy.random.default_rng(0).normal(size=(8, 3, 8, 8)))
+    shutil.copy(Path(__file__).parent / "tiny.archz", folder)
     shutil.copy(Path(__file__).parents[1] / "importer" / "darknet" / "tiny.cfg", folder / "net.cfg")
 
 

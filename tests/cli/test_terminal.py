@@ -22,8 +22,10 @@ COMMAND = [sys.executable, "-m", "archdsl"]
 RUNS = {  # of each command what prints most kinds of text
     "check": (["check", "--shapes", "resnet18"], ["check", "no_such"], ["check", "wröng.arch"]),
     "compile": (["compile", "-o", "-", "résumé.arch"],),
+    "compress": (["compress", "--help"],),
     "completion": (["completion", "bash"], ["completion", "zsh"], ["completion", "fish"]),
     "cost": (["cost", "resnet18", "--memory", "--device", "h100"], ["cost", "resnet18", "--symbolic", "H,W"]),
+    "decompress": (["decompress", "--help"],),
     "diff": (["diff", "resnet18", "resnet34"],),
     "draw": (["draw", "lenet5", "-o", "lenet5.svg"], ["draw", "lenet5", "-o", "-"]),
     "explore": (["explore", "lenet5", "-o", "lenet5.html"],),

@@ -22,6 +22,7 @@ from archdsl.compiler import Request, compiled, find
 from archdsl.elaborate.context import Memo, Settings
 from archdsl.elaborate.nets import elaborate
 from archdsl.explore import search as searching
+from archdsl.explore.problem import Problem
 from archdsl.explore.search import Search
 from archdsl.explore.sweep import Range, Space, outcomes
 from tests.families import LEAST
@@ -212,12 +213,12 @@ def test_expressions_over_figures_and_parameters():
 
 
 def test_a_search_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    options = {"budget": "macs <= 300M", "maximize": "params"}
     space = Space((("width", Range(0.25, 2.0)),), sample=60, seed=3)
-    whole = Search("mobilenet_v2", None, space, **options).run()
+    problem = Problem("mobilenet_v2", None, space, "macs <= 300M", ["params"])
+    whole = Search(problem).run()
     path = str(tmp_path / "state.json")
     monkeypatch.setattr(searching, "SAVED_EVERY", -1)
-    first = Search("mobilenet_v2", None, space, **options, state=path)
+    first = Search(problem, path)
 
     def stop(done: int, total: int) -> None:
         if done == 25:
@@ -225,14 +226,14 @@ def test_a_search_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         first.run(progress=stop)
-    second = Search("mobilenet_v2", None, space, **options, state=path)
-    assert second.state.next == 25
+    second = Search(problem, path)
+    assert second.tried == 25 and second.successful
     assert second.run() == whole
     with pytest.raises(archdsl.CompileError, match="another search"):
-        Search("mobilenet_v2", None, space, budget="macs <= 1M", maximize="params", state=path)
+        Search(Problem("mobilenet_v2", None, space, "macs <= 1M", ["params"]), path)
     (tmp_path / "state.json").write_text("{")
     with pytest.raises(archdsl.CompileError, match="another search"):
-        Search("mobilenet_v2", None, space, **options, state=path)
+        Search(problem, path)
 
 
 def test_memory_of_a_search_stays_flat(monkeypatch):
@@ -240,7 +241,7 @@ def test_memory_of_a_search_stays_flat(monkeypatch):
     monkeypatch.setattr("archdsl.elaborate.context.MOST", 60)
     monkeypatch.setattr("archdsl.ir.walk.MOST", 30)
     space = Space((("classes", Range(2, 10**6)),), sample=161)
-    one, held = Search("mobilenet_v1", None, space, "", "params"), {}
+    one, held = Search(Problem("mobilenet_v1", None, space)), {}
 
     def consider(settings: Any, outcome: Any) -> None:
         Search.consider(one, settings, outcome)

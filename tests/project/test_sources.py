@@ -17,6 +17,7 @@ KEYWORDS = {
     "check",
     "compile",
     "draw",
+    "compress",
     "export",
     "cost",
     "load",
