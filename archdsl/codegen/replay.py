@@ -158,19 +158,35 @@ class Parameter:
         self.module, self.name = module, name
 
 
+class Notes:
+    """What is known of a stand-in module, apart from its attributes: these are called as the text likes."""
+
+    __slots__ = ("args", "inits", "kwargs", "path", "stage", "target")
+
+    def __init__(self, kind: type, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        self.args, self.kwargs, self.path = args, kwargs, ""
+        self.inits: dict[str, object] = {}
+        self.stage: Stage = getattr(kind, STAGE)
+        self.target: str = getattr(kind, TARGET, "")
+
+
+NOTES, STAGE, TARGET = "its notes", "its stage", "its target"  # attributes that no label is called
+
+
+def notes(module: Module) -> Notes:
+    """Return what is known of a stand-in module."""
+    return module.__dict__[NOTES]  # type: ignore[no-any-return]
+
+
 class Module:
     """A stand-in for `nn.Module`, and for what is built with arguments."""
 
-    stage: Stage
-    target = ""
-
     def __init__(self, *args: object, **kwargs: object) -> None:
-        self.args, self.kwargs = args, kwargs
-        self.path, self.inits = "", {}  # type: ignore[var-annotated]
+        self.__dict__[NOTES] = Notes(type(self), args, kwargs)
 
     @property
     def training(self) -> bool:
-        return self.stage.training
+        return notes(self).stage.training
 
     def children(self) -> list[tuple[str, Module]]:
         return [(name, value) for name, value in self.__dict__.items() if isinstance(value, Module)]
@@ -204,11 +220,11 @@ class Module:
         if name not in ("weight", "bias"):
             raise AttributeError(f"{type(self).__name__} has no `{name}`")
         switches = ("affine", "elementwise_affine", *(["bias"] if name == "bias" else []))
-        return None if any(self.kwargs.get(switch) is False for switch in switches) else Parameter(self, name)
+        return None if any(notes(self).kwargs.get(switch) is False for switch in switches) else Parameter(self, name)
 
     def __call__(self, *inputs: Value) -> Any:
         forward = getattr(type(self), "forward", None)
-        return forward(self, *inputs) if forward is not None else self.stage.module(self, inputs)
+        return forward(self, *inputs) if forward is not None else notes(self).stage.module(self, inputs)
 
 
 class Sequential(Module):
@@ -242,15 +258,14 @@ class ModuleDict(Module):
 class Ode(Module):
     """A stand-in for the solver: what it does is its settings, and its function applied to inputs of its own."""
 
-    target = "Ode"
-
     def __init__(self, f: Module, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.f = f
 
     def forward(self, x: Value) -> Value:
-        inputs = [Value(self.stage, ("of the solver", i)) for i in range(2 if self.kwargs.get("timed") else 1)]
-        return x.derived("ode", self.stage.plain(self.kwargs), self.f(*inputs).read())
+        stage, kwargs = notes(self).stage, notes(self).kwargs
+        inputs = [Value(stage, ("of the solver", i)) for i in range(2 if kwargs.get("timed") else 1)]
+        return x.derived("ode", stage.plain(kwargs), self.f(*inputs).read())
 
 
 class Space:
@@ -274,7 +289,7 @@ class Stage:
         self.omits: dict[tuple[str, str], object] = {}  # by target and keyword
         self.sizes: dict[tuple[str, int | str], bool] = {}  # arguments: whether PyTorch may take two numbers for one
         self.steps: dict[str, int] = {}  # of pools: the argument that the stride is, where it is left out
-        self.base: Any = type("Module", (Module,), {"stage": self})
+        self.base: Any = type("Module", (Module,), {STAGE: self})
         self.classes: dict[str, type[Module]] = {"Module": self.base}
         self.classes["ModuleDict"] = type("ModuleDict", (ModuleDict, self.base), {})
         self.classes["Sequential"] = type("Sequential", (Sequential, self.base), {})
@@ -323,7 +338,7 @@ class Stage:
         if name not in self.classes:
             base = self.leaf(BASES[target]) if target in BASES else self.base
             bases = (Ode, base) if target == "Ode" else (base,)
-            self.classes[name] = type(name, bases, {"target": target})
+            self.classes[name] = type(name, bases, {TARGET: target})
         return self.classes[name]
 
     # ------------------------------------------------------------ what runs
@@ -372,16 +387,17 @@ class Stage:
 
     def module(self, module: Module, inputs: tuple[Value, ...]) -> Any:
         """Run a module of PyTorch's own: what it is follows from its path."""
-        if module.target == "nn.Identity":
+        own = notes(module)
+        if own.target == "nn.Identity":
             return inputs[0]
-        made = Value(self, ("module", module.path, *[x.read() for x in inputs]))
+        made = Value(self, ("module", own.path, *[x.read() for x in inputs]))
         self.calls.add(made.number)
-        if module.kwargs.get("inplace"):
+        if own.kwargs.get("inplace"):
             inputs[0].memory.append(True)
-        return (made.derived(0), made.derived(1)) if module.kwargs.get("return_indices") else made
+        return (made.derived(0), made.derived(1)) if own.kwargs.get("return_indices") else made
 
     def started(self, name: str, parameter: Parameter, given: dict[str, Any]) -> None:
-        parameter.module.inits[parameter.name] = (name, self.plain(given))
+        notes(parameter.module).inits[parameter.name] = (name, self.plain(given))
 
 
 # -------------------------------------------------------------------------------------------------- the network
@@ -525,16 +541,17 @@ def _modules(root: Module, wanted: Wanted) -> Iterator[str]:
     _named(root, "", found)
     stage = wanted.stage
     for path, module in found.items():
-        if module.target == "nn.Identity" and path not in wanted.modules:
+        own = notes(module)
+        if own.target == "nn.Identity" and path not in wanted.modules:
             continue  # a block that does nothing here
-        have = module.target, stage.known(module.target, module.args, module.kwargs)
+        have = own.target, stage.known(own.target, own.args, own.kwargs)
         if path not in wanted.modules:
             yield f"`{path}` is a module that is not in the network"
         elif have != wanted.modules[path]:
             yield f"`{path}` is {have}, and should be {wanted.modules[path]}"
     for path in wanted.modules.keys() - found.keys():
         yield f"`{path}` is not there"
-    inits = {(path, name): init for path, module in found.items() for name, init in module.inits.items()}
+    inits = {(path, name): init for path, module in found.items() for name, init in notes(module).inits.items()}
     for place in inits.keys() | wanted.inits.keys():
         init = wanted.inits.get(place)
         if inits.get(place) != (_started(init, stage) if init is not None else None):
@@ -543,9 +560,10 @@ def _modules(root: Module, wanted: Wanted) -> Iterator[str]:
 
 def _named(module: Module, path: str, found: dict[str, Module]) -> None:
     """Give modules their paths, and collect those of PyTorch's own."""
-    module.path = path.removesuffix(".")
-    if module.target:
-        found[module.path] = module
+    own = notes(module)
+    own.path = path.removesuffix(".")
+    if own.target:
+        found[own.path] = module
     for name, child in module.children():
         _named(child, f"{path}{name}.", found)
 
@@ -555,7 +573,7 @@ def _started(init: Any, stage: Stage) -> Any:
     module = stage.base()
     space = stage.run(f"from torch import nn\ndef start(m):\n    {init.torch('m.weight')}")
     space["start"](module)
-    return module.inits["weight"]
+    return notes(module).inits["weight"]
 
 
 def _flow(root: Module, wanted: Wanted, stage: Stage, training: bool) -> Iterator[str]:

@@ -150,7 +150,7 @@ ODD = tuple(
     "n_output depthwise_conv2d int float in_ pass_ class_ with_ x0 t1 u v w z device channels groups stride kernel bias inplace Conv2d Sequential".split()
 )
 ODD_LABELS = tuple(
-    "head conv relu layer1 body f0 weight_ add0 stem bias_ blocks out features net_ X torch nn F range super".split()
+    "head conv relu layer1 body f0 weight_ add0 stem bias_ blocks out features net_ X torch nn F range super stage path args".split()
 )
 RUNS: Counter[str] = (
     Counter()
