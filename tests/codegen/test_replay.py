@@ -159,5 +159,7 @@ def test_nothing_that_differs_is_handed_over(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.parametrize("label", ["stage", "target", "args", "kwargs", "path", "inits", "notes", "f", "conv"])
 def test_labels_are_no_names_of_its_own(label):
-    text = f"net n:\n    input image: [N, 3, H=8, W=8]\n    y = x -> {label}: conv(3, 1)\n    {label}2: prelu\n    x + y\n"
+    text = (
+        f"net n:\n    input image: [N, 3, H=8, W=8]\n    y = x -> {label}: conv(3, 1)\n    {label}2: prelu\n    x + y\n"
+    )
     assert f"self.{label}(" in replay.faithful(compile_text(text).network).text
