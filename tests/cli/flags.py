@@ -139,7 +139,8 @@ def run(program: Sequence[object], line: str, folder: Path, outside: dict[str, s
 def interrupt(program: Sequence[object], line: str, folder: Path, outside: dict[str, str], first: str) -> str:
     """Start what goes on, wait for what it says first, end it as Ctrl-C or an editor does, and return what it has said."""
     command = [*map(str, program), *shlex.split(line)]
-    with subprocess.Popen(command, cwd=folder, env=outside, stdin=PIPE, stdout=PIPE, stderr=STDOUT, text=True) as going:
+    pipes = {"stdin": PIPE, "stdout": PIPE, "stderr": STDOUT}
+    with subprocess.Popen(command, cwd=folder, env=outside, text=True, preexec_fn=hearing, **pipes) as going:
         assert going.stdout is not None and going.stdin is not None
         if not first:
             going.stdin.close()  # an editor that has gone away
@@ -154,6 +155,11 @@ def interrupt(program: Sequence[object], line: str, folder: Path, outside: dict[
         said += going.stdout.read()
         assert going.wait(60) in (YES, INTERRUPTED), said
     return said
+
+
+def hearing() -> None:
+    """Have a process hear Ctrl-C, although those that start behind a shell's `&` are told to ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment() -> dict[str, str]:

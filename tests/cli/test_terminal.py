@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from archdsl.cli.main import COMMANDS, main
+from tests.cli import flags
 from tests.properties.timing import slowness
 
 TINY = "net tiny(c=4):\n    input image: [N, 3, H=8, W=8]\n    a: conv(c, 3) -> relu -> b: [conv(c, 3), relu] * 6\n"
@@ -232,9 +233,9 @@ def test_python_reads_no_standard_input():
     ],
 )
 def test_ctrl_c_ends_with_what_there_is(command, said, jobs):
-    started = subprocess.Popen(
-        [*COMMAND, *command, "--jobs", jobs], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    words = [*COMMAND, *command, "--jobs", jobs]
+    started = subprocess.Popen(words, start_new_session=True, preexec_fn=flags.hearing, **pipes)
     time.sleep(2 * max(1, slowness()))
     os.killpg(started.pid, signal.SIGINT)  # as a terminal does: all of its processes
     out, err = started.communicate(timeout=60)
