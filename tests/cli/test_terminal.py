@@ -236,9 +236,12 @@ def test_ctrl_c_ends_with_what_there_is(command, said, jobs):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     words = [*COMMAND, *command, "--jobs", jobs]
     started = subprocess.Popen(words, start_new_session=True, preexec_fn=flags.hearing, **pipes)
-    time.sleep(2 * max(1, slowness()))
-    os.killpg(started.pid, signal.SIGINT)  # as a terminal does: all of its processes
-    out, err = started.communicate(timeout=60)
+    try:
+        time.sleep(2 * max(1, slowness()))
+        os.killpg(started.pid, signal.SIGINT)  # as a terminal does: all of its processes
+        out, err = started.communicate(timeout=60)
+    finally:
+        started.kill()  # where it has heard nothing
     assert started.returncode == 130
     assert said in out.decode(), err.decode()
     assert err.decode().startswith("interrupted: ") and err.count(b"\n") == 1, err.decode()
