@@ -221,7 +221,10 @@ class Calls:
 def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:
     def fill(found: re.Match[str]) -> str:
         name = found.group(1)
-        return _tight(operands[int(name)], target) if name.isdigit() else values[name]
+        if name.isdigit():
+            return _tight(operands[int(name)], target)
+        apart = re.search(rf"[\[(,:] ?\{{{name}\}} ?[\]),:]", target)  # an argument or an end of a slice
+        return values[name] if apart else beside(values[name], "", last=False)
 
     if any("." in value for value in values.values()):  # a slice whose ends are more than names or numbers
         target = target.replace("}:{", "} : {")

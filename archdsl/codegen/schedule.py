@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import keyword
 import re
+from collections import Counter
 
 from archdsl.codegen.layout import WIDTH, depths, is_call, wrapped
 from archdsl.codegen.merge import Step, is_idle
@@ -148,13 +149,9 @@ class Scheduler:
         reads: dict[int, int] = {}
         for item in self._working(items):
             step = _step_of(item)
-            if step is not None:
-                found = dict.fromkeys(step.inputs, 0)
-                for value in step.inputs:
-                    found[value] += 1
-            else:
-                found = _added(*self._arms(item))  # type: ignore[arg-type]
-            reads = _added(reads, {self._real(v): 0 for v in found}, *[{self._real(v): n} for v, n in found.items()])
+            found = _added(*self._arms(item)) if step is None else Counter(step.inputs)  # type: ignore[arg-type]
+            for value, count in found.items():
+                reads[self._real(value)] = reads.get(self._real(value), 0) + count
         return _added(reads, *[{self._real(v): 1} for v in ends if v is not None])
 
     def _working(self, items: Sequence[Step | Branch]) -> list[Step | Branch]:
