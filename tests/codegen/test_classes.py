@@ -41,20 +41,26 @@ FAMILIES = """alexnet convnext_tiny deconvnet densenet121 dpn68 efficientnet_b0 
     inception_resnet_v1 inception_v2 inception_v3 lenet5_1998 mobilenet_v2 mobilenet_v3_small preresnet50
     res2net50_26w_4s resnet50 segnet shufflenet_v1 shufflenet_v2_x1_0 squeezenet1_0_complex unet vgg11_bn
     xception""".split()
+GALLERY = [
+    pytest.param([*LEAST.values()], id="one of each file"),
+    pytest.param(archdsl.nets(), id="all", marks=pytest.mark.slow),
+]
 NAMES = r"\b(get_submodule|argument|t\d+)\b|\b\w+_: "  # that no person would have chosen
 
 
 # -------------------------------------------------------------------------------------------------- what the files are
-def test_each_block_of_the_gallery_is_one_class():
-    for name in archdsl.nets():
+@pytest.mark.parametrize("names", GALLERY)
+def test_each_block_of_the_gallery_is_one_class(names):
+    for name in names:
         plans = Plans(compiled(name).network).classes
         found = Counter(planned.plan.first.title for planned in plans if planned.plan.first.kind == "block")
         assert {title for title, count in found.items() if count > 1} <= set().union(*SEVERAL.values()), name
 
 
 @pytest.mark.skipif(shutil.which("ruff") is None, reason="ruff comes with `archdsl[dev]`")
-def test_a_linter_and_a_formatter_find_nothing_to_change(tmp_path):
-    for name in archdsl.nets():
+@pytest.mark.parametrize("names", GALLERY)
+def test_a_linter_and_a_formatter_find_nothing_to_change(names, tmp_path):
+    for name in names:
         text = emit(compiled(name).network).text
         assert not re.search(NAMES, text.replace(compiled(name).network.doc, "")), name
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
