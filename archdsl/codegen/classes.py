@@ -577,6 +577,7 @@ class ClassPlan:
         column: list[object] = [MISSING] * context.count
         for i, scope, node in step.present:
             column[i] = _made(scope, node, step.numbers[i] in step.body.in_place(scope))
+            self.support |= {node.what.support} if isinstance(node.what, Op) and node.what.support else set()
         name = step.node.span.text if is_given(step.node) else "act"
         return Piece(self.use(self.resolve(context, tuple(column), [], name)).text)
 

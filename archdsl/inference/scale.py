@@ -154,7 +154,7 @@ def _arithmetic(kind: str, value: torch.Tensor, swapped: bool) -> tuple[torch.Te
 def _by_channel(graph: fx.GraphModule, value: object) -> torch.Tensor | None:
     """Return the values of channels that an operand has: a number, or a tensor [C, 1, 1] or [1, C, 1, 1]."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return torch.tensor([float(value)])
+        return torch.tensor([float(value)], dtype=torch.float64)
     found = tensor(graph, value)
     if found is None or not found.is_floating_point():
         return None

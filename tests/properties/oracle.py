@@ -27,6 +27,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from archdsl import optimize
@@ -173,7 +174,10 @@ class Case:
         fast = optimize(plain) if self.chosen("float32") else fast.float()
         if "maxunpool" in used(self.network):  # where neighbours are equal, rounding says where the maximum was
             return
-        yield from [f"in float64 {line}" for line in compare(exact, self.wanted, 1e-7)]
+        wrong = [*compare(exact, self.wanted, 1e-7)]
+        if wrong and (trembling := self.trembling()) > 1e-9:  # as where a norm divides by what has cancelled
+            wrong = [*compare(exact, self.wanted, 100 * trembling)]
+        yield from [f"in float64 {line}" for line in wrong]
         small = [x.float() for x in self.inputs]
         for given in (small, [x[:2] for x in small]):
             wanted = results(self.network, self.module(*[x.double() for x in given]))
@@ -183,6 +187,11 @@ class Case:
             more = distance(results(self.network, fast(*given)), wanted)
             if error < CARRIED and more > ROUNDED and more > 100 * error:
                 yield f"{more:.1e} where the plain module is {error:.1e} off, {tuple(given[0].shape)}"
+
+    def trembling(self) -> float:
+        """Return how far results move with inputs by a few units in their last place."""
+        made = results(self.network, self.module(*[x * (1 + 2**-50) for x in self.inputs]))
+        return distance(made, self.wanted)
 
     @torch.no_grad()
     def arranged(self) -> Iterator[str]:
@@ -251,6 +260,12 @@ class Case:
         near = [] if least is None else [least - 1, least, least + 1, least + 2]
         return sorted({n for n in (*near, *[self.random.randint(1, 40) for _ in range(3)]) if 1 <= n <= 64})
 
+    def finite(self, given: list[torch.Tensor]) -> bool:
+        """Say whether every step returns numbers: a maximum of padding alone is minus infinity, which relu would hide."""
+        with Finite() as seen:
+            interpret(self.network, self.state, *given)
+        return seen.all
+
     def at_size(self, legal: Legal, size: int) -> Iterator[str]:
         given = inputs(self.network, {legal.name: size})
         try:
@@ -259,7 +274,7 @@ class Case:
             if size in legal:
                 yield f"{legal.name} = {size} is called legal: {_said(refused)}"
             return
-        if size not in legal:
+        if size not in legal and self.finite(given):
             yield f"{legal.name} = {size} works and is called illegal: {legal}"
             return
         try:
@@ -608,6 +623,19 @@ def results(network: Network, made: Any) -> dict[str, torch.Tensor]:
     if isinstance(made, torch.Tensor):
         return {next(o.name for o in network.scope.outputs if not o.training): made}
     return {name: value for name, value in zip(made._fields, made) if value is not None}
+
+
+class Finite(TorchFunctionMode):
+    """Notes whether all that is computed is finite."""
+
+    all = True
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.is_floating_point():
+            with torch._C.DisableTorchFunction():
+                self.all = self.all and bool(made.isfinite().all())
+        return made
 
 
 def inputs(network: Network, sizes: dict[str, int], batch: int = 3) -> list[torch.Tensor]:

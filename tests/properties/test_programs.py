@@ -110,6 +110,23 @@ net n:
     y = x -> tokens(window=3, pad=true) -> attention(identity, tanh, identity, heads=2) -> untokens(window=3, pad=true, like=image)
     y -> tokens(every=(8, 4)) -> ln -> untokens(every=(8, 4), like=image) -> tokens(grid=8) -> untokens(grid=8, size=8)
 """,
+    "a class of ours that a block is given": """
+block given(act):
+    conv(4, 1) -> act -> conv(4, 1)
+net n:
+    input image: [N, 4, H=2, W=2]
+    given(relu) -> given(drop_path(0.2)) -> given(relu)
+""",
+    "a number folded into weights of float64": """
+net n:
+    input image: [N, 4, H=4, W=4]
+    conv(4, 1) -> x / (1 / 3) -> conv(4, 3) -> x * 0.3 -> bn
+""",
+    "a maximum of padding alone, which relu makes a number": """
+net n:
+    input image: [N, 2, H=4, W=8]
+    maxpool(3, pad=(1, 0), dilation=2, ceil=true) -> relu
+""",
     "a decimal number that is equal to the channels": """
 block halved(a=0.5):
     conv(2, 1)
