@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +18,7 @@ from archdsl.training.data import Data, data
 from archdsl.training.processes import Processes
 from archdsl.training.recipe import Recipe
 
+ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 
@@ -160,14 +165,26 @@ def test_an_image_is_another_one_in_each_epoch():
     assert len({tuple(one.flatten().tolist()) for one in made}) == 4
 
 
+WORKERS = """
+import torch
+from archdsl.training import pictures
+from archdsl.training.recipe import Recipe
+from tests.training.test_data import CPU, Processes, small
+
+recipe, found, one = Recipe(epochs=1, batch=8, rotate=90), small(), Processes(0, 1, CPU)
+made = pictures.pictures(recipe, found, (8, 8))
+alone, shared = [
+    torch.cat([images for images, _ in pictures.training_batches(found, made, recipe, one, 0, workers)])
+    for workers in (0, 2)
+]
+print(len(alone), torch.equal(alone, shared))
+"""
+
+
 def test_workers_change_nothing():
-    recipe, found, one = Recipe(epochs=1, batch=8, rotate=90), small(), Processes(0, 1, CPU)
-    made = pictures.pictures(recipe, found, (8, 8))
-    alone, shared = [
-        torch.cat([images for images, _ in pictures.training_batches(found, made, recipe, one, 0, workers)])
-        for workers in (0, 2)
-    ]
-    assert torch.equal(alone, shared)
+    """In a process of their own: workers are forks, and the one that runs tests has threads of all that it has run."""
+    done = subprocess.run([sys.executable, "-c", WORKERS], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "16 True\n"
 
 
 def test_validation_is_the_middle_of_the_resized_image():
