@@ -1,5 +1,6 @@
 """Small jobs that tests train, also in processes of their own: `python -m tests.training.jobs killed FOLDER NUMBER` is
-killed by SIGKILL when the image of that number is asked for, `... lines LINE LINE` runs lines of the command line."""
+killed by SIGKILL when the image of that number is asked for, or is sent another signal, `... FOLDER NUMBER SIGNAL`,
+`... lines LINE LINE` runs lines of the command line."""
 
 from __future__ import annotations
 
@@ -33,10 +34,10 @@ RECIPE = Recipe(
 
 
 class Deadly(Sequence[tuple[Any, int]]):
-    """Images of which one kills the process that asks for it."""
+    """Images of which one sends a signal to the process that asks for it."""
 
-    def __init__(self, pairs: Sequence[tuple[Any, int]], last: int) -> None:
-        self.pairs, self.left = pairs, last
+    def __init__(self, pairs: Sequence[tuple[Any, int]], last: int, sent: int = signal.SIGKILL) -> None:
+        self.pairs, self.left, self.sent = pairs, last, sent
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -44,7 +45,7 @@ class Deadly(Sequence[tuple[Any, int]]):
     def __getitem__(self, index: Any) -> Any:
         self.left -= 1
         if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.sent)
         return self.pairs[index]
 
 
@@ -66,5 +67,11 @@ def trained(folder: object, data: Data | None = None, **more: Any) -> Any:
 if __name__ == "__main__":
     if sys.argv[1] == "lines":
         sys.exit(max([main(line.split()) for line in sys.argv[2:]]))
-    whole = few()
-    trained(sys.argv[2], whole.replace(train=Deadly(whole.train, int(sys.argv[3]))), save_every=2, resume=True)
+    whole, sent = few(), int((*sys.argv, signal.SIGKILL)[4])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where whoever started this ignores it
+    before = signal.getsignal(sent)
+    try:
+        deadly = Deadly(whole.train, int(sys.argv[3]), sent)
+        trained(sys.argv[2], whole.replace(train=deadly), save_every=2 if sent == signal.SIGKILL else 0, resume=True)
+    except KeyboardInterrupt:
+        print("ended,", "as before" if signal.getsignal(sent) is before else "with another handler")

@@ -114,19 +114,18 @@ def dying(run, stepped, after):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_after_its_step(number, unbroken, tmp_path, monkeypatch):
-    sent, stepped = [], loop.Run._stepped
-
-    def step(run, *arguments):
-        if run.step == 8 and not sent:
-            sent.append(os.kill(os.getpid(), number))
-        return stepped(run, *arguments)
-
-    before = signal.getsignal(number)
-    monkeypatch.setattr(loop.Run, "_stepped", step)
-    with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "run")
-    assert signal.getsignal(number) is before
+def test_a_signal_ends_a_run_after_its_step(number, unbroken, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "tests.training.jobs",
+        "killed",
+        str(tmp_path / "run"),
+        str(16 * 8 + 5),
+        str(int(number)),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "ended, as before\n"
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 9
     trained(tmp_path / "run", resume=True)
     assert curve(tmp_path / "run") == curve(unbroken)
