@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import keyword
 import os
-from copy import copy
 from functools import cached_property
 from operator import attrgetter
 
@@ -244,11 +243,11 @@ class ClassPlan:
         what = first.what.title if isinstance(first.what, Scope) else first.what.name
         hint = first.name if first.labelled else first.span.text if is_given(first) else what
         column = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
-        before = copy(self.doubts)
+        before = self.doubts.kept
         term = self.use(self.resolve(context, column, [], f"with_{hint}"))
         if is_given(first) and term.text in self.extra:
             self.flags[term.text] = hint
-            self.doubts = before
+            self.doubts.back_to(before)
         return term
 
     def _emptiness(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LOOSE = {"m"}  # the word of a loop that comes last
 # What a plan collects on its way.
-COLLECTED = ("used", "extra", "lists", "support", "proven", "running", "told", "doubts")
+COLLECTED = ("used", "extra", "lists", "support", "proven", "running", "told")
 
 
 class Looping:
@@ -76,10 +76,11 @@ class Looping:
         here = over(start, self.at)
         if not all(fits(here.column, body.channels(value)) for value in (body.inputs[0], body.results[0])):
             return None
-        kept = {key: copy(self.plan.__dict__[key]) for key in COLLECTED}
+        kept, doubts = {key: copy(self.plan.__dict__[key]) for key in COLLECTED}, self.plan.doubts.kept
         inside = _Passes(self, body, here, name, numbered)
         if inside.out is None or (not start.literal and factors(inside.out) != factors(start)):
             self.plan.__dict__.update(kept)
+            self.plan.doubts.back_to(doubts)
             return None
         named = start.literal and not inside.out.literal and inside.out.names <= self.context.names.keys()
         self.plan.guess(named)

@@ -258,7 +258,7 @@ def _imports(body: str, brought: dict[str, str]) -> list[str]:
         lines.append("from collections import OrderedDict")
     if "Callable[" in body:
         lines.append("from collections.abc import Callable")
-    if re.search(r"(?<![\w.])partial\(", body):
+    if re.search(r"(?<![\w.`])partial\((nn\.|[A-Z])\w+, ", body):
         lines.append("from functools import partial")
     if "(NamedTuple)" in body:
         lines.append("from typing import NamedTuple")

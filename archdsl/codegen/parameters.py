@@ -67,11 +67,20 @@ class Doubts:
         """Add a doubt about what is being written."""
         self.count += 1
         self.last = self.count
-        self.steps = self.steps | {self.step: self.count}  # a new one: copies of doubts are kept
+        self.steps = self.steps | {self.step: self.count}  # a new one, since the old one may be kept
 
     def use(self, name: str) -> None:
         """Note that a name is used."""
         self.uses.setdefault(self.step, {}).setdefault(name, self.count)
+
+    @property
+    def kept(self) -> tuple[int, dict[Step | None, int]]:
+        """The doubts until now, to which `back_to` returns."""
+        return self.last, self.steps
+
+    def back_to(self, kept: tuple[int, dict[Step | None, int]]) -> None:
+        """Forget the doubts since; time goes on, and what is being written and the names that were used stay."""
+        self.last, self.steps = kept
 
     @contextmanager
     def writing(self, step: Step) -> Iterator[None]:
