@@ -258,7 +258,8 @@ class ClassPlan:
         if step is None or not isinstance(block := step.node.what, Scope):
             return None
         definition = block.definition
-        if not isinstance(definition, tree.Block) or len(definition.body) != 1:
+        tests = [*whole_tests(definition)]
+        if definition is None or not tests:
             return None
         given = {name: self._written(context, step, name) for name, _ in block.args}
         defaults = {param.name: param.default for param in definition.params if param.default is not None}
@@ -269,7 +270,7 @@ class ClassPlan:
             {} if here is None else {"x.channels": here}
         )
         wanted = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
-        for test in whole_tests(definition):
+        for test in tests:
             term = translate(test, names)
             if term is not None and not term.literal and fits(term.column, wanted):
                 self.asked.add(step)
@@ -491,9 +492,7 @@ class ClassPlan:
     @cached_property
     def open_inside(self) -> bool:
         """Whether it may be so where it is built under the test that the block has around all its steps."""
-        definition = self.first.definition
-        alone = isinstance(definition, tree.Block) and len(definition.body) == 1
-        return self._open([*whole_tests(definition)] if alone else [])  # type: ignore[arg-type]
+        return self._open([*whole_tests(self.first.definition)])
 
     def _open(self, asked: list[tree.Expr]) -> bool:
         names = {p.name for p in self.interface}

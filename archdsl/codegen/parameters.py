@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from archdsl.codegen.conditions import parts_of, statements_in
+from archdsl.codegen.conditions import parts_of, statements_in, whole_tests
 from archdsl.codegen.terms import Code, list_type, python
 from archdsl.ir.liveness import is_empty
 from archdsl.ir.network import Scope
@@ -121,7 +121,9 @@ def _upstream(body: Body, steps: list[Step]) -> set[Step]:
 def unsafe(plan: ClassPlan) -> frozenset[str]:
     """Return the parameters that a class must not have: with another value it would be wrong."""
     if not plan.alone:
-        return _untold(plan, mentions(plan.first.text)) | _bound_to_input(plan)
+        asked = mentions(tuple(whole_tests(plan.first.definition)))  # by who builds it
+        mentioned = {name: count - asked.get(name, 0) for name, count in mentions(plan.first.text).items()}
+        return _untold(plan, mentioned) | _bound_to_input(plan)
     doubtful = _behind(plan, plan.doubts.bearing(plan.body))
     untold = _untold(plan, mentions(plan.first.text, _taken(plan)))
     return untold | {p.name for p in plan.parameters() if p.name in doubtful}
