@@ -204,12 +204,20 @@ class ClassPlan:
             values = {id(scope): value for scope, value in zip(self.scopes, term.column)}
             default: object = REQUIRED
             if name in self.first.optional or self.first.kind == "net":
-                common = _most_common(term.column)
+                common = self._default(name, term.column)
                 default = REQUIRED if isinstance(common, Code) and "(" in common.text else common
             elif name in self.extra and {(type(v), v) for v in term.column} == {(bool, True), (bool, False)}:
                 default = False
             found.append(Parameter(name, values, default))
         return sorted(found, key=lambda p: p.default is not REQUIRED)
+
+    def _default(self, name: str, column: Column) -> object:
+        """Return the default of a parameter: a block's own where it is a plain value, else the commonest."""
+        own = {param.name: param.default for param in getattr(self.first.definition, "params", ())}
+        said = own.get(name) if self.first.kind != "net" else None
+        if isinstance(said, tree.Literal) and type(said.value) is type(column[0]):
+            return said.value
+        return _most_common(column)
 
     # ------------------------------------------------------------ attributes
     def _base(self) -> str:
@@ -310,7 +318,7 @@ class ClassPlan:
             elif inputs:  # of which all have as many, where there are several
                 several = [term for term in inputs if term is not None]
                 guesses += _simplest_first(several)
-        elif not what.nodes:
+        else:  # which may be empty in some instances
             guesses.append(context.channels.get(step.inputs[0]))
         self._known(context, result, guesses)
 
@@ -638,7 +646,7 @@ class ClassPlan:
             self.proven |= plan.proven
             self.failed |= plan.failed
         self.failed.update([id(expr) for name, expr in step.node.written if name not in given])
-        self._track(context, step, self._returned(context, step, plan, given))
+        self._track(context, step, self._returned(context, step, plan, given, inner))
         return Piece(plan.name, tuple(arguments))
 
     def _said(self, plan: ClassPlan, step: Step, name: str) -> bool:
@@ -648,9 +656,12 @@ class ClassPlan:
             return given is None or isinstance(given, tree.Name)
         return name == "in_channels" or name in dict(plan.first.given)
 
-    def _returned(self, context: Context, step: Step, plan: ClassPlan, given: dict[str, Term]) -> Term | None:
-        """Return the channels that another class returns, as it computes them of what it is given."""
-        made, term = context.body.channels(step.outputs[0]), plan.returns
+    def _returned(
+        self, context: Context, step: Step, plan: ClassPlan, given: dict[str, Term], inner: Sequence[object]
+    ) -> Term | None:
+        """Return the channels that another class returns, as it computes them of what it is given, where it is used."""
+        both = zip(context.body.channels(step.outputs[0]), inner)
+        made, term = tuple([size if isinstance(what, Scope) else MISSING for size, what in both]), plan.returns
         if term is not None and all(name in given or name.endswith("()") for name in term.names):
             told = substituted(term, given).replace(column=made)
             sizes = [size for size in made if size is not MISSING]

@@ -189,8 +189,10 @@ class Calls:
 
     def _to_the_end(self, step: Step) -> str:
         """Return the argument that is the end of a slice where the text has the channels of what is sliced for it."""
-        expr = dict(step.node.written).get("stop")
-        if not isinstance(expr, tree.Attribute) or expr.name != "channels" or not isinstance(step.node.what, Slice):
+        expr, what = dict(step.node.written).get("stop"), step.node.what
+        if not isinstance(what, Slice) or what.axis != "channels":
+            return ""
+        if not isinstance(expr, tree.Attribute) or expr.name != "channels":
             return ""
         if not all((node.inputs[0], expr.value.span.text) in scope.names for _, scope, node in step.present):
             return ""
