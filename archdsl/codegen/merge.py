@@ -479,6 +479,7 @@ class _Values:
     def __init__(self, body: Body) -> None:
         self.body = body
         self.made: list[dict[int, int]] = []  # for each instance: the value of the body that a number of its own is
+        self.inside: set[int] = set()  # what arms of branches make, which leaves them by a join only
         for i in range(len(body.scopes)):
             own = {body.scope(i).inputs[k]: value for k, value in enumerate(body.inputs)} if i in body.mask else {}
             self.made.append(own)
@@ -507,6 +508,7 @@ class _Values:
             for k in range(len(item.node.outputs)):
                 value = self.body.value({i: node.outputs[k] for i, _, node in item.present})
                 item.outputs.append(value)
+                self.inside.update([value] if before else [])
                 for i, _, node in item.present:
                     self.made[i][node.outputs[k]] = value
 
@@ -527,7 +529,8 @@ class _Values:
     def _come_together(self, items: list[Step | Branch], values: dict[int, int], later: set[int]) -> None:
         """Join values behind the branches that made them; those that are made `later` are not there yet."""
         for k, item in enumerate(items):
-            if len(set(values.values())) == 1:
+            found = set(values.values())
+            if len(found) == 1 and self.inside.isdisjoint(found):
                 return
             if isinstance(item, Branch):
                 beyond = later.union(_made(items[k + 1 :]))
@@ -549,7 +552,7 @@ class _Values:
             if len(found) > 1:
                 return  # they come together later
             sources.append(next(iter(found), None))
-        if not inside.intersection(sources) or len({s for s in sources if s is not None}) < 2:
+        if not inside.intersection(sources):
             return
         join = self._joined(branch, sources)
         for i, value in values.items():
@@ -559,10 +562,12 @@ class _Values:
     def _joined(self, branch: Branch, sources: list[int | None]) -> Join:
         """Return the join of some sources: one that is there, for further instances, or a new one."""
         for join in branch.joins:
-            if all(a is None or b is None or a == b for a, b in zip(join.sources, sources)):
+            both = [(a, b) for a, b in zip(join.sources, sources) if a is not None and b is not None]
+            if both and all(a == b for a, b in both):
                 join.sources = [b if a is None else a for a, b in zip(join.sources, sources)]
                 return join
         branch.joins.append(Join(self.body.value({}), sources))
+        self.inside.update([branch.joins[-1].value] if len(branch.mask) < len(self.body.mask) else [])
         return branch.joins[-1]
 
 

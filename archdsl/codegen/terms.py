@@ -481,7 +481,9 @@ def _either(expr: tree.Either, names: dict[str, Term]) -> Term | None:
 
 def either(value: Term, test: Term, other: Term) -> Term:
     """Return `value if test else other`."""
-    if value.text == other.text or (test.literal and test.column[0] is True):
+    if value.text == other.text:
+        return value.replace(column=tuple([b if a is MISSING else a for a, b in _columns([value, other])]))
+    if test.literal and test.column[0] is True:
         return value
     if test.literal and test.column[0] is False:
         return other
