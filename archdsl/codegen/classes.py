@@ -212,10 +212,10 @@ class ClassPlan:
         return sorted(found, key=lambda p: p.default is not REQUIRED)
 
     def _default(self, name: str, column: Column) -> object:
-        """Return the default of a parameter: a block's own where it is a plain value, else the commonest."""
+        """Return the default of a parameter: a block's own where an instance has it, else the commonest."""
         own = {param.name: param.default for param in getattr(self.first.definition, "params", ())}
         said = own.get(name) if self.first.kind != "net" else None
-        if isinstance(said, tree.Literal) and type(said.value) is type(column[0]):
+        if isinstance(said, tree.Literal) and any(alike(said.value, value) for value in column):
             return said.value
         return _most_common(column)
 
