@@ -15,7 +15,7 @@ from archdsl.codegen.looping import Looping, targets_in
 from archdsl.codegen.loops import Folded, Turns, values_at
 from archdsl.codegen.merge import Branch, Step, Unlike, is_computed, is_given, side_by_side
 from archdsl.codegen.names import names_of, variable
-from archdsl.codegen.parameters import Doubts, Parameter, measured, measures, mentions
+from archdsl.codegen.parameters import Doubts, Parameter, behind, measured, measures, mentions
 from archdsl.codegen.terms import (
     CHOICE,
     MISSING,
@@ -36,6 +36,7 @@ from archdsl.codegen.terms import (
     fits,
     formula,
     literal,
+    mentioned,
     negated,
     over,
     paired,
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from archdsl.codegen.groups import Groups
     from archdsl.codegen.merge import Body
     from archdsl.codegen.terms import Column
-    from archdsl.core.source import Source
+    from archdsl.core.source import Source, Span
     from archdsl.ir.network import Node
     from archdsl.ops.base import Call
 
@@ -463,13 +464,31 @@ class ClassPlan:
             self.proven[id(expr)] = expr
         elif expr is not None:
             self.failed.add(id(expr))
-            self.guess(written is None and (measures(expr) or not self.measured.isdisjoint(mentions(expr))))
+            self.guess(written is None and self._measured_by(expr))
         return term
 
     @cached_property
     def measured(self) -> set[str]:
         """The names that are bound to something of a tensor: for other arguments upstream it is another."""
         return measured(self.first.text)
+
+    def doubt_tests(self) -> None:
+        """Doubt what stands under tests of something of a tensor that the code does not have: they are decided here.
+
+        The test around all of a block is its caller's.
+        """
+        answered, steps = self.answered | {*map(id, whole_tests(self.first.definition))}, self.body.steps()
+        for test in self.conditions.tests:
+            if id(test.expr) in answered or not self._measured_by(test.expr):
+                continue
+            under = [step for step in steps if _overlap(step.node.span, test.about)]
+            for step in under:
+                with self.doubts.writing(step):
+                    self.guess()
+            self.guess(not under)
+
+    def _measured_by(self, expr: tree.Expr) -> bool:
+        return measures(expr) or not self.measured.isdisjoint(mentions(expr))
 
     @property
     def reached(self) -> tuple[tree.Expr, ...]:
@@ -493,20 +512,20 @@ class ClassPlan:
         return self.parameters()
 
     @cached_property
-    def open(self) -> bool:
-        """Whether with other arguments a class that is planned may be another block than the text's."""
-        return self._open([])
+    def open(self) -> frozenset[str]:
+        """The parameters of a class that is planned with which it may be another block than the text's."""
+        return self._open(())
 
     @cached_property
-    def open_inside(self) -> bool:
-        """Whether it may be so where it is built under the test that the block has around all its steps."""
-        return self._open([*whole_tests(self.first.definition)])
+    def open_inside(self) -> frozenset[str]:
+        """Those with which it may be so where it is built under the test that the block has around all its steps."""
+        return self._open(whole_tests(self.first.definition))
 
-    def _open(self, asked: list[tree.Expr]) -> bool:
-        names = {p.name for p in self.interface}
+    def _open(self, asked: Iterable[tree.Expr]) -> frozenset[str]:
         answered = self.answered | {*map(id, asked)}
         tests = [test.expr for test in self.conditions.tests if id(test.expr) not in answered]
-        return self.doubts.last > 0 or any(names & mentions(test).keys() for test in tests)
+        names = behind(self, [*self.doubts.bearing(self.body), *[name for test in tests for name in mentions(test)]])
+        return frozenset([p.name for p in self.interface if p.name in names])
 
     @cached_property
     def as_input(self) -> set[str]:
@@ -620,7 +639,6 @@ class ClassPlan:
         arguments = []
         given: dict[str, Term] = {}
         parameters = plan.interface
-        self.guess(plan.open_inside if step in self.asked else plan.open)
         for parameter in parameters:
             given[parameter.name] = literal(parameter.default, context.count)
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
@@ -638,6 +656,9 @@ class ClassPlan:
             term = self.use(self._proved(term, step, parameter.name, written))
             given[parameter.name] = term
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
+        open_ones = plan.open_inside if step in self.asked else plan.open
+        if plan.doubts.last or open_ones:
+            self.doubts.suspect(mentioned([given[name] for name in open_ones]))
         here = context.channels.get(step.inputs[0])
         same = here is not None and any(factors(given[name]) == factors(here) for name in plan.as_input)
         self.guess("in_channels" in plan.without and not same)
@@ -853,6 +874,10 @@ class ClassPlan:
 def file_name(source: Source) -> str:
     """Return the name of a file, without its folder and without characters that could end a comment or a text."""
     return "".join(c if c.isalnum() or c in "_-.<> " else "_" for c in os.path.basename(source.name))
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.source is other.source and one.start < other.end and other.start < one.end
 
 
 def _simplest_first(terms: list[Term]) -> list[Term]:
