@@ -107,6 +107,7 @@ class ClassPlan:
         self.flags: dict[str, str] = {}  # parameters that say of a pipeline of the text whether it is no identity
         self.pieces: dict[ClassPlan, None] = {}  # classes of what is written in this one's text
         self.asked: set[Step] = set()  # blocks that are built under the test that they have around all their steps
+        self.unsaid: set[str] = set()  # names of operators' arguments from which others follow, which are numbers here
         self.failed: set[int] = set()  # expressions of the text that did not reach the code somewhere
         self.base = self._base()
         self.conditions = Conditions(self.first, self.names)
@@ -406,14 +407,29 @@ class ClassPlan:
         if field:
             written = self._written(context, step, field)
             if written is not None and not any(isinstance(value, Listed) for value in column):
-                written = paired(written)
+                written = self._one_of_two(written) if type(leaves[0].value) is int else paired(written)
             word = "channels" if field == "out" else field
             found = self.resolve(context, tuple(column), [written], word, _label(step))
             return self.use(self._proved(found, step, field, written))
         formulas = self._formulas(context, step, text)
         found = self.resolve(context, tuple(column), formulas, hint, _label(step))
-        self.guess(bool(text) and found.text not in [term.text for term in formulas if term is not None])
+        if text and found.text not in [term.text for term in formulas if term is not None]:
+            self._left_out([expr for _, expr in step.node.written])
         return self.use(found)
+
+    def _left_out(self, exprs: list[tree.Expr]) -> None:
+        """Note that an argument that follows from others of the text is a number here."""
+        named = frozenset([name for expr in exprs for name in mentions(expr)])
+        self.unsaid |= named
+        self.doubts.suspect(named)
+        self.guess()
+
+    def _one_of_two(self, term: Term) -> Term | None:
+        """Return a pair of equal numbers as one, which is asked for; of a name nobody knows that they are equal."""
+        made = paired(term)
+        if not any(isinstance(value, Listed) for value in term.column):
+            return made
+        return literal(made.column[0], len(made.column)) if term.literal and len({*made.column}) == 1 else None
 
     def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
@@ -541,10 +557,11 @@ class ClassPlan:
         names = {"in_channels": self.channel(context, step.inputs[0])}
         for field in step.node.what.args:
             if f"{{{field}}}" in text:
-                column = step.column(_field(field))
-                names[field] = self.resolve(
-                    context, column, [self._argument(context, step, field)], field, _label(step)
-                )
+                column, written = step.column(_field(field)), self._written(context, step, field)
+                one = None if written is None else self._one_of_two(written)
+                names[field] = self.resolve(context, column, [one], field, _label(step))
+                if written is not None and names[field].text not in (written.text, one and one.text):
+                    self._left_out([dict(step.node.written)[field]] if field in dict(step.node.written) else [])
         alternatives = [t.strip() for t in text.split("|")]
         found = [formula(alternative, names) for alternative in alternatives]
         return [None if term is None else paired(term) for term in found]

@@ -323,7 +323,8 @@ def _form(call: Call | None) -> Hashable:
     """Return what the calls of two steps agree on that differ in arguments only: what no formula gives is the same."""
     if call is None:
         return None
-    fixed = [part.value for part in call.args if isinstance(part, Leaf) and not part.formula]
+    parts = [*call.args, *[part for _, part in (*call.kwargs, *(call.holes or ()))]]
+    fixed = [part.value for part in parts if isinstance(part, Leaf) and not part.formula]
     return call.target, len(call.args), tuple([name for name, _ in call.kwargs]), tuple(fixed)
 
 

@@ -133,7 +133,8 @@ def unsafe(plan: ClassPlan) -> frozenset[str]:
     if not plan.alone:
         asked = mentions(tuple(whole_tests(plan.first.definition)))  # by who builds it
         mentioned = {name: count - asked.get(name, 0) for name, count in mentions(plan.first.text).items()}
-        return _untold(plan, mentioned) | _bound_to_input(plan)
+        constant = {p.name for p in plan.parameters() if len(set(p.values.values())) == 1 and p.name != "in_channels"}
+        return _untold(plan, mentioned) | _bound_to_input(plan) | (constant & plan.unsaid)
     doubtful = behind(plan, plan.doubts.bearing(plan.body))
     untold = _untold(plan, mentions(plan.first.text, _taken(plan)))
     return untold | {p.name for p in plan.parameters() if p.name in doubtful}

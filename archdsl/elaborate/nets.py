@@ -391,6 +391,9 @@ def _input_statement(ctx: Context, statement: tree.Input, env: Env, x: Tensor | 
     shape: list[Dim] = []
     for axis, (expr, default) in enumerate(statement.dims):
         shape.append(_input_dim(ctx, expr, default, env, axis, asked[axis] if asked else None, number))
+    first = builder.shapes[builder.inputs[0]][0] if number else shape[0]
+    if shape[0] != first:
+        raise errors.bad_input(batch.span, f"all inputs have the batch of the first one, `{first}`")
     tensor = builder.input(tuple(shape), statement.name)
     bind(statement.name, tensor, env, statement.span)
     return tensor if number == 0 else _some(x)

@@ -298,7 +298,8 @@ def from_grid(
         if not self.way and self.like:
             return expression("{0}.transpose(1, 2).unflatten(2, {1}.shape[2:])")
         if not self.way:
-            rows, columns = map(Leaf, target(self.size))
+            high, wide = target(self.size)
+            rows, columns = [Leaf(side, "{size}" if high == wide else "") for side in (high, wide)]
             return expression("{0}.transpose(1, 2).unflatten(2, ({rows}, {columns}))", rows=rows, columns=columns)
         size, (sides, _) = as_arguments(self.size), self.arguments_of()
         return call("from_windows" if self.way == "window" else f"from_{self.way}", Operand(0), *size, *sides)
