@@ -199,7 +199,7 @@ class ClassPlan:
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters that the code uses, those without a default first."""
-        found = []
+        found, apart = [], self.unpacking.taken(self.used)
         for name, term in {**self.names, **self.extra}.items():
             if name not in self.used or name in self.locals or isinstance(term, Defined):
                 continue
@@ -210,7 +210,7 @@ class ClassPlan:
                 default = REQUIRED if isinstance(common, Code) and "(" in common.text else common
             elif name in self.extra and {(type(v), v) for v in term.column} == {(bool, True), (bool, False)}:
                 default = False
-            found.append(Parameter(name, values, default))
+            found.append(Parameter(name, values, default, name in apart))
         return sorted(found, key=lambda p: p.default is not REQUIRED)
 
     def _default(self, name: str, column: Column) -> object:

@@ -43,10 +43,10 @@ def plain(value: object) -> object:
     return value if type(value) in PLAIN else UNKNOWN
 
 
-def list_type(lists: Sequence[Listed]) -> str:
-    """Return the Python type of lists: `tuple[int, ...]`, or by place where their items are of several kinds."""
+def list_type(lists: Sequence[Listed], apart: bool = False) -> str:
+    """Return the Python type of lists: `tuple[int, ...]`, or by place where they are taken `apart` or differ there."""
     one = _type([item for each in lists for item in each])
-    if "|" not in one or len({len(each) for each in lists}) > 1:
+    if ("|" not in one and not apart) or len({len(each) for each in lists}) > 1:
         return f"tuple[{one}, ...]"
     return f"tuple[{', '.join([_type(items) for items in zip(*lists)])}]"
 
