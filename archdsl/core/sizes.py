@@ -69,12 +69,13 @@ class Size:
     True
     """
 
-    __slots__ = ("_default", "_hash", "period", "slope", "symbol", "values")
+    __slots__ = ("_default", "_hash", "_shown", "period", "slope", "symbol", "values")
 
     def __init__(self, symbol: Symbol, period: int, slope: int, values: tuple[int, ...]) -> None:
         self.symbol, self.period, self.slope, self.values = symbol, period, slope, values
         self._hash = hash((id(symbol), period, slope, values))
         self._default = self.at(symbol.default)
+        self._shown = ""
 
     @staticmethod
     def of(symbol: Symbol) -> Size:
@@ -158,7 +159,9 @@ class Size:
         return tuple(found)
 
     def __str__(self) -> str:
-        return _text(self)
+        if not self._shown:
+            self._shown = _text(self)
+        return self._shown
 
     __repr__ = __str__
 
@@ -176,14 +179,11 @@ class Area:
         """Return an int or a size as a product."""
         if isinstance(dim, Area):
             return dim
-        if isinstance(dim, int):
-            return Area(dim, ())
-        shared = gcd(dim.slope, *dim.values)
-        return Area(
-            shared, (Size(dim.symbol, dim.period, dim.slope // shared, tuple([v // shared for v in dim.values])),)
-        )
+        return Area(dim, ()) if isinstance(dim, int) else _primitive(dim)
 
     def __mul__(self, other: Dim) -> Dim:
+        if isinstance(other, int):
+            return Area(self.factor * other, self.sizes) if other else 0
         right = Area.of(other)
         sizes = tuple(sorted(self.sizes + right.sizes, key=_order))
         factor = self.factor * right.factor
@@ -215,16 +215,32 @@ class Area:
     __repr__ = __str__
 
 
+@remembered
+def _primitive(size: Size) -> Area:
+    """Return a size as a factor times one whose values have no common divisor."""
+    shared = gcd(size.slope, *size.values)
+    values = tuple([value // shared for value in size.values])
+    return Area(shared, (Size(size.symbol, size.period, size.slope // shared, values),))
+
+
 def _order(size: Size) -> tuple[str, int, int, tuple[int, ...]]:
     return size.symbol.name, size.period, size.slope, size.values
 
 
 def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
     """Multiply dims: an int where all are ints, a `Size` where one is symbolic, else an `Area`."""
-    total: Dim = 1
+    factor, sizes = 1, []
     for dim in dims:
-        total = dim * total
-    return total
+        if isinstance(dim, int):
+            factor *= dim
+        else:
+            sizes.append(dim)
+    if not sizes:
+        return factor
+    total: Dim = sizes[0]
+    for size in sizes[1:]:
+        total = size * total
+    return total * factor
 
 
 @remembered
@@ -320,7 +336,6 @@ def _product(values: list[int]) -> int:
     return total
 
 
-@remembered
 def _text(size: Size) -> str:
     """Print a size as a reader would write it: `H`, `2*H - 1`, `ceil(H/32)`, `2*((H + 3)//8) + 1`."""
     name, period, values = size.symbol.name, size.period, size.values

@@ -11,11 +11,13 @@ from archdsl.elaborate.values import Located, Quotient, RepeatValue, Tensor, des
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from archdsl.core.source import Span
 
 MAX_BITS = 63
+NUMBERS = (int, float)
 
 
 def calculated(sign: str, left: Any, right: Any, span: Span) -> Any:
@@ -90,6 +92,8 @@ def compared(sign: str, left: Any, right: Any, span: Span) -> bool:
         if not isinstance(right, tuple):
             raise errors.bad_operands(span, "in", describe(left), describe(right))
         return any(_same(left, item.item if isinstance(item, Located) else item) for item in right)
+    if type(left) in NUMBERS and type(right) in NUMBERS:
+        return bool(_ORDER[sign](left, right))
     if isinstance(left, (Size, Area)) or isinstance(right, (Size, Area)):
         if left == right:
             return sign in ("==", "<=", ">=")
@@ -100,14 +104,14 @@ def compared(sign: str, left: Any, right: Any, span: Span) -> bool:
 
 
 def _ordered(sign: str, left: Any, right: Any, span: Span) -> bool:
-    numbers = type(left) in (int, float) and type(right) in (int, float)
+    numbers = type(left) in NUMBERS and type(right) in NUMBERS
     if not numbers and not (isinstance(left, str) and isinstance(right, str)):
         raise errors.bad_operands(span, sign, describe(left), describe(right))
     return bool(_ORDER[sign](left, right))
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) or isinstance(value, (Size, Area, Quotient))
+    return type(value) in NUMBERS or isinstance(value, (Size, Area, Quotient))
 
 
 def plain(value: Any) -> Any:
@@ -161,13 +165,13 @@ def _divide(left: Any, right: Any) -> Any:
     return Quotient(left, right)
 
 
-def _combine(sign: str) -> Any:
+def _combine(sign: str, apply: Callable[[Any, Any], Any]) -> Any:
     def calculate(left: Any, right: Any) -> Any:
         if isinstance(left, float) or isinstance(right, float):
-            left, right = _real(left), _real(right)
-        elif isinstance(left, Quotient) or isinstance(right, Quotient):
+            return apply(_real(left), _real(right))
+        if isinstance(left, Quotient) or isinstance(right, Quotient):
             return _fractions(sign, left, right)
-        return left + right if sign == "+" else left - right if sign == "-" else left * right
+        return apply(left, right)
 
     return calculate
 
@@ -197,6 +201,8 @@ def _remainder(left: Any, right: Any) -> Any:
 
 
 def _real(value: Any) -> float:
+    if type(value) in NUMBERS:
+        return float(value)
     if isinstance(value, Quotient) and isinstance(value.top, int):
         return value.top / value.bottom
     if isinstance(value, (Size, Area, Quotient)):
@@ -204,11 +210,18 @@ def _real(value: Any) -> float:
     return float(value)
 
 
-_ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
+_ORDER = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
+}
 _ARITHMETIC = {
-    "+": _combine("+"),
-    "-": _combine("-"),
-    "*": _combine("*"),
+    "+": _combine("+", operator.add),
+    "-": _combine("-", operator.sub),
+    "*": _combine("*", operator.mul),
     "/": _divide,
     "//": _floor_divide,
     "%": _remainder,

@@ -117,7 +117,11 @@ def _given(ctx: Context, target: Callee, expr: tree.Call) -> Given:
 
 
 def _argument(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None, real: bool = False) -> Any:
-    value = plain(evaluate(ctx, expr, env, x)) if real else whole(ctx, expr, env, x)
+    value = evaluate(ctx, expr, env, x)
+    if type(value) in PLAIN:
+        return value
+    if real:
+        value = plain(value)
     if isinstance(value, Quotient):
         raise errors.not_whole(expr.span, show(value))
     if value is OMITTED:
@@ -178,8 +182,12 @@ def _result(target: Builtin, values: list[Any], expr: tree.Call) -> Any:
 
 def _function(ctx: Context, target: Function, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
     """Return the value of a function for its arguments, which a lasting memo keeps where those are plain."""
-    fn, params = target.fn, [p.name for p in target.fn.params]
-    written = matched(fn.name, params, params, lambda: ", ".join(params), expr.arguments)
+    fn, place = target.fn, (id(expr), id(target.fn))
+    if place not in ctx.memo.matched:
+        params = [p.name for p in fn.params]
+        written = matched(fn.name, params, params, lambda: ", ".join(params), expr.arguments)
+        ctx.memo.matched[place] = written, (expr, fn)  # so that their identities stay their own
+    written = ctx.memo.matched[place][0]
     given = {name: (evaluate(ctx, value, env, x), value.span) for name, value in written.items()}
     if not ctx.memo.lasting or any(type(value) not in PLAIN for value, _ in given.values()):
         return _returned(ctx, target, given, expr)

@@ -142,7 +142,8 @@ def network(ctx: Context, file: File, name: str) -> Network:
     functions = tuple(_functions(file, set()))
     made = Network(name, scope, tuple(ctx.symbols.values()), file.source, doc, copied=copied, functions=functions)
     made = made.replace(headless=True) if ctx.headless else made
-    _check_training(scope)
+    if ctx.memo.trains:
+        _check_training(scope)
     if ctx.settings.outputs:
         made = selected(made, ctx.settings.outputs, place)
     elif ctx.memo.nests:
@@ -461,6 +462,7 @@ def _output_statement(ctx: Context, statement: tree.Output, env: Env, x: Tensor 
     if name in places:
         raise errors.bound_twice(statement.span, name, places[name])
     places[name] = statement.span
+    ctx.memo.trains = ctx.memo.trains or statement.training
     if keyword.iskeyword(name):
         raise errors.bad_label(statement.span, name, "it is a Python keyword")
     if name.startswith("_"):

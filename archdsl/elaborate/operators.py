@@ -113,6 +113,7 @@ def _rule(ctx: Context, value: OpValue, op: Op, operands: list[Tensor], span: Sp
         channels, window, step, *_ = [places[name] for name in value.bound.positional]
         raise errors.starts_with_input(channels, window, step, value.label)
     shapes, relations = infer(ctx, op, operands, span, {0: span, 1: places.get("like", span)}, places)
+    ctx.memo.indexed = ctx.memo.indexed or "indices" in op.results
     init = _init(value, span)
     if init:
         _check_init(init, op, shape, value, span)
@@ -281,11 +282,12 @@ def node(
             ctx.nodes += dim.period // 64
     if ctx.nodes > MAX_NODES:
         raise errors.limit_exceeded(span, "this network is too large", f"{ctx.nodes} distinct steps", MAX_NODES)
-    for tensor in operands if not isinstance(what, Scope) and "joins" in what.traits else operands[:1]:
-        if tensor.node >= 0 and _is_positions(tensor):
-            raise errors.positions(span)
+    if ctx.memo.indexed:
+        for tensor in operands if not isinstance(what, Scope) and "joins" in what.traits else operands[:1]:
+            if tensor.node >= 0 and _is_positions(tensor):
+                raise errors.positions(span)
     builder = ctx.builder
-    inputs = tuple([builder.local(tensor).id for tensor in operands])
+    inputs = tuple([(one if one.builder is builder else builder.local(one)).id for one in operands])
     name, reuses = _name(ctx, what, operands, tag)
     tensors = builder.results(shapes)
     outputs = tuple([tensor.id for tensor in tensors])
@@ -303,16 +305,14 @@ def node(
         tag.written if tag is not None else None,
     )
     builder.nodes.append(made)
-    result = _named(what, tensors)
+    result = tensors[0] if len(tensors) == 1 else _named(what, tensors)
     if ctx.problems is not None and any(tensor.guess for tensor in operands):
         ctx.problems.marked(result)
     return result
 
 
-def _named(what: Op | Scope, tensors: list[Tensor]) -> Tensor | Results:
-    """Return the results of a step: one tensor, or several by name."""
-    if len(tensors) == 1:
-        return tensors[0]
+def _named(what: Op | Scope, tensors: list[Tensor]) -> Results:
+    """Return the results of a step that has several, by name."""
     names = [o.name for o in what.outputs] if isinstance(what, Scope) else what.results
     if len(names) != len(tensors):
         names = [str(i) for i in range(len(tensors))]
