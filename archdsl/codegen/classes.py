@@ -643,12 +643,13 @@ class ClassPlan:
         if any(isinstance(whats[i], Missing) for i in step.mask):
             hint = node.name if node.labelled else full.title
             column = tuple([isinstance(w, Scope) if i in step.mask else MISSING for i, w in enumerate(whats)])
-            made = self.optional(made, self.use(self.resolve(context, column, [], f"with_{hint}")))
+            made = self.optional(made, self.use(self.resolve(context, column, [], f"with_{hint}")), step)
         return made
 
-    def optional(self, child: Child, condition: Term) -> Child:
-        """Return a module that is there under a condition only."""
-        return child.replace(piece=Piece(condition.text, (Argument("", child.piece),), brackets="if"))
+    def optional(self, child: Child, condition: Term, step: Step) -> Child:
+        """Return a module that is there under a condition only: one of several tensors is none elsewhere."""
+        absent = {"absent": "None"} if takes_several(step) else {}
+        return child.replace(piece=Piece(condition.text, (Argument("", child.piece),), brackets="if", **absent))
 
     def _construct(self, context: Context, step: Step, inner: Sequence[object]) -> Piece:
         """Return the call of another generated class."""
@@ -886,6 +887,11 @@ class ClassPlan:
         """Say whether a statement assigns a variable of a loop that nothing reads."""
         name, _, _ = line.strip().partition(" ")
         return name in self.running and name not in self.used
+
+
+def takes_several(step: Step) -> bool:
+    """Say whether a step is a module of several tensors, which no identity is in the place of."""
+    return isinstance(step.node.what, Scope) and len(step.inputs) > 1
 
 
 def file_name(source: Source) -> str:

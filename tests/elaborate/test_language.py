@@ -439,7 +439,7 @@ def test_inputs_have_one_batch() -> None:
 
 
 def test_parameters_of_a_block_stand_in_order_whatever_they_are_called() -> None:
-    block = "block b(init=1, bias_init=4): conv(bias_init, init)"
+    block = "block b(init=1, bias_init=4):\n    conv(bias_init, init)"
     assert learned(build("b(3)", block)) == "0.0 4x3x3x3"
     assert learned(build("b(3, 5)", block)) == "0.0 5x3x3x3"
 
