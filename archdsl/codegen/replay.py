@@ -23,7 +23,7 @@ from archdsl.codegen.terms import collapsed, python
 from archdsl.ir.liveness import is_module, is_sequence, needed
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import distinct, modules, once
-from archdsl.ops.base import REQUIRED, Leaf, Op
+from archdsl.ops.base import REQUIRED, Leaf, Op, Sized
 from archdsl.ops.pool import Pool
 
 TYPE_CHECKING = False
@@ -117,6 +117,18 @@ class Value:
 
     def __truediv__(self, other: object) -> Value:
         return self.derived("/", self.stage.plain(other))
+
+    def __floordiv__(self, other: object) -> Value:
+        return self.derived("//", self.stage.plain(other))
+
+    def __mod__(self, other: object) -> Value:
+        return self.derived("%", self.stage.plain(other))
+
+    def __radd__(self, other: object) -> Value:
+        return self.derived("added to", self.stage.plain(other))
+
+    def __rmul__(self, other: object) -> Value:
+        return self.derived("times", self.stage.plain(other))
 
     def __rtruediv__(self, other: object) -> Value:
         return self.derived("divides", self.stage.plain(other))
@@ -521,6 +533,8 @@ def _text(call: Call, count: int) -> str:
     def shown(part: Any) -> str:
         if isinstance(part, Leaf):
             return python(part.value)
+        if isinstance(part, Sized):
+            return re.sub(r"\{(\d+)\}", lambda m: operands[int(m[1])], part.text)
         return "[*xs]" if part.index is None else operands[part.index] + part.suffix
 
     arguments = [shown(part) for part in call.args]

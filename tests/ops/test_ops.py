@@ -25,7 +25,7 @@ from archdsl.core.sizes import Area, Size, Symbol, product, window
 from archdsl.ir.interpret import OPERATORS, Use
 from archdsl.ops import OPS, act, conv, merge, norm, pool, products, reduce, regular, reshape
 from archdsl.ops.axes import channel
-from archdsl.ops.base import REQUIRED, ArgFault, Call, Leaf, Op, Operand, Relation, ShapeFault, X, numbered
+from archdsl.ops.base import REQUIRED, ArgFault, Call, Leaf, Op, Operand, Relation, ShapeFault, Sized, X, numbered
 
 ROOT = Path(__file__).parents[2]
 CASES = 300  # an operator
@@ -129,8 +129,8 @@ class Case:
     def hint(self, *xs: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
         """Change operands that would rarely fit by chance."""
         if self.cls.name == "reshape" and self.rng.random() < 0.7:
-            x = xs[0]
-            return ((x[0], self.op.elements),) if len(x) == 2 else ((x[0], self.op.elements // 2, 2, 1),)
+            x, count = xs[0], self.op.channels * self.op.height * self.op.width
+            return ((x[0], count),) if len(x) == 2 else ((x[0], count // 2, 2, 1),)
         if self.cls.name == "maxunpool" and len(xs) == 3 and len(xs[0]) == 4 and self.rng.random() < 0.8:
             h, w = [size + self.rng.randint(-1, 1) for size in self.op.spread(xs[0])]
             return (*xs[:2], (*xs[2][:2], h, w))
@@ -222,9 +222,11 @@ def value(dim: Any, ns: dict[Symbol, int]) -> int:
 
 
 # -------------------------------------------------------------------------------------------------- PyTorch's answer
-def text_of(part: Leaf | Operand, operands: list[str]) -> str:
+def text_of(part: Leaf | Operand | Sized, operands: list[str]) -> str:
     if isinstance(part, Leaf):
         return repr(part.value)
+    if isinstance(part, Sized):
+        return part.text.format(*operands)
     return f"[{', '.join(operands)}]" if part.index is None else operands[part.index] + part.suffix
 
 
@@ -583,7 +585,7 @@ WRONG: list[tuple[str, str, Any, str, Any]] = [
     ("chunk", "parts of one size", merge.Chunk, "shapes", lambda s, x: ((x[0], x[1] // 2, *x[2:]),) * len(s.results)),
     ("cat", "equal sizes along its axis", merge.Cat, "shared", lambda s, x: range(len(x))),
     ("flatten", "channels only", reshape.Flatten, "shape", lambda s, x: x[:2]),
-    ("pad", "axes exchanged", reshape.Pad, "sides", property(lambda s: (s.size[:2], s.size[2:]))),
+    ("pad", "axes exchanged", reshape.Pad, "sides", lambda s, *xs: (s.size[:2], s.size[2:])),
     ("pad", "no relations", reshape.Pad, "relations", nothing),
     ("shuffle", "groups that do not divide", reshape, "divides", anything),
     ("crop", "no relations", reshape.Crop, "relations", nothing),

@@ -161,7 +161,7 @@ class Names:
     """What a place in a program may mention, by what it is."""
 
     def __init__(self, outer: Names | None = None) -> None:
-        for kind in ("numbers", "truths", "pipes", "tensors", "lists", "labels", "pairs", "texts", "maps"):
+        for kind in ("numbers", "truths", "pipes", "tensors", "lists", "labels", "pairs", "texts", "maps", "sizes"):
             setattr(self, kind, list(getattr(outer, kind)) if outer else [])
         self.blocks: list[Block] = list(outer.blocks) if outer else []
 
@@ -272,11 +272,21 @@ class Writer:
         if spec.kind.tensor:
             return self.pick(names.tensors) if names.tensors else None
         examples = [e for e in spec.kind.examples if e is not None]
+        if spec.kind.measures and self.chance(0.4):
+            return self.measure(names, several=isinstance(spec.kind.accept(1), tuple))
         if isinstance(examples[0], bool):
             return self.truth(names, 0) if self.chance(0.4) else self.pick(["true", "false"])
         if isinstance(examples[0], int) and self.chance(0.55):
             return self.number(names, 1)
         return written(self.pick(examples))
+
+    def measure(self, names: Names, several: bool) -> str:
+        """Return an argument that follows the size of a tensor, or two of which one does."""
+        size = f"{self.pick([*names.tensors, 'x', 'x'])}.{self.pick(['height', 'width'])}"
+        one = self.pick([size, size, f"{size} // 2", f"{size} + 1", f"{size} - 1", f"2 * {size}", f"ceil({size} / 2)", f"{size} % 3 + 1", f"-{size} % 4", f"({size} + 1) // 3", *names.sizes, *names.sizes])  # fmt: skip
+        if not several:
+            return one
+        return self.pick([one, f"({one}, {self.pick('123')})", f"({self.pick('123')}, {one})", f"({one}, x.width)"])
 
     def operator(self, names: Names) -> str:
         name = self.pick(COMMON) if self.chance(0.55) else self.pick(LISTED)
@@ -933,12 +943,16 @@ class Writer:
                 "-(x.width / 3)",
             ]
         )
+        if "x.height *" not in value and "/ " not in value:
+            names.sizes.append(name)
         return [
             f"{pad}{name} = {value}",
             pad
             + self.pick(
                 [
                     "relu",
+                    f"adaptive_avgpool({name})",
+                    f"crop(size=({name}, 1))",
                     f"conv(4, 1) if {name} == {name} else relu",
                     "maxpool(2) -> upsample(2) -> crop(like=x)",
                     f"[relu] if {name} >= {name} else bn",
