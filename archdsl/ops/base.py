@@ -493,7 +493,8 @@ class Op(Record):
         Here one kernel that reads all operands and weights and writes all results.
         """
         fixed = elements(self.weights(xs[0])) if self.stateful else 0
-        read = xs if not self.measures else [xs[number] for number in self.reads(len(xs))]
+        sizes = [measure.operand for measure in self.measures]
+        read = [x for number, x in enumerate(xs) if number not in sizes]
         return (Kernel(self.name, tuple([volume(x) for x in read]), tuple([volume(y) for y in ys]), fixed),)
 
     def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:

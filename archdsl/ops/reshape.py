@@ -334,6 +334,9 @@ class Slice(Op):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         number = numbered(self.axis, x)
         start, stop = self.ends(x, *more)
+        if self.axis == "channels" and is_symbolic(stop - start):
+            label = f"{stop - start} of them, which changes with the input"
+            raise ShapeFault("the number of channels must be the same for all inputs", label=label, at="stop")
         if not 0 <= int(start) < int(stop) <= int(x[number]):
             label = f"{self.axis} {int(start)} to {int(stop)} of {int(x[number])}"
             raise ShapeFault(f"a slice must be inside the {self.axis}", label=label, at="stop")

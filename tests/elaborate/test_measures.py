@@ -170,6 +170,7 @@ def test_training_keeps_what_is_read_and_no_more() -> None:
         ("pad((0, 0, 3 - x.height, 0))", "E0301", "negative"),
         ("crop(size=(x.height // 2 + x.height // 7 + x.height // 5, 1))", "E0308", "no tensor"),
         ('slice(0, x.height - x.width, axis="height")', "E0304", "different input sizes"),
+        ("slice(0, x.height // 16)", "E0301", "the same for all inputs"),
         ("reshape(2, x.height, x.height)", "E0301", "number of elements"),
     ],
 )

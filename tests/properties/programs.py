@@ -487,7 +487,7 @@ class Writer:
             + ["label", "bind", "bind", "tensor", "shared", "twice", "tap", "pools", "unpool", "signs", "signs"]
         )
         kinds += ["if", "for", "loop", "body", "join", "mixed"] * (1 if depth else 0) + ["named", "rebind"]
-        kinds += ["require", "dense", "unit", "before", "pairs", "maps", "sizes", "tokens", "tokens"]
+        kinds += ["require", "dense", "unit", "before", "pairs", "maps", "sizes", "measures", "tokens", "tokens"]
         return getattr(self, f"_{self.pick(kinds)}")(names, depth, pad, inside)
 
     def body(self, names: Names, depth: int, pad: str, inside: str, most: int = 2) -> list[str]:
@@ -960,6 +960,18 @@ class Writer:
                 ]
             ),
         ]
+
+    def _measures(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """Operators that take the sizes of tensors."""
+        one, two = self.measure(names, several=False), self.measure(names, several=False)
+        return [pad + self.pick([
+            f"crop(size=({one}, {two}))", f"crop(size=({one}, 1), offset=({two}, 0))", f"pad((0, {one}, {two}, 0), mode={self.pick(MARGINS)})",
+            "pad((0, -x.width % 4, 0, -x.height % 8))", f"adaptive_avgpool(({one}, {two}))", f"adaptive_maxpool({one})", f"upsample(size=({one}, {two}))",
+            f"{self.fresh('l')}: upsample(size=({two}, 3), mode=\"bilinear\")", f"slice({one}, {two}, axis=\"height\")", f"slice(0, {one}, axis=\"width\")",
+            "reshape(x.channels, x.width, x.height)", "reshape(1, x.height, x.channels * x.width)", "flatten -> reshape(image.channels, image.height, image.width)",
+            "maxpool(2) -> upsample(size=(image.height, image.width))", f"tokens -> untokens(size=(image.height, {one}))", f"cat(adaptive_avgpool(({one}, 2)), adaptive_maxpool(({one}, 2)))",
+            f"[conv(4, 3, stride=2), upsample(size=(2 * x.height, {one}))]",
+        ])]  # fmt: skip
 
     # ------------------------------------------------------------ definitions
     def block(self) -> None:
