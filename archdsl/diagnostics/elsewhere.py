@@ -26,7 +26,7 @@ OPERATORS = {
     "batchnormalization": "bn", "channelshuffle": "shuffle", "concat": "cat", "concatenate": "cat",
     "conv2dtranspose": "conv_transpose", "convolution": "conv", "convolutional": "conv", "deconv": "conv_transpose",
     "deconvolution": "conv_transpose", "dense": "linear", "depthwiseconv": "depthwise",
-    "dwconv": "depthwise", "fc": "linear",
+    "dwconv": "depthwise", "blur": "filter", "blurpool": "filter", "blurpool2d": "filter", "sobel": "filter", "fc": "linear",
     "fullyconnected": "linear", "gap": "global_avgpool", "globalaveragepooling": "global_avgpool",
     "globalmaxpooling": "global_maxpool", "groupnorm": "gn", "groupnormalization": "gn", "hsigmoid": "hardsigmoid",
     "hswish": "hardswish", "innerproduct": "linear", "interpolate": "upsample", "layernorm": "ln",

@@ -313,6 +313,14 @@ def _conv(u: Use, out: int, groups: int) -> torch.Tensor:
     return F.conv2d(u.xs[0], _shaped(u, out), u.state.get("bias"), op.stride, pad, op.dilation, groups)
 
 
+def _filter(u: Use) -> torch.Tensor:
+    op, x = u.op, u.xs[0]
+    window = torch.outer(torch.tensor(op.taps), torch.tensor(op.across or op.taps)).to(x)
+    pad = [d * (k - 1) // 2 for k, d in zip(window.shape, op.dilation)] if op.pad is None else op.pad
+    by_channel = [F.conv2d(one[:, None], window[None, None], None, op.stride, pad, op.dilation) for one in x.unbind(1)]
+    return torch.cat(by_channel, 1)
+
+
 def _shaped(u: Use, out: int) -> torch.Tensor:
     """Return the weight, which must belong to as many output channels as the text says."""
     if u.state["weight"].shape[0] != out:
@@ -463,6 +471,7 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "prelu": lambda u: F.prelu(u.xs[0], u.state["weight"]),
     "conv": lambda u: _conv(u, u.op.out, u.op.groups),
     "depthwise": lambda u: _conv(u, u.op.multiplier * u.xs[0].shape[1], u.xs[0].shape[1]),
+    "filter": _filter,
     "conv_transpose": _transposed,
     "linear": lambda u: F.linear(u.xs[0], _shaped(u, u.op.known), u.state.get("bias")),
     "bn": _batch_norm,

@@ -217,7 +217,11 @@ def choice(*words: str) -> Kind:
 
 def optional(kind: Kind) -> Kind:
     """A kind that may be left open; the open form is None and cannot be written."""
-    return Kind(kind.text, lambda value: None if value is None else kind.accept(value), (None, *kind.examples))
+
+    def accept(value: object) -> object:
+        return None if value is None else kind.accept(value)
+
+    return kind.replace(accept=accept, examples=(None, *kind.examples))
 
 
 def tensor(result: str = "any") -> Kind:

@@ -349,7 +349,7 @@ class Writer:
             *[f"[conv(q, r) for q, r in {one}]" for one in names.pairs], *[f"cat(*[conv(q, r) for i, (q, r) in enumerate({one})])" for one in names.pairs],
             "(adaptive_avgpool(2) -> conv(x.height, 1))", "conv(4, 3, stride=max(1, x.channels // 8))", f"[conv({n}, 1), bn, relu6]", f"mul({self.gate()}, identity)", f"add([{self.kept(names, 1)}, identity])",
             f"(global_avgpool -> flatten -> linear(x.features) -> ln -> gn(1) -> reshape({n}, 1, 1))", f"(cat(identity, identity) -> pixel_shuffle(2) -> conv({n}, 1))", "(maxpool(3, stride=2, ceil=true) -> upsample(2))",
-            f"conv({n}, {self.pick(['2', '3', '(1, 4)', '5'])}, stride={self.pick(['1', '2', '3', '(2, 1)'])}, pad=\"same\"{self.pick(['', '', ', dilation=2'])})", "depthwise(3, stride=2, pad=\"same\")", "maxpool(3, stride=2, pad=\"same\")",
+            f"conv({n}, {self.pick(['2', '3', '(1, 4)', '5'])}, stride={self.pick(['1', '2', '3', '(2, 1)'])}, pad=\"same\"{self.pick(['', '', ', dilation=2'])})", "depthwise(3, stride=2, pad=\"same\")", f"filter([0.25, 0.5, 0.25], stride={self.pick('123')}, pad={self.pick(['0', '1', '(1, 0)'])})", "(pad(1, \"reflect\") -> filter([1, 2, 1], [-1, 0, 1], stride=2, pad=0))", "filter([1, 3, 3, 1], stride=2, pad=\"same\")", "maxpool(3, stride=2, pad=\"same\")",
             f"attention({self.kept(names, 1)}, {self.kept(names, 1)}, conv({n}, 1){self.pick(['', ', heads=2'])})", "(tokens -> linear(x.channels))", "(transpose -> conv(4, (3, 1)) -> transpose)", f"slice(0, {n}, axis={self.pick(AXES[:3])})", 'softmax(axis="width")',
             "(conv_transpose(x.channels, 2, stride=2) -> avgpool(2))", f"attention({self.kept(names, 1)}, {self.kept(names, 1)}, identity, relative_bias({self.pick('12')}), heads={self.pick('12')})", f"({a} -> {b} if {self.truth(names)} else {a})", f"([{a}] if {self.truth(names)} else [{b}, relu])", f"[{a}, {b} if {self.truth(names)}]", "[]", f"({a}, )[0]",
             f"ode(conv(x.channels, 1), steps={self.pick('123')}, solver={self.pick(SOLVERS)})", "ode([relu, conv(x.channels, 3)], tolerance=0.1)", f"ode({self.fresh('l')}: conv(x.channels, 1), \"euler\")",
@@ -403,7 +403,7 @@ class Writer:
         return self.pick([
             "conv(x.channels, 3)", "conv(x.channels, 3) -> bn", "depthwise(3)", "relu", "maxpool(3, stride=1, pad=1)", "identity",
             "[conv(x.channels, 3), relu]", "bn -> relu -> conv(x.channels, (3, 1))", "dropout(0.2)", "scale(0.5)", "elu", self.pick(PLAIN),
-            "conv(x.channels, 1, bias=false)", "drop_path(0.3)", "shuffle(2)", "lrn(2)",
+            "conv(x.channels, 1, bias=false)", "drop_path(0.3)", "filter([1, 2, 1])", "filter([0.5, 1, -0.5], [1], dilation=2)", "shuffle(2)", "lrn(2)",
             "conv_transpose(x.channels, 3, stride=2, pad=1, output_pad=1) -> avgpool(2)", 'pad(1, "reflect") -> conv(x.channels, 3, pad=0)',
         ])  # fmt: skip
 
