@@ -1,4 +1,4 @@
-"""Convolutions: `conv`, `depthwise`, `filter` with numbers, `conv_transpose`, and `linear`, their 1x1 relative on flat features."""
+"""Convolutions: `conv`, `depthwise`, `conv_transpose`, `filter`, whose weights are numbers, and `linear`."""
 
 from __future__ import annotations
 
@@ -196,9 +196,9 @@ def numbers() -> Kind:
 class Filter(Op):
     """Fixed weights, the same for each channel, nothing of which is learned: [N, C, H, W] -> [N, C, H', W'].
 
-    `filter([0.25, 0.5, 0.25], stride=2)` blurs and halves a map (Zhang, 2019, arXiv:1904.11486), `filter([1, 2, 1], [-1, 0,
-    1])` is Sobel's edges. The window is the product of both lists, in single precision. Without `pad`, the padding keeps
-    the size at stride 1, as for `conv`.
+    `filter([0.25, 0.5, 0.25], stride=2)` blurs and halves a map (Zhang, 2019, arXiv:1904.11486), `filter([1, 2, 1],
+    [-1, 0, 1])` is Sobel's edges. The window is the product of both lists, in single precision. Without `pad`, the
+    padding keeps the size at stride 1, as for `conv`.
     """
 
     taps: tuple[float, ...] = arg(numbers(), doc="numbers from the top of the window down, and across without `across`")
@@ -262,8 +262,8 @@ class Filter(nn.Module):
         return self.conv(xs[0]).macs(xs, ys)
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
-        high, wide = self.kernel
-        return (Kernel(self.name, (volume(xs[0]),), (volume(ys[0]),), fixed=high * wide),)
+        (high, wide), count = self.kernel, as_int(xs[0][1])  # a window for each channel, though it is the same one
+        return (Kernel(self.name, (volume(xs[0]),), (volume(ys[0]),), fixed=high * wide * count),)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         return self.conv(xs[0]).reach(axis, operand, xs, y)
