@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HEAD = "net n:\n    input image: [N, 2, H=24, W=20]\n"
-SIZES = [*itertools.product(range(1, 26), (1, 2, 7, 20)), (64, 33), (33, 64), (127, 128)]
+SIZES = [*itertools.product((*range(1, 26), 29, 30, 64), (1, 2, 7, 20)), (64, 33), (33, 64), (127, 128)]
 
 
 def cropped(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
