@@ -15,7 +15,7 @@ from archdsl.codegen.looping import Looping, targets_in
 from archdsl.codegen.loops import Folded, Turns, values_at
 from archdsl.codegen.merge import Branch, Step, Unlike, is_computed, is_given, side_by_side
 from archdsl.codegen.names import names_of, variable
-from archdsl.codegen.parameters import Doubts, Parameter, measured, measures, mentions
+from archdsl.codegen.parameters import Doubts, Parameter, behind, measured, measures, mentions
 from archdsl.codegen.terms import (
     CHOICE,
     MISSING,
@@ -36,6 +36,7 @@ from archdsl.codegen.terms import (
     fits,
     formula,
     literal,
+    mentioned,
     negated,
     over,
     paired,
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from archdsl.codegen.groups import Groups
     from archdsl.codegen.merge import Body
     from archdsl.codegen.terms import Column
-    from archdsl.core.source import Source
+    from archdsl.core.source import Source, Span
     from archdsl.ir.network import Node
     from archdsl.ops.base import Call
 
@@ -106,6 +107,7 @@ class ClassPlan:
         self.flags: dict[str, str] = {}  # parameters that say of a pipeline of the text whether it is no identity
         self.pieces: dict[ClassPlan, None] = {}  # classes of what is written in this one's text
         self.asked: set[Step] = set()  # blocks that are built under the test that they have around all their steps
+        self.unsaid: set[str] = set()  # names of operators' arguments from which others follow, which are numbers here
         self.failed: set[int] = set()  # expressions of the text that did not reach the code somewhere
         self.base = self._base()
         self.conditions = Conditions(self.first, self.names)
@@ -197,19 +199,27 @@ class ClassPlan:
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters that the code uses, those without a default first."""
-        found = []
+        found, apart = [], self.unpacking.taken(self.used)
         for name, term in {**self.names, **self.extra}.items():
             if name not in self.used or name in self.locals or isinstance(term, Defined):
                 continue
             values = {id(scope): value for scope, value in zip(self.scopes, term.column)}
             default: object = REQUIRED
             if name in self.first.optional or self.first.kind == "net":
-                common = _most_common(term.column)
+                common = self._default(name, term.column)
                 default = REQUIRED if isinstance(common, Code) and "(" in common.text else common
             elif name in self.extra and {(type(v), v) for v in term.column} == {(bool, True), (bool, False)}:
                 default = False
-            found.append(Parameter(name, values, default))
+            found.append(Parameter(name, values, default, name in apart))
         return sorted(found, key=lambda p: p.default is not REQUIRED)
+
+    def _default(self, name: str, column: Column) -> object:
+        """Return the default of a parameter: a block's own where an instance has it, else the commonest."""
+        own = {param.name: param.default for param in getattr(self.first.definition, "params", ())}
+        said = own.get(name) if self.first.kind != "net" else None
+        if isinstance(said, tree.Literal) and any(alike(said.value, value) for value in column):
+            return said.value
+        return _most_common(column)
 
     # ------------------------------------------------------------ attributes
     def _base(self) -> str:
@@ -258,7 +268,8 @@ class ClassPlan:
         if step is None or not isinstance(block := step.node.what, Scope):
             return None
         definition = block.definition
-        if not isinstance(definition, tree.Block) or len(definition.body) != 1:
+        tests = [*whole_tests(definition)]
+        if definition is None or not tests:
             return None
         given = {name: self._written(context, step, name) for name, _ in block.args}
         defaults = {param.name: param.default for param in definition.params if param.default is not None}
@@ -269,7 +280,7 @@ class ClassPlan:
             {} if here is None else {"x.channels": here}
         )
         wanted = tuple([i in arm if i in branch.mask else MISSING for i in range(context.count)])
-        for test in whole_tests(definition):
+        for test in tests:
             term = translate(test, names)
             if term is not None and not term.literal and fits(term.column, wanted):
                 self.asked.add(step)
@@ -309,7 +320,7 @@ class ClassPlan:
             elif inputs:  # of which all have as many, where there are several
                 several = [term for term in inputs if term is not None]
                 guesses += _simplest_first(several)
-        elif not what.nodes:
+        else:  # which may be empty in some instances
             guesses.append(context.channels.get(step.inputs[0]))
         self._known(context, result, guesses)
 
@@ -396,14 +407,29 @@ class ClassPlan:
         if field:
             written = self._written(context, step, field)
             if written is not None and not any(isinstance(value, Listed) for value in column):
-                written = paired(written)
+                written = self._one_of_two(written) if type(leaves[0].value) is int else paired(written)
             word = "channels" if field == "out" else field
             found = self.resolve(context, tuple(column), [written], word, _label(step))
             return self.use(self._proved(found, step, field, written))
         formulas = self._formulas(context, step, text)
         found = self.resolve(context, tuple(column), formulas, hint, _label(step))
-        self.guess(bool(text) and found.text not in [term.text for term in formulas if term is not None])
+        if text and found.text not in [term.text for term in formulas if term is not None]:
+            self._left_out([expr for _, expr in step.node.written])
         return self.use(found)
+
+    def _left_out(self, exprs: list[tree.Expr]) -> None:
+        """Note that an argument that follows from others of the text is a number here."""
+        named = frozenset([name for expr in exprs for name in mentions(expr)])
+        self.unsaid |= named
+        self.doubts.suspect(named)
+        self.guess()
+
+    def _one_of_two(self, term: Term) -> Term | None:
+        """Return a pair of equal numbers as one, which is asked for; of a name nobody knows that they are equal."""
+        made = paired(term)
+        if not any(isinstance(value, Listed) for value in term.column):
+            return made
+        return literal(made.column[0], len(made.column)) if term.literal and len({*made.column}) == 1 else None
 
     def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
@@ -454,13 +480,31 @@ class ClassPlan:
             self.proven[id(expr)] = expr
         elif expr is not None:
             self.failed.add(id(expr))
-            self.guess(written is None and (measures(expr) or not self.measured.isdisjoint(mentions(expr))))
+            self.guess(written is None and self._measured_by(expr))
         return term
 
     @cached_property
     def measured(self) -> set[str]:
         """The names that are bound to something of a tensor: for other arguments upstream it is another."""
         return measured(self.first.text)
+
+    def doubt_tests(self) -> None:
+        """Doubt what stands under tests of something of a tensor that the code does not have: they are decided here.
+
+        The test around all of a block is its caller's.
+        """
+        answered, steps = self.answered | {*map(id, whole_tests(self.first.definition))}, self.body.steps()
+        for test in self.conditions.tests:
+            if id(test.expr) in answered or not self._measured_by(test.expr):
+                continue
+            under = [step for step in steps if _overlap(step.node.span, test.about)]
+            for step in under:
+                with self.doubts.writing(step):
+                    self.guess()
+            self.guess(not under)
+
+    def _measured_by(self, expr: tree.Expr) -> bool:
+        return measures(expr) or not self.measured.isdisjoint(mentions(expr))
 
     @property
     def reached(self) -> tuple[tree.Expr, ...]:
@@ -484,22 +528,20 @@ class ClassPlan:
         return self.parameters()
 
     @cached_property
-    def open(self) -> bool:
-        """Whether with other arguments a class that is planned may be another block than the text's."""
-        return self._open([])
+    def open(self) -> frozenset[str]:
+        """The parameters of a class that is planned with which it may be another block than the text's."""
+        return self._open(())
 
     @cached_property
-    def open_inside(self) -> bool:
-        """Whether it may be so where it is built under the test that the block has around all its steps."""
-        definition = self.first.definition
-        alone = isinstance(definition, tree.Block) and len(definition.body) == 1
-        return self._open([*whole_tests(definition)] if alone else [])  # type: ignore[arg-type]
+    def open_inside(self) -> frozenset[str]:
+        """Those with which it may be so where it is built under the test that the block has around all its steps."""
+        return self._open(whole_tests(self.first.definition))
 
-    def _open(self, asked: list[tree.Expr]) -> bool:
-        names = {p.name for p in self.interface}
+    def _open(self, asked: Iterable[tree.Expr]) -> frozenset[str]:
         answered = self.answered | {*map(id, asked)}
         tests = [test.expr for test in self.conditions.tests if id(test.expr) not in answered]
-        return self.doubts.last > 0 or any(names & mentions(test).keys() for test in tests)
+        names = behind(self, [*self.doubts.bearing(self.body), *[name for test in tests for name in mentions(test)]])
+        return frozenset([p.name for p in self.interface if p.name in names])
 
     @cached_property
     def as_input(self) -> set[str]:
@@ -515,10 +557,11 @@ class ClassPlan:
         names = {"in_channels": self.channel(context, step.inputs[0])}
         for field in step.node.what.args:
             if f"{{{field}}}" in text:
-                column = step.column(_field(field))
-                names[field] = self.resolve(
-                    context, column, [self._argument(context, step, field)], field, _label(step)
-                )
+                column, written = step.column(_field(field)), self._written(context, step, field)
+                one = None if written is None else self._one_of_two(written)
+                names[field] = self.resolve(context, column, [one], field, _label(step))
+                if written is not None and names[field].text not in (written.text, one and one.text):
+                    self._left_out([dict(step.node.written)[field]] if field in dict(step.node.written) else [])
         alternatives = [t.strip() for t in text.split("|")]
         found = [formula(alternative, names) for alternative in alternatives]
         return [None if term is None else paired(term) for term in found]
@@ -613,7 +656,6 @@ class ClassPlan:
         arguments = []
         given: dict[str, Term] = {}
         parameters = plan.interface
-        self.guess(plan.open_inside if step in self.asked else plan.open)
         for parameter in parameters:
             given[parameter.name] = literal(parameter.default, context.count)
             column = tuple([parameter.values[id(s)] if isinstance(s, Scope) else MISSING for s in inner])
@@ -631,6 +673,9 @@ class ClassPlan:
             term = self.use(self._proved(term, step, parameter.name, written))
             given[parameter.name] = term
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
+        open_ones = plan.open_inside if step in self.asked else plan.open
+        if plan.doubts.last or open_ones:
+            self.doubts.suspect(mentioned([given[name] for name in open_ones]))
         here = context.channels.get(step.inputs[0])
         same = here is not None and any(factors(given[name]) == factors(here) for name in plan.as_input)
         self.guess("in_channels" in plan.without and not same)
@@ -639,7 +684,7 @@ class ClassPlan:
             self.proven |= plan.proven
             self.failed |= plan.failed
         self.failed.update([id(expr) for name, expr in step.node.written if name not in given])
-        self._track(context, step, self._returned(context, step, plan, given))
+        self._track(context, step, self._returned(context, step, plan, given, inner))
         return Piece(plan.name, tuple(arguments))
 
     def _said(self, plan: ClassPlan, step: Step, name: str) -> bool:
@@ -649,9 +694,12 @@ class ClassPlan:
             return given is None or isinstance(given, tree.Name)
         return name == "in_channels" or name in dict(plan.first.given)
 
-    def _returned(self, context: Context, step: Step, plan: ClassPlan, given: dict[str, Term]) -> Term | None:
-        """Return the channels that another class returns, as it computes them of what it is given."""
-        made, term = context.body.channels(step.outputs[0]), plan.returns
+    def _returned(
+        self, context: Context, step: Step, plan: ClassPlan, given: dict[str, Term], inner: Sequence[object]
+    ) -> Term | None:
+        """Return the channels that another class returns, as it computes them of what it is given, where it is used."""
+        both = zip(context.body.channels(step.outputs[0]), inner)
+        made, term = tuple([size if isinstance(what, Scope) else MISSING for size, what in both]), plan.returns
         if term is not None and all(name in given or name.endswith("()") for name in term.names):
             told = substituted(term, given).replace(column=made)
             sizes = [size for size in made if size is not MISSING]
@@ -843,6 +891,10 @@ class ClassPlan:
 def file_name(source: Source) -> str:
     """Return the name of a file, without its folder and without characters that could end a comment or a text."""
     return "".join(c if c.isalnum() or c in "_-.<> " else "_" for c in os.path.basename(source.name))
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.source is other.source and one.start < other.end and other.start < one.end
 
 
 def _simplest_first(terms: list[Term]) -> list[Term]:

@@ -138,8 +138,10 @@ def proven(body: Body, conditions: Conditions) -> bool:
     return True
 
 
-def whole_tests(definition: tree.Block) -> Iterator[tree.Expr]:
+def whole_tests(definition: tree.Block | tree.Net | None) -> Iterator[tree.Expr]:
     """Yield the test under which a block has any steps, where its body is nothing but what that decides about."""
+    if not isinstance(definition, tree.Block) or len(definition.body) != 1:
+        return
     (statement,) = definition.body
     if isinstance(statement, tree.If) and len(statement.arms) == 1 and statement.arms[0][0] is not None:
         yield statement.arms[0][0]

@@ -17,6 +17,8 @@ from archdsl.elaborate.operators import MODULE_NAMES
 from archdsl.ir.liveness import is_module
 from archdsl.ir.network import Scope
 from archdsl.ops.base import Leaf, Op, Operand, Sized
+from archdsl.ops.reshape import Slice
+from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,7 +175,8 @@ class Calls:
             return sign.join([beside(operand, sign, last=place > 0) for place, operand in enumerate(operands)])
         target = function.target
         if function.holes is not None:
-            values = {name: self._leaf(leaf, step, name) for name, leaf in function.holes}
+            whole = self._to_the_end(step)
+            values = {name: "" if name == whole else self._leaf(leaf, step, name) for name, leaf in function.holes}
             return _filled(target, operands, values)
         target = _filled(target, operands, {})
         arguments = [self._part(part, step, operands) for part in function.args]
@@ -183,6 +186,18 @@ class Calls:
         if step.in_place:
             arguments.append("inplace=True")
         return f"{target}({', '.join(arguments)})"
+
+    def _to_the_end(self, step: Step) -> str:
+        """Return the argument that is the end of a slice where the text has the channels of what is sliced for it."""
+        expr, what = dict(step.node.written).get("stop"), step.node.what
+        if not isinstance(what, Slice) or what.axis != "channels":
+            return ""
+        if not isinstance(expr, tree.Attribute) or expr.name != "channels":
+            return ""
+        if not all((node.inputs[0], expr.value.span.text) in scope.names for _, scope, node in step.present):
+            return ""
+        self.plan.proven[id(expr)] = expr
+        return "stop"
 
     def _omitted(self, leaf: Leaf, step: Step) -> bool:
         """Say whether an argument is PyTorch's own default in every instance."""
@@ -228,8 +243,11 @@ def _filled(target: str, operands: list[str], values: dict[str, str]) -> str:
         apart = re.search(rf"[\[(,:] ?\{{{name}\}} ?[\]),:]", target)  # an argument or an end of a slice
         return values[name] if apart else beside(values[name], "", last=False)
 
-    if any("." in value for value in values.values()):  # a slice whose ends are more than names or numbers
-        target = target.replace("}:{", "} : {")
+    if "}:{" in target:  # a slice
+        values = {name: "" if name == "start" and value == "0" else value for name, value in values.items()}
+        wide = any("." in value for value in values.values())  # with ends that are more than names or numbers
+        before, after = [" " if wide and values[end] else "" for end in ("start", "stop")]
+        target = target.replace("}:{", f"}}{before}:{after}{{")
     if " ** " in target and all(re.fullmatch(r"-?[\w.]+", part) for part in (*operands, *values.values())):
         target = target.replace(" ** ", "**")
     return re.sub(r"\{(\w+)\}", fill, target)

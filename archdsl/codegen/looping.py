@@ -101,6 +101,7 @@ class Looping:
         inside = _Passes(self, body, Term(word, body.channels(body.inputs[0]), frozenset([word])), name, numbered)
         out = inside.out
         if out is None:
+            plan.guess()
             out = plan.resolve(inside.context, body.channels(body.results[0]), [], "channels")
         plan.running[word] = [start, out]
         if word in plan.used:

@@ -323,8 +323,9 @@ def _form(call: Call | None) -> Hashable:
     """Return what the calls of two steps agree on that differ in arguments only: what no formula gives is the same."""
     if call is None:
         return None
-    fixed = [part.value for part in call.args if isinstance(part, Leaf) and not part.formula]
-    sized = [part.text for part in (*call.args, *[p for _, p in call.kwargs]) if isinstance(part, Sized)]
+    parts = [*call.args, *[part for _, part in (*call.kwargs, *(call.holes or ()))]]
+    fixed = [part.value for part in parts if isinstance(part, Leaf) and not part.formula]
+    sized = [part.text for part in parts if isinstance(part, Sized)]
     return call.target, len(call.args), tuple([name for name, _ in call.kwargs]), tuple(fixed), tuple(sized)
 
 
@@ -480,6 +481,7 @@ class _Values:
     def __init__(self, body: Body) -> None:
         self.body = body
         self.made: list[dict[int, int]] = []  # for each instance: the value of the body that a number of its own is
+        self.inside: set[int] = set()  # what arms of branches make, which leaves them by a join only
         for i in range(len(body.scopes)):
             own = {body.scope(i).inputs[k]: value for k, value in enumerate(body.inputs)} if i in body.mask else {}
             self.made.append(own)
@@ -508,6 +510,7 @@ class _Values:
             for k in range(len(item.node.outputs)):
                 value = self.body.value({i: node.outputs[k] for i, _, node in item.present})
                 item.outputs.append(value)
+                self.inside.update([value] if before else [])
                 for i, _, node in item.present:
                     self.made[i][node.outputs[k]] = value
 
@@ -528,7 +531,8 @@ class _Values:
     def _come_together(self, items: list[Step | Branch], values: dict[int, int], later: set[int]) -> None:
         """Join values behind the branches that made them; those that are made `later` are not there yet."""
         for k, item in enumerate(items):
-            if len(set(values.values())) == 1:
+            found = set(values.values())
+            if len(found) == 1 and self.inside.isdisjoint(found):
                 return
             if isinstance(item, Branch):
                 beyond = later.union(_made(items[k + 1 :]))
@@ -550,7 +554,7 @@ class _Values:
             if len(found) > 1:
                 return  # they come together later
             sources.append(next(iter(found), None))
-        if not inside.intersection(sources) or len({s for s in sources if s is not None}) < 2:
+        if not inside.intersection(sources):
             return
         join = self._joined(branch, sources)
         for i, value in values.items():
@@ -560,10 +564,12 @@ class _Values:
     def _joined(self, branch: Branch, sources: list[int | None]) -> Join:
         """Return the join of some sources: one that is there, for further instances, or a new one."""
         for join in branch.joins:
-            if all(a is None or b is None or a == b for a, b in zip(join.sources, sources)):
+            both = [(a, b) for a, b in zip(join.sources, sources) if a is not None and b is not None]
+            if both and all(a == b for a, b in both):
                 join.sources = [b if a is None else a for a, b in zip(join.sources, sources)]
                 return join
         branch.joins.append(Join(self.body.value({}), sources))
+        self.inside.update([branch.joins[-1].value] if len(branch.mask) < len(self.body.mask) else [])
         return branch.joins[-1]
 
 

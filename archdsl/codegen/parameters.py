@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from archdsl.codegen.conditions import parts_of, statements_in
+from archdsl.codegen.conditions import parts_of, statements_in, whole_tests
 from archdsl.codegen.terms import Code, list_type, python
 from archdsl.ir.liveness import is_empty
 from archdsl.ir.network import Scope
@@ -19,16 +19,20 @@ from archdsl.syntax import tree
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from archdsl.codegen.classes import ClassPlan
     from archdsl.codegen.merge import Body, Step
 
 
 class Parameter:
-    """A parameter of a generated class: its value in each scope of the class, and its default."""
+    """A parameter of a generated class: its value in each scope of the class, and its default.
 
-    def __init__(self, name: str, values: dict[int, object], default: object = REQUIRED) -> None:
-        self.name, self.values, self.default = name, values, default
+    Of a list that the class takes apart, the length is known.
+    """
+
+    def __init__(self, name: str, values: dict[int, object], default: object = REQUIRED, apart: bool = False) -> None:
+        self.name, self.values, self.default, self.apart = name, values, default, apart
 
     @property
     def annotation(self) -> str:
@@ -37,7 +41,7 @@ class Parameter:
         if Code in kinds:
             return "Callable[..., nn.Module]"
         if Listed in kinds:
-            return list_type([v for v in self.values.values() if isinstance(v, Listed)])
+            return list_type([v for v in self.values.values() if isinstance(v, Listed)], self.apart)
         lengths = {len(v) for v in self.values.values() if isinstance(v, tuple)}
         pair = "tuple[int, int]" if lengths == {2} else "tuple[int, ...]"
         if kinds == {int, tuple}:
@@ -60,6 +64,8 @@ class Doubts:
         self.last = 0
         self.step: Step | None = None  # of the body, which is being written
         self.steps: dict[Step | None, int] = {}  # where there is a doubt, and when was the last one
+        self.suspects: frozenset[str] = frozenset()  # names that bear on a doubt in another class
+        self.built: frozenset[Step] = frozenset()  # steps that are classes with a doubt, which may be about their input
         self.uses: dict[Step | None, dict[str, int]] = {}  # where names are used, and when first
         self.count = 0
 
@@ -69,18 +75,25 @@ class Doubts:
         self.last = self.count
         self.steps = self.steps | {self.step: self.count}  # a new one, since the old one may be kept
 
+    def suspect(self, names: frozenset[str]) -> None:
+        """Note that another class is built here which takes something as it is, on which these names bear."""
+        self.count += 1
+        self.last = self.count
+        self.suspects |= names
+        self.built |= {self.step} if self.step is not None else set()
+
     def use(self, name: str) -> None:
         """Note that a name is used."""
         self.uses.setdefault(self.step, {}).setdefault(name, self.count)
 
     @property
-    def kept(self) -> tuple[int, dict[Step | None, int]]:
+    def kept(self) -> dict[str, Any]:
         """The doubts until now, to which `back_to` returns."""
-        return self.last, self.steps
+        return {key: self.__dict__[key] for key in ("last", "steps", "suspects", "built")}
 
-    def back_to(self, kept: tuple[int, dict[Step | None, int]]) -> None:
+    def back_to(self, kept: dict[str, Any]) -> None:
         """Forget the doubts since; time goes on, and what is being written and the names that were used stay."""
-        self.last, self.steps = kept
+        self.__dict__.update(kept)
 
     @contextmanager
     def writing(self, step: Step) -> Iterator[None]:
@@ -93,8 +106,8 @@ class Doubts:
 
     def bearing(self, body: Body) -> set[str]:
         """Return the names that bear on a doubt: used in its step before, or anywhere upstream of it."""
-        found: set[str] = set()
-        for step in _upstream(body, [step for step in self.steps if step is not None]):
+        found: set[str] = {*self.suspects}
+        for step in _upstream(body, [*self.built, *[step for step in self.steps if step is not None]]):
             found |= self.uses.get(step, {}).keys()
         for doubtful, last in self.steps.items():
             used = [self.uses.get(doubtful, {})] if doubtful is not None else self.uses.values()
@@ -121,8 +134,11 @@ def _upstream(body: Body, steps: list[Step]) -> set[Step]:
 def unsafe(plan: ClassPlan) -> frozenset[str]:
     """Return the parameters that a class must not have: with another value it would be wrong."""
     if not plan.alone:
-        return _untold(plan, mentions(plan.first.text)) | _bound_to_input(plan)
-    doubtful = _behind(plan, plan.doubts.bearing(plan.body))
+        asked = mentions(tuple(whole_tests(plan.first.definition)))  # by who builds it
+        mentioned = {name: count - asked.get(name, 0) for name, count in mentions(plan.first.text).items()}
+        constant = {p.name for p in plan.parameters() if len(set(p.values.values())) == 1 and p.name != "in_channels"}
+        return _untold(plan, mentioned) | _bound_to_input(plan) | (constant & plan.unsaid)
+    doubtful = behind(plan, plan.doubts.bearing(plan.body))
     untold = _untold(plan, mentions(plan.first.text, _taken(plan)))
     return untold | {p.name for p in plan.parameters() if p.name in doubtful}
 
@@ -157,7 +173,7 @@ def _taken(plan: ClassPlan) -> set[tuple[int, int]]:
     return found
 
 
-def _behind(plan: ClassPlan, names: Iterable[str]) -> set[str]:
+def behind(plan: ClassPlan, names: Iterable[str]) -> set[str]:
     """Return names, and those that what they are bound to mentions."""
     found: set[str] = set()
     left = [*names]

@@ -95,10 +95,12 @@ class Plans:
         for body, name in zip(groups.classes, names):
             plan = ClassPlan(name, body, groups, self.by_scope, taken)
             planned = self._planned(plan)
+            plan.doubt_tests()
             if wrong := unsafe(plan):
                 fixed = frozenset(n for n in wrong if n in plan.names and n != "in_channels")
                 again = ClassPlan(name, body, groups, self.by_scope, taken | (wrong - fixed), fixed)
                 planned = self._planned(again)
+                again.doubt_tests()
             self.classes.append(planned)
             self.by_scope.update({id(scope): planned.plan for scope in planned.plan.scopes})
 

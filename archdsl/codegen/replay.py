@@ -23,8 +23,10 @@ from archdsl.codegen.terms import collapsed, python
 from archdsl.ir.liveness import is_module, is_sequence, needed
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import distinct, modules, once
-from archdsl.ops.base import REQUIRED, Leaf, Op, Sized
+from archdsl.ops.axes import in_code
+from archdsl.ops.base import REQUIRED, Leaf, Op, Sized, numbered
 from archdsl.ops.pool import Pool
+from archdsl.ops.reshape import Slice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.codegen.module import Emitted
+    from archdsl.core.sizes import Shape
     from archdsl.ir.network import Network, Node
     from archdsl.ops.base import Call
 
@@ -361,7 +364,7 @@ class Stage:
         if isinstance(value, dict):
             return tuple(sorted((name, self.plain(one)) for name, one in value.items()))
         if isinstance(value, slice):
-            return ("slice", self.plain(value.start), self.plain(value.stop))
+            return ("slice", value.start or 0, self.plain(value.stop))
         if isinstance(value, (tuple, list)):
             parts = tuple([self.plain(one) for one in value])
             return collapsed(parts) if all(type(part) is int for part in parts) else parts
@@ -517,7 +520,16 @@ class Wanted:
         call = node.what.function(*[scope.shapes[i] for i in node.inputs])
         assert call is not None, "what is no module is a function"
         made = self.functions[self.texts[_text(call, len(xs))]](self.stage.base(), *xs)
+        if isinstance(node.what, Slice) and call.holes is not None and not node.what.measures:
+            self._sliced(node.what, scope.shapes[node.inputs[0]], xs[0], made)
         return list(made) if isinstance(made, (list, tuple)) else [made]
+
+    def _sliced(self, op: Slice, shape: Shape, x: Value, made: Value) -> None:
+        """Note that a range up to the last one is also what it is without this end."""
+        number = numbered(op.axis, shape)
+        if op.stop == shape[number]:
+            before = (...,) if in_code(number, shape) < 0 else (slice(None),) * number
+            self.stage.numbers[x.read(), "[]", self.stage.plain((*before, slice(op.start, None)))] = made.number
 
 
 def _text(call: Call, count: int) -> str:

@@ -13,9 +13,10 @@ import re
 from collections import Counter
 
 from archdsl.codegen.layout import WIDTH, depths, is_call, wrapped
-from archdsl.codegen.merge import Step, is_idle
+from archdsl.codegen.merge import Branch, Step, is_idle, steps_in
 from archdsl.core.record import Record
 from archdsl.ir.network import Scope
+from archdsl.ir.walk import distinct
 from archdsl.ops.base import Op
 
 TYPE_CHECKING = False
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Protocol
 
-    from archdsl.codegen.merge import Body, Branch
+    from archdsl.codegen.merge import Body, Join
     from archdsl.ir.network import Node
 else:
     Protocol = object
@@ -110,6 +111,10 @@ class Scheduler:
             if all(is_idle(node) for _, _, node in step.present):
                 self.idle.add(step)
                 self.alias[step.outputs[0]] = self._real(step.inputs[0])
+        self.sunk = self._sunk(body.items)
+        for branch in self.sunk.values():
+            self.idle.add(branch)
+            self.alias |= {j.value: self._real(v) for j in branch.joins for v in j.sources if v is not None}
         self.left = self._reads(body.items)
         self.results: dict[int, list[str]] = {}  # the outputs that a value is
         for output, value in zip(body.first.outputs, body.results):
@@ -159,8 +164,40 @@ class Scheduler:
 
     def _arms(self, branch: Branch) -> list[dict[int, int]]:
         """Return what each arm of a branch reads, and what is read where none is taken."""
-        items = [*[arm for _, arm in branch.arms], []]
-        return [self._reads(arm, [join.sources[k] for join in branch.joins]) for k, arm in enumerate(items)]
+        every = [self._arm(branch, k) for k in range(len(branch.masks))]
+        return [self._reads(arm, [join.sources[k] for join in branch.joins]) for k, arm in enumerate(every)]
+
+    def _arm(self, branch: Branch, number: int) -> list[Step | Branch]:
+        """Return what an arm of a branch does, with what waited for it; nothing where none is taken."""
+        mask = branch.masks[number]
+        early = [arm for own, arm in self.sunk[branch].arms if own == mask] if branch in self.sunk else []
+        return [*itertools.chain(*early), *(branch.arms[number][1] if number < len(branch.arms) else [])]
+
+    def _sunk(self, items: Sequence[Step | Branch]) -> dict[Branch, Branch]:
+        """Return branches whose results only a later branch reads, in the same instances: their steps wait for it.
+
+        So no variable is there in one arm alone, which TorchScript refuses, and a person would not write.
+        """
+        found: dict[Branch, Branch] = {}
+        for k, item in enumerate(items):
+            if not isinstance(item, Branch):
+                continue
+            for _, arm in item.arms:
+                found |= self._sunk(arm)
+            later = next((one for one in items[k + 1 :] if isinstance(one, Branch) and _only_for(item, one)), None)
+            if later is None or later in found or not all(map(_movable, steps_in([item]))):
+                continue
+            values = {join.value for join in item.joins}
+            read = [step for step in self.body.steps() if not values.isdisjoint(step.inputs)]
+            between = steps_in([*items[k + 1 : items.index(later)]])
+            if {*read} <= {*steps_in([later])} and values.isdisjoint(self._leaving()):
+                if not any(step.in_place for step in between):
+                    found[later] = item
+        return found
+
+    def _leaving(self) -> set[int | None]:
+        """Return the values that leave branches, or the body."""
+        return {*self.body.results, *[v for one in self.body.branches() for join in one.joins for v in join.sources]}
 
     def _read(self, value: int) -> None:
         """Count a read of a value; after the last one its variable is free."""
@@ -265,7 +302,7 @@ class Scheduler:
         statements, owner = self.statements, self.owner
         arms = []
         for k, mask in enumerate(branch.masks):
-            items = branch.arms[k][1] if k < len(branch.arms) else []
+            items = self._arm(branch, k)
             self.statements, self.owner, self.left = [], dict(owner), _added(after, reads[k])
             self.depth += 1
             self._items(items, [join.sources[k] for join in branch.joins])
@@ -289,10 +326,16 @@ class Scheduler:
                 self.text[self._real(s)] for s in reversed(join.sources) if s is not None and self._real(s) in self.text
             ]
             kept = [name for name in [*held, "x"] if name in self.owner]
-            given = [self.body.name(join.value)] if self.body.name(join.value) else []
+            given = [self.body.name(join.value)] if self.body.name(join.value) else self._labels(join)
             candidates = itertools.chain(outputs, given, kept, LETTERS, _numbered("value"))
             names.append(next(c for c in candidates if c not in names and self._usable(c, after)))
         return names
+
+    def _labels(self, join: Join) -> list[str]:
+        """Return the label of the one step that a value is of which other arms have none."""
+        made = [source for source in join.sources if source is not None]
+        steps = [step for step in self.body.steps() if made == [*step.outputs]]
+        return [step.node.name for step in steps if step.node.labelled and step.node.name.isidentifier()]
 
     def _usable(self, name: str, left: dict[int, int]) -> bool:
         free = name not in self.owner or not left.get(self.owner[name])
@@ -347,6 +390,20 @@ class Scheduler:
 def _step_of(item: Step | Branch) -> Step | None:
     """Return the step that an item is in every instance: optional ones are identities where they are not there."""
     return item if isinstance(item, Step) else item.optional
+
+
+def _only_for(branch: Branch, later: Branch) -> bool:
+    """Say whether what each arm of a branch gives can go into the same arm of a later one."""
+    whole = all(sum(source is not None for source in join.sources) == 1 for join in branch.joins)
+    return whole and bool(branch.joins) and {mask for mask, _ in branch.arms} <= {mask for mask, _ in later.arms}
+
+
+def _movable(step: Step) -> bool:
+    """Say whether a step may run later: it draws no random numbers, whose order counts."""
+    what = step.node.what
+    scopes = distinct(what) if isinstance(what, Scope) else []
+    ops = [what, *[node.what for scope in scopes for node in scope.nodes]]
+    return not any(hasattr(op, "noise") for op in ops)
 
 
 def _added(*counts: dict[int, int]) -> dict[int, int]:

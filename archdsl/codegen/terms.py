@@ -43,10 +43,10 @@ def plain(value: object) -> object:
     return value if type(value) in PLAIN else UNKNOWN
 
 
-def list_type(lists: Sequence[Listed]) -> str:
-    """Return the Python type of lists: `tuple[int, ...]`, or by place where their items are of several kinds."""
+def list_type(lists: Sequence[Listed], apart: bool = False) -> str:
+    """Return the Python type of lists: `tuple[int, ...]`, or by place where they are taken `apart` or differ there."""
     one = _type([item for each in lists for item in each])
-    if "|" not in one or len({len(each) for each in lists}) > 1:
+    if ("|" not in one and not apart) or len({len(each) for each in lists}) > 1:
         return f"tuple[{one}, ...]"
     return f"tuple[{', '.join([_type(items) for items in zip(*lists)])}]"
 
@@ -481,7 +481,9 @@ def _either(expr: tree.Either, names: dict[str, Term]) -> Term | None:
 
 def either(value: Term, test: Term, other: Term) -> Term:
     """Return `value if test else other`."""
-    if value.text == other.text or (test.literal and test.column[0] is True):
+    if value.text == other.text:
+        return value.replace(column=tuple([b if a is MISSING else a for a, b in _columns([value, other])]))
+    if test.literal and test.column[0] is True:
         return value
     if test.literal and test.column[0] is False:
         return other

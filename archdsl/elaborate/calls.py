@@ -102,7 +102,7 @@ def _given(ctx: Context, target: Callee, expr: tree.Call) -> Given:
     known = ctx.memo.calls.get(key)
     if known is None:
         params = target.params
-        free = [name for name in params if name not in earlier and name not in UNIVERSAL]
+        free = [name for name in in_order(target) if name not in earlier]
         written = matched(target.label, params, free, lambda: signature(target), expr.arguments, target)
         named = sum([isinstance(argument, tree.Keyword) for argument in expr.arguments])
         given = Given(
@@ -262,12 +262,17 @@ def _called(mistake: CompileError, call: Span, given: dict[str, Any]) -> Compile
     return CompileError(diagnostic.replace(secondary=(*diagnostic.secondary, label)))
 
 
+def in_order(callee: Callee) -> list[str]:
+    """Return the parameters that arguments without a name are for: of operators not those that all of them have."""
+    words = UNIVERSAL if isinstance(callee, OpValue) else ()
+    return [name for name in callee.params if name not in words]
+
+
 def signature(callee: Callee) -> str:
     """Return the parameters of a callee as a text: `out, kernel, stride=1`."""
     texts = []
-    for name, default in callee.params.items():
-        if name in UNIVERSAL:
-            continue
+    for name in in_order(callee):
+        default = callee.params[name]
         if default is REQUIRED:
             texts.append(name)
         elif isinstance(default, tree.Expr):

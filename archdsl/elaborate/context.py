@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from archdsl.core.source import Span
     from archdsl.elaborate.builder import Frame
     from archdsl.elaborate.calls import Given
-    from archdsl.elaborate.environment import File
+    from archdsl.elaborate.environment import Env, File
     from archdsl.elaborate.operators import Rule
     from archdsl.elaborate.problems import Problems
     from archdsl.elaborate.values import Results, Tensor
     from archdsl.ir.network import Scope
+    from archdsl.syntax import tree
 
     Result = TypeVar("Result", Tensor, Results, Tensor | Results)
 
@@ -100,6 +101,13 @@ class Watched:
         self.name, self.span, self.value, self.uses = name, span, value, 0
 
 
+class Origin:
+    """What a definition binds to a name, where that is a body without a module: as it is written, and where."""
+
+    def __init__(self, value: Any, written: tree.Expr, env: Env, frame: Frame | None) -> None:
+        self.value, self.written, self.env, self.frame = value, written, env, frame
+
+
 class Context:
     """One elaboration. With `problems` it goes on after mistakes and collects them; else the first one is raised."""
 
@@ -116,6 +124,7 @@ class Context:
         self.fed: dict[int, tuple[Any, bool]] = {}  # whether a pipeline holds a block that was given a tensor
         self.watched: dict[int, Watched] = {}  # such pipelines, where a name stands for one
         self.learning: dict[int, tuple[Scope, bool]] = {}  # whether a scope has weights
+        self.origins: dict[int, Origin] = {}  # of pipelines, by identity
         self.sequences: dict[tuple[int, Shape], tuple[tuple[Any, ...], Scope]] = {}  # the body of a repetition
         self.numbers: dict[Any, Any] = {}  # of the weights and steps that two uses of a module must agree on
 

@@ -23,14 +23,14 @@ from archdsl.core.sizes import Area, Size, symbols
 from archdsl.diagnostics import CompileError, errors
 from archdsl.elaborate.builder import Builder, Frame, Tag, main
 from archdsl.elaborate.calls import signature
-from archdsl.elaborate.context import MAX_CALLS, Context, Settings, Watched
+from archdsl.elaborate.context import MAX_CALLS, Context, Origin, Settings, Watched
 from archdsl.elaborate.environment import Env
 from archdsl.elaborate.expressions import COMBINATORS, bind, definition, evaluate, loop, text_of, truth, whole
 from archdsl.elaborate.operators import fault, node
 from archdsl.elaborate.pipelines import APPLY_VALUE, apply, combine, enclosed, entered, left_out
 from archdsl.elaborate.problems import Consequence, Enough, Problems
 from archdsl.elaborate.requirements import demanded, open_relations, sizes_of
-from archdsl.elaborate.values import OMITTED, BlockValue, Located, Quotient, Tensor, describe, is_pipeline, show
+from archdsl.elaborate.values import OMITTED, BlockValue, Callee, Located, Quotient, Tensor, describe, is_pipeline, show
 from archdsl.elaborate.weight import is_fed
 from archdsl.ir.dilation import dilated
 from archdsl.ir.liveness import needed
@@ -313,6 +313,8 @@ def _bind_statement(ctx: Context, statement: tree.Bind, env: Env, x: Tensor | No
     value = value.item if isinstance(value, Located) else value
     if is_fed(ctx, value):
         ctx.watched[id(value)] = Watched(name, statement.name.span, value)
+    if is_pipeline(value) and not isinstance(value, Callee):
+        ctx.origins[id(value)] = Origin(value, statement.value, env, ctx.builder.frame)
     bind(name, value, home, statement.name.span)
     ctx.builder.named(name, value)
     listed = type(value) is tuple and not is_pipeline(value)
@@ -389,6 +391,9 @@ def _input_statement(ctx: Context, statement: tree.Input, env: Env, x: Tensor | 
     shape: list[Dim] = []
     for axis, (expr, default) in enumerate(statement.dims):
         shape.append(_input_dim(ctx, expr, default, env, axis, asked[axis] if asked else None, number))
+    first = builder.shapes[builder.inputs[0]][0] if number else shape[0]
+    if shape[0] != first:
+        raise errors.bad_input(batch.span, f"all inputs have the batch of the first one, `{first}`")
     tensor = builder.input(tuple(shape), statement.name)
     bind(statement.name, tensor, env, statement.span)
     return tensor if number == 0 else _some(x)

@@ -306,9 +306,7 @@ def _applied(ctx: Context, value: Any, current: Tensor | None, span: Span, tag: 
     if rule is not None:
         result: Tensor | Results = rule(ctx, value, current, span, tag)
         return result
-    if tag is not None:
-        return enclosed(ctx, lambda inner: main(_unrolled(ctx, value, inner, span)), current, tag, span)
-    return _unrolled(ctx, value, current, span)
+    return _unrolled(ctx, value, current, span) if tag is None else _body(ctx, value, current, span, tag)
 
 
 def _operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
@@ -382,11 +380,20 @@ def _sequence(ctx: Context, value: tuple[Any, ...], current: Tensor, span: Span,
     if known is not None:
         scope = known[1]
         return node(ctx, scope, [current], scope.output_shapes, span, None)
-    result = enclosed(ctx, lambda inner: main(_unrolled(ctx, value, inner, span)), current, tag, span)
+    result = _body(ctx, value, current, span, tag)
     made = ctx.builder.nodes[-1]
     if tag is None and isinstance(made.what, Scope) and len(made.inputs) == 1:
         ctx.sequences[id(value), current.shape] = value, made.what
     return result
+
+
+def _body(ctx: Context, value: Any, current: Tensor, span: Span, tag: Tag | None) -> Tensor:
+    """Apply a pipeline that has no module of its own in a scope, which knows the names of the definition it is from."""
+    origin = ctx.origins.get(id(value))
+    text, env = (
+        (None, None) if origin is None or origin.frame is not ctx.builder.frame else (origin.written, origin.env)
+    )
+    return enclosed(ctx, lambda inner: main(_unrolled(ctx, value, inner, span)), current, tag, span, env, text)
 
 
 def _wrapper(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
@@ -452,9 +459,14 @@ def enclosed(
     tag: Tag | None,
     written: tree.Node | Span,
     env: Env | None = None,
+    text: tree.Node | None = None,
 ) -> Tensor:
-    """Apply a body in a scope of its own: a sequence or a labelled body, `written` where names are those of `env`."""
+    """Apply a body in a scope of its own: a sequence or a labelled body, `written` where names are those of `env`.
+
+    Of one that stands elsewhere the `text` is given.
+    """
     span = written.span if isinstance(written, tree.Node) else written
+    text = written if isinstance(written, tree.Node) else text
     if current is None:
         raise errors.no_tensor(span, "a step needs a tensor")
     before = ctx.guesses
@@ -463,8 +475,8 @@ def enclosed(
         if inner.outputs:
             raise errors.misplaced(span, "an `output` in this body", "outputs belong to a net or a block")
         scope = inner.scope("scope", tag.name if tag else "", last, span)
-        if env is not None and isinstance(written, tree.Node) and not inner.chained:  # a chain needs no names
-            scope = scope.replace(written=written, around=_mentioned(ctx, written, env))
+        if env is not None and text is not None:
+            scope = scope.replace(written=text, around=_mentioned(ctx, text, env))
     made = node(ctx, scope, [current, *inner.captured], scope.output_shapes, span, tag)
     return ctx.since(before, main(made))
 

@@ -304,7 +304,8 @@ def from_grid(
             high, wide = [one.code() if isinstance(one, Measure) else str(one) for one in size]
             return expression(f"{{0}}.transpose(1, 2).unflatten(2, ({high}, {wide}))")
         if not self.way:
-            rows, columns = map(Leaf, size)
+            high, wide = size
+            rows, columns = [Leaf(side, "{size}" if high == wide else "") for side in (high, wide)]
             return expression("{0}.transpose(1, 2).unflatten(2, ({rows}, {columns}))", rows=rows, columns=columns)
         sides, _ = self.arguments_of()
         return call(

@@ -15,7 +15,7 @@ from archdsl.kernels import DepthwiseConv2d, channel_shuffle
 class Unit(nn.Module):
     """The block `unit(channels, stride, norm, act)`."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 2) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
         super().__init__()
         half = channels // 2
         self.stride = stride
@@ -73,16 +73,16 @@ class ShuffleNetV2(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.stage2 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            Unit(24, channels),
-            *[Unit(channels, channels, stride=1) for _ in range(3)],
+            Unit(24, channels, stride=2),
+            *[Unit(channels, channels) for _ in range(3)],
         )
         self.stage3 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            Unit(channels, channels * 2),
-            *[Unit(channels * 2, channels * 2, stride=1) for _ in range(7)],
+            Unit(channels, channels * 2, stride=2),
+            *[Unit(channels * 2, channels * 2) for _ in range(7)],
         )
         self.stage4 = nn.Sequential(  # shufflenet_v2_x1_0.arch:22
-            Unit(channels * 2, channels * 4),
-            *[Unit(channels * 4, channels * 4, stride=1) for _ in range(3)],
+            Unit(channels * 2, channels * 4, stride=2),
+            *[Unit(channels * 4, channels * 4) for _ in range(3)],
         )
         self.conv5 = nn.Sequential(  # shufflenet_v2_x1_0.arch:23
             nn.Conv2d(channels * 4, last, 1, bias=False),

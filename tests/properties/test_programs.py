@@ -117,6 +117,16 @@ net n:
     input image: [N, 4, H=2, W=2]
     given(relu) -> given(drop_path(0.2)) -> given(relu)
 """,
+    "a block behind one that is empty in some places": """
+block halved(s):
+    if s > 1:
+        avgpool(s)
+block unit(c, s=1):
+    halved(s) -> conv(c, 1, bias=s > 1) -> halved(s)
+net n:
+    input image: [N, 2, H=8, W=8]
+    unit(2, s=2) -> conv(6, 3) -> unit(3)
+""",
     "a number folded into weights of float64": """
 net n:
     input image: [N, 4, H=4, W=4]
