@@ -18,7 +18,7 @@ from archdsl.codegen.terms import python
 from archdsl.elaborate.operators import MODULE_NAMES
 from archdsl.ir.liveness import is_module
 from archdsl.ir.network import Scope
-from archdsl.ops.base import Leaf, Op, Operand
+from archdsl.ops.base import Leaf, Op, Operand, Sized
 from archdsl.ops.reshape import Slice
 from archdsl.syntax import tree
 
@@ -209,9 +209,11 @@ class Calls:
         leaves = self.plan.same_leaves(step, leaf.formula) if leaf.formula else [leaf]
         return all(one.value == one.omit for one in leaves)
 
-    def _part(self, part: Leaf | Operand, step: Step, operands: list[str], hint: str = "value") -> str:
+    def _part(self, part: Leaf | Operand | Sized, step: Step, operands: list[str], hint: str = "value") -> str:
         if isinstance(part, Leaf):
             return self._leaf(part, step, hint)
+        if isinstance(part, Sized):
+            return _filled(part.text, operands, {})
         if part.index is None:
             return f"[{', '.join(operands)}]"
         code = operands[part.index]

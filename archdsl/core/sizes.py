@@ -271,6 +271,110 @@ def padded_same(dim: Dim, kernel: int, stride: int = 1, dilation: int = 1) -> Di
     return dim + max(int(missing), 0)
 
 
+NUMBER = Symbol("n", 1)  # what a law is a function of
+MOST_TERMS = 4  # quotients in the code of a law
+
+
+def law_between(known: Dim, wanted: Size) -> Dim | None:
+    """Return what makes one size of another, as a function of `NUMBER`: None where nothing of one input size does.
+
+    >>> H = Size.of(Symbol("H", 224))
+    >>> str(law_between(H * 2, H + 1)), law_between(H // 2, H)
+    ('n//2 + 1', None)
+    """
+    if not isinstance(known, Size) or known.symbol is not wanted.symbol or known.slope < 1:
+        return None
+    period = _bounded(known.period * wanted.period // gcd(known.period, wanted.period))
+    step, growth = known.slope * (period // known.period), wanted.slope * (period // wanted.period)
+    found: dict[int, int] = {}
+    for residue in range(period):
+        rounds, place = divmod(known.at(residue), _bounded(step))
+        if found.setdefault(place, value := wanted.at(residue) - rounds * growth) != value:
+            return None
+    return _size(NUMBER, step, growth, _filled(found, step, growth))
+
+
+def _filled(found: dict[int, int], period: int, growth: int) -> tuple[int, ...]:
+    """Return a value for each residue: for one that never occurs, what a line from the one before it leads to."""
+    values, before = [], max(found) - period
+    for place in range(period):
+        if place in found:
+            before = place
+        start = found[before] if before >= 0 else found[before + period] - growth
+        values.append(start + (place - before) * growth // period)
+    return tuple(values)
+
+
+def followed(law: Dim, dim: Dim) -> Dim:
+    """Return what a law makes of a size."""
+    if isinstance(law, int) or isinstance(dim, int):
+        return law if isinstance(law, int) else law.at(int(dim))  # type: ignore[union-attr]
+    assert isinstance(law, Size), "a law is a function of one number"
+    assert isinstance(dim, Size), "a law is of one size"
+    period = _bounded(dim.period * (law.period // gcd(law.period, dim.slope)))
+    rounds = dim.slope * (period // dim.period) // law.period
+    return _size(dim.symbol, period, rounds * law.slope, tuple([law.at(dim.at(r)) for r in range(period)]))
+
+
+def in_python(law: Dim, number: str) -> str:
+    """Return a law as an expression of Python, of a number that binds tightly: `(n + 1) // 2`."""
+    if isinstance(law, int):
+        return str(law)
+    assert isinstance(law, Size), "a law is a function of one number"
+    slope, period, values = law.slope, law.period, law.values
+    jumps = [values[r] - values[r - 1] for r in range(1, period)] + [slope + values[0] - values[-1]]
+    steps = [(period - r - 1, jump) for r, jump in enumerate(jumps) if jump]
+    if slope == 0 and len({*jumps}) == 2:
+        for growth in {*jumps}:
+            if jumps.count(growth) == period - 1:
+                return _remainder_in_python(law, number, growth)
+    if len(steps) > MOST_TERMS:
+        return _share_in_python(law, number)
+    terms = [(jump, _quotient_in_python(number, place, period)) for place, jump in sorted(steps, key=_negative_last)]
+    text = "".join([_term_in_python(*term, first=at == 0) for at, term in enumerate(terms)])
+    return _offset(text, values[0])
+
+
+def _remainder_in_python(law: Size, number: str, growth: int) -> str:
+    """Return a law that grows, or falls, by the same amount until it starts again: `n % 7`, `-n % 4`."""
+    least = min(law.values)
+    place = law.values.index(least)
+    if growth > 0:
+        turned = f"({number} + {law.period - place})" if place else number
+    else:
+        turned = f"({place} - {number})" if place else f"-{number}"
+    text = f"{turned} % {law.period}"
+    return _offset(text if abs(growth) == 1 else f"{abs(growth)} * ({text})", least)
+
+
+def _share_in_python(law: Size, number: str) -> str:
+    """Return a part of a remainder, which half of what a multiple lacks is: `-n % 32 // 2`."""
+    period, values = law.period, law.values
+    for divisor in (2, 3, 4) if law.slope == 0 and period <= SHORT else ():
+        for sign, start, more in [(s, at, m) for s in (-1, 1) for at in range(period) for m in range(divisor)]:
+            if all((sign * (n - start) % period + more) // divisor == value for n, value in enumerate(values)):
+                rest = Size(NUMBER, period, 0, tuple([sign * (n - start) % period for n in range(period)]))
+                text = _remainder_in_python(rest, number, sign)
+                return f"({text} + {more}) // {divisor}" if more else f"{text} // {divisor}"
+    raise SizeFault(f"`{law}` of n, a size of a tensor, is no short formula")
+
+
+def _negative_last(step: tuple[int, int]) -> bool:
+    return step[1] < 0
+
+
+def _quotient_in_python(number: str, offset: int, period: int) -> str:
+    if period == 1:
+        return number
+    return f"({number} + {offset}) // {period}" if offset else f"{number} // {period}"
+
+
+def _term_in_python(factor: int, text: str, *, first: bool) -> str:
+    sign = ("-" if factor < 0 else "") if first else (" - " if factor < 0 else " + ")
+    body = f"({text})" if " " in text and (sign or abs(factor) > 1) else text
+    return f"{sign}{body}" if abs(factor) == 1 else f"{sign}{abs(factor)} * {body}"
+
+
 def symbols(dim: Dim) -> tuple[Symbol, ...]:
     """Return the input sizes that a dim depends on."""
     if isinstance(dim, Size):

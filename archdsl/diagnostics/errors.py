@@ -460,8 +460,6 @@ def _of_value(span: Span, callee: str, name: str, got: str) -> list[Help]:
         named = re.search(r"\bpad\s*=\s*$", span.source.text[: span.start][-40:])
         place = span.replace(start=span.start - len(named.group())) if named else span
         return elsewhere.of_padding(place, callee, span.text.strip('"'))
-    if name == "size" and "changes with the input" in got:
-        return [Help("a size is a number; `like=` takes that of a tensor")]
     return []
 
 
@@ -1046,6 +1044,31 @@ def positions(span: Span) -> Diagnostic:
         span,
         "they reach this step",
         Note("only `maxunpool` takes them, and a block as an argument"),
+    )
+
+
+@error("E0308", "shape")
+def size_of_no_tensor(span: Span, callee: str, size: str, notes: Sequence[Note]) -> Diagnostic:
+    """An argument is a size that follows from that of no tensor here, so code could not know it.
+
+    The definition in which the operator stands needs a tensor that the size can be worked out from. Give it to the
+    block as a parameter, and write the size where it is used: `target.height`.
+
+    Wrong:
+
+        block up(size):
+            upsample(size=size)
+
+        net bad:
+            input image: [N, 3, H=64, W=64]
+            conv(8, 3, stride=2) -> up(image.height)
+    """
+    return _simple(
+        f"`{callee}` cannot know the size {size}",
+        span,
+        "no tensor of this definition has it",
+        *notes,
+        Help("give the block the tensor itself, and take its size where it is needed: `target.height`"),
     )
 
 

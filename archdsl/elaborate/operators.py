@@ -13,6 +13,7 @@ from archdsl.diagnostics import Help, Label, Note, elsewhere, errors
 from archdsl.elaborate.builder import shared_modules, shared_steps, tap
 from archdsl.elaborate.calls import signature
 from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of
+from archdsl.elaborate.measures import Measuring
 from archdsl.elaborate.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
 from archdsl.ir.network import Node, Scope
 from archdsl.ops import axes, initializers
@@ -59,7 +60,7 @@ def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
     key = (value.op, value.bound.key(), value.defaults, value.inits, current.shape)
     rule, operands = ctx.memo.rules.get(key), [current]
     if rule is None:
-        op, further = build(value, span, dict(value.bound.places))
+        op, further = build(ctx, value, current, span)
         margins = op.margins()
         if margins is not None:
             return _within(ctx, value, margins, current, span, tag)
@@ -120,10 +121,10 @@ def _rule(ctx: Context, value: OpValue, op: Op, operands: list[Tensor], span: Sp
     return Rule(op, shapes, relations, init)
 
 
-def build(value: OpValue, span: Span, places: dict[str, Span]) -> tuple[Op, list[Tensor]]:
-    """Return the operator with its arguments checked, and the tensors among them."""
-    given = dict(value.defaults) | dict(value.bound.values)
-    tensors = []
+def build(ctx: Context, value: OpValue, current: Tensor, span: Span) -> tuple[Op, list[Tensor]]:
+    """Return the operator with its arguments checked, and the tensors among them, or whose sizes are."""
+    given, places = dict(value.defaults) | dict(value.bound.values), dict(value.bound.places)
+    tensors: list[Tensor] = []
     for name, spec in value.op.args.items():
         if name not in given:
             if spec.default is REQUIRED:
@@ -138,6 +139,11 @@ def build(value: OpValue, span: Span, places: dict[str, Span]) -> tuple[Op, list
             given[name] = tuple(v.item if isinstance(v, Located) else v for v in argument)
     for name in UNIVERSAL:
         given.pop(name, None)
+    sized = [name for name, spec in value.op.args.items() if spec.kind.measures and _changes(given.get(name))]
+    if sized:
+        measuring = Measuring(ctx, value, current, [current, *tensors])
+        given |= {name: measuring.argument(name, given[name], places.get(name, span)) for name in sized}
+        tensors = measuring.operands[1:]
     try:
         for name, spec in value.op.args.items():
             if name in given and not _accepts(spec.kind, given[name]):
@@ -239,7 +245,7 @@ def _shape_error(
         place = places[fault.at]
     elif isinstance(fault.at, int) and fault.at in spans:
         place = spans[fault.at]
-    if len(shapes) > 1:
+    if len(shapes) > 1 and not op.measures:
         labels = [Label(s, f"{show_shape(shapes[i])}") for i, s in spans.items() if i < len(shapes) and s != place]
         free = axes.find(op.axis, len(shapes[0])) if "side by side" in op.traits else None  # type: ignore[attr-defined]
         notes.append(Note(_stacked(shapes, free, repeats="repeats" in op.traits)))
@@ -429,9 +435,14 @@ def _tapped(tensor: Tensor, made: Scope, name: str) -> Tensor | None:
     return Tensor(builder, id, builder.shapes[id], guess=tensor.guess)
 
 
+def _changes(given: Any) -> bool:
+    """Say whether an argument is a size that changes with the input, or has one in it."""
+    return isinstance(given, Size) or (isinstance(given, tuple) and any(isinstance(one, Size) for one in given))
+
+
 def _described(given: Any) -> str:
     """Describe an argument; a list of sizes by what is in it."""
-    if isinstance(given, Size) or (isinstance(given, tuple) and any(isinstance(one, Size) for one in given)):
+    if _changes(given):
         return f"{show(given)}, which changes with the input"
     return describe(given)
 
