@@ -66,6 +66,9 @@ class Term(Record):
     binding: int = ATOM
     opposite: str = ""  # of a comparison: `a != b` for `a == b`
     stream: bool = False  # whether it is what a loop takes, and no list: `range(3)`
+    less: tuple[Term, Term] | None = None  # of a difference: its two operands
+
+    unequal = ("less",)
 
     @property
     def literal(self) -> bool:
@@ -526,7 +529,8 @@ def _apply(sign: str, left: Term, right: Term, *, real: bool) -> Term | None:
     if sign in "+-" and right.text == "0" and whole:
         return left
     level = SUM if sign in "+-" else PRODUCT
-    return Term(f"{left.within(level)} {shown} {right.within(level + 1)}", values, left.names | right.names, level)
+    text = f"{left.within(level)} {shown} {right.within(level + 1)}"
+    return Term(text, values, left.names | right.names, level, less=(left, right) if sign == "-" else None)
 
 
 def _computes(sign: str, columns: list[tuple[object, object]], *, real: bool) -> bool:
@@ -583,16 +587,28 @@ _RULES: dict[type, Callable[..., Term | None]] = {
 
 def added(terms: list[Term]) -> Term:
     """Return the sum of terms, equal ones counted: `2 * channels`, `in_channels + growth`."""
+    values = tuple(sum(column) for column in zip(*(t.column for t in terms)))
+    terms = _cancelled(terms)
     unique: dict[str, tuple[Term, int]] = {}
     for term in terms:
         unique[term.text] = (term, unique.get(term.text, (term, 0))[1] + 1)
-    values = tuple(sum(column) for column in zip(*(t.column for t in terms)))
     if all(t.literal for t in terms):
         return literal(values[0], len(values))
     if len(terms) == 1:
-        return terms[0]
+        return terms[0].replace(column=values)
     texts = [t.within(SUM) if n == 1 else f"{n} * {t.within(_factor(t))}" for t, n in unique.values()]
     return Term(" + ".join(texts), values, mentioned(terms), PRODUCT if len(texts) == 1 else SUM)
+
+
+def _cancelled(terms: list[Term]) -> list[Term]:
+    """Return terms without one that is added to what is less by it: `out` for `out - channels` and `channels`."""
+    for term in terms:
+        whole, part = term.less or (None, None)
+        others = [other for other in terms if other is not term]
+        for other in others:
+            if whole is not None and part is not None and other.text == part.text:
+                return _cancelled([whole, *[one for one in others if one is not other]])
+    return terms
 
 
 def factors(term: Term) -> list[str]:

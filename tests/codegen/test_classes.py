@@ -333,6 +333,16 @@ def test_the_gallery_keeps_its_parameters():
     assert kept / told > 0.5
 
 
+def test_channels_that_are_filled_up_are_as_many_as_asked_for():
+    text = """block down(out):
+    cat(conv(out - x.channels, 3, stride=2), maxpool(2)) -> bn
+net n:
+    input image: [N, 3, H=16, W=16]
+    down(8) -> down(12) -> conv(4, 1)
+"""
+    assert "BatchNorm2d(out)" in emit(compile_text(text).network).text
+
+
 @torch.no_grad()
 def test_a_module_of_several_tensors_is_none_where_it_is_not_there():
     text = """block lit(light, c):
