@@ -182,14 +182,14 @@ class ClassPlan:
         taken = {*known, *self.without, *self.reserved, *keyword.kwlist}
         return next(word for word in words if word not in taken)
 
-    def use(self, term: Term) -> Term:
-        """Note the names that an expression mentions, and return it."""
+    def use(self, term: Term, counts: bool = False) -> Term:
+        """Note the names that an expression mentions, which may be a number of channels, and return it."""
         for name in term.names:
-            self.doubts.use(name)
+            self.doubts.use(name, counts)
             if name not in self.used:
                 self.used.add(name)
                 for other in (*([self.locals[name]] if name in self.locals else []), *self.running.get(name, ())):
-                    self.use(other)
+                    self.use(other, counts)
         return term
 
     def guess(self, truly: bool = True) -> None:
@@ -385,7 +385,9 @@ class ClassPlan:
             return base  # of one token
         if height == width == 1 or (base is not None and base.column == body.channels(step.outputs[0])):
             return base
-        self.guess(not body.fixed_size(value))
+        if not body.fixed_size(value):
+            self.doubts.guess_size()
+        self.guess(base is None)
         if base is None:
             channels = next(c for c in body.channels(value) if isinstance(c, int))
             base = literal(channels, context.count)
@@ -403,14 +405,14 @@ class ClassPlan:
         field = text[1:-1] if text.startswith("{") and text.endswith("}") and text.count("{") == 1 else ""
         if text == "{in}":
             main = self.channel(context, step.inputs[0])
-            return self.use(self.resolve(context, tuple(column), [main], "in_channels"))
+            return self.use(self.resolve(context, tuple(column), [main], "in_channels"), counts=True)
         if field:
             written = self._written(context, step, field)
             if written is not None and not any(isinstance(value, Listed) for value in column):
                 written = self._one_of_two(written) if type(leaves[0].value) is int else paired(written)
             word = "channels" if field == "out" else field
             found = self.resolve(context, tuple(column), [written], word, _label(step))
-            return self.use(self._proved(found, step, field, written))
+            return self.use(self._proved(found, step, field, written), counts=field == "out")
         formulas = self._formulas(context, step, text)
         found = self.resolve(context, tuple(column), formulas, hint, _label(step))
         if text and found.text not in [term.text for term in formulas if term is not None]:
@@ -526,6 +528,11 @@ class ClassPlan:
     def interface(self) -> list[Parameter]:
         """The parameters of a class that is planned: who builds it asks often."""
         return self.parameters()
+
+    @cached_property
+    def sizing(self) -> set[str]:
+        """The names of a class that is planned that are more in it than numbers of channels."""
+        return behind(self, set[str]().union(*self.doubts.sizing.values()))
 
     @cached_property
     def open(self) -> frozenset[str]:
@@ -671,7 +678,7 @@ class ClassPlan:
             if parameter.name == "in_channels":
                 guesses.insert(0, self.channel(context, step.inputs[0]))
             term = self.resolve(context, column, guesses, parameter.name, _label(step))
-            term = self.use(self._proved(term, step, parameter.name, written))
+            term = self.use(self._proved(term, step, parameter.name, written), parameter.name not in plan.sizing)
             given[parameter.name] = term
             arguments.append(_argument("" if parameter.default is REQUIRED else parameter.name, term))
         open_ones = plan.open_inside if step in self.asked else plan.open

@@ -67,6 +67,8 @@ class Doubts:
         self.suspects: frozenset[str] = frozenset()  # names that bear on a doubt in another class
         self.built: frozenset[Step] = frozenset()  # steps that are classes with a doubt, which may be about their input
         self.uses: dict[Step | None, dict[str, int]] = {}  # where names are used, and when first
+        self.sizing: dict[Step | None, set[str]] = {}  # where they are more than numbers of channels
+        self.sizes: frozenset[Step] = frozenset()  # steps that take the height and width of their input as they are
         self.count = 0
 
     def guess(self) -> None:
@@ -82,14 +84,21 @@ class Doubts:
         self.suspects |= names
         self.built |= {self.step} if self.step is not None else set()
 
-    def use(self, name: str) -> None:
-        """Note that a name is used."""
+    def guess_size(self) -> None:
+        """Add a doubt about the height and width of what reaches the step that is being written."""
+        self.count += 1
+        self.last = self.count
+        self.sizes |= {self.step} if self.step is not None else set()
+
+    def use(self, name: str, counts: bool) -> None:
+        """Note that a name is used, maybe as a number of channels alone."""
         self.uses.setdefault(self.step, {}).setdefault(name, self.count)
+        self.sizing.setdefault(self.step, set()).update([] if counts else [name])
 
     @property
     def kept(self) -> dict[str, Any]:
         """The doubts until now, to which `back_to` returns."""
-        return {key: self.__dict__[key] for key in ("last", "steps", "suspects", "built")}
+        return {key: self.__dict__[key] for key in ("last", "steps", "suspects", "built", "sizes")}
 
     def back_to(self, kept: dict[str, Any]) -> None:
         """Forget the doubts since; time goes on, and what is being written and the names that were used stay."""
@@ -109,6 +118,8 @@ class Doubts:
         found: set[str] = {*self.suspects}
         for step in _upstream(body, [*self.built, *[step for step in self.steps if step is not None]]):
             found |= self.uses.get(step, {}).keys()
+        for step in _upstream(body, [*self.sizes]):
+            found |= self.sizing.get(step, set())
         for doubtful, last in self.steps.items():
             used = [self.uses.get(doubtful, {})] if doubtful is not None else self.uses.values()
             found |= {name for one in used for name, first in one.items() if first < last}

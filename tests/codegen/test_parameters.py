@@ -70,7 +70,8 @@ def program(rng):
             name: placed(rng, blocks, own) for name, own in (("a", w), ("b", w), ("i", "width * 2**i"), ("each", "w"))
         }
         lines.append(rng.choice(PLACES).format(k=k, **made))
-    return "\n".join([*texts, *lines, "    global_avgpool -> flatten -> linear(width)\n"])
+    end = rng.choice(["global_avgpool -> ", "maxpool(4) -> ", ""])
+    return "\n".join([*texts, *lines, f"    {end}flatten -> linear(width)\n"])
 
 
 def step(rng, w):
