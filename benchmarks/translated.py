@@ -2,8 +2,8 @@
 
 A piece is a place of the text in a generated class, however many instances the class has. A value is an argument that
 mentions a name; it is translated where the code has that expression wherever the argument is used, and one that is the
-same in all uses needs no expression. A loop is one that makes several steps: the code has it as a loop, or with the list
-that it runs over taken apart by names. A condition is a test that some instances pass and others do not.
+same in all uses needs no expression. A loop is one that makes several steps: the code has it as a loop, or takes the
+list that it runs over apart by names. A condition is a test that some instances pass and others do not.
 
     python -m benchmarks.translated      # the table, and `results/translated.json`
 """
