@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from archdsl.core.record import Record
 from archdsl.core.source import Source, Span
 from archdsl.diagnostics import CompileError, Diagnostic, Help, Label, Note, elsewhere
 
@@ -516,16 +517,42 @@ def not_callable(span: Span, got: str, hides: str = "", waits: bool = False) -> 
     return _simple("this cannot be called", span, f"this is {got}", *more)
 
 
+class Unapplied(Record):
+    """A name that is bound to a pipeline, and stands where a tensor is needed: its place, and the pipeline's.
+
+    It `starts` where it begins with a tensor that is learned: then it was surely meant to be one.
+    """
+
+    name: str
+    span: Span
+    written: Span
+    starts: bool = False
+
+
 @error("E0209")
-def bad_operands(span: Span, sign: str, left: str, right: str, tensors: bool = False) -> Diagnostic:
+def bad_operands(
+    span: Span, sign: str, left: str, right: str, tensors: bool = False, pipeline: Unapplied | None = None
+) -> Diagnostic:
     """An arithmetic sign or a comparison stands between values that it is not defined for.
 
     Wrong:
 
         conv(8 * "a", 3)
     """
+    label, applied = _applied(pipeline)
     helps = elsewhere.of_operands(span, sign, left, right) if tensors else []
-    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}", *helps)
+    if pipeline is not None and pipeline.starts:
+        helps = applied
+    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}", *label, *helps)
+
+
+def _applied(pipeline: Unapplied | None) -> tuple[list[Label], list[Help]]:
+    """Return where a name is bound to a pipeline that no tensor reaches, and what would give it one."""
+    if pipeline is None:
+        return [], []
+    label = Label(pipeline.span, f"`{pipeline.name}` is bound to a pipeline, which is applied to no tensor")
+    start = pipeline.written.replace(end=pipeline.written.start)
+    return [label], [Help("`x -> ` before it applies it to a tensor", start, "x -> ", sure=False)]
 
 
 @error("E0210")
@@ -710,7 +737,9 @@ def no_tensor(span: Span, what: str) -> Diagnostic:
 
 
 @error("E0222")
-def unknown_attribute(span: Span, what: str, name: str, candidates: Iterable[str]) -> Diagnostic:
+def unknown_attribute(
+    span: Span, what: str, name: str, candidates: Iterable[str], pipeline: Unapplied | None = None
+) -> Diagnostic:
     """A value has no attribute of this name: tensors have `channels height width` and the labels of the net or block
     that made them, records have the names of their outputs.
 
@@ -719,10 +748,13 @@ def unknown_attribute(span: Span, what: str, name: str, candidates: Iterable[str
         conv(x.chanels, 3)
     """
     have = list(dict.fromkeys(candidates))
+    label, applied = _applied(pipeline)
     return _simple(
         f"{what} has no `{name}`",
         span,
         "unknown attribute",
+        *label,
+        *applied,
         *([Note("it has " + ", ".join(f"`{c}`" for c in have[:12]))] if have else []),
         *(elsewhere.of_attribute(span, name) or _did_you_mean(span, name, have)),
     )
@@ -1208,7 +1240,7 @@ def skipped_pixels(span: Span, read: int, of: int, others: Sequence[Span]) -> Di
 
 
 @advice("W0505", "unused result")
-def unused_result(span: Span, where: str = "") -> Diagnostic:
+def unused_result(span: Span, where: str = "", reached: Sequence[Span] = ()) -> Diagnostic:
     """A step computes what no result of the network depends on. Its weights are never trained.
 
     Wrong:
@@ -1216,7 +1248,8 @@ def unused_result(span: Span, where: str = "") -> Diagnostic:
         output features = x -> relu
         conv(8, 3)
     """
-    return _simple(f"{where}nothing uses the result of this step", span, "no output depends on it")
+    unread = [Label(place, "it reaches this step, which does not read its `x`") for place in reached]
+    return _simple(f"{where}nothing uses the result of this step", span, "no output depends on it", *unread)
 
 
 @advice("W0506")

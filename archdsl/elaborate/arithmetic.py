@@ -11,15 +11,22 @@ from archdsl.elaborate.values import Located, Quotient, RepeatValue, Tensor, des
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from archdsl.core.source import Span
+    from archdsl.diagnostics.errors import Unapplied
 
 MAX_BITS = 63
 
 
-def calculated(sign: str, left: Any, right: Any, span: Span) -> Any:
-    """Return what `left sign right` is, of numbers, sizes, lists, texts and pipelines."""
+def calculated(
+    sign: str, left: Any, right: Any, span: Span, named: Callable[[], Unapplied | None] = lambda: None
+) -> Any:
+    """Return what `left sign right` is, of numbers, sizes, lists, texts and pipelines.
+
+    A mistake asks where a pipeline beside the sign is `named`.
+    """
     try:
         if _is_number(left) and _is_number(right):
             return checked(_ARITHMETIC[sign](left, right), span)
@@ -35,7 +42,7 @@ def calculated(sign: str, left: Any, right: Any, span: Span) -> Any:
             bounded(len(left) + len(right), "a text is too long")
             return left + right
         tensors = any(isinstance(side, Tensor) or is_pipeline(side) for side in (left, right))
-        raise errors.bad_operands(span, sign, describe(left), describe(right), tensors)
+        raise errors.bad_operands(span, sign, describe(left), describe(right), tensors, named())
     except ZeroDivisionError:
         raise errors.bad_value(span, "division by zero") from None
     except OverflowError:

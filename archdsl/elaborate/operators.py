@@ -13,6 +13,7 @@ from archdsl.diagnostics import Help, Label, Note, elsewhere, errors
 from archdsl.elaborate.builder import shared_modules, shared_steps, tap
 from archdsl.elaborate.calls import signature
 from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of
+from archdsl.elaborate.unapplied import unapplied
 from archdsl.elaborate.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
 from archdsl.ir.network import Node, Scope
 from archdsl.ops import axes, initializers
@@ -387,7 +388,8 @@ def _attribute(ctx: Context, expr: tree.Attribute, env: Env, x: Tensor | None) -
         outputs, value = tuple(name for name, _ in value.tensors), value.main
     if isinstance(value, Tensor):
         return attribute_of(ctx, value, name, expr.place, outputs)
-    raise errors.unknown_attribute(expr.place, describe(value), name, ())
+    named = text_of(ctx, expr.value, env, x) if isinstance(expr.value, tree.Name) else None
+    raise errors.unknown_attribute(expr.place, describe(value), name, (), unapplied(value, named, env))
 
 
 def attribute_of(ctx: Context, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:
