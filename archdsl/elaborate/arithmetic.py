@@ -6,7 +6,8 @@ import operator
 
 from archdsl.core.sizes import Area, Size, SizeFault
 from archdsl.diagnostics import errors
-from archdsl.elaborate.builtins import MAX_ITEMS, LimitFault, ValueFault, bounded
+from archdsl.elaborate.builtins import MAX_ITEMS, LimitFault, bounded
+from archdsl.elaborate.exact import ValueFault, combine, divide, floor_divide, negated, plain, remainder
 from archdsl.elaborate.values import Located, Quotient, RepeatValue, Tensor, describe, is_pipeline, show
 
 TYPE_CHECKING = False
@@ -84,11 +85,9 @@ def power(base: Any, exponent: Any, span: Span) -> Any:
 
 def negative(value: Any, span: Span) -> Any:
     """Return `-value`."""
-    if isinstance(value, Quotient):
-        return Quotient(-value.top, value.bottom)
     if not _is_number(value):
         raise errors.bad_operands(span, "-", "", describe(value))
-    return -value
+    return negated(value)
 
 
 def compared(sign: str, left: Any, right: Any, span: Span) -> bool:
@@ -117,11 +116,6 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) or isinstance(value, (Size, Area, Quotient))
 
 
-def plain(value: Any) -> Any:
-    """Return a quotient of integers as a real number, and anything else as it is."""
-    return value.top / value.bottom if isinstance(value, Quotient) and isinstance(value.top, int) else value
-
-
 def _same(left: Any, right: Any) -> bool:
     if isinstance(left, bool) is not isinstance(right, bool):
         return False
@@ -146,77 +140,12 @@ def checked(value: Any, span: Span) -> Any:
     return value
 
 
-def _divide(left: Any, right: Any) -> Any:
-    """Divide exactly: an integer or size where it divides, else a quotient, which `floor`, `ceil`, `round` take."""
-    if isinstance(left, float) or isinstance(right, float):
-        return _real(left) / _real(right)
-    if isinstance(right, Quotient):
-        top, bottom = (left.top, left.bottom) if isinstance(left, Quotient) else (left, 1)
-        return _divide(top * right.bottom, bottom * right.top)
-    if isinstance(left, Quotient):
-        return _divide(left.top, left.bottom * right)
-    if type(right) is not int:
-        raise ValueFault(f"`{right}` is a size, and cannot divide")
-    if right == 0:
-        raise ZeroDivisionError
-    if right < 0:
-        left, right = -left, -right
-    if isinstance(left, int):
-        return left // right if left % right == 0 else Quotient(left, right)
-    if isinstance(left, Size) and left.is_multiple_of(right):
-        return left // right
-    return Quotient(left, right)
-
-
-def _combine(sign: str) -> Any:
-    def calculate(left: Any, right: Any) -> Any:
-        if isinstance(left, float) or isinstance(right, float):
-            left, right = _real(left), _real(right)
-        elif isinstance(left, Quotient) or isinstance(right, Quotient):
-            return _fractions(sign, left, right)
-        return left + right if sign == "+" else left - right if sign == "-" else left * right
-
-    return calculate
-
-
-def _fractions(sign: str, left: Any, right: Any) -> Any:
-    a, b = (left.top, left.bottom) if isinstance(left, Quotient) else (left, 1)
-    c, d = (right.top, right.bottom) if isinstance(right, Quotient) else (right, 1)
-    if sign == "*":
-        return _divide(a * c, b * d)
-    return _divide(a * d + c * b if sign == "+" else a * d - c * b, b * d)
-
-
-def _floor_divide(left: Any, right: Any) -> Any:
-    if isinstance(left, float) or isinstance(right, float):
-        return _real(left) // _real(right)
-    if type(right) is not int:
-        raise TypeError
-    return left // right if not isinstance(left, Quotient) else left.top // (left.bottom * right)
-
-
-def _remainder(left: Any, right: Any) -> Any:
-    if isinstance(left, float) or isinstance(right, float):
-        return _real(left) % _real(right)
-    if type(right) is not int or isinstance(left, Quotient):
-        raise TypeError
-    return left % right
-
-
-def _real(value: Any) -> float:
-    if isinstance(value, Quotient) and isinstance(value.top, int):
-        return value.top / value.bottom
-    if isinstance(value, (Size, Area, Quotient)):
-        raise ValueFault(f"`{show(value)}` is a size; it cannot meet a decimal number")
-    return float(value)
-
-
 _ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 _ARITHMETIC = {
-    "+": _combine("+"),
-    "-": _combine("-"),
-    "*": _combine("*"),
-    "/": _divide,
-    "//": _floor_divide,
-    "%": _remainder,
+    "+": combine("+"),
+    "-": combine("-"),
+    "*": combine("*"),
+    "/": divide,
+    "//": floor_divide,
+    "%": remainder,
 }

@@ -10,8 +10,9 @@ from functools import partial
 
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
-from archdsl.elaborate.arithmetic import calculated, negative, plain, power
+from archdsl.elaborate.arithmetic import calculated, negative, power
 from archdsl.elaborate.builder import main
+from archdsl.elaborate.exact import plain
 from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of
 from archdsl.elaborate.operators import infer, node, operator, relate
 from archdsl.elaborate.unapplied import unapplied
