@@ -258,6 +258,7 @@ class Networks:
         yield from self._skipped(scope, users, returned)
         yield from _groups(scope)
         yield from _huge(scope)
+        yield from _like_itself(scope)
         if id(scope) in self.nets:
             for value, name in zip(scope.inputs, scope.input_names):
                 if value not in users and value not in returned:
@@ -428,3 +429,12 @@ def _huge(scope: Scope) -> Iterator[Diagnostic]:
             patches = getattr(node.what, "stride", None) == (height, width)
             if min(height, width) > LARGEST and not patches:
                 yield errors.huge_window(node.span, height, width)
+
+
+def _like_itself(scope: Scope) -> Iterator[Diagnostic]:
+    """Yield the steps that take the size of `x` where that is what reaches them."""
+    for node in scope.nodes:
+        like = dict(node.written).get("like")
+        if isinstance(like, tree.Name) and like.plain == "x" and node.inputs[0] in node.inputs[1:]:
+            assert isinstance(node.what, Op), "an argument of an operator"
+            yield errors.like_itself(like.span, node.what.name)
