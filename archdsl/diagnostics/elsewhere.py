@@ -229,7 +229,7 @@ SYNTAX: tuple[tuple[str, ...], ...] = (
     (r"[<>]=?\s*[^<>]+\s*", r"[<>]", "a size is compared with one other: join the tests by `and`"),
     (r"(^|[=(,\[]\s*)", r"\{", "there are no dictionaries: a list of pairs, and `for name, value in pairs:`"),
     (r"^\s*[A-Za-z_][\w.]*\.", r"\d[\w.]*\s*:",
-     "a sequence numbers its steps: `layer: [conv(8, 3), relu]` has `layer.0` and `layer.1`"),
+     "a sequence numbers its steps: in `layer: [conv(8, 3), relu]` the first one is 0"),
     (r"^\s*[A-Za-z_]\w*([-.]\w+)+\s*", ":", "a label is one name, such as `conv_1`"),
     (r'^\s*("[^"]*"|\w+\[[^\]]*\])\s*', ":", "a label is one name, such as `conv_1`; `layer{i}` has a number in it"),
     (r"^\s*\d+\s*", ":", "steps without a label have numbers already; a label starts with a letter"),
