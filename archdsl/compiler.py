@@ -154,10 +154,27 @@ def meant(file: File, name: str, request: Request) -> tuple[Request, Settings]:
     """Return a request with the net of a file that it means, and its settings as values of the language."""
     request = _over(file.asked, request)
     net = choose(file, request.net, os.path.basename(name), request.params)
+    request = _own(request, file, net)
     values = tuple((key, _value(value, key, file, net)) for key, value in request.params.items())
     outputs = (request.outputs,) if isinstance(request.outputs, str) else tuple(request.outputs)
     settings = Settings(values, request.sizes, request.in_channels, outputs, output_stride=request.output_stride)
     return request.replace(net=net), settings
+
+
+def _own(request: Request, file: File, net: str) -> Request:
+    """Return a request in which a word that the net declares as a parameter means that one."""
+    words = {"in_channels": request.in_channels, "output_stride": request.output_stride}
+    given = {word: value for word, value in words.items() if value is not None}
+    declared = _parameters(file, net) if given else {}
+    own = {word: value for word, value in given.items() if word in declared}
+    return request.replace(params={**request.params, **own}, **dict.fromkeys(own)) if own else request
+
+
+def _parameters(file: File, net: str) -> Mapping[str, Any]:
+    """Return the parameters of a net by name."""
+    value = definition(Context(), file, net, start_of(file))
+    value = value.item if isinstance(value, Located) else value
+    return value.params if isinstance(value, BlockValue) else {}
 
 
 def _over(asked: Mapping[str, Any], request: Request) -> Request:

@@ -2,8 +2,8 @@
 
 A piece is a place of the text in a generated class, however many instances the class has. A value is an argument that
 mentions a name; it is translated where the code has that expression wherever the argument is used, and one that is the
-same in all uses needs no expression. A loop is one that makes several steps, a condition a test that some instances
-pass and others do not.
+same in all uses needs no expression. A loop is one that makes several steps: the code has it as a loop, or with the list
+that it runs over taken apart by names. A condition is a test that some instances pass and others do not.
 
     python -m benchmarks.translated      # the table, and `results/translated.json`
 """
@@ -94,8 +94,10 @@ def loops(plan: ClassPlan) -> Iterator[tuple[str, bool]]:
     every = [one for own in plan.scopes for one in inside(plan, own)]
     kept = {where(scope.loop) for scope in every if isinstance(scope, Turns)}
     places = {where(loop): loop for scope in every for loop in written(scope.loops)}
+    apart = plan.unpacking.lists
     for place, loop in places.items():
-        yield f"{place_of(loop.written)}: {loop.written.span.text.splitlines()[0]}", place in kept
+        translated = place in kept or apart.get(id(loop)) is not None
+        yield f"{place_of(loop.written)}: {loop.written.span.text.splitlines()[0]}", translated
 
 
 def conditions(plan: ClassPlan) -> Iterator[tuple[str, bool]]:

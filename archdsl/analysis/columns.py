@@ -111,9 +111,10 @@ def _drawn(
     over = _total(chosen) - width if width is not None else 0
     for number, at in enumerate(shown):
         if over > 0 and lines[0][at] == OPERATION:
-            chosen[number] = max(NARROWEST, chosen[number] - over)
+            narrow = chosen[number] = max(NARROWEST, chosen[number] - over)
+            lines = [(*line[:at], _cut(line[at], narrow), *line[at + 1 :]) for line in lines]
     form = " " + (" " * BETWEEN).join([f"{{:{'<' if at < left else '>'}{size}}}" for at, size in zip(shown, chosen)])
-    body = [form.format(*[_cut(line[at], size) for at, size in zip(shown, chosen)]) for line in lines]
+    body = [form.format(*[line[at] for at in shown]) for line in lines]
     rule = " " + "─" * (_total(chosen) - 1)
     return [line.rstrip() for line in (body[0], rule, *body[1:])]
 

@@ -156,7 +156,7 @@ CONVENTIONS = {
             "macs",
             "MACs",
             "multiply-accumulates of convolutions, linear layers, matrix products and attention; all else counts 0",
-            _rows(conv__depthwise__conv_transpose__linear__matmul__attention=macs),
+            _rows(conv__depthwise__filter__conv_transpose__linear__matmul__attention=macs),
         ),
         Convention(
             "all",
@@ -169,7 +169,7 @@ CONVENTIONS = {
             "torch",
             "FLOPs",
             "twice the multiply-accumulates of convolutions and matrix products",
-            _rows(conv__depthwise__conv_transpose__linear__matmul__attention=twice(macs)),
+            _rows(conv__depthwise__filter__conv_transpose__linear__matmul__attention=twice(macs)),
             ("the fused kernels that run attention on a CPU are not known to it, and count 0",),
         ),
         Convention(
@@ -178,7 +178,7 @@ CONVENTIONS = {
             "multiply-accumulates; 2 an element of a batch norm with weights, 5 of other norms, 4 of bilinear "
             "upsampling, 1 of nearest and of what adaptive average pooling reads",
             _rows(
-                conv__depthwise__conv_transpose__linear__matmul=macs,
+                conv__depthwise__filter__conv_transpose__linear__matmul=macs,
                 bn=affine(2, 1),
                 gn__ln=affine(5, 4),
                 upsample=_resampled(1, 4),

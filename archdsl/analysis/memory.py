@@ -302,7 +302,7 @@ class Entry:
         name: str,
     ) -> None:
         taken = any(spec.kind.tensor for spec in op.args.values())  # an argument has no gradient
-        learning = operands[:1] if taken else operands
+        learning = operands[:1] if taken or op.measures else operands
         passing = len(learning) if op.gradient == "same" else int(op.gradient == "first")
         whole = 0 if "repeats" not in op.traits else results[0].size  # what is repeated gets a sum
         self.wanted = [
@@ -363,7 +363,8 @@ class Training(Inference):
     ) -> list[Value]:
         made = self.ran(kernels, name)
         values = [Value(storage) for storage in made[:results]]
-        saved = [v.storage for v in operands] if "operands" in op.saves else []
+        read = operands if not op.measures else [operands[i] for i in op.reads(len(operands))]
+        saved = [v.storage for v in read] if "operands" in op.saves else []
         saved += [operands[1].storage] if "indices" in op.saves else []
         saved += [values[0].storage] if "result" in op.saves else []
         saved += made[1:] if "extras" in op.saves else []

@@ -107,6 +107,7 @@ class ClassPlan:
         self.flags: dict[str, str] = {}  # parameters that say of a pipeline of the text whether it is no identity
         self.pieces: dict[ClassPlan, None] = {}  # classes of what is written in this one's text
         self.asked: set[Step] = set()  # blocks that are built under the test that they have around all their steps
+        self.unsaid: set[str] = set()  # names of operators' arguments from which others follow, which are numbers here
         self.failed: set[int] = set()  # expressions of the text that did not reach the code somewhere
         self.base = self._base()
         self.conditions = Conditions(self.first, self.names)
@@ -198,7 +199,7 @@ class ClassPlan:
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters that the code uses, those without a default first."""
-        found = []
+        found, apart = [], self.unpacking.taken(self.used)
         for name, term in {**self.names, **self.extra}.items():
             if name not in self.used or name in self.locals or isinstance(term, Defined):
                 continue
@@ -209,7 +210,7 @@ class ClassPlan:
                 default = REQUIRED if isinstance(common, Code) and "(" in common.text else common
             elif name in self.extra and {(type(v), v) for v in term.column} == {(bool, True), (bool, False)}:
                 default = False
-            found.append(Parameter(name, values, default))
+            found.append(Parameter(name, values, default, name in apart))
         return sorted(found, key=lambda p: p.default is not REQUIRED)
 
     def _default(self, name: str, column: Column) -> object:
@@ -406,14 +407,29 @@ class ClassPlan:
         if field:
             written = self._written(context, step, field)
             if written is not None and not any(isinstance(value, Listed) for value in column):
-                written = paired(written)
+                written = self._one_of_two(written) if type(leaves[0].value) is int else paired(written)
             word = "channels" if field == "out" else field
             found = self.resolve(context, tuple(column), [written], word, _label(step))
             return self.use(self._proved(found, step, field, written))
         formulas = self._formulas(context, step, text)
         found = self.resolve(context, tuple(column), formulas, hint, _label(step))
-        self.guess(bool(text) and found.text not in [term.text for term in formulas if term is not None])
+        if text and found.text not in [term.text for term in formulas if term is not None]:
+            self._left_out([expr for _, expr in step.node.written])
         return self.use(found)
+
+    def _left_out(self, exprs: list[tree.Expr]) -> None:
+        """Note that an argument that follows from others of the text is a number here."""
+        named = frozenset([name for expr in exprs for name in mentions(expr)])
+        self.unsaid |= named
+        self.doubts.suspect(named)
+        self.guess()
+
+    def _one_of_two(self, term: Term) -> Term | None:
+        """Return a pair of equal numbers as one, which is asked for; of a name nobody knows that they are equal."""
+        made = paired(term)
+        if not any(isinstance(value, Listed) for value in term.column):
+            return made
+        return literal(made.column[0], len(made.column)) if term.literal and len({*made.column}) == 1 else None
 
     def same_leaves(self, step: Step, formula: str) -> list[Leaf]:
         """Return a leaf of a function in all instances."""
@@ -541,10 +557,11 @@ class ClassPlan:
         names = {"in_channels": self.channel(context, step.inputs[0])}
         for field in step.node.what.args:
             if f"{{{field}}}" in text:
-                column = step.column(_field(field))
-                names[field] = self.resolve(
-                    context, column, [self._argument(context, step, field)], field, _label(step)
-                )
+                column, written = step.column(_field(field)), self._written(context, step, field)
+                one = None if written is None else self._one_of_two(written)
+                names[field] = self.resolve(context, column, [one], field, _label(step))
+                if written is not None and names[field].text not in (written.text, one and one.text):
+                    self._left_out([dict(step.node.written)[field]] if field in dict(step.node.written) else [])
         alternatives = [t.strip() for t in text.split("|")]
         found = [formula(alternative, names) for alternative in alternatives]
         return [None if term is None else paired(term) for term in found]
@@ -626,12 +643,13 @@ class ClassPlan:
         if any(isinstance(whats[i], Missing) for i in step.mask):
             hint = node.name if node.labelled else full.title
             column = tuple([isinstance(w, Scope) if i in step.mask else MISSING for i, w in enumerate(whats)])
-            made = self.optional(made, self.use(self.resolve(context, column, [], f"with_{hint}")))
+            made = self.optional(made, self.use(self.resolve(context, column, [], f"with_{hint}")), step)
         return made
 
-    def optional(self, child: Child, condition: Term) -> Child:
-        """Return a module that is there under a condition only."""
-        return child.replace(piece=Piece(condition.text, (Argument("", child.piece),), brackets="if"))
+    def optional(self, child: Child, condition: Term, step: Step) -> Child:
+        """Return a module that is there under a condition only: one of several tensors is none elsewhere."""
+        absent = {"absent": "None"} if takes_several(step) else {}
+        return child.replace(piece=Piece(condition.text, (Argument("", child.piece),), brackets="if", **absent))
 
     def _construct(self, context: Context, step: Step, inner: Sequence[object]) -> Piece:
         """Return the call of another generated class."""
@@ -869,6 +887,11 @@ class ClassPlan:
         """Say whether a statement assigns a variable of a loop that nothing reads."""
         name, _, _ = line.strip().partition(" ")
         return name in self.running and name not in self.used
+
+
+def takes_several(step: Step) -> bool:
+    """Say whether a step is a module of several tensors, which no identity is in the place of."""
+    return isinstance(step.node.what, Scope) and len(step.inputs) > 1
 
 
 def file_name(source: Source) -> str:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import itertools
 import re
 
+from archdsl.codegen.classes import takes_several
 from archdsl.codegen.conditions import arms
 from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import beside, wrapped
+from archdsl.codegen.merge import Step
 from archdsl.codegen.schedule import Choice, Scheduler
 from archdsl.codegen.terms import python
 from archdsl.elaborate.operators import MODULE_NAMES
 from archdsl.ir.liveness import is_module
 from archdsl.ir.network import Scope
-from archdsl.ops.base import Leaf, Op, Operand
+from archdsl.ops.base import Leaf, Op, Operand, Sized
 from archdsl.ops.reshape import Slice
 from archdsl.syntax import tree
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from archdsl.codegen.classes import ClassPlan
-    from archdsl.codegen.merge import Branch, Step
+    from archdsl.codegen.merge import Branch
     from archdsl.codegen.schedule import Assignment, Schedule
     from archdsl.codegen.terms import Term
     from archdsl.ops.base import Call
@@ -143,6 +145,9 @@ class Calls:
         if branch.remains(number):
             return "else:"
         _, steps = list(arms(branch))[number]
+        several = [one for one in branch.arms[number][1] if isinstance(one, Step) and takes_several(one)]
+        if several and not several[0].node.reuses:
+            return f"{'elif' if number else 'if'} {self.plan.module(several[0].node.name)} is not None:"
         with self.plan.doubts.writing(steps[0]):
             term = self.plan.arm(self.context, branch, number)
         return f"{'elif' if number else 'if'} {self._held(term, steps)}:"
@@ -204,9 +209,11 @@ class Calls:
         leaves = self.plan.same_leaves(step, leaf.formula) if leaf.formula else [leaf]
         return all(one.value == one.omit for one in leaves)
 
-    def _part(self, part: Leaf | Operand, step: Step, operands: list[str], hint: str = "value") -> str:
+    def _part(self, part: Leaf | Operand | Sized, step: Step, operands: list[str], hint: str = "value") -> str:
         if isinstance(part, Leaf):
             return self._leaf(part, step, hint)
+        if isinstance(part, Sized):
+            return _filled(part.text, operands, {})
         if part.index is None:
             return f"[{', '.join(operands)}]"
         code = operands[part.index]

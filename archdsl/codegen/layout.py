@@ -21,13 +21,14 @@ class Argument(Record):
 class Piece(Record):
     """A call, `target(arguments)`; with `brackets` a list `[...]` of pieces, or, without any, code as it is.
 
-    With `if` for brackets the target is the condition under which the one argument is there: else it is an identity.
-    With `for` the target is the head of a loop that makes the one argument again and again.
+    With `if` for brackets the target is the condition under which the one argument is there: else it is what stands for
+    one that is `absent`. With `for` the target is the head of a loop that makes the one argument again and again.
     """
 
     target: str
     arguments: tuple[Argument, ...] = ()
     brackets: str = "()"
+    absent: str = ABSENT
 
     def __str__(self) -> str:
         return self.flat()
@@ -37,7 +38,7 @@ class Piece(Record):
         if not self.brackets:
             return self.target
         if self.brackets == "if":
-            return f"{_flat(self.arguments[0])} if {self.target} else {ABSENT}"
+            return f"{_flat(self.arguments[0])} if {self.target} else {self.absent}"
         if self.brackets == "for":
             return f"*[{_flat(self.arguments[0])} {self.target}]"
         inside = ", ".join(_flat(argument) for argument in self.arguments)
@@ -57,7 +58,7 @@ class Piece(Record):
             if self.brackets == "for":
                 return [f"{pad}*[", *inner.lines("", indent + 4), f"{pad}    {self.target}", f"{pad}]{close}{after}"]
             opened = f"{pad}{before}({after if _is_comment(after) else ''}"
-            choice = [*inner.lines("", indent + 4), f"{pad}    if {self.target}", f"{pad}    else {ABSENT}"]
+            choice = [*inner.lines("", indent + 4), f"{pad}    if {self.target}", f"{pad}    else {self.absent}"]
             choice = [f"{pad}    {self.flat()}"] if indent + 4 + len(self.flat()) <= WIDTH else choice
             return [opened, *choice, f"{pad}){close}{'' if _is_comment(after) else after}"]
         if not self.brackets and not fits:

@@ -14,7 +14,7 @@ from archdsl.codegen.terms import MISSING, Missing
 from archdsl.ir.liveness import is_empty, is_module, is_plain_sequence, is_sequence, module_of, needed
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import once
-from archdsl.ops.base import Leaf, Op, channel_count
+from archdsl.ops.base import Leaf, Op, Sized, channel_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Body:
     def fixed_size(self, value: int) -> bool:
         """Say whether the height and width of a value are those that its step was given."""
         makers = [step.node.what for step in self.steps() if value in step.outputs]
-        return any(isinstance(what, Op) and "size" in what.args for what in makers)
+        return any(isinstance(what, Op) and "size" in what.args and not what.measures for what in makers)
 
     def axis(self, value: int, axis: int) -> tuple[object, ...]:
         """Return the size of a value along an axis in each instance."""
@@ -323,8 +323,10 @@ def _form(call: Call | None) -> Hashable:
     """Return what the calls of two steps agree on that differ in arguments only: what no formula gives is the same."""
     if call is None:
         return None
-    fixed = [part.value for part in call.args if isinstance(part, Leaf) and not part.formula]
-    return call.target, len(call.args), tuple([name for name, _ in call.kwargs]), tuple(fixed)
+    parts = [*call.args, *[part for _, part in (*call.kwargs, *(call.holes or ()))]]
+    fixed = [part.value for part in parts if isinstance(part, Leaf) and not part.formula]
+    sized = [part.text for part in parts if isinstance(part, Sized)]
+    return call.target, len(call.args), tuple([name for name, _ in call.kwargs]), tuple(fixed), tuple(sized)
 
 
 def _aligned(body: Body, forms: list[list[int]], kinds: Kinds) -> list[list[int | None]]:

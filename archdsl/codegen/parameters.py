@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 
 class Parameter:
-    """A parameter of a generated class: its value in each scope of the class, and its default."""
+    """A parameter of a generated class: its value in each scope of the class, and its default.
 
-    def __init__(self, name: str, values: dict[int, object], default: object = REQUIRED) -> None:
-        self.name, self.values, self.default = name, values, default
+    Of a list that the class takes apart, the length is known.
+    """
+
+    def __init__(self, name: str, values: dict[int, object], default: object = REQUIRED, apart: bool = False) -> None:
+        self.name, self.values, self.default, self.apart = name, values, default, apart
 
     @property
     def annotation(self) -> str:
@@ -38,7 +41,7 @@ class Parameter:
         if Code in kinds:
             return "Callable[..., nn.Module]"
         if Listed in kinds:
-            return list_type([v for v in self.values.values() if isinstance(v, Listed)])
+            return list_type([v for v in self.values.values() if isinstance(v, Listed)], self.apart)
         lengths = {len(v) for v in self.values.values() if isinstance(v, tuple)}
         pair = "tuple[int, int]" if lengths == {2} else "tuple[int, ...]"
         if kinds == {int, tuple}:
@@ -133,7 +136,8 @@ def unsafe(plan: ClassPlan) -> frozenset[str]:
     if not plan.alone:
         asked = mentions(tuple(whole_tests(plan.first.definition)))  # by who builds it
         mentioned = {name: count - asked.get(name, 0) for name, count in mentions(plan.first.text).items()}
-        return _untold(plan, mentioned) | _bound_to_input(plan)
+        constant = {p.name for p in plan.parameters() if len(set(p.values.values())) == 1 and p.name != "in_channels"}
+        return _untold(plan, mentioned) | _bound_to_input(plan) | (constant & plan.unsaid)
     doubtful = behind(plan, plan.doubts.bearing(plan.body))
     untold = _untold(plan, mentions(plan.first.text, _taken(plan)))
     return untold | {p.name for p in plan.parameters() if p.name in doubtful}

@@ -174,7 +174,7 @@ def _children(plan: ClassPlan) -> list[tuple[Step, Child]]:
         else:
             child = plan.child(context, item)
             if child is not None:
-                found.append((item, plan.optional(child, both(needed)) if needed else child))
+                found.append((item, plan.optional(child, both(needed), item) if needed else child))
 
     enter(plan.body.items, [])
     return found

@@ -43,10 +43,10 @@ def plain(value: object) -> object:
     return value if type(value) in PLAIN else UNKNOWN
 
 
-def list_type(lists: Sequence[Listed]) -> str:
-    """Return the Python type of lists: `tuple[int, ...]`, or by place where their items are of several kinds."""
+def list_type(lists: Sequence[Listed], apart: bool = False) -> str:
+    """Return the Python type of lists: `tuple[int, ...]`, or by place where they are taken `apart` or differ there."""
     one = _type([item for each in lists for item in each])
-    if "|" not in one or len({len(each) for each in lists}) > 1:
+    if ("|" not in one and not apart) or len({len(each) for each in lists}) > 1:
         return f"tuple[{one}, ...]"
     return f"tuple[{', '.join([_type(items) for items in zip(*lists)])}]"
 
@@ -67,6 +67,9 @@ class Term(Record):
     opposite: str = ""  # of a comparison: `a != b` for `a == b`
     stream: bool = False  # whether it is what a loop takes, and no list: `range(3)`
     whole: bool = False  # of a quotient, written `//`: it leaves nothing in these instances, and may in others
+    less: tuple[Term, Term] | None = None  # of a difference: its two operands
+
+    unequal = ("less",)
 
     @property
     def literal(self) -> bool:
@@ -543,7 +546,8 @@ def _apply(sign: str, left: Term, right: Term, *, real: bool) -> Term | None:
         return left
     level = SUM if sign in "+-" else PRODUCT
     text = f"{left.within(level)} {shown} {right.within(level + 1)}"
-    return Term(text, values, left.names | right.names, level, whole=shown == _SIGN != sign)
+    less = (left, right) if sign == "-" else None
+    return Term(text, values, left.names | right.names, level, whole=shown == _SIGN != sign, less=less)
 
 
 def _computes(sign: str, columns: list[tuple[object, object]], *, real: bool) -> bool:
@@ -600,16 +604,28 @@ _RULES: dict[type, Callable[..., Term | None]] = {
 
 def added(terms: list[Term]) -> Term:
     """Return the sum of terms, equal ones counted: `2 * channels`, `in_channels + growth`."""
+    values = tuple(sum(column) for column in zip(*(t.column for t in terms)))
+    terms = _cancelled(terms)
     unique: dict[str, tuple[Term, int]] = {}
     for term in terms:
         unique[term.text] = (term, unique.get(term.text, (term, 0))[1] + 1)
-    values = tuple(sum(column) for column in zip(*(t.column for t in terms)))
     if all(t.literal for t in terms):
         return literal(values[0], len(values))
     if len(terms) == 1:
-        return terms[0]
+        return terms[0].replace(column=values)
     texts = [t.within(SUM) if n == 1 else f"{n} * {t.within(_factor(t))}" for t, n in unique.values()]
     return Term(" + ".join(texts), values, mentioned(terms), PRODUCT if len(texts) == 1 else SUM)
+
+
+def _cancelled(terms: list[Term]) -> list[Term]:
+    """Return terms without one that is added to what is less by it: `out` for `out - channels` and `channels`."""
+    for term in terms:
+        whole, part = term.less or (None, None)
+        others = [other for other in terms if other is not term]
+        for other in others:
+            if whole is not None and part is not None and other.text == part.text:
+                return _cancelled([whole, *[one for one in others if one is not other]])
+    return terms
 
 
 def factors(term: Term) -> list[str]:

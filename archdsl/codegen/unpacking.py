@@ -53,6 +53,10 @@ class Unpacking:
         """Return the statements that take lists apart."""
         return [one.statement(used) for one in self.lists.values() if one is not None and one.names & used]
 
+    def taken(self, used: set[str]) -> set[str]:
+        """Return the lists that are taken apart."""
+        return {one.values.text for one in self.lists.values() if one is not None and one.names & used}
+
     def _bound(self, loop: Loop, number: int, names: dict[str, Term]) -> dict[str, Term]:
         """Return what one loop binds in a pass."""
         turn = loop.turns[number]

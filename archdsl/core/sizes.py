@@ -69,12 +69,13 @@ class Size:
     True
     """
 
-    __slots__ = ("_default", "_hash", "period", "slope", "symbol", "values")
+    __slots__ = ("_default", "_hash", "_shown", "period", "slope", "symbol", "values")
 
     def __init__(self, symbol: Symbol, period: int, slope: int, values: tuple[int, ...]) -> None:
         self.symbol, self.period, self.slope, self.values = symbol, period, slope, values
         self._hash = hash((id(symbol), period, slope, values))
         self._default = self.at(symbol.default)
+        self._shown = ""
 
     @staticmethod
     def of(symbol: Symbol) -> Size:
@@ -158,7 +159,9 @@ class Size:
         return tuple(found)
 
     def __str__(self) -> str:
-        return _text(self)
+        if not self._shown:
+            self._shown = _text(self)
+        return self._shown
 
     __repr__ = __str__
 
@@ -176,14 +179,11 @@ class Area:
         """Return an int or a size as a product."""
         if isinstance(dim, Area):
             return dim
-        if isinstance(dim, int):
-            return Area(dim, ())
-        shared = gcd(dim.slope, *dim.values)
-        return Area(
-            shared, (Size(dim.symbol, dim.period, dim.slope // shared, tuple([v // shared for v in dim.values])),)
-        )
+        return Area(dim, ()) if isinstance(dim, int) else _primitive(dim)
 
     def __mul__(self, other: Dim) -> Dim:
+        if isinstance(other, int):
+            return Area(self.factor * other, self.sizes) if other else 0
         right = Area.of(other)
         sizes = tuple(sorted(self.sizes + right.sizes, key=_order))
         factor = self.factor * right.factor
@@ -215,16 +215,32 @@ class Area:
     __repr__ = __str__
 
 
+@remembered
+def _primitive(size: Size) -> Area:
+    """Return a size as a factor times one whose values have no common divisor."""
+    shared = gcd(size.slope, *size.values)
+    values = tuple([value // shared for value in size.values])
+    return Area(shared, (Size(size.symbol, size.period, size.slope // shared, values),))
+
+
 def _order(size: Size) -> tuple[str, int, int, tuple[int, ...]]:
     return size.symbol.name, size.period, size.slope, size.values
 
 
 def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
     """Multiply dims: an int where all are ints, a `Size` where one is symbolic, else an `Area`."""
-    total: Dim = 1
+    factor, sizes = 1, []
     for dim in dims:
-        total = dim * total
-    return total
+        if isinstance(dim, int):
+            factor *= dim
+        else:
+            sizes.append(dim)
+    if not sizes:
+        return factor
+    total: Dim = sizes[0]
+    for size in sizes[1:]:
+        total = size * total
+    return total * factor
 
 
 @remembered
@@ -253,6 +269,110 @@ def padded_same(dim: Dim, kernel: int, stride: int = 1, dilation: int = 1) -> Di
     if isinstance(missing, Size):
         return dim + _size(missing.symbol, missing.period, 0, tuple([max(v, 0) for v in missing.values]))
     return dim + max(int(missing), 0)
+
+
+NUMBER = Symbol("n", 1)  # what a law is a function of
+MOST_TERMS = 4  # quotients in the code of a law
+
+
+def law_between(known: Dim, wanted: Size) -> Dim | None:
+    """Return what makes one size of another, as a function of `NUMBER`: None where nothing of one input size does.
+
+    >>> H = Size.of(Symbol("H", 224))
+    >>> str(law_between(H * 2, H + 1)), law_between(H // 2, H)
+    ('n//2 + 1', None)
+    """
+    if not isinstance(known, Size) or known.symbol is not wanted.symbol or known.slope < 1:
+        return None
+    period = _bounded(known.period * wanted.period // gcd(known.period, wanted.period))
+    step, growth = known.slope * (period // known.period), wanted.slope * (period // wanted.period)
+    found: dict[int, int] = {}
+    for residue in range(period):
+        rounds, place = divmod(known.at(residue), _bounded(step))
+        if found.setdefault(place, value := wanted.at(residue) - rounds * growth) != value:
+            return None
+    return _size(NUMBER, step, growth, _filled(found, step, growth))
+
+
+def _filled(found: dict[int, int], period: int, growth: int) -> tuple[int, ...]:
+    """Return a value for each residue: for one that never occurs, what a line from the one before it leads to."""
+    values, before = [], max(found) - period
+    for place in range(period):
+        if place in found:
+            before = place
+        start = found[before] if before >= 0 else found[before + period] - growth
+        values.append(start + (place - before) * growth // period)
+    return tuple(values)
+
+
+def followed(law: Dim, dim: Dim) -> Dim:
+    """Return what a law makes of a size."""
+    if isinstance(law, int) or isinstance(dim, int):
+        return law if isinstance(law, int) else law.at(int(dim))  # type: ignore[union-attr]
+    assert isinstance(law, Size), "a law is a function of one number"
+    assert isinstance(dim, Size), "a law is of one size"
+    period = _bounded(dim.period * (law.period // gcd(law.period, dim.slope)))
+    rounds = dim.slope * (period // dim.period) // law.period
+    return _size(dim.symbol, period, rounds * law.slope, tuple([law.at(dim.at(r)) for r in range(period)]))
+
+
+def in_python(law: Dim, number: str) -> str:
+    """Return a law as an expression of Python, of a number that binds tightly: `(n + 1) // 2`."""
+    if isinstance(law, int):
+        return str(law)
+    assert isinstance(law, Size), "a law is a function of one number"
+    slope, period, values = law.slope, law.period, law.values
+    jumps = [values[r] - values[r - 1] for r in range(1, period)] + [slope + values[0] - values[-1]]
+    steps = [(period - r - 1, jump) for r, jump in enumerate(jumps) if jump]
+    if slope == 0 and len({*jumps}) == 2:
+        for growth in {*jumps}:
+            if jumps.count(growth) == period - 1:
+                return _remainder_in_python(law, number, growth)
+    if len(steps) > MOST_TERMS:
+        return _share_in_python(law, number)
+    terms = [(jump, _quotient_in_python(number, place, period)) for place, jump in sorted(steps, key=_negative_last)]
+    text = "".join([_term_in_python(*term, first=at == 0) for at, term in enumerate(terms)])
+    return _offset(text, values[0])
+
+
+def _remainder_in_python(law: Size, number: str, growth: int) -> str:
+    """Return a law that grows, or falls, by the same amount until it starts again: `n % 7`, `-n % 4`."""
+    least = min(law.values)
+    place = law.values.index(least)
+    if growth > 0:
+        turned = f"({number} + {law.period - place})" if place else number
+    else:
+        turned = f"({place} - {number})" if place else f"-{number}"
+    text = f"{turned} % {law.period}"
+    return _offset(text if abs(growth) == 1 else f"{abs(growth)} * ({text})", least)
+
+
+def _share_in_python(law: Size, number: str) -> str:
+    """Return a part of a remainder, which half of what a multiple lacks is: `-n % 32 // 2`."""
+    period, values = law.period, law.values
+    for divisor in (2, 3, 4) if law.slope == 0 and period <= SHORT else ():
+        for sign, start, more in [(s, at, m) for s in (-1, 1) for at in range(period) for m in range(divisor)]:
+            if all((sign * (n - start) % period + more) // divisor == value for n, value in enumerate(values)):
+                rest = Size(NUMBER, period, 0, tuple([sign * (n - start) % period for n in range(period)]))
+                text = _remainder_in_python(rest, number, sign)
+                return f"({text} + {more}) // {divisor}" if more else f"{text} // {divisor}"
+    raise SizeFault(f"`{law}` of n, a size of a tensor, is no short formula")
+
+
+def _negative_last(step: tuple[int, int]) -> bool:
+    return step[1] < 0
+
+
+def _quotient_in_python(number: str, offset: int, period: int) -> str:
+    if period == 1:
+        return number
+    return f"({number} + {offset}) // {period}" if offset else f"{number} // {period}"
+
+
+def _term_in_python(factor: int, text: str, *, first: bool) -> str:
+    sign = ("-" if factor < 0 else "") if first else (" - " if factor < 0 else " + ")
+    body = f"({text})" if " " in text and (sign or abs(factor) > 1) else text
+    return f"{sign}{body}" if abs(factor) == 1 else f"{sign}{abs(factor)} * {body}"
 
 
 def symbols(dim: Dim) -> tuple[Symbol, ...]:
@@ -320,7 +440,6 @@ def _product(values: list[int]) -> int:
     return total
 
 
-@remembered
 def _text(size: Size) -> str:
     """Print a size as a reader would write it: `H`, `2*H - 1`, `ceil(H/32)`, `2*((H + 3)//8) + 1`."""
     name, period, values = size.symbol.name, size.period, size.values

@@ -88,7 +88,7 @@ def impossible(source: Source, gone: Collection[tuple[int, int]]) -> Iterator[Di
         if source.text[before[3] : token[2]].strip(" \t"):
             continue  # a line ends between them, or what has no meaning stands there
         states = [state for kind in _kinds(before) for state in _behind(kind)]
-        rows = [parser().row(state) for state in states]
+        rows = [parser().rows[state] for state in states]
         if not any(kind in row for kind in _kinds(token) for row in rows):
             mistake = unexpected(source, token, {}).diagnostic
             if "token" in mistake.traits:
@@ -120,7 +120,7 @@ def _kinds(token: Token) -> tuple[str, ...]:
 def _behind(kind: str) -> tuple[int, ...]:
     """Return the states that a kind of token leads to."""
     states = range(len(parser().tables.states))
-    return tuple({action for state in states if (action := parser().row(state).get(kind, -1)) >= 0})
+    return tuple({action for state in states if (action := parser().rows[state].get(kind, -1)) >= 0})
 
 
 class Repair:
@@ -155,7 +155,7 @@ class Repair:
         """Keep the mistake at a token."""
         states = list(states)
         self._take(states, self.tokens[at])  # to the state in which it does not fit
-        self.mistakes.append(unexpected(self.source, self.tokens[at], self.parser.row(states[-1])).diagnostic)
+        self.mistakes.append(unexpected(self.source, self.tokens[at], self.parser.rows[states[-1]]).diagnostic)
 
     def _mend(self, states: list[int], at: int) -> bool:
         """Change the tokens at a place so that the most of those after it fit."""
@@ -194,7 +194,7 @@ class Repair:
         """Move to the state after a token; says whether it fits."""
         kind, word = token[:2]
         while True:
-            row = self.parser.row(states[-1])
+            row = self.parser.rows[states[-1]]
             action = row.get(kind)
             if action is None:
                 kind = otherwise(kind, word, row)
@@ -207,6 +207,6 @@ class Repair:
             rule = self.parser.rules[~action][0]
             if rule.length:
                 del states[-rule.length :]
-            states.append(self.parser.row(states[-1])[rule.origin])
+            states.append(self.parser.rows[states[-1]][rule.origin])
             if kind == "$END" and states[-1] == self.parser.tables.ends["start"]:
                 return True

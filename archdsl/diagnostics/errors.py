@@ -469,8 +469,6 @@ def _of_value(span: Span, callee: str, name: str, reason: str, got: str) -> list
         named = re.search(r"\bpad\s*=\s*$", span.source.text[: span.start][-40:])
         place = span.replace(start=span.start - len(named.group())) if named else span
         return elsewhere.of_padding(place, callee, span.text.strip('"'))
-    if name == "size" and "changes with the input" in got and callee in SIZED_LIKE:
-        return [Help("a size is a number; `like=` takes that of a tensor")]
     if "an integer" in reason and re.fullmatch(r"the number -?\d+\.\d+", got):
         edit = f"{float(span.text):.0f}" if re.fullmatch(r"\d+\.0*", span.text) else f"int({span.text})"
         return [Help(f"a decimal number is no integer: here it is `{edit}`", span, edit, sure=False)]
@@ -1094,6 +1092,31 @@ def positions(span: Span) -> Diagnostic:
         span,
         "they reach this step",
         Note("only `maxunpool` takes them, and a block as an argument"),
+    )
+
+
+@error("E0308", "shape")
+def size_of_no_tensor(span: Span, callee: str, size: str, notes: Sequence[Note]) -> Diagnostic:
+    """An argument is a size that follows from that of no tensor here, so code could not know it.
+
+    The definition in which the operator stands needs a tensor that the size can be worked out from. Give it to the
+    block as a parameter, and write the size where it is used: `target.height`.
+
+    Wrong:
+
+        block up(size):
+            upsample(size=size)
+
+        net bad:
+            input image: [N, 3, H=64, W=64]
+            conv(8, 3, stride=2) -> up(image.height)
+    """
+    return _simple(
+        f"`{callee}` cannot know the size {size}",
+        span,
+        "no tensor of this definition has it",
+        *notes,
+        Help("give the block the tensor itself, and take its size where it is needed: `target.height`"),
     )
 
 

@@ -139,8 +139,4 @@ def _read(node: Node) -> tuple[int, ...]:
     """Return the values that a step computes with; others tell it only how many images there are, or a size."""
     if isinstance(node.what, Scope):
         return node.inputs
-    if "source" in node.what.traits:
-        return ()
-    given = [name for name, spec in node.what.args.items() if spec.kind.tensor and getattr(node.what, name)]
-    sizes = len(node.inputs) - len(given) + given.index("like") if "like" in given else len(node.inputs)
-    return (*node.inputs[:sizes], *node.inputs[sizes + 1 :])
+    return tuple([node.inputs[place] for place in node.what.reads(len(node.inputs))])

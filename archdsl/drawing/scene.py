@@ -86,10 +86,7 @@ def area(graph: Graph, say: Say, least: float = 0) -> Area:
     insides = [area(box.inside, say) if box.inside else None for box in graph.boxes]
     graph = _tall(graph) if wide > 2 else graph
     widths = _widths(graph, insides, say, least)
-    insides = [
-        area(box.inside, say, width - 2 * INSET) if inside and box.inside and _widens(box.inside) else inside
-        for box, inside, width in zip(graph.boxes, insides, widths)
-    ]
+    insides = [_widened(box, inside, width, say) for box, inside, width in zip(graph.boxes, insides, widths)]
     sizes = [_size(box, inside, width) for box, inside, width in zip(graph.boxes, insides, widths)]
     links = _links(graph, insides, widths, not graph.by_scale)
     ends = tuple([at for at in graph.outputs if graph.boxes[at].kind == "point"])
@@ -106,9 +103,17 @@ def area(graph: Graph, say: Say, least: float = 0) -> Area:
     return Area(plan.width, plan.height, tuple(boxes), tuple(wires), tuple(labels), ins, outs)
 
 
-def _widens(graph: Graph) -> bool:
-    """Say whether the boxes of a frame are made as wide as it is: those of the innermost, which are placed twice."""
-    return all(box.inside is None for box in graph.boxes) and _breadth(graph) == 1
+def _widened(box: Box, inside: Area | None, width: float, say: Say) -> Area | None:
+    """Return what is in a box, placed again with boxes as wide as a frame is between the lanes beside them.
+
+    That is done in the innermost frames, where boxes stand in one file.
+    """
+    graph = box.inside
+    if inside is None or graph is None or any(one.inside for one in graph.boxes) or _breadth(graph) != 1:
+        return inside
+    rights = [one.x + one.width for one in inside.boxes] + [x for wire in inside.wires for x, _ in wire.points]
+    lanes = max(rights) - max([one.width for one in inside.boxes])
+    return area(graph, say, width - 2 * INSET - lanes)
 
 
 def _levels(graph: Graph) -> scales.Levels:

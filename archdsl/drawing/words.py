@@ -73,6 +73,7 @@ def _upsample(op: Any) -> str:
 WORDS: dict[str, Callable[[Any], str]] = {
     "conv": _window("conv"),
     "depthwise": _window("depthwise"),
+    "filter": _window("filter"),
     "conv_transpose": _window("transposed conv"),
     "maxpool": _window("maxpool"),
     "avgpool": _window("avgpool"),

@@ -7,7 +7,7 @@ import operator
 from archdsl.core.sizes import Area, Size, SizeFault
 from archdsl.diagnostics import errors
 from archdsl.elaborate.builtins import MAX_ITEMS, LimitFault, bounded
-from archdsl.elaborate.exact import ValueFault, combine, divide, floor_divide, negated, plain, remainder
+from archdsl.elaborate.exact import NUMBERS, ValueFault, combine, divide, floor_divide, negated, plain, remainder
 from archdsl.elaborate.values import Located, Quotient, RepeatValue, Tensor, describe, is_pipeline, show
 
 TYPE_CHECKING = False
@@ -96,6 +96,8 @@ def compared(sign: str, left: Any, right: Any, span: Span) -> bool:
         if not isinstance(right, tuple):
             raise errors.bad_operands(span, "in", describe(left), describe(right))
         return any(_same(left, item.item if isinstance(item, Located) else item) for item in right)
+    if type(left) in NUMBERS and type(right) in NUMBERS:
+        return bool(_ORDER[sign](left, right))
     if isinstance(left, (Size, Area)) or isinstance(right, (Size, Area)):
         if left == right:
             return sign in ("==", "<=", ">=")
@@ -106,14 +108,14 @@ def compared(sign: str, left: Any, right: Any, span: Span) -> bool:
 
 
 def _ordered(sign: str, left: Any, right: Any, span: Span) -> bool:
-    numbers = type(left) in (int, float) and type(right) in (int, float)
+    numbers = type(left) in NUMBERS and type(right) in NUMBERS
     if not numbers and not (isinstance(left, str) and isinstance(right, str)):
         raise errors.bad_operands(span, sign, describe(left), describe(right))
     return bool(_ORDER[sign](left, right))
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) or isinstance(value, (Size, Area, Quotient))
+    return type(value) in NUMBERS or isinstance(value, (Size, Area, Quotient))
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -140,11 +142,18 @@ def checked(value: Any, span: Span) -> Any:
     return value
 
 
-_ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
+_ORDER = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
+}
 _ARITHMETIC = {
-    "+": combine("+"),
-    "-": combine("-"),
-    "*": combine("*"),
+    "+": combine("+", operator.add),
+    "-": combine("-", operator.sub),
+    "*": combine("*", operator.mul),
     "/": divide,
     "//": floor_divide,
     "%": remainder,

@@ -103,7 +103,7 @@ def _given(ctx: Context, target: Callee, expr: tree.Call) -> Given:
     known = ctx.memo.calls.get(key)
     if known is None:
         params = target.params
-        free = [name for name in params if name not in earlier and name not in UNIVERSAL]
+        free = [name for name in in_order(target) if name not in earlier]
         written = matched(target.label, params, free, lambda: signature(target), expr.arguments, target)
         named = sum([isinstance(argument, tree.Keyword) for argument in expr.arguments])
         given = Given(
@@ -118,7 +118,11 @@ def _given(ctx: Context, target: Callee, expr: tree.Call) -> Given:
 
 
 def _argument(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None, real: bool = False) -> Any:
-    value = plain(evaluate(ctx, expr, env, x)) if real else whole(ctx, expr, env, x)
+    value = evaluate(ctx, expr, env, x)
+    if type(value) in PLAIN:
+        return value
+    if real:
+        value = plain(value)
     if isinstance(value, Quotient):
         raise errors.not_whole(expr.span, show(value))
     if value is OMITTED:
@@ -179,8 +183,12 @@ def _result(target: Builtin, values: list[Any], expr: tree.Call) -> Any:
 
 def _function(ctx: Context, target: Function, expr: tree.Call, env: Env, x: Tensor | None) -> Any:
     """Return the value of a function for its arguments, which a lasting memo keeps where those are plain."""
-    fn, params = target.fn, [p.name for p in target.fn.params]
-    written = matched(fn.name, params, params, lambda: ", ".join(params), expr.arguments)
+    fn, place = target.fn, (id(expr), id(target.fn))
+    if place not in ctx.memo.matched:
+        params = [p.name for p in fn.params]
+        written = matched(fn.name, params, params, lambda: ", ".join(params), expr.arguments)
+        ctx.memo.matched[place] = written, (expr, fn)  # so that their identities stay their own
+    written = ctx.memo.matched[place][0]
     given = {name: (evaluate(ctx, value, env, x), value.span) for name, value in written.items()}
     if not ctx.memo.lasting or any(type(value) not in PLAIN for value, _ in given.values()):
         return _returned(ctx, target, given, expr)
@@ -263,12 +271,17 @@ def _called(mistake: CompileError, call: Span, given: dict[str, Any]) -> Compile
     return CompileError(diagnostic.replace(secondary=(*diagnostic.secondary, label)))
 
 
+def in_order(callee: Callee) -> list[str]:
+    """Return the parameters that arguments without a name are for: of operators not those that all of them have."""
+    words = UNIVERSAL if isinstance(callee, OpValue) else ()
+    return [name for name in callee.params if name not in words]
+
+
 def signature(callee: Callee) -> str:
     """Return the parameters of a callee as a text: `out, kernel, stride=1`."""
     texts = []
-    for name, default in callee.params.items():
-        if name in UNIVERSAL:
-            continue
+    for name in in_order(callee):
+        default = callee.params[name]
         if default is REQUIRED:
             texts.append(name)
         elif isinstance(default, tree.Expr):

@@ -78,8 +78,11 @@ class Memo:
         self.instances: dict[tuple[Any, ...], tuple[Scope, tuple[Tensor, ...]]] = {}
         self.rules: dict[tuple[Any, ...], Rule] = {}
         self.calls: dict[tuple[Any, ...], tuple[Given, Any]] = {}  # by expression, what it calls and has been given
+        self.matched: dict[tuple[int, int], tuple[dict[str, tree.Expr], Any]] = {}  # by expression and function
         self.returned: dict[tuple[Any, ...], Any] = {}  # by functions
         self.nests = False  # whether a net is a step of another one, whose further results are then left out
+        self.trains = False  # whether anything has results that are there in training alone
+        self.indexed = False  # whether a pool returns the positions of its maxima, which hardly any step takes
         self.mentions: dict[int, tuple[Any, frozenset[str]]] = {}  # names in a piece of syntax, by its identity
 
     def symbol(self, name: str, default: int) -> Symbol:
@@ -88,7 +91,9 @@ class Memo:
 
     def renew(self) -> None:
         """Forget everything where a table is full, but the symbols: arithmetic on sizes is remembered by symbol."""
-        tables: tuple[dict[Any, Any], ...] = (self.instances, self.rules, self.calls, self.returned, self.mentions)
+        tables: tuple[dict[Any, Any], ...] = (
+            self.instances, self.rules, self.calls, self.matched, self.returned, self.mentions,
+        )  # fmt: skip
         if any(len(table) > MOST for table in tables):
             for table in tables:
                 table.clear()

@@ -35,7 +35,7 @@ class File:
 class Env:
     """One scope of names. In a definition each name is bound once, hides none and never changes."""
 
-    __slots__ = ("file", "home", "index", "names", "outer", "passed", "places")
+    __slots__ = ("file", "index", "loop", "names", "outer", "passed", "places")
 
     def __init__(self, outer: Env | None, file: File, loop: bool = False) -> None:
         self.outer, self.file = outer, file
@@ -43,8 +43,16 @@ class Env:
         self.places: dict[str, Span] = {}
         self.passed: dict[str, tuple[Span, str]] = {}  # what passes of loops have bound, with the loop's variable
         # One pass of a loop has its own names; interpolated ones, `skip{i}`, belong to the body around it.
-        self.home: Env = outer.home if loop and outer is not None else self
+        self.loop = loop
         self.index = ""  # the variable of the loop, once it is bound
+
+    @property
+    def home(self) -> Env:
+        """The scope that it is or, of a pass of a loop, that the loop stands in."""
+        env = self
+        while env.loop and env.outer is not None:
+            env = env.outer
+        return env
 
     def within(self, other: Env) -> bool:
         """Say whether it is a scope or stands inside of it: what a name means there, it means here."""
@@ -66,7 +74,7 @@ class Env:
         """Return the variable of the innermost loop between this scope and an outer one, or an empty text."""
         env: Env | None = self
         while env is not None and env is not outer:
-            if env.home is not env:
+            if env.loop:
                 return env.index
             env = env.outer
         return ""

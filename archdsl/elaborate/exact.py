@@ -9,7 +9,10 @@ from archdsl.elaborate.values import Quotient, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+NUMBERS = (int, float)
 
 
 class ValueFault(Exception):
@@ -43,15 +46,15 @@ def divide(left: Any, right: Any) -> Any:
     return Quotient(left, right)
 
 
-def combine(sign: str) -> Any:
-    """Return the function that `+`, `-` or `*` is."""
+def combine(sign: str, apply: Callable[[Any, Any], Any]) -> Any:
+    """Return the function that `+`, `-` or `*` is, which `apply` is of integers and sizes."""
 
     def calculate(left: Any, right: Any) -> Any:
         if isinstance(left, float) or isinstance(right, float):
-            left, right = real(left), real(right)
-        elif isinstance(left, Quotient) or isinstance(right, Quotient):
+            return apply(real(left), real(right))
+        if isinstance(left, Quotient) or isinstance(right, Quotient):
             return _fractions(sign, left, right)
-        return left + right if sign == "+" else left - right if sign == "-" else left * right
+        return apply(left, right)
 
     return calculate
 
@@ -111,6 +114,8 @@ def negated(value: Any) -> Any:
 
 def real(value: Any) -> float:
     """Return a number as a decimal one; a size has none."""
+    if type(value) in NUMBERS:
+        return float(value)
     if isinstance(value, Quotient) and isinstance(value.top, int):
         return value.top / value.bottom
     if isinstance(value, (Size, Area, Quotient)):

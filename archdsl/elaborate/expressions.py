@@ -65,8 +65,6 @@ def evaluate(ctx: Context, expr: tree.Expr, env: Env, x: Tensor | None) -> Any:
     ctx.work += 1
     if ctx.work > MAX_WORK:
         ctx.spend(0, expr.span)
-    if isinstance(expr, tree.Literal) and type(expr.value) is not str:
-        return expr.value
     value = EVALUATE[type(expr)](ctx, expr, env, x)
     if type(value) in HEAVY:
         weight, _ = weigh(ctx, value, expr.span)
@@ -93,9 +91,12 @@ def _meaning(ctx: Context, expr: tree.Name, env: Env, x: Tensor | None) -> Any:
     if name is None:
         name = text_of(ctx, expr, env, x)
     home = env.find(name)
-    if home is not None:
-        return _found(home.names[name])
-    return global_name(ctx, name, env.file, expr.span, env)
+    if home is None:
+        return global_name(ctx, name, env.file, expr.span, env)
+    value = home.names[name]
+    if value is LOST:
+        raise Consequence
+    return value
 
 
 def global_name(ctx: Context, name: str, file: File, span: Span, env: Env | None = None) -> Any:
@@ -123,12 +124,6 @@ def global_name(ctx: Context, name: str, file: File, span: Span, env: Env | None
     tag = ctx.builder.tags.get(name)  # a step of the body under way may have this label
     label, passed = tag[0].span if tag else None, env.home.passed.get(name)
     raise errors.unknown_name(span, name, [*env.visible(), *known], label, env.bound_at(), passed)
-
-
-def _found(value: Any) -> Any:
-    if value is LOST:
-        raise Consequence
-    return value
 
 
 def definition(ctx: Context, file: File, name: str, span: Span) -> Any:
@@ -200,13 +195,14 @@ def loop(ctx: Context, targets: tree.Targets, values: tree.Expr, env: Env, x: Te
     if not isinstance(items, tuple):
         hint = f"`range({values.span.text})` is a list of so many numbers, from 0 on" if type(items) is int else ""
         raise errors.bad_value(values.span, "a loop needs a list", f"this is {describe(items)}", hint)
+    home = env.home
     for item in items:
         inner = Env(env, env.file, loop=True)
         _bind_targets(targets, item.item if isinstance(item, Located) else item, inner)
         inner.index = next(iter(inner.names))
         yield inner
-        if len(inner.places) > len(env.home.passed):
-            env.home.passed |= {name: (place, inner.index) for name, place in inner.places.items()}
+        if len(inner.places) > len(home.passed):
+            home.passed |= {name: (place, inner.index) for name, place in inner.places.items()}
 
 
 def _bind_targets(targets: tree.Targets, value: Any, env: Env) -> None:
@@ -307,12 +303,12 @@ def mentions_x(ctx: Context, node: Any) -> bool:
 
 def names_in(ctx: Context, node: Any) -> frozenset[str]:
     """Return the names that a piece of syntax mentions, interpolated ones aside."""
-    if isinstance(node, tuple):
-        return frozenset().union(*[names_in(ctx, child) for child in node])
-    if not isinstance(node, tree.Node):
-        return frozenset()
     known = ctx.memo.mentions.get(id(node))
     if known is None:
+        if isinstance(node, tuple):
+            return frozenset().union(*[names_in(ctx, child) for child in node])
+        if not isinstance(node, tree.Node):
+            return frozenset()
         if isinstance(node, tree.Name) and node.plain is not None:
             found = frozenset([node.plain])
         else:

@@ -143,7 +143,8 @@ def network(ctx: Context, file: File, name: str) -> Network:
     functions = tuple(_functions(file, set()))
     made = Network(name, scope, tuple(ctx.symbols.values()), file.source, doc, copied=copied, functions=functions)
     made = made.replace(headless=True) if ctx.headless else made
-    _check_training(scope)
+    if ctx.memo.trains:
+        _check_training(scope)
     if ctx.settings.outputs:
         made = selected(made, ctx.settings.outputs, place)
     elif ctx.memo.nests:
@@ -392,6 +393,9 @@ def _input_statement(ctx: Context, statement: tree.Input, env: Env, x: Tensor | 
     shape: list[Dim] = []
     for axis, (expr, default) in enumerate(statement.dims):
         shape.append(_input_dim(ctx, expr, default, env, axis, asked[axis] if asked else None, number))
+    first = builder.shapes[builder.inputs[0]][0] if number else shape[0]
+    if shape[0] != first:
+        raise errors.bad_input(batch.span, f"all inputs have the batch of the first one, `{first}`")
     tensor = builder.input(tuple(shape), statement.name)
     bind(statement.name, tensor, env, statement.span)
     return tensor if number == 0 else _some(x)
@@ -463,6 +467,7 @@ def _output_statement(ctx: Context, statement: tree.Output, env: Env, x: Tensor 
     if name in places:
         raise errors.bound_twice(statement.span, name, places[name])
     places[name] = statement.span
+    ctx.memo.trains = ctx.memo.trains or statement.training
     if keyword.iskeyword(name):
         raise errors.bad_label(statement.span, name, "it is a Python keyword")
     if name.startswith("_"):

@@ -14,6 +14,7 @@ from archdsl.diagnostics import Help, Label, Note, elsewhere, errors
 from archdsl.elaborate.builder import shared_modules, shared_steps, tap
 from archdsl.elaborate.calls import signature
 from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of
+from archdsl.elaborate.measures import Measuring
 from archdsl.elaborate.unapplied import unapplied
 from archdsl.elaborate.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
 from archdsl.ir.network import Node, Scope
@@ -61,7 +62,7 @@ def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
     key = (value.op, value.bound.key(), value.defaults, value.inits, current.shape)
     rule, operands = ctx.memo.rules.get(key), [current]
     if rule is None:
-        op, further = build(value, span, dict(value.bound.places))
+        op, further = build(ctx, value, current, span)
         margins = op.margins()
         if margins is not None:
             return _within(ctx, value, margins, current, span, tag)
@@ -115,16 +116,17 @@ def _rule(ctx: Context, value: OpValue, op: Op, operands: list[Tensor], span: Sp
         channels, window, step, *_ = [places[name] for name in value.bound.positional]
         raise errors.starts_with_input(channels, window, step, value.label)
     shapes, relations = infer(ctx, op, operands, span, {0: span, 1: places.get("like", span)}, places)
+    ctx.memo.indexed = ctx.memo.indexed or "indices" in op.results
     init = _init(value, span)
     if init:
         _check_init(init, op, shape, value, span)
     return Rule(op, shapes, relations, init)
 
 
-def build(value: OpValue, span: Span, places: dict[str, Span]) -> tuple[Op, list[Tensor]]:
-    """Return the operator with its arguments checked, and the tensors among them."""
-    given = dict(value.defaults) | dict(value.bound.values)
-    tensors = []
+def build(ctx: Context, value: OpValue, current: Tensor, span: Span) -> tuple[Op, list[Tensor]]:
+    """Return the operator with its arguments checked, and the tensors among them, or whose sizes are."""
+    given, places = dict(value.defaults) | dict(value.bound.values), dict(value.bound.places)
+    tensors: list[Tensor] = []
     for name, spec in value.op.args.items():
         if name not in given:
             if spec.default is REQUIRED:
@@ -139,6 +141,11 @@ def build(value: OpValue, span: Span, places: dict[str, Span]) -> tuple[Op, list
             given[name] = tuple(v.item if isinstance(v, Located) else v for v in argument)
     for name in UNIVERSAL:
         given.pop(name, None)
+    sized = [name for name, spec in value.op.args.items() if spec.kind.measures and _changes(given.get(name))]
+    if sized:
+        measuring = Measuring(ctx, value, current, [current, *tensors])
+        given |= {name: measuring.argument(name, given[name], places.get(name, span)) for name in sized}
+        tensors = measuring.operands[1:]
     try:
         for name, spec in value.op.args.items():
             if name in given and not _accepts(spec.kind, given[name]):
@@ -240,7 +247,7 @@ def _shape_error(
         place = places[fault.at]
     elif isinstance(fault.at, int) and fault.at in spans:
         place = spans[fault.at]
-    if len(shapes) > 1:
+    if len(shapes) > 1 and not op.measures:
         labels = [Label(s, f"{show_shape(shapes[i])}") for i, s in spans.items() if i < len(shapes) and s != place]
         free = axes.find(op.axis, len(shapes[0])) if "side by side" in op.traits else None  # type: ignore[attr-defined]
         notes.append(Note(_stacked(shapes, free, repeats="repeats" in op.traits)))
@@ -295,11 +302,12 @@ def node(
             ctx.nodes += dim.period // 64
     if ctx.nodes > MAX_NODES:
         raise errors.limit_exceeded(span, "this network is too large", f"{ctx.nodes} distinct steps", MAX_NODES)
-    for tensor in operands if not isinstance(what, Scope) and "joins" in what.traits else operands[:1]:
-        if tensor.node >= 0 and _is_positions(tensor):
-            raise errors.positions(span)
+    if ctx.memo.indexed:
+        for tensor in operands if not isinstance(what, Scope) and "joins" in what.traits else operands[:1]:
+            if tensor.node >= 0 and _is_positions(tensor):
+                raise errors.positions(span)
     builder = ctx.builder
-    inputs = tuple([builder.local(tensor).id for tensor in operands])
+    inputs = tuple([(one if one.builder is builder else builder.local(one)).id for one in operands])
     name, reuses = _name(ctx, what, operands, tag)
     tensors = builder.results(shapes)
     outputs = tuple([tensor.id for tensor in tensors])
@@ -317,16 +325,14 @@ def node(
         tag.written if tag is not None else None,
     )
     builder.nodes.append(made)
-    result = _named(what, tensors)
+    result = tensors[0] if len(tensors) == 1 else _named(what, tensors)
     if ctx.problems is not None and any(tensor.guess for tensor in operands):
         ctx.problems.marked(result)
     return result
 
 
-def _named(what: Op | Scope, tensors: list[Tensor]) -> Tensor | Results:
-    """Return the results of a step: one tensor, or several by name."""
-    if len(tensors) == 1:
-        return tensors[0]
+def _named(what: Op | Scope, tensors: list[Tensor]) -> Results:
+    """Return the results of a step that has several, by name."""
     names = [o.name for o in what.outputs] if isinstance(what, Scope) else what.results
     if len(names) != len(tensors):
         names = [str(i) for i in range(len(tensors))]
@@ -444,9 +450,14 @@ def _tapped(tensor: Tensor, made: Scope, name: str) -> Tensor | None:
     return Tensor(builder, id, builder.shapes[id], guess=tensor.guess)
 
 
+def _changes(given: Any) -> bool:
+    """Say whether an argument is a size that changes with the input, or has one in it."""
+    return isinstance(given, Size) or (isinstance(given, tuple) and any(isinstance(one, Size) for one in given))
+
+
 def _described(given: Any) -> str:
     """Describe an argument; a list of sizes by what is in it."""
-    if isinstance(given, Size) or (isinstance(given, tuple) and any(isinstance(one, Size) for one in given)):
+    if _changes(given):
         return f"{show(given)}, which changes with the input"
     return describe(given)
 

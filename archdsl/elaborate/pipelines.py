@@ -312,7 +312,7 @@ def _applied(ctx: Context, value: Any, current: Tensor | None, span: Span, tag: 
 def _operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
     wraps = value.label in WRAPPERS
     if tag is not None and tag.whole and not wraps:
-        op, _ = build(value, span, dict(value.bound.places))
+        op, _ = build(ctx, value, current, span)
         if op.module(current.shape) is None:
             return enclosed(ctx, lambda inner: main(operator(ctx, value, inner, span, None)), current, tag, span)
     return _wrapper(ctx, value, current, span, tag) if wraps else operator(ctx, value, current, span, tag)
@@ -398,7 +398,7 @@ def _body(ctx: Context, value: Any, current: Tensor, span: Span, tag: Tag | None
 
 def _wrapper(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
     """Apply an operator that takes a pipeline: a scope of its own, with the pipeline as its step `f`."""
-    op, _ = build(value, span, dict(value.bound.places))
+    op, _ = build(ctx, value, current, span)
     assert isinstance(op, Wrapper), "only wrappers come here"
     place = dict(value.bound.places).get("f", span)
     before = ctx.guesses

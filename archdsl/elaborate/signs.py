@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 JOINED = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
 IN_A_ROW = ("+", "*")  # which take any number of tensors
 BEFORE_A_NUMBER = {"+": "plus", "-": "minus", "*": "times", "/": "over", "**": "power"}
+TENSORS = (Tensor, Results)
 AFTER_A_NUMBER = {"+": "plus", "-": "rsub", "*": "times", "/": "rdiv"}
 
 
@@ -88,7 +89,7 @@ def _arithmetic(ctx: Context, expr: tree.Arithmetic, env: Env, x: Tensor | None)
     value = evaluate(ctx, expr.first, env, x)
     for number, (sign, operand) in enumerate(expr.rest):
         right = evaluate(ctx, operand, env, x)
-        if _is_tensor(value) or _is_tensor(right):
+        if isinstance(value, TENSORS) or isinstance(right, TENSORS):
             reached = expr.reached[number - 1] if number else expr.first.span
             first = _side(value, reached, expr.first if number == 0 else None)
             second = (sign, _side(right, operand.span, operand))
@@ -103,7 +104,7 @@ def _arithmetic(ctx: Context, expr: tree.Arithmetic, env: Env, x: Tensor | None)
 
 def _power(ctx: Context, expr: tree.Power, env: Env, x: Tensor | None) -> Any:
     base, exponent = evaluate(ctx, expr.base, env, x), evaluate(ctx, expr.exponent, env, x)
-    if _is_tensor(base) or _is_tensor(exponent):
+    if isinstance(base, TENSORS) or isinstance(exponent, TENSORS):
         sides = _side(base, expr.base.span), _side(exponent, expr.exponent.span, expr.exponent)
         return _with_number(ctx, "**", *sides, env)
     return power(base, exponent, expr.span)
@@ -111,7 +112,7 @@ def _power(ctx: Context, expr: tree.Power, env: Env, x: Tensor | None) -> Any:
 
 def _minus(ctx: Context, expr: tree.Minus, env: Env, x: Tensor | None) -> Any:
     value = evaluate(ctx, expr.value, env, x)
-    if not _is_tensor(value):
+    if not isinstance(value, TENSORS):
         return negative(value, expr.span)
     return operator(ctx, OpValue(NOTHING, expr.span, OPS["neg"]), _side(value, expr.span).value, expr.span, None)
 
@@ -124,10 +125,6 @@ def _named(ctx: Context, sides: list[tuple[Any, tree.Expr | None]], env: Env, x:
         if found is not None:
             return found
     return None
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, (Tensor, Results))
 
 
 def _side(value: Any, span: Span, expr: tree.Expr | None = None) -> Side:

@@ -15,7 +15,7 @@ from archdsl.diagnostics import errors
 from archdsl.ir.network import Scope
 from archdsl.ir.walk import once
 from archdsl.ops.base import Op, ShapeFault, extent
-from archdsl.ops.conv import Conv, Depthwise
+from archdsl.ops.conv import Conv, Depthwise, Filter
 from archdsl.ops.margins import PadSame
 from archdsl.ops.pool import Adaptive, AvgPool, MaxPool
 from archdsl.ops.reshape import Upsample
@@ -98,11 +98,11 @@ class _Dilation:
         """Return an operator anew, and the rate of what it makes, where it is a window."""
         if isinstance(op, PadSame):
             return self._margins(op, shapes[0], rates[0]), rates[0]
-        if isinstance(op, (Conv, Depthwise, MaxPool, AvgPool)):
+        if isinstance(op, (Conv, Depthwise, Filter, MaxPool, AvgPool)):
             return self._window(op, shapes[0], rates[0])
         return op, None
 
-    def _window(self, op: Conv | Depthwise | MaxPool | AvgPool, x: Shape, rate: Rate) -> tuple[Op, Rate]:
+    def _window(self, op: Conv | Depthwise | Filter | MaxPool | AvgPool, x: Shape, rate: Rate) -> tuple[Op, Rate]:
         """Return a window that steps no further than it may, over positions as far apart as they are."""
         own = op.step if isinstance(op, (MaxPool, AvgPool)) else op.stride
         kept = self._kept(x, own)
@@ -160,10 +160,10 @@ def _is_map(shape: Shape) -> bool:
     return len(shape) == 4 and any(int(dim) > 1 for dim in shape[2:])
 
 
-def _padding(op: Conv | Depthwise | MaxPool, x: Shape) -> tuple[int, int]:
+def _padding(op: Conv | Depthwise | Filter | MaxPool, x: Shape) -> tuple[int, int]:
     if isinstance(op, MaxPool):
         return op.pad
-    return op.conv(x).padding if isinstance(op, Depthwise) else op.padding
+    return op.conv(x).padding if isinstance(op, (Depthwise, Filter)) else op.padding
 
 
 def _pair(two: list[int]) -> tuple[int, int]:

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torchdiffeq import odeint
 
 from archdsl.core.record import Record
-from archdsl.core.sizes import Area, Size
+from archdsl.core.sizes import NUMBER, Area, Size
 from archdsl.ir.liveness import needed
 from archdsl.ir.network import Scope
-from archdsl.ops.base import Op
+from archdsl.ops.base import Measure, Op
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,6 +179,20 @@ def at(dim: Dim, sizes: dict[str, int]) -> int:
 
 
 # -------------------------------------------------------------------------------------------------- operators
+def _given(u: Use, name: str) -> Any:
+    """Return an argument: what is a size of an operand is taken from the operand."""
+    value = getattr(u.op, name)
+    if isinstance(value, tuple):
+        return tuple([_measured(u, one) for one in value])
+    return _measured(u, value)
+
+
+def _measured(u: Use, value: Any) -> Any:
+    if not isinstance(value, Measure):
+        return value
+    return at(value.law, {NUMBER.name: u.xs[value.operand].shape[value.axis]})
+
+
 def _alike(xs: list[torch.Tensor], *axes: int) -> list[torch.Tensor]:
     """Return tensors of one shape but for some axes; raises `Mismatch`, where torch would repeat one of them."""
     shapes = {tuple(1 if axis in axes else size for axis, size in enumerate(x.shape)) for x in xs}
@@ -214,10 +228,10 @@ def _parts(u: Use) -> list[torch.Tensor]:
 
 
 def _slice(u: Use) -> torch.Tensor:
-    axis = _axis(u, u.op.axis)
-    if u.xs[0].shape[axis] < u.op.stop:
-        raise Mismatch(f"{u.op.stop} {u.op.axis} of {tuple(u.xs[0].shape)}")
-    return u.xs[0].narrow(axis, u.op.start, u.op.stop - u.op.start)
+    axis, start, stop = _axis(u, u.op.axis), _given(u, "start"), _given(u, "stop")
+    if not 0 <= start < stop <= u.xs[0].shape[axis]:
+        raise Mismatch(f"{u.op.axis} {start} to {stop} of {tuple(u.xs[0].shape)}")
+    return u.xs[0].narrow(axis, start, stop - start)
 
 
 def _places(x: torch.Tensor) -> torch.Tensor:
@@ -272,7 +286,7 @@ def _tokens(u: Use) -> torch.Tensor:
 
 def _untokens(u: Use) -> torch.Tensor:
     x, op = u.xs[0], u.op
-    size = op.size if op.size else u.xs[1].shape[2:]
+    size = _given(u, "size") or u.xs[1].shape[2:]
     if not (op.window or op.every or op.grid):
         if x.shape[1] != size[0] * size[1]:
             raise Mismatch(f"{x.shape[1]} tokens for a map of {tuple(size)}")
@@ -297,6 +311,15 @@ def _conv(u: Use, out: int, groups: int) -> torch.Tensor:
     op = u.op
     pad = [d * (k - 1) // 2 for k, d in zip(op.kernel, op.dilation)] if op.pad is None else op.pad
     return F.conv2d(u.xs[0], _shaped(u, out), u.state.get("bias"), op.stride, pad, op.dilation, groups)
+
+
+def _filter(u: Use) -> torch.Tensor:
+    op, x = u.op, u.xs[0]
+    window = torch.outer(torch.tensor(op.taps), torch.tensor(op.across or op.taps)).to(x)
+    pad = [d * (k - 1) // 2 for k, d in zip(window.shape, op.dilation)] if op.pad is None else op.pad
+    # In one call, as PyTorch sums then: of places that are equal but for rounding, a pool behind takes either.
+    weight = torch.stack([window[None]] * x.shape[1])
+    return F.conv2d(x, weight, None, op.stride, pad, op.dilation, x.shape[1])
 
 
 def _shaped(u: Use, out: int) -> torch.Tensor:
@@ -389,16 +412,23 @@ def _shuffle(u: Use) -> torch.Tensor:
 
 
 def _crop(u: Use) -> torch.Tensor:
-    x, size = u.xs[0], u.op.size if u.op.size else u.xs[1].shape[2:]
-    starts = u.op.offset if u.op.offset else [(have - want) // 2 for have, want in zip(x.shape[2:], size)]
+    x, size = u.xs[0], _given(u, "size") or u.xs[1].shape[2:]
+    starts = _given(u, "offset") or [(have - want) // 2 for have, want in zip(x.shape[2:], size)]
     if any(start < 0 or start + want > have for start, want, have in zip(starts, size, x.shape[2:])):
         raise Mismatch(f"a crop of {tuple(size)} at {tuple(starts)} of {tuple(x.shape)}")
     return x[:, :, starts[0] : starts[0] + size[0], starts[1] : starts[1] + size[1]]
 
 
+def _pad(u: Use) -> torch.Tensor:
+    margins = _given(u, "size")
+    if min(margins) < 0:
+        raise Mismatch(f"margins of {margins}")
+    return F.pad(u.xs[0], margins, u.op.mode)
+
+
 def _upsample(u: Use) -> torch.Tensor:
     x, op = u.xs[0], u.op
-    size = op.size or (u.xs[1].shape[2:] if op.like else [n * s for n, s in zip(x.shape[2:], op.scale)])
+    size = _given(u, "size") or (u.xs[1].shape[2:] if op.like else [n * s for n, s in zip(x.shape[2:], op.scale)])
     corners = {"align_corners": op.align_corners} if op.mode == "bilinear" else {}
     return F.interpolate(x, tuple(size), mode=op.mode, **corners)
 
@@ -442,6 +472,7 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "prelu": lambda u: F.prelu(u.xs[0], u.state["weight"]),
     "conv": lambda u: _conv(u, u.op.out, u.op.groups),
     "depthwise": lambda u: _conv(u, u.op.multiplier * u.xs[0].shape[1], u.xs[0].shape[1]),
+    "filter": _filter,
     "conv_transpose": _transposed,
     "linear": lambda u: F.linear(u.xs[0], _shaped(u, u.op.known), u.state.get("bias")),
     "bn": _batch_norm,
@@ -452,8 +483,8 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "maxpool": _maxpool,
     "avgpool": _avgpool,
     "maxunpool": _unpool,
-    "adaptive_avgpool": lambda u: F.adaptive_avg_pool2d(u.xs[0], u.op.size),
-    "adaptive_maxpool": lambda u: F.adaptive_max_pool2d(u.xs[0], u.op.size),
+    "adaptive_avgpool": lambda u: F.adaptive_avg_pool2d(u.xs[0], _given(u, "size")),
+    "adaptive_maxpool": lambda u: F.adaptive_max_pool2d(u.xs[0], _given(u, "size")),
     "global_avgpool": lambda u: u.xs[0].mean((2, 3), keepdim=True),
     "global_maxpool": lambda u: F.adaptive_max_pool2d(u.xs[0], 1),
     "identity": lambda u: u.xs[0],
@@ -469,14 +500,14 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "pixel_shuffle": lambda u: F.pixel_shuffle(u.xs[0], u.op.factor),
     "pixel_unshuffle": lambda u: F.pixel_unshuffle(u.xs[0], u.op.factor),
     "pad_same": _pad_same,
-    "pad": lambda u: F.pad(u.xs[0], u.op.size, u.op.mode),
+    "pad": _pad,
     "crop": _crop,
     "pad_channels": lambda u: torch.cat([u.xs[0], u.xs[0].new_zeros(len(u.xs[0]), u.op.count, *u.xs[0].shape[2:])], 1),
     "slice": _slice,
     "tokens": _tokens,
     "untokens": _untokens,
     "transpose": lambda u: u.xs[0].transpose(-2, -1),
-    "reshape": lambda u: u.xs[0].reshape(-1, u.op.channels, u.op.height, u.op.width),
+    "reshape": lambda u: u.xs[0].reshape(len(u.xs[0]), u.op.channels, _given(u, "height"), _given(u, "width")),
     "upsample": _upsample,
     "add": lambda u: sum(u.xs[1:], u.xs[0]),
     "maximum": lambda u: reduce(torch.maximum, u.xs),

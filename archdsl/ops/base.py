@@ -14,7 +14,7 @@ from functools import cached_property
 from math import prod
 
 from archdsl.core.record import Record
-from archdsl.core.sizes import Size, product, symbols
+from archdsl.core.sizes import Size, followed, in_python, product, symbols
 from archdsl.core.windows import Reach
 from archdsl.ops import axes
 
@@ -45,6 +45,29 @@ class ArgFault(Exception):
 
 
 # -------------------------------------------------------------------------------------------------- arguments
+class Measure(Record):
+    """A size of an operand as an argument, or what a law makes of it: `skip.height // 2` of `crop(size=…)`.
+
+    So an operator knows the size at every input, and code takes it from the tensor.
+    """
+
+    operand: int
+    axis: int
+    law: Dim
+    name: str  # of the axis
+
+    def __repr__(self) -> str:
+        return in_python(self.law, self.name)
+
+    def of(self, xs: tuple[Shape, ...]) -> Dim:
+        """Return the size for operands of these shapes."""
+        return followed(self.law, xs[self.operand][self.axis])
+
+    def code(self) -> str:
+        """Return it as Python, with the operand's number in braces: `{1}.shape[2] // 2`."""
+        return in_python(self.law, f"{{{self.operand}}}.shape[{self.axis}]")
+
+
 class Kind(Record):
     """What an argument may be: `accept` returns the value in its normal form or raises `ValueError`."""
 
@@ -53,6 +76,7 @@ class Kind(Record):
     examples: tuple[object, ...] = ()  # legal values, for generated tests and the manual
     tensor: str = ""  # `any` tensor of the network, or one that is the result of this name of an operator
     real: bool = False  # a fraction is taken, too
+    measures: bool = False  # sizes of tensors are taken, too
 
     def __repr__(self) -> str:
         return self.text
@@ -117,6 +141,25 @@ def pair(low: int = 1, high: int = MAX_INT, examples: tuple[object, ...] = (1, 2
 MAX_REAL = 1e38  # about the largest float32; infinities and NaN have no literal in generated code
 
 
+def measured(kind: Kind, low: int = 1) -> Kind:
+    """A kind of integers, or tuples of them, in whose place sizes of tensors may stand: `x.height // 2`."""
+
+    def accept(value: object) -> object:
+        if isinstance(value, Measure):
+            known = kind.accept(low)
+            return (value,) * len(known) if isinstance(known, tuple) else value
+        if not isinstance(value, tuple):
+            return kind.accept(value)
+        found = kind.accept(tuple([low if isinstance(one, Measure) else one for one in value]))
+        assert isinstance(found, tuple), "several sizes are a tuple"
+        places = kind.accept(tuple(range(low, low + len(value))))  # where each of them is in the normal form
+        assert isinstance(places, tuple), "several sizes are a tuple"
+        ways = [value[place - low] for place in places]
+        return tuple([way if isinstance(way, Measure) else one for way, one in zip(ways, found)])
+
+    return kind.replace(text=kind.text.replace("an integer", "an integer or size", 1), accept=accept, measures=True)
+
+
 def number(
     low: float = -MAX_REAL, high: float = MAX_REAL, examples: tuple[float, ...] = (0.1, 0.5), *, above: bool = False
 ) -> Kind:
@@ -179,7 +222,11 @@ def choice(*words: str) -> Kind:
 
 def optional(kind: Kind) -> Kind:
     """A kind that may be left open; the open form is None and cannot be written."""
-    return Kind(kind.text, lambda value: None if value is None else kind.accept(value), (None, *kind.examples))
+
+    def accept(value: object) -> object:
+        return None if value is None else kind.accept(value)
+
+    return kind.replace(accept=accept, examples=(None, *kind.examples))
 
 
 def tensor(result: str = "any") -> Kind:
@@ -222,6 +269,12 @@ class Operand(Record):
     suffix: str = ""
 
 
+class Sized(Record):
+    """Sizes of operands in generated code, with the numbers of operands in braces: `({1}.shape[2] // 2, 7)`."""
+
+    text: str
+
+
 class Call(Record):
     """A call in generated code: `target(*args, **kwargs)`; `{0}` in a target is the first operand.
 
@@ -230,13 +283,13 @@ class Call(Record):
     """
 
     target: str
-    args: tuple[Leaf | Operand, ...] = ()
-    kwargs: tuple[tuple[str, Leaf | Operand], ...] = ()
+    args: tuple[Leaf | Operand | Sized, ...] = ()
+    kwargs: tuple[tuple[str, Leaf | Operand | Sized], ...] = ()
     infix: str = ""
     holes: tuple[tuple[str, Leaf], ...] | None = None
 
 
-def call(target: str, *args: Leaf | Operand | None, **kwargs: Leaf | Operand | None) -> Call:
+def call(target: str, *args: Leaf | Operand | Sized | None, **kwargs: Leaf | Operand | Sized | None) -> Call:
     """Build a `Call`; arguments that are None are left out (they equal PyTorch's default)."""
     given = tuple(a for a in args if a is not None)
     return Call(target, given, tuple((k, v) for k, v in kwargs.items() if v is not None))
@@ -356,6 +409,37 @@ class Op(Record):
         """The values of the arguments, in order."""
         return tuple([getattr(self, name) for name in self.args])
 
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The sizes of operands among the arguments."""
+        parts = [part for one in self.arguments for part in (one if isinstance(one, tuple) else (one,))]
+        return tuple([part for part in parts if isinstance(part, Measure)])
+
+    def at(self, field: str, xs: tuple[Shape, ...]) -> Any:
+        """Return an argument on operands of these shapes: with sizes in the place of measures."""
+        value = getattr(self, field)
+        if isinstance(value, tuple):
+            return tuple([part.of(xs) if isinstance(part, Measure) else part for part in value])
+        return value.of(xs) if isinstance(value, Measure) else value
+
+    def sized(self, field: str, *, omit: object = REQUIRED) -> Leaf | Sized:
+        """Return the field as a leaf, or with measures in it as the sizes that they are in code."""
+        value = getattr(self, field)
+        parts = value if isinstance(value, tuple) else (value,)
+        if not any(isinstance(part, Measure) for part in parts):
+            return self.leaf(field, omit=omit)
+        texts = [part.code() if isinstance(part, Measure) else str(part) for part in parts]
+        return Sized(f"({', '.join(texts)})" if isinstance(value, tuple) else texts[0])
+
+    def reads(self, count: int) -> tuple[int, ...]:
+        """Return which of its operands it computes with: others tell it a size, or how many images there are."""
+        if "source" in self.traits:
+            return ()
+        given = [name for name, spec in self.args.items() if spec.kind.tensor and getattr(self, name)]
+        sizes = {measure.operand for measure in self.measures}
+        first = count - len(given) - len(sizes)
+        return tuple([i for i in range(count) if i not in sizes and (i < first or given[i - first] != "like")])
+
     def leaf(self, field: str, *, omit: object = REQUIRED) -> Leaf:
         """Return the field as a leaf of generated code; `omit` is PyTorch's own default for it."""
         return Leaf(getattr(self, field), f"{{{field}}}", omit)
@@ -418,7 +502,9 @@ class Op(Record):
         Here one kernel that reads all operands and weights and writes all results.
         """
         fixed = elements(self.weights(xs[0])) if self.stateful else 0
-        return (Kernel(self.name, tuple([volume(x) for x in xs]), tuple([volume(y) for y in ys]), fixed),)
+        sizes = [measure.operand for measure in self.measures]
+        read = [x for number, x in enumerate(xs) if number not in sizes]
+        return (Kernel(self.name, tuple([volume(x) for x in read]), tuple([volume(y) for y in ys]), fixed),)
 
     def training_kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         """Return what eager PyTorch runs in training mode; the last kernel writes the result, and extras after it."""
@@ -561,6 +647,12 @@ def equalities(x: Shape, y: Shape, index: int, axes: Iterable[int]) -> Iterator[
             yield Relation(x[axis], y[axis], axis, (0, index))
 
 
+def least(size: Dim, low: int, axis: int, operand: int = 0) -> Iterator[Relation]:
+    """Yield what keeps a size that depends on the input from falling below a number."""
+    if is_symbolic(size):
+        yield Relation(size, low, axis, (operand, operand), at_least=True)
+
+
 def fixed(x: Shape) -> Iterator[Relation]:
     """Yield what holds a symbolic number of flat features, or channels, to its value at the default input size."""
     axis = axes.channel(x)
@@ -603,9 +695,10 @@ def is_symbolic(dim: Dim) -> bool:
 
 
 __all__ = [
-    "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Listed", "Op", "Operand",
-    "Relation", "ShapeFault", "Size", "X", "agree", "arg", "as_int", "boolean", "call", "channel_count", "channels",
-    "choice", "divides", "elements", "equalities", "everything", "expression", "extent", "fits", "fixed", "image",
-    "integer", "is_symbolic", "number", "numbered", "op", "optional", "padding", "pair", "product", "remains", "scalar",
-    "show", "tensor", "tokens", "volume", "with_channels", "without_tokens",
+    "MAX_INT", "OPS", "REQUIRED", "XS", "Arg", "ArgFault", "Call", "Kernel", "Kind", "Leaf", "Listed", "Measure",
+    "Op", "Operand", "Relation", "ShapeFault", "Size", "Sized", "X", "agree", "arg", "as_int", "boolean", "call",
+    "channel_count", "channels", "choice", "divides", "elements", "equalities", "everything", "expression",
+    "extent", "fits", "fixed", "image", "integer", "is_symbolic", "least", "measured", "number", "numbered", "op",
+    "optional", "padding", "pair", "product", "remains", "scalar", "show", "tensor", "tokens", "volume",
+    "with_channels", "without_tokens",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Convolutions: `conv`, `depthwise`, `conv_transpose`, and `linear`, their 1x1 relative on flat features."""
+"""Convolutions: `conv`, `depthwise`, `conv_transpose`, `filter`, whose weights are numbers, and `linear`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from archdsl.core.sizes import Area, Size, window
 from archdsl.core.windows import Reach
 from archdsl.ops.base import (
     MAX_INT,
+    Kernel,
     Kind,
     Leaf,
+    Listed,
     Op,
     Relation,
     ShapeFault,
@@ -23,6 +25,7 @@ from archdsl.ops.base import (
     image,
     integer,
     is_symbolic,
+    number,
     op,
     optional,
     padding,
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 
     from archdsl.core.sizes import Dim, Shape
     from archdsl.ops.base import Call, Margins
+
+
+MOST_TAPS = 64  # along one axis; those of published filters have at most 7
 
 
 def _starts_with_input(x: Shape, out: int, kernel: tuple[int, int], stride: tuple[int, int]) -> bool:
@@ -169,6 +175,108 @@ class Depthwise(Op):
             dilation=self.leaf("dilation", omit=(1, 1)),
             groups=channels(x),
             bias=self.leaf("bias", omit=True),
+        )
+
+
+def numbers() -> Kind:
+    """The numbers of a window along one axis."""
+
+    def accept(value: object) -> Listed:
+        given = value if isinstance(value, tuple) else (value,)
+        if not 1 <= len(given) <= MOST_TAPS:
+            raise ValueError
+        one = number()
+        return Listed([one.accept(each) for each in given])
+
+    examples = ((1, 2, 1), (0.25, 0.5, 0.25), (-1, 0, 1), (0.5, 0.5), (1,), (1, -4, 6, -4, 1))
+    return Kind(f"a list of numbers, at most {MOST_TAPS}", accept, examples)
+
+
+@op("filter", "convolves", "window", "fuses")
+class Filter(Op):
+    """Fixed weights, the same for each channel, nothing of which is learned: [N, C, H, W] -> [N, C, H', W'].
+
+    `filter([0.25, 0.5, 0.25], stride=2)` blurs and halves a map (Zhang, 2019, arXiv:1904.11486), `filter([1, 2, 1],
+    [-1, 0, 1])` is Sobel's edges. The window is the product of both lists, in single precision. Without `pad`, the
+    padding keeps the size at stride 1, as for `conv`.
+    """
+
+    taps: tuple[float, ...] = arg(numbers(), doc="numbers from the top of the window down, and across without `across`")
+    across: tuple[float, ...] | None = arg(optional(numbers()), None, doc="numbers from its left to its right")
+    stride: tuple[int, int] = arg(pair(1), 1, doc="step of the window")
+    pad: tuple[int, int] | None = arg(optional(padding()), None, doc=PAD)
+    dilation: tuple[int, int] = arg(pair(1), 1, doc="distance between the taps of the window")
+
+    stateful = True  # the numbers are a buffer, which is in no state dict
+    support = '''\
+class Filter(nn.Module):
+    """A window of fixed numbers for each channel of a map: the product of those from the top down and those across."""
+
+    def __init__(
+        self,
+        taps: tuple[float, ...],
+        across: tuple[float, ...] | None = None,
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+    ) -> None:
+        super().__init__()
+        self.stride, self.padding, self.dilation = [
+            (one, one) if isinstance(one, int) else one for one in (stride, padding, dilation)
+        ]
+        down = torch.tensor(taps)
+        window = torch.outer(down, down if across is None else torch.tensor(across))
+        self.register_buffer("window", window, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.window.expand(x.shape[1], 1, -1, -1)
+        return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation, x.shape[1])
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.window.shape)}, stride={self.stride}, padding={self.padding}"
+'''
+
+    @classmethod
+    def initialized(cls) -> bool:
+        return False
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """The size of the window, (height, width)."""
+        return len(self.taps), len(self.taps if self.across is None else self.across)
+
+    def margins(self) -> Margins | None:
+        return PadSame.of(self.pad, self.kernel, self.stride, self.dilation)
+
+    def conv(self, x: Shape) -> Conv:
+        """The convolution that it is, but for its weights."""
+        c = as_int(image(x)[1])
+        return Conv(c, self.kernel, self.stride, self.pad, self.dilation, c, False)
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        n, c, h, w = image(x)
+        (kh, kw), (sh, sw), (ph, pw), (dh, dw) = self.kernel, self.stride, self.conv(x).padding, self.dilation
+        return fits(x, (n, c, window(h, kh, sh, ph, dh), window(w, kw, sw, pw, dw)), self.kernel, "taps")
+
+    def macs(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
+        return self.conv(xs[0]).macs(xs, ys)
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        (high, wide), count = self.kernel, as_int(xs[0][1])  # a window for each channel, though it is the same one
+        return (Kernel(self.name, (volume(xs[0]),), (volume(ys[0]),), fixed=high * wide * count),)
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return self.conv(xs[0]).reach(axis, operand, xs, y)
+
+    def module(self, x: Shape) -> Call:
+        padding = self.conv(x).padding
+        return call(
+            "Filter",
+            self.leaf("taps"),
+            across=self.leaf("across", omit=None),
+            stride=self.leaf("stride", omit=(1, 1)),
+            padding=self.leaf("pad", omit=(0, 0)) if self.pad is not None else Leaf(padding, "", (0, 0)),
+            dilation=self.leaf("dilation", omit=(1, 1)),
         )
 
 

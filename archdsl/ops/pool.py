@@ -22,6 +22,7 @@ from archdsl.ops.base import (
     extent,
     fits,
     image,
+    measured,
     op,
     optional,
     padding,
@@ -35,7 +36,7 @@ from archdsl.ops.margins import PadSame
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import ClassVar
+    from typing import Any, ClassVar
 
     from archdsl.core.sizes import Dim, Shape
     from archdsl.ops.base import Call, Margins
@@ -246,25 +247,27 @@ class MaxUnpool(Pool):
 class Adaptive(Op):
     """Base of the pools that divide a map into a fixed number of windows."""
 
-    size: tuple[int, int] = arg(pair(1, examples=(1, 2, 7, (1, 3))), doc="of the result, one number or (height, width)")
+    size: tuple[Any, ...] = arg(
+        measured(pair(1, examples=(1, 2, 7, (1, 3)))), doc="of the result, one number or (height, width)"
+    )
 
     torch: ClassVar[tuple[str, str]]  # names of the module and of the function
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        return (*image(x)[:2], *self.size)
+        return (*image(x)[:2], *self.at("size", (x, *more)))
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
-        return Reach.grid(extent(xs[0], axis), self.size[axis])
+        return None if operand else Reach.grid(extent(xs[0], axis), extent(y, axis))
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
-        rows, columns = [cells(extent(xs[0], axis), self.size[axis]) for axis in (0, 1)]
+        rows, columns = [cells(extent(xs[0], axis), extent(ys[0], axis)) for axis in (0, 1)]
         return as_int(xs[0][1]) * rows * columns
 
-    def module(self, x: Shape) -> Call:
-        return call(self.torch[0], self.leaf("size"))
+    def module(self, x: Shape) -> Call | None:
+        return None if self.measures else call(self.torch[0], self.leaf("size"))
 
     def function(self, *xs: Shape) -> Call:
-        return call(self.torch[1], X, self.leaf("size"))
+        return call(self.torch[1], X, self.sized("size"))
 
 
 @op("adaptive_avgpool")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archdsl.core.sizes import NUMBER, Size
 from archdsl.core.windows import Reach
 from archdsl.ops import axes
 from archdsl.ops.base import (
@@ -9,10 +10,12 @@ from archdsl.ops.base import (
     ArgFault,
     Kind,
     Leaf,
+    Measure,
     Op,
     Operand,
     Relation,
     ShapeFault,
+    Sized,
     X,
     arg,
     as_int,
@@ -23,10 +26,11 @@ from archdsl.ops.base import (
     everything,
     expression,
     extent,
-    fixed,
     image,
     integer,
     is_symbolic,
+    least,
+    measured,
     numbered,
     op,
     optional,
@@ -39,6 +43,7 @@ from archdsl.ops.base import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from archdsl.core.sizes import Dim, Shape
     from archdsl.ops.base import Call, Kernel
@@ -171,37 +176,44 @@ class Pad(Op):
 
     saves = ()
 
-    size: tuple[int, int, int, int] = arg(margins(), doc="one number, (height, width) or (left, right, top, bottom)")
+    size: tuple[Any, ...] = arg(measured(margins(), 0), doc="one number, (height, width) or (left, right, top, bottom)")
     mode: str = arg(choice("constant", "reflect", "replicate"), "constant", doc="what fills the margins")
 
-    @property
-    def sides(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The margins by axis: (top, bottom), (left, right)."""
-        left, right, top, bottom = self.size
+    def sides(self, *xs: Shape) -> tuple[tuple[Dim, Dim], tuple[Dim, Dim]]:
+        """Return the margins by axis: (top, bottom), (left, right)."""
+        left, right, top, bottom = self.at("size", xs)
         return (top, bottom), (left, right)
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         n, c, *spatial = image(x)
-        for dim, side in zip(spatial, self.sides):
-            if self.mode == "reflect" and max(side) >= int(dim):
-                label = f"a margin of {max(side)}, but the input is {int(spatial[0])}x{int(spatial[1])}"
+        sides = self.sides(x, *more)
+        for dim, side in zip(spatial, sides):
+            if min(map(int, side)) < 0:
+                raise ShapeFault("a margin is negative", label=f"it is {min(map(int, side))}", at="size")
+            if self.mode == "reflect" and max(map(int, side)) >= int(dim):
+                label = f"a margin of {max(map(int, side))}, but the input is {int(spatial[0])}x{int(spatial[1])}"
                 raise ShapeFault("a reflected margin must be smaller than its input", label=label, at="size")
-        return (n, c, *[dim + sum(side) for dim, side in zip(spatial, self.sides)])
+        return (n, c, *[dim + (side[0] + side[1]) for dim, side in zip(spatial, sides)])
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
-        if self.mode == "reflect":
-            for axis, side in enumerate(self.sides, 2):
-                yield Relation(xs[0][axis], max(side) + 1, axis, (0, 0), at_least=True)
+        for axis, side in enumerate(self.sides(*xs), 2):
+            for margin in side:
+                yield from least(margin, 0, axis)
+            if self.mode == "reflect":
+                for margin in dict.fromkeys([max(side)] if not self.measures else side):  # type: ignore[type-var]
+                    yield Relation(xs[0][axis], margin + 1, axis, (0, 0), at_least=True)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
-        return Reach.window(1, pad=self.sides[axis][0])
+        return None if operand else Reach.window(1, pad=int(self.sides(*xs)[axis][0]))
 
-    def module(self, x: Shape) -> Call:
+    def module(self, x: Shape) -> Call | None:
+        if self.measures:
+            return None
         targets = {"constant": "nn.ZeroPad2d", "reflect": "nn.ReflectionPad2d", "replicate": "nn.ReplicationPad2d"}
         return call(targets[self.mode], self.leaf("size"))
 
     def function(self, *xs: Shape) -> Call:
-        return call("F.pad", X, self.leaf("size"), mode=self.leaf("mode", omit="constant"))
+        return call("F.pad", X, self.sized("size"), mode=self.leaf("mode", omit="constant"))
 
 
 def one_of(values: dict[str, object], *names: str) -> None:
@@ -212,14 +224,21 @@ def one_of(values: dict[str, object], *names: str) -> None:
         raise ArgFault(given[1] if given else names[0], reason)
 
 
-def target(size: tuple[int, int] | None, *more: Shape) -> tuple[Dim, ...]:
+def target(op: Op, xs: tuple[Shape, ...]) -> tuple[Dim, ...]:
     """Return the height and width that an operator is given, as `size` or by a second operand."""
-    return size or image(more[0], 1)[2:]
+    found: tuple[Dim, ...] = op.at("size", xs) or image(xs[1], 1)[2:]
+    return found
 
 
-def as_arguments(size: tuple[int, int] | None) -> list[Leaf | Operand]:
-    """Return the same as two arguments of a function."""
-    return [*map(Leaf, size)] if size else [Operand(1, ".shape[2]"), Operand(1, ".shape[3]")]
+def as_arguments(*sizes: int | Measure) -> list[Leaf | Sized]:
+    """Return sizes as arguments of a function."""
+    return [Sized(size.code()) if isinstance(size, Measure) else Leaf(size) for size in sizes]
+
+
+LIKE = (
+    Measure(1, 2, Size.of(NUMBER), "height"),
+    Measure(1, 3, Size.of(NUMBER), "width"),
+)  # the height and width of the second operand
 
 
 @op("crop")
@@ -231,10 +250,12 @@ class Crop(Op):
 
     saves = ()
 
-    size: tuple[int, int] | None = arg(optional(pair(1, examples=(1, 2, 5, (3, 2)))), None, doc="of the result")
+    size: tuple[Any, ...] | None = arg(
+        measured(optional(pair(1, examples=(1, 2, 5, (3, 2))))), None, doc="of the result"
+    )
     like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
-    offset: tuple[int, int] | None = arg(
-        optional(pair(0, examples=(0, 1, (1, 0)))), None, doc="rows and columns left out before the part"
+    offset: tuple[Any, ...] | None = arg(
+        measured(optional(pair(0, examples=(0, 1, (1, 0)))), 0), None, doc="rows and columns left out before the part"
     )
 
     support = '''\
@@ -256,28 +277,30 @@ def crop(
         return made
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        size = target(self.size, *more)
-        if any(int(have) < int(want) + at for have, want, at in zip(image(x)[2:], size, self.offset or (0, 0))):
+        size = target(self, (image(x), *more))
+        offset = self.at("offset", (x, *more)) or (0, 0)
+        if any(int(have) < int(want) + int(at) or int(at) < 0 for have, want, at in zip(x[2:], size, offset)):
             label = f"the input is {show(x)}, the crop {' x '.join(map(str, size))}"
             raise ShapeFault("a crop must be inside its input", label=label, at="size" if self.size else 1)
         return (*x[:2], *size)
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
-        for axis, want in enumerate(target(self.size, *xs[1:]), 2):
-            end = want + self.offset[axis - 2] if self.offset else want
-            yield Relation(xs[0][axis], end, axis, (0, len(xs) - 1), at_least=True)
+        offset = self.at("offset", xs) or (0, 0)
+        for axis, (want, start) in enumerate(zip(target(self, xs), offset), 2):
+            yield from least(start, 0, axis)
+            yield Relation(xs[0][axis], want + start, axis, (0, len(xs) - 1), at_least=True)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
         if operand:
             return None
-        before = self.offset[axis] if self.offset else (extent(xs[0], axis) - extent(y, axis)) // 2
+        before = int(self.at("offset", xs)[axis]) if self.offset else (extent(xs[0], axis) - extent(y, axis)) // 2
         return Reach.window(1, pad=-before)
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return ()  # a view
 
     def function(self, *xs: Shape) -> Call:
-        return call("crop", X, *as_arguments(self.size), *map(Leaf, self.offset or ()))
+        return call("crop", X, *as_arguments(*(self.size or LIKE)), *as_arguments(*(self.offset or ())))
 
 
 @op("pad_channels")
@@ -304,31 +327,47 @@ class Slice(Op):
 
     saves = ()
 
-    start: int = arg(integer(0, examples=(0, 1, 2)), doc="the first channel, counted from 0")
-    stop: int = arg(integer(1, examples=(1, 2, 4, 6)), doc="one past the last channel")
+    start: Any = arg(measured(integer(0, examples=(0, 1, 2)), 0), doc="the first channel, counted from 0")
+    stop: Any = arg(measured(integer(1, examples=(1, 2, 4, 6))), doc="one past the last channel")
     axis: str = arg(choice(*axes.NAMES), "channels", doc="along which axis")
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
         number = numbered(self.axis, x)
-        if not self.start < self.stop <= int(x[number]):
-            label = f"{self.axis} {self.start} to {self.stop} of {int(x[number])}"
+        start, stop = self.ends(x, *more)
+        if self.axis == "channels" and is_symbolic(stop - start):
+            label = f"{stop - start} of them, which changes with the input"
+            raise ShapeFault("the number of channels must be the same for all inputs", label=label, at="stop")
+        if not 0 <= int(start) < int(stop) <= int(x[number]):
+            label = f"{self.axis} {int(start)} to {int(stop)} of {int(x[number])}"
             raise ShapeFault(f"a slice must be inside the {self.axis}", label=label, at="stop")
-        return (*x[:number], self.stop - self.start, *x[number + 1 :])
+        return (*x[:number], stop - start, *x[number + 1 :])
+
+    def ends(self, *xs: Shape) -> tuple[Dim, Dim]:
+        """Return where the range starts and where it stops, for operands of these shapes."""
+        return self.at("start", xs), self.at("stop", xs)
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         number = numbered(self.axis, xs[0])
-        if is_symbolic(xs[0][number]):
-            yield Relation(xs[0][number], self.stop, number, (0, 0), at_least=True)
+        start, stop = self.ends(*xs)
+        yield from least(start, 0, number)
+        if is_symbolic(xs[0][number]) or is_symbolic(stop):
+            yield Relation(xs[0][number], stop, number, (0, 0), at_least=True)
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        if operand:
+            return None
         here = axes.spatial(y, axis) == numbered(self.axis, y)
-        return Reach.window(1, pad=-self.start) if here else super().reach(axis, operand, xs, y)
+        return Reach.window(1, pad=-int(self.ends(*xs)[0])) if here else super().reach(axis, operand, xs, y)
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return ()  # a view
 
     def function(self, *xs: Shape) -> Call:
         number = numbered(self.axis, xs[0])
+        if self.measures:
+            start, stop = [one.code() if isinstance(one, Measure) else str(one) for one in (self.start, self.stop)]
+            places = ", ".join([str(axes.in_code(number, xs[0])), start, f"{stop} - {start}" if start != "0" else stop])
+            return expression(f"{{0}}.narrow({places})")
         if is_symbolic(xs[0][number]):  # a range of Python ends early where there are too few, without a word
             count = Leaf(self.stop - self.start, "{stop} - {start}")
             axis = Leaf(axes.in_code(number, xs[0]))
@@ -348,37 +387,41 @@ class Reshape(Op):
     gradient = "same"
 
     channels: int = arg(integer(1, examples=(1, 2, 4, 6)), doc="of the result")
-    height: int = arg(integer(1, examples=(1, 2, 3)), doc="of the result")
-    width: int = arg(integer(1, examples=(1, 2, 5)), doc="of the result")
-
-    @property
-    def elements(self) -> int:
-        """The number of elements of an image."""
-        return self.channels * self.height * self.width
+    height: Any = arg(measured(integer(1, examples=(1, 2, 3))), doc="of the result")
+    width: Any = arg(measured(integer(1, examples=(1, 2, 5))), doc="of the result")
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        if int(volume(x)) != self.elements:
-            label = f"{show(x)} has {volume(x)} elements an image, the result {self.elements}"
+        y = (x[0], self.channels, self.at("height", (x, *more)), self.at("width", (x, *more)))
+        if int(volume(x)) != int(volume(y)):
+            label = f"{show(x)} has {volume(x)} elements an image, the result {volume(y)}"
             raise ShapeFault("reshape must keep the number of elements", label=label, at=0)
-        return (x[0], self.channels, self.height, self.width)
+        return y
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
-        yield from fixed((xs[0][0], volume(xs[0])))
+        elements = volume(self.shape(*xs))
+        if volume(xs[0]) != elements:
+            yield Relation(volume(xs[0]), elements, axes.channel((xs[0][0], elements)), (0, 0))
 
     def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
         return ()  # a view
 
     def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
-        return everything(xs[0], axis)
+        return None if operand else everything(xs[0], axis)
 
     def leaves(self) -> tuple[Leaf, Leaf]:
         """The arguments of `nn.Unflatten`."""
         return Leaf(1), Leaf((self.channels, self.height, self.width), "({channels}, {height}, {width})")
 
     def module(self, x: Shape) -> Call | None:
-        return call("nn.Unflatten", *self.leaves()) if len(x) == 2 else None
+        return call("nn.Unflatten", *self.leaves()) if len(x) == 2 and not self.measures else None
 
     def function(self, *xs: Shape) -> Call:
+        if self.measures:
+            high, wide = [one.code() if isinstance(one, Measure) else str(one) for one in (self.height, self.width)]
+            flat = "" if len(xs[0]) == 2 else ".flatten(1)"
+            return expression(
+                f"{{0}}{flat}.unflatten(1, ({{channels}}, {high}, {wide}))", channels=self.leaf("channels")
+            )
         return call("{0}.unflatten" if len(xs[0]) == 2 else "{0}.flatten(1).unflatten", *self.leaves())
 
 
@@ -392,7 +435,9 @@ class Upsample(Op):
     saves = ()
 
     scale: tuple[int, int] | None = arg(optional(pair(1)), None, doc="factor, one number or (height, width)")
-    size: tuple[int, int] | None = arg(optional(pair(1)), None, doc="of the result, one number or (height, width)")
+    size: tuple[Any, ...] | None = arg(
+        measured(optional(pair(1))), None, doc="of the result, one number or (height, width)"
+    )
     like: bool | None = arg(tensor(), None, doc="a tensor whose height and width the result takes")
     mode: str = arg(choice("nearest", "bilinear"), "nearest", doc="how values between two pixels are found")
     align_corners: bool = arg(boolean(), False, doc="with bilinear, keep the corner pixels where they are")
@@ -409,7 +454,7 @@ class Upsample(Op):
         n, c, h, w = image(x)
         if self.scale:
             return (n, c, h * self.scale[0], w * self.scale[1])
-        return (n, c, *(self.size or image(more[0], 1)[2:]))
+        return (n, c, *target(self, (x, *more)))
 
     def elementwise(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> Dim:
         return 0 if self.mode == "nearest" else volume(ys[0]) * 9  # three interpolations of three operations
@@ -423,17 +468,17 @@ class Upsample(Op):
         size, cells = extent(xs[0], axis), extent(y, axis)
         return Reach.nearest(size, cells) if self.mode == "nearest" else Reach.linear(size, cells, self.align_corners)
 
-    def keywords(self) -> dict[str, Leaf | Operand | None]:
+    def keywords(self) -> dict[str, Leaf | Operand | Sized | None]:
         """The arguments by PyTorch's names."""
         return {
-            "size": Operand(1, ".shape[2:]") if self.like else self.leaf("size", omit=None),
+            "size": Operand(1, ".shape[2:]") if self.like else self.sized("size", omit=None),
             "scale_factor": self.leaf("scale", omit=None),
             "mode": self.leaf("mode", omit="nearest"),
             "align_corners": self.leaf("align_corners", omit=False),
         }
 
     def module(self, x: Shape) -> Call | None:
-        return None if self.like else call("nn.Upsample", **self.keywords())
+        return None if self.like or self.measures else call("nn.Upsample", **self.keywords())
 
     def function(self, *xs: Shape) -> Call:
         factor = self.leaf("scale", omit=None)

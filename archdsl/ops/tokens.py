@@ -11,6 +11,7 @@ from archdsl.ops.base import (
     ArgFault,
     Kernel,
     Leaf,
+    Measure,
     Op,
     Operand,
     Relation,
@@ -24,6 +25,7 @@ from archdsl.ops.base import (
     extent,
     fixed,
     image,
+    measured,
     op,
     optional,
     pair,
@@ -33,12 +35,12 @@ from archdsl.ops.base import (
     volume,
 )
 from archdsl.ops.base import tokens as as_tokens
-from archdsl.ops.reshape import as_arguments, one_of, target
+from archdsl.ops.reshape import LIKE, as_arguments, one_of, target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import ClassVar
+    from typing import Any, ClassVar
 
     from archdsl.core.sizes import Dim, Shape
     from archdsl.ops.base import Call
@@ -210,7 +212,7 @@ class Untokens(Windows):
     """
 
     like: bool | None = arg(tensor(), None, doc="a map whose height and width the result takes")
-    size: tuple[int, int] | None = arg(optional(pair(1)), None, doc="height and width of the result")
+    size: tuple[Any, ...] | None = arg(measured(optional(pair(1))), None, doc="height and width of the result")
 
     support = '''\
 def from_windows(
@@ -247,7 +249,7 @@ def from_grid(
         return made
 
     def shape(self, x: Shape, *more: Shape) -> Shape:
-        size = target(self.size, *more)
+        size = target(self, (x, *more))
         if len(as_tokens(x)) != (5 if self.way else 3):
             title = (
                 "tokens in windows need the windows that they are in" if len(x) == 5 else "these tokens have no windows"
@@ -270,7 +272,7 @@ def from_grid(
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         yield from fixed(xs[0])  # the channels of a map are a number
-        size, operand = target(self.size, *xs[1:]), len(xs) - 1
+        size, operand = target(self, xs), len(xs) - 1
         if self.way:
             yield from self.needs(size, operand)
         for axis, (have, want) in enumerate(zip(xs[0], self.shape_before(xs[0], size))):
@@ -297,11 +299,18 @@ def from_grid(
     def function(self, *xs: Shape) -> Call:
         if not self.way and self.like:
             return expression("{0}.transpose(1, 2).unflatten(2, {1}.shape[2:])")
+        size = self.size or LIKE
+        if not self.way and self.measures:
+            high, wide = [one.code() if isinstance(one, Measure) else str(one) for one in size]
+            return expression(f"{{0}}.transpose(1, 2).unflatten(2, ({high}, {wide}))")
         if not self.way:
-            rows, columns = map(Leaf, target(self.size))
+            high, wide = size
+            rows, columns = [Leaf(side, "{size}" if high == wide else "") for side in (high, wide)]
             return expression("{0}.transpose(1, 2).unflatten(2, ({rows}, {columns}))", rows=rows, columns=columns)
-        size, (sides, _) = as_arguments(self.size), self.arguments_of()
-        return call("from_windows" if self.way == "window" else f"from_{self.way}", Operand(0), *size, *sides)
+        sides, _ = self.arguments_of()
+        return call(
+            "from_windows" if self.way == "window" else f"from_{self.way}", Operand(0), *as_arguments(*size), *sides
+        )
 
 
 @op("transpose", "view")

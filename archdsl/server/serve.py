@@ -6,7 +6,7 @@ import gc
 
 from archdsl.server.features import made
 
-GARBAGE = 50_000  # objects between two looks for cycles: a check makes many objects, and few cycles
+GARBAGE = 100_000  # objects between two looks for cycles, 40 ms, where the keys never rest; 12 changes make so many
 
 
 def run() -> None:

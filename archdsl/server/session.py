@@ -7,6 +7,7 @@ checked when the keys have rested, a net at a time, so that no request waits for
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from importlib.metadata import version
 
@@ -80,6 +81,7 @@ class Server(LanguageServer):
             self.publish(other, problems.known(other))
             self.check(other, edited=False)
         self.refresh()
+        gc.collect()  # what earlier texts have left, in cycles: no change waits for it here
 
     def refresh(self) -> None:
         """Ask the editor for the hints again, since not all that changes them is an edit."""

@@ -55,6 +55,18 @@ def parser() -> Parser:
     return _PARSERS[0]
 
 
+class Rows(dict[int, dict[str, int]]):
+    """The actions of each state by symbol; a state is unpacked when it is first reached."""
+
+    def __init__(self, tables: grammar.Tables) -> None:
+        self.tables = tables
+
+    def __missing__(self, state: int) -> dict[str, int]:
+        symbols, actions = self.tables.states[state]
+        row = self[state] = dict(zip(symbols.split(), actions))
+        return row
+
+
 class Parser:
     """The tables, ready to run."""
 
@@ -69,15 +81,7 @@ class Parser:
             )
             for rule in tables.rules
         ]
-        self.rows: list[dict[str, int] | None] = [None] * len(tables.states)
-
-    def row(self, state: int) -> dict[str, int]:
-        """Return the actions of a state by symbol; a state is unpacked when it is first reached."""
-        row = self.rows[state]
-        if row is None:
-            symbols, actions = self.tables.states[state]
-            row = self.rows[state] = dict(zip(symbols.split(), actions))
-        return row
+        self.rows = Rows(tables)
 
     def run(self, source: Source, start: str, tokens: list[Token] | None = None) -> Any:
         """Parse a text from one of the grammar's start rules; its tokens may be given."""
@@ -85,14 +89,14 @@ class Parser:
         values: list[Any] = []
         spans: list[tuple[int, int]] = []
         depths: list[int] = []
-        rules, row_of, end = self.rules, self.row, self.tables.ends[start]
+        rules, rows, end = self.rules, self.rows, self.tables.ends[start]
         for number, token in enumerate(tokens or self._tokens(source)):
-            kind, word, *place = token
+            kind, word, first, last = token
             if number > MAX_TOKENS:
                 title = "this text is too long"
-                raise errors.limit_exceeded(Span(source, *place), title, "too many words", MAX_TOKENS)
+                raise errors.limit_exceeded(Span(source, first, last), title, "too many words", MAX_TOKENS)
             while True:
-                row = row_of(states[-1])
+                row = rows[states[-1]]
                 action = row.get(kind)
                 if action is None:
                     kind = otherwise(kind, word, row)
@@ -102,17 +106,17 @@ class Parser:
                 if action >= 0:
                     states.append(action)
                     values.append(word)
-                    spans.append((place[0], place[1]))
+                    spans.append((first, last))
                     depths.append(0)
                     break
                 rule, build, unit = rules[~action]
                 if unit:
-                    states[-1] = row_of(states[-2])[rule.origin]
+                    states[-1] = rows[states[-2]][rule.origin]
                     continue
                 _reduce(source, rule, build, values, spans, depths)
                 if rule.length:
                     del states[-rule.length :]
-                states.append(row_of(states[-1])[rule.origin])
+                states.append(rows[states[-1]][rule.origin])
                 if kind == "$END" and states[-1] == end:
                     return values[-1]
         raise AssertionError("the end marker always ends the loop")

@@ -46,6 +46,8 @@ OTHERS = """net others(shuffled=2):
     f: mul(identity, [global_avgpool, conv(8, 1), sigmoid]) -> split(identity, depthwise(3)) -> shuffle(shuffled) -> bn
     u: [conv(16, 1), softplus, hardtanh(0, 6), glu]
     s = x
+    filter([1, 2, 1], stride=2) -> l: filter([1, 2], [1, 1, 1], pad=0) -> upsample(size=(2 * x.height, s.width))
+    m: adaptive_avgpool((s.height - 1, 3)) -> slice(1, x.height // 2, axis="height") -> upsample(size=(s.height, s.width))
     v: abs -> exp -> sqrt -> log -> shift(0.5) -> shift(0, learned=true, per_channel=true) -> softplus -> hardtanh(0, 6)
     n: add(identity, learned([8, 1, 1])) -> maximum(identity, learned([1, 1, 1])) -> rms_norm -> split(identity, relu, sizes=[3, 5])
     t = x -> conv(8, 1)
@@ -317,7 +319,7 @@ def test_conventions_on_norms_without_weights(tool):
 
 EDGES = ("bn(track=false)", "bn(affine=false, track=false)", "lrn(4)", "lrn(5)", "adaptive_avgpool((5, 3))", "gn(2)",
          "adaptive_maxpool((5, 7))", "mul(global_avgpool, identity)", "add(identity, relu, tanh)", "ln", "flatten -> ln", "ln(bias=false)",
-         "rms_norm", "flatten -> rms_norm", "rms_norm(affine=false)", "tokens -> ln(bias=false)",
+         "rms_norm", "filter([1, 2, 1], stride=2)", "flatten -> rms_norm", "rms_norm(affine=false)", "tokens -> ln(bias=false)",
          "shuffle(4)", "shuffle(2)", "maxpool(3, indices=true)", "upsample(2, mode=\"bilinear\")", "pad_channels(2)")  # fmt: skip
 
 

@@ -91,6 +91,8 @@ def positive(model: torch.nn.Module) -> torch.nn.Module:
     for name, parameter in model.named_parameters():
         scale = 1 / parameter[0].numel() if parameter.dim() > 1 else 0.01 if name.endswith("bias") else 0.3
         parameter.data.uniform_(0.5, 1.5, generator=generator).mul_(scale)
+    for one in [one for one in model.modules() if type(one).__name__ == "Filter"]:
+        one.window.fill_(1 / one.window.numel())
     return model.double().eval()
 
 

@@ -38,7 +38,7 @@ SEVERAL = {
     "it is given other operators": {"partition"},  # of MaxViT: windows, or a grid
 }
 FAMILIES = """alexnet convnext_tiny deconvnet densenet121 dpn68 efficientnet_b0 fcn8s ghostnet googlenet hrnet_w18_small
-    inception_resnet_v1 inception_v2 inception_v3 lenet5_1998 mobilenet_v2 mobilenet_v3_small preresnet50
+    inception_resnet_v1 inception_v2 inception_v3 lenet5_1998 mobilenet_v2 mobilenet_v3_small mobileone_s1 preresnet50 repvgg_a0
     res2net50_26w_4s resnet50 segnet shufflenet_v1 shufflenet_v2_x1_0 squeezenet1_0_complex unet vgg11_bn
     xception""".split()
 GALLERY = [
@@ -331,6 +331,36 @@ def test_the_gallery_keeps_its_parameters():
         numbers = [key for key, value in network.scope.args if plain(value) is not UNKNOWN]
         told, kept = told + len(numbers), kept + len(names.intersection(numbers))
     assert kept / told > 0.5
+
+
+def test_channels_that_are_filled_up_are_as_many_as_asked_for():
+    text = """block down(out):
+    cat(conv(out - x.channels, 3, stride=2), maxpool(2)) -> bn
+net n:
+    input image: [N, 3, H=16, W=16]
+    down(8) -> down(12) -> conv(4, 1)
+"""
+    assert "BatchNorm2d(out)" in emit(compile_text(text).network).text
+
+
+@torch.no_grad()
+def test_a_module_of_several_tensors_is_none_where_it_is_not_there():
+    text = """block lit(light, c):
+    conv: conv(c, 3)
+    x * (1 + light)
+block unit(light, c):
+    short = x -> (shortcut: lit(light, c) if c != x.channels)
+    main: lit(light, c)
+    x + short
+net n:
+    input image: [N, 4, H=8, W=8]
+    light = image -> mean("channels")
+    unit(light, 8) -> unit(light, 8) -> unit(light, 4)
+"""
+    model = archdsl.loads(text).eval()
+    assert "self.shortcut = Lit(in_channels, c) if c != in_channels else None" in emit(compile_text(text).network).text
+    x = torch.randn(1, 4, 8, 8)
+    assert torch.equal(torch.jit.script(model)(x), model(x))
 
 
 @torch.no_grad()

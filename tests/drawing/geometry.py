@@ -83,6 +83,8 @@ def _of_area(area: Area, x: float, y: float) -> Iterator[str]:
         points = [(x + a, y + b) for a, b in wire.points]
         for (a, b), (c, d) in zip(points, points[1:]):
             line = Rect(min(a, c) - 0.5, min(b, d) - 0.5, max(a, c) + 0.5, max(b, d) + 0.5, "wire")
+            if not whole.holds(Rect(min(a, c), min(b, d), max(a, c), max(b, d), "wire")):
+                yield f"a wire sticks out: {(a, b)} to {(c, d)}"
             inner = [Rect(r.left + 1.5, r.top + 1.5, r.right - 1.5, r.bottom - 1.5, r.what) for r in boxes]
             yield from [f"a wire crosses {box.what}" for box in inner if box.overlaps(line)]
             if abs(a - c) > 1 and abs(b - d) > 1:
@@ -97,5 +99,7 @@ def _of_box(placed: Placed, x: float, y: float) -> Iterator[str]:
     yield from _upon(texts)
     yield from [f"{text.what} sticks out of {box.what}" for text in texts if not box.holds(text)]
     if placed.inside is not None:
+        if placed.inside.width > placed.width:
+            yield f"what is in {box.what} sticks out"
         left = x + placed.x + (placed.width - placed.inside.width) / 2
         yield from _of_area(placed.inside, left, y + placed.y + HEAD)

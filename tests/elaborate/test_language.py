@@ -433,6 +433,17 @@ def test_several_inputs_share_their_symbols() -> None:
     assert len(network.symbols) == 3
 
 
+def test_inputs_have_one_batch() -> None:
+    with pytest.raises(CompileError, match="all inputs have the batch of the first one, `N`"):
+        compile_text("net n:\n    input a: [N, 3, H=8, W=8]\n    input b: [M, 3, H, W]\n    a + b\n")
+
+
+def test_parameters_of_a_block_stand_in_order_whatever_they_are_called() -> None:
+    block = "block b(init=1, bias_init=4):\n    conv(bias_init, init)"
+    assert learned(build("b(3)", block)) == "0.0 4x3x3x3"
+    assert learned(build("b(3, 5)", block)) == "0.0 5x3x3x3"
+
+
 def test_the_current_tensor_is_the_first_input() -> None:
     assert shape(build("input depth: [N, 1, H2=8, W2=8]\nbn")) == "[N, 3, H, W]"
 

@@ -54,7 +54,11 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """ResNet: Deep Residual Learning for Image Recognition (He et al., 2015), arXiv:1512.03385."""
 
-    def __init__(self, depths: tuple[int, ...] = (3, 4, 6, 3), classes: int = 1000) -> None:
+    def __init__(
+        self,
+        depths: tuple[int, int, int, int] = (3, 4, 6, 3),
+        classes: int = 1000,
+    ) -> None:
         super().__init__()
         depth0, depth1, depth2, depth3 = depths
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)  # resnet50.arch:37

@@ -25,7 +25,7 @@ from archdsl.core.sizes import Area, Size, Symbol, product, window
 from archdsl.ir.interpret import OPERATORS, Use
 from archdsl.ops import OPS, act, conv, merge, norm, pool, products, reduce, regular, reshape
 from archdsl.ops.axes import channel
-from archdsl.ops.base import REQUIRED, ArgFault, Call, Leaf, Op, Operand, Relation, ShapeFault, X, numbered
+from archdsl.ops.base import REQUIRED, ArgFault, Call, Leaf, Op, Operand, Relation, ShapeFault, Sized, X, numbered
 
 ROOT = Path(__file__).parents[2]
 CASES = 300  # an operator
@@ -129,8 +129,8 @@ class Case:
     def hint(self, *xs: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
         """Change operands that would rarely fit by chance."""
         if self.cls.name == "reshape" and self.rng.random() < 0.7:
-            x = xs[0]
-            return ((x[0], self.op.elements),) if len(x) == 2 else ((x[0], self.op.elements // 2, 2, 1),)
+            x, count = xs[0], self.op.channels * self.op.height * self.op.width
+            return ((x[0], count),) if len(x) == 2 else ((x[0], count // 2, 2, 1),)
         if self.cls.name == "maxunpool" and len(xs) == 3 and len(xs[0]) == 4 and self.rng.random() < 0.8:
             h, w = [size + self.rng.randint(-1, 1) for size in self.op.spread(xs[0])]
             return (*xs[:2], (*xs[2][:2], h, w))
@@ -222,9 +222,11 @@ def value(dim: Any, ns: dict[Symbol, int]) -> int:
 
 
 # -------------------------------------------------------------------------------------------------- PyTorch's answer
-def text_of(part: Leaf | Operand, operands: list[str]) -> str:
+def text_of(part: Leaf | Operand | Sized, operands: list[str]) -> str:
     if isinstance(part, Leaf):
         return repr(part.value)
+    if isinstance(part, Sized):
+        return part.text.format(*operands)
     return f"[{', '.join(operands)}]" if part.index is None else operands[part.index] + part.suffix
 
 
@@ -546,6 +548,7 @@ WRONG: list[tuple[str, str, Any, str, Any]] = [
     ("conv", "dilation ignored", conv, "window", undilated),
     ("conv", "groups that do not divide", conv, "divides", anything),
     ("conv", "groups ignored in the cost", conv.Conv, "macs", lambda s, xs, ys: product(ys[0][1:]) * xs[0][1]),
+    ("filter", "exchanged sides", conv.Filter, "kernel", property(lambda s: (len(s.across or s.taps), len(s.taps)))),
     ("depthwise", "dilation ignored", conv, "window", undilated),
     ("conv_transpose", "output_pad ignored", conv.ConvTranspose, "spread", lambda s, d, a: d * s.stride[a]),
     ("linear", "features not fixed", conv.Linear, "relations", nothing),
@@ -583,7 +586,7 @@ WRONG: list[tuple[str, str, Any, str, Any]] = [
     ("chunk", "parts of one size", merge.Chunk, "shapes", lambda s, x: ((x[0], x[1] // 2, *x[2:]),) * len(s.results)),
     ("cat", "equal sizes along its axis", merge.Cat, "shared", lambda s, x: range(len(x))),
     ("flatten", "channels only", reshape.Flatten, "shape", lambda s, x: x[:2]),
-    ("pad", "axes exchanged", reshape.Pad, "sides", property(lambda s: (s.size[:2], s.size[2:]))),
+    ("pad", "axes exchanged", reshape.Pad, "sides", lambda s, *xs: (s.size[:2], s.size[2:])),
     ("pad", "no relations", reshape.Pad, "relations", nothing),
     ("shuffle", "groups that do not divide", reshape, "divides", anything),
     ("crop", "no relations", reshape.Crop, "relations", nothing),
@@ -633,7 +636,7 @@ def test_arguments_are_checked(name: str, field: str) -> None:
     bad: list[object] = [object(), "word", -1e39, float("nan"), (1, 2, 3), (True, 1), (1,), [1, 2]]
     if True not in kind.examples:
         bad.append(True)
-    if name in ("learned", "chunk"):  # which take lists of integers
+    if name in ("learned", "chunk") or field in ("taps", "across"):  # which take lists
         bad = [value for value in bad if value not in ((1, 2, 3), (1,))]
     for value in bad:
         with pytest.raises(ArgFault) as fault:
@@ -829,7 +832,7 @@ ALONE = {  # one use of each operator that keeps the shape of a map with 4 chann
     "relu": "relu", "relu6": "relu6", "silu": "silu", "mish": "mish", "sigmoid": "sigmoid", "tanh": "tanh", "hardswish": "hardswish",
     "hardsigmoid": "hardsigmoid", "leaky_relu": "leaky_relu(0.2)", "elu": "elu", "gelu": "gelu", "prelu": "prelu", "softmax": "softmax",
     "scale": "scale(0.5)", "bn": "bn", "gn": "gn(2)", "ln": "ln", "rms_norm": "rms_norm", "lrn": "lrn(3)", "shuffle": "shuffle(2)", "conv": "conv(4, 1)",
-    "depthwise": "depthwise(3)", "maxpool": "maxpool(3, stride=1, pad=1)", "avgpool": "avgpool(3, stride=1, pad=1)", "add": "add(identity, tanh)",
+    "depthwise": "depthwise(3)", "filter": "filter([1, 2, 1])", "maxpool": "maxpool(3, stride=1, pad=1)", "avgpool": "avgpool(3, stride=1, pad=1)", "add": "add(identity, tanh)",
     "identity": "l: identity", "dropout": "dropout(0.5)", "dropout2d": "dropout2d(0.5)", "drop_path": "drop_path(0.5)", "mul": "mul(identity, tanh)",
     "maximum": "maximum(identity, tanh)", "minimum": "minimum(identity, tanh)",
     "conv_transpose": "conv_transpose(4, 1)", "pad_channels": "slice(0, 3) -> pad_channels(1)", "upsample": "upsample(1)",
@@ -907,5 +910,5 @@ def test_every_operator_has_answered_which_traits_it_has():
         "div",
     }
     for name, op in OPS.items():
-        assert {"kernel", "stride"} <= set(op.args) or "window" not in op.traits, name
+        assert {"kernel", "stride"} <= {*op.args, *vars(op)} or "window" not in op.traits, name
         assert "pointwise" not in op.traits or "fuses" in op.traits, name

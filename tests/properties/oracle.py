@@ -664,7 +664,7 @@ def inputs(network: Network, sizes: dict[str, int], batch: int = 3) -> list[torc
 @torch.no_grad()
 def scramble(module: nn.Module) -> None:
     """Give every weight and statistic a value of its own, so that no zero and no one hides anything."""
-    for name, value in (*module.named_parameters(), *module.named_buffers()):
+    for name, value in module.state_dict(keep_vars=True).items():  # the numbers of a `filter` are no state
         if "running_var" in name or (value.dim() == 1 and name.endswith("weight")):
             value.uniform_(0.5, 1.5)
             if name.endswith("weight"):

@@ -161,7 +161,7 @@ class Names:
     """What a place in a program may mention, by what it is."""
 
     def __init__(self, outer: Names | None = None) -> None:
-        for kind in ("numbers", "truths", "pipes", "tensors", "lists", "labels", "pairs", "texts", "maps"):
+        for kind in ("numbers", "truths", "pipes", "tensors", "lists", "labels", "pairs", "texts", "maps", "sizes"):
             setattr(self, kind, list(getattr(outer, kind)) if outer else [])
         self.blocks: list[Block] = list(outer.blocks) if outer else []
 
@@ -272,11 +272,21 @@ class Writer:
         if spec.kind.tensor:
             return self.pick(names.tensors) if names.tensors else None
         examples = [e for e in spec.kind.examples if e is not None]
+        if spec.kind.measures and self.chance(0.4):
+            return self.measure(names, several=isinstance(spec.kind.accept(1), tuple))
         if isinstance(examples[0], bool):
             return self.truth(names, 0) if self.chance(0.4) else self.pick(["true", "false"])
         if isinstance(examples[0], int) and self.chance(0.55):
             return self.number(names, 1)
         return written(self.pick(examples))
+
+    def measure(self, names: Names, several: bool) -> str:
+        """Return an argument that follows the size of a tensor, or two of which one does."""
+        size = f"{self.pick([*names.tensors, 'x', 'x'])}.{self.pick(['height', 'width'])}"
+        one = self.pick([size, size, f"{size} // 2", f"{size} + 1", f"{size} - 1", f"2 * {size}", f"ceil({size} / 2)", f"{size} % 3 + 1", f"-{size} % 4", f"({size} + 1) // 3", *names.sizes, *names.sizes])  # fmt: skip
+        if not several:
+            return one
+        return self.pick([one, f"({one}, {self.pick('123')})", f"({self.pick('123')}, {one})", f"({one}, x.width)"])
 
     def operator(self, names: Names) -> str:
         name = self.pick(COMMON) if self.chance(0.55) else self.pick(LISTED)
@@ -339,7 +349,7 @@ class Writer:
             *[f"[conv(q, r) for q, r in {one}]" for one in names.pairs], *[f"cat(*[conv(q, r) for i, (q, r) in enumerate({one})])" for one in names.pairs],
             "(adaptive_avgpool(2) -> conv(x.height, 1))", "conv(4, 3, stride=max(1, x.channels // 8))", f"[conv({n}, 1), bn, relu6]", f"mul({self.gate()}, identity)", f"add([{self.kept(names, 1)}, identity])",
             f"(global_avgpool -> flatten -> linear(x.features) -> ln -> gn(1) -> reshape({n}, 1, 1))", f"(cat(identity, identity) -> pixel_shuffle(2) -> conv({n}, 1))", "(maxpool(3, stride=2, ceil=true) -> upsample(2))",
-            f"conv({n}, {self.pick(['2', '3', '(1, 4)', '5'])}, stride={self.pick(['1', '2', '3', '(2, 1)'])}, pad=\"same\"{self.pick(['', '', ', dilation=2'])})", "depthwise(3, stride=2, pad=\"same\")", "maxpool(3, stride=2, pad=\"same\")",
+            f"conv({n}, {self.pick(['2', '3', '(1, 4)', '5'])}, stride={self.pick(['1', '2', '3', '(2, 1)'])}, pad=\"same\"{self.pick(['', '', ', dilation=2'])})", "depthwise(3, stride=2, pad=\"same\")", f"filter([0.25, 0.5, 0.25], stride={self.pick('123')}, pad={self.pick(['0', '1', '(1, 0)'])})", "(pad(1, \"reflect\") -> filter([1, 2, 1], [-1, 0, 1], stride=2, pad=0))", "filter([1, 3, 3, 1], stride=2, pad=\"same\")", "maxpool(3, stride=2, pad=\"same\")",
             f"attention({self.kept(names, 1)}, {self.kept(names, 1)}, conv({n}, 1){self.pick(['', ', heads=2'])})", "(tokens -> linear(x.channels))", "(transpose -> conv(4, (3, 1)) -> transpose)", f"slice(0, {n}, axis={self.pick(AXES[:3])})", 'softmax(axis="width")',
             "(conv_transpose(x.channels, 2, stride=2) -> avgpool(2))", f"attention({self.kept(names, 1)}, {self.kept(names, 1)}, identity, relative_bias({self.pick('12')}), heads={self.pick('12')})", f"({a} -> {b} if {self.truth(names)} else {a})", f"([{a}] if {self.truth(names)} else [{b}, relu])", f"[{a}, {b} if {self.truth(names)}]", "[]", f"({a}, )[0]",
             f"ode(conv(x.channels, 1), steps={self.pick('123')}, solver={self.pick(SOLVERS)})", "ode([relu, conv(x.channels, 3)], tolerance=0.1)", f"ode({self.fresh('l')}: conv(x.channels, 1), \"euler\")",
@@ -393,7 +403,7 @@ class Writer:
         return self.pick([
             "conv(x.channels, 3)", "conv(x.channels, 3) -> bn", "depthwise(3)", "relu", "maxpool(3, stride=1, pad=1)", "identity",
             "[conv(x.channels, 3), relu]", "bn -> relu -> conv(x.channels, (3, 1))", "dropout(0.2)", "scale(0.5)", "elu", self.pick(PLAIN),
-            "conv(x.channels, 1, bias=false)", "drop_path(0.3)", "shuffle(2)", "lrn(2)",
+            "conv(x.channels, 1, bias=false)", "drop_path(0.3)", "filter([1, 2, 1])", "filter([0.5, 1, -0.5], [1], dilation=2)", "shuffle(2)", "lrn(2)",
             "conv_transpose(x.channels, 3, stride=2, pad=1, output_pad=1) -> avgpool(2)", 'pad(1, "reflect") -> conv(x.channels, 3, pad=0)',
         ])  # fmt: skip
 
@@ -477,7 +487,7 @@ class Writer:
             + ["label", "bind", "bind", "tensor", "shared", "twice", "tap", "pools", "unpool", "signs", "signs"]
         )
         kinds += ["if", "for", "loop", "body", "join", "mixed"] * (1 if depth else 0) + ["named", "rebind"]
-        kinds += ["require", "dense", "unit", "before", "pairs", "maps", "sizes", "tokens", "tokens"]
+        kinds += ["require", "dense", "unit", "before", "pairs", "maps", "sizes", "measures", "tokens", "tokens"]
         return getattr(self, f"_{self.pick(kinds)}")(names, depth, pad, inside)
 
     def body(self, names: Names, depth: int, pad: str, inside: str, most: int = 2) -> list[str]:
@@ -933,12 +943,16 @@ class Writer:
                 "-(x.width / 3)",
             ]
         )
+        if "x.height *" not in value and "/ " not in value:
+            names.sizes.append(name)
         return [
             f"{pad}{name} = {value}",
             pad
             + self.pick(
                 [
                     "relu",
+                    f"adaptive_avgpool({name})",
+                    f"crop(size=({name}, 1))",
                     f"conv(4, 1) if {name} == {name} else relu",
                     "maxpool(2) -> upsample(2) -> crop(like=x)",
                     f"[relu] if {name} >= {name} else bn",
@@ -946,6 +960,18 @@ class Writer:
                 ]
             ),
         ]
+
+    def _measures(self, names: Names, depth: int, pad: str, inside: str) -> list[str]:
+        """Operators that take the sizes of tensors."""
+        one, two = self.measure(names, several=False), self.measure(names, several=False)
+        return [pad + self.pick([
+            f"crop(size=({one}, {two}))", f"crop(size=({one}, 1), offset=({two}, 0))", f"pad((0, {one}, {two}, 0), mode={self.pick(MARGINS)})",
+            "pad((0, -x.width % 4, 0, -x.height % 8))", f"adaptive_avgpool(({one}, {two}))", f"adaptive_maxpool({one})", f"upsample(size=({one}, {two}))",
+            f"{self.fresh('l')}: upsample(size=({two}, 3), mode=\"bilinear\")", f"slice({one}, {two}, axis=\"height\")", f"slice(0, {one}, axis=\"width\")",
+            "reshape(x.channels, x.width, x.height)", "reshape(1, x.height, x.channels * x.width)", "flatten -> reshape(image.channels, image.height, image.width)",
+            "maxpool(2) -> upsample(size=(image.height, image.width))", f"tokens -> untokens(size=(image.height, {one}))", f"cat(adaptive_avgpool(({one}, 2)), adaptive_maxpool(({one}, 2)))",
+            f"[conv(4, 3, stride=2), upsample(size=(2 * x.height, {one}))]",
+        ])]  # fmt: skip
 
     # ------------------------------------------------------------ definitions
     def block(self) -> None:

@@ -221,6 +221,15 @@ def test_a_wrong_value_is_the_place_of_its_mistake(params, place, met):
         assert note.span.source.name.endswith("resnet50.arch") and met in note.span.source.line(note.span.line)
 
 
+def test_a_word_that_the_net_declares_is_its_parameter():
+    text = """net n(in_channels=4, output_stride=8):
+    input image: [N, 3, H=64, W=64]
+    conv(in_channels, 3, stride=output_stride)
+"""
+    model = archdsl.loads(text, in_channels=6, output_stride=16)
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 6, 4, 4)
+
+
 def test_a_mistake_that_no_value_has_made_keeps_its_place():
     text = "net n(c=3, d=4):\n    input i: [N, 3, H=8, W=8]\n    conv(c, 3)\n    add(conv(c + d, 3), identity)\n"
     for params in ({}, {"c": 5}, {"c": 5, "d": 2}):
