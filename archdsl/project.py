@@ -194,7 +194,7 @@ class Project:
         found = self.files[real]
         for word, name in enumerate(item.names, 3):
             if name not in found.definitions:
-                raise errors.unknown_name(item.place(word), name, found.definitions)
+                raise errors.unknown_name(item.place(word), name, found.definitions, of=item.module)
             earlier = file.imports.get(name)
             if earlier is not None:
                 raise errors.duplicate_definition(item.place(word), name, earlier[1].span)

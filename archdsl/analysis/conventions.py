@@ -187,6 +187,7 @@ CONVENTIONS = {
             (
                 "average pooling over windows, activations and sums count 0, adaptive average pooling does not",
                 "attention as one function counts 0",
+                "it sees a trace, in which a step is missing that no result depends on, of a block in one use too",
             ),
         ),
         Convention(

@@ -66,6 +66,7 @@ class Term(Record):
     binding: int = ATOM
     opposite: str = ""  # of a comparison: `a != b` for `a == b`
     stream: bool = False  # whether it is what a loop takes, and no list: `range(3)`
+    whole: bool = False  # of a quotient, written `//`: it leaves nothing in these instances, and may in others
     less: tuple[Term, Term] | None = None  # of a difference: its two operands
 
     unequal = ("less",)
@@ -159,8 +160,9 @@ def both(terms: list[Term]) -> Term:
 
 
 def _comparison(expr: tree.Compare, names: dict[str, Term]) -> Term | None:
-    left, right = translate(expr.left, names), translate(expr.right, names)
-    if left is None or right is None:
+    exact = _exactly(names)
+    left, right = translate(expr.left, exact), translate(expr.right, exact)
+    if left is None or right is None or left.whole or right.whole:
         return None
     pairs = list(zip(left.column, right.column))
     if not all(_comparable(expr.sign, a, b) for a, b in pairs):
@@ -234,10 +236,12 @@ def _called(expr: tree.Call, names: dict[str, Term]) -> Term | None:
     """Translate functions of numbers and lists, those of the text among them; what a loop takes alone is a `stream`."""
     word = (expr.target.plain if isinstance(expr.target, tree.Name) else None) or ""
     own = names.get(f"{word}()")
-    known = names | {EXACT: literal(True, _count(names))} if word in _ROUNDING else names
+    known = _exactly(names) if word in _ROUNDING else names
     found = [translate(a, known) if isinstance(a, tree.Expr) else None for a in expr.arguments]
     terms = [term for term in found if term is not None]
     if word in names or len(terms) < len(found) or not terms:
+        return None
+    if any(term.whole for term in terms) and (EXACT in known or word not in _CHOOSING):
         return None
     if isinstance(own, Defined):
         return None if any(term.stream for term in terms) else _defined(own, terms, names)
@@ -250,7 +254,8 @@ def _called(expr: tree.Call, names: dict[str, Term]) -> Term | None:
     if word == "int" and re.fullmatch(r"round\([^()]*\)", terms[0].text):  # which is one
         return terms[0]
     shown = f"math.{word}" if word in _MATH else word
-    return Term(f"{shown}({_listing(terms)})", column, mentioned(terms), stream=word in _STREAMS)
+    whole = any(term.whole for term in terms)
+    return Term(f"{shown}({_listing(terms)})", column, mentioned(terms), stream=word in _STREAMS, whole=whole)
 
 
 def _nests(word: str, terms: list[Term]) -> bool:
@@ -297,14 +302,15 @@ def _defined(own: Defined, terms: list[Term], names: dict[str, Term]) -> Term | 
         key: term for key, term in names.items() if isinstance(term, Defined) and term.function is not own.function
     }
     body = translate(fn.value, given | others)  # one that calls itself is not written
-    if body is None or body.stream:
+    if body is None or body.stream or (body.whole and EXACT in names):
         return None
     if all(term.literal for term in terms) and len({*body.column}) == 1:
         return literal(body.column[0], len(body.column))
     own.function.text = body.text
     own.function.uses += zip(*[term.column for term in terms], body.column)
     inner = frozenset([name for name in body.names if name.endswith("()")])
-    return Term(f"{fn.name}({_listing(terms)})", body.column, mentioned(terms) | own.names | inner)
+    called = f"{fn.name}({_listing(terms)})"
+    return Term(called, body.column, mentioned(terms) | own.names | inner, whole=body.whole)
 
 
 def _all(*kinds: type) -> Callable[..., bool]:
@@ -374,6 +380,7 @@ _FUNCTIONS: dict[str, Callable[..., object]] = {
 }
 _STREAMS = ("range", "enumerate", "reversed", "zip")
 _MATH = ("ceil", "floor", "log", "sqrt")
+_CHOOSING = ("abs", "max", "min")  # which give one of their numbers: what is whole of quotients is that of their floors
 _ROUNDING = ("ceil", "floor", "int", "log", "round", "sqrt")
 EXACT = "exact()"  # among names: division is of real numbers, since what it gives is rounded
 
@@ -449,10 +456,12 @@ def _power(expr: tree.Power, names: dict[str, Term]) -> Term | None:
     if exponent is None:
         return None
     real = all(type(value) is float for value in exponent.column)
-    base = translate(expr.base, names | {EXACT: literal(True, _count(names))} if real else names)
+    base = translate(expr.base, _exactly(names) if real else names)
     kinds = (int, float) if real else (int,)
     pairs = list(zip(base.column, exponent.column)) if base is not None else []
-    if base is None or any(type(a) not in kinds or type(b) not in kinds for a, b in pairs):
+    if base is None or base.whole or exponent.whole:
+        return None
+    if any(type(a) not in kinds or type(b) not in kinds for a, b in pairs):
         return None
     if real and any(a < 0 or (a == 0 and b < 0) for a, b in pairs):  # type: ignore[operator]
         return None
@@ -472,7 +481,7 @@ def _minus(expr: tree.Minus, names: dict[str, Term]) -> Term | None:
     column = tuple([-value for value in term.column])  # type: ignore[operator]
     if term.literal and len(set(column)) == 1:
         return literal(column[0], len(column)).replace(binding=SIGN)
-    return Term(f"-{term.within(SIGN)}", column, term.names, SIGN)
+    return Term(f"-{term.within(SIGN)}", column, term.names, SIGN, whole=term.whole)
 
 
 def _either(expr: tree.Either, names: dict[str, Term]) -> Term | None:
@@ -492,7 +501,12 @@ def either(value: Term, test: Term, other: Term) -> Term:
         return other
     column = tuple([a if t is True else b for a, t, b in _columns([value, test, other])])
     text = f"{value.within(OR)} if {test.within(OR)} else {other.text}"
-    return Term(text, column, mentioned([value, test, other]), CHOICE)
+    return Term(text, column, mentioned([value, test, other]), CHOICE, whole=value.whole or other.whole)
+
+
+def _exactly(names: dict[str, Term]) -> dict[str, Term]:
+    """Return names among which a division is one of real numbers."""
+    return names | {EXACT: literal(True, _count(names))}
 
 
 def _count(names: dict[str, Term]) -> int:
@@ -511,6 +525,8 @@ def _arithmetic(expr: tree.Arithmetic, names: dict[str, Term]) -> Term | None:
 
 def _apply(sign: str, left: Term, right: Term, *, real: bool) -> Term | None:
     columns = list(zip(left.column, right.column))
+    if left.whole or right.whole:  # the language goes on with what is left
+        return None
     if sign in ("/", "//", "%") and any(type(b) in (int, float) and b == 0 for _, b in columns):
         return None
     whole = all(type(a) is int and type(b) is int for a, b in columns)
@@ -530,7 +546,8 @@ def _apply(sign: str, left: Term, right: Term, *, real: bool) -> Term | None:
         return left
     level = SUM if sign in "+-" else PRODUCT
     text = f"{left.within(level)} {shown} {right.within(level + 1)}"
-    return Term(text, values, left.names | right.names, level, less=(left, right) if sign == "-" else None)
+    less = (left, right) if sign == "-" else None
+    return Term(text, values, left.names | right.names, level, whole=shown == _SIGN != sign, less=less)
 
 
 def _computes(sign: str, columns: list[tuple[object, object]], *, real: bool) -> bool:
@@ -549,7 +566,7 @@ def _joins(sign: str, columns: list[tuple[object, object]]) -> bool:
     return (sign == "+" and kinds == {(Listed, Listed)}) or (sign == "*" and kinds == {(Listed, int)})
 
 
-_SIGN = "//"  # of a division that leaves nothing
+_SIGN = "//"  # of `/` that leaves nothing
 _SIGNS: dict[str, Callable[..., object]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,

@@ -203,6 +203,7 @@ class Networks:
         self.scopes: dict[int, Scope] = {}
         self.nets = {id(network.scope) for network in networks}
         self.taken: set[tuple[int, int]] = set()  # outputs of scopes that something uses
+        self.read: dict[int, set[int]] = {}  # by scope, the values that something in it reads, or that it returns
         for network in networks:
             self._enter(network.scope)
         self.copied = [one for network in networks for one in network.copied]
@@ -216,6 +217,15 @@ class Networks:
             if isinstance(node.what, Scope):
                 self.taken |= {(id(node.what), n) for n, value in enumerate(node.outputs) if value in used}
                 self._enter(node.what)
+        read = {value for node in scope.nodes for value in self._reading(node)}
+        self.read[id(scope)] = read.union([output.value for output in scope.outputs])
+
+    def _reading(self, node: Node) -> Sequence[int]:
+        """Return the values that a step reads: a block need not read the tensor that reaches it."""
+        if not isinstance(node.what, Scope):
+            return node.inputs
+        read = self.read[id(node.what)]
+        return [value for value, inner in zip(node.inputs, node.what.inputs) if inner in read]
 
     def advice(self) -> list[Diagnostic]:
         """Return the advice, of each kind once for a place of the text."""
@@ -248,6 +258,7 @@ class Networks:
         yield from self._skipped(scope, users, returned)
         yield from _groups(scope)
         yield from _huge(scope)
+        yield from _like_itself(scope)
         if id(scope) in self.nets:
             for value, name in zip(scope.inputs, scope.input_names):
                 if value not in users and value not in returned:
@@ -284,23 +295,26 @@ class Networks:
     # ------------------------------------------------------------ what nothing uses
     def _dead_steps(self) -> Iterator[Diagnostic]:
         """Yield the steps whose results nothing needs, in any use of their text."""
-        dead: dict[int, Node] = {}
+        dead: dict[int, tuple[Scope, Node]] = {}
         live: set[int] = set()
         some: dict[int, Node] = {}  # with weights, in one pass of a loop, where those of others are used
         for scope in self.scopes.values():
-            wanted = needed(scope, training=True)
-            used = _used(scope)
+            wanted = needed(scope, training=True, reading=self._reading)
+            used = self.read[id(scope)]
             for node in scope.nodes:
                 if wanted.intersection(node.outputs) or not (self.whole or id(scope) in self.nets):
                     live.add(node.span.start)
                 elif not used.intersection(node.outputs):
-                    dead[node.span.start] = node
+                    dead[node.span.start] = scope, node
             if self.whole or id(scope) in self.nets:
                 alive = {node.span.start for node in scope.nodes if wanted.intersection(node.outputs)}
                 idle = [node for node in scope.nodes if not used.intersection(node.outputs) and _learns(node)]
                 some |= {node.span.start: node for node in idle if node.span.start in alive and not node.reuses}
         yield from [errors.unused_result(node.span, "in one pass of the loop, ") for node in some.values()]
-        yield from [errors.unused_result(node.span) for start, node in dead.items() if start not in live]
+        for start, (scope, node) in dead.items():
+            if start not in live:
+                reached = [other.span for other in scope.nodes if not {*node.outputs}.isdisjoint(other.inputs)]
+                yield errors.unused_result(node.span, reached=reached[:1])
 
     def _untaken(self) -> Iterator[Diagnostic]:
         """Yield the outputs of blocks that nothing takes, in any use of the block."""
@@ -415,3 +429,12 @@ def _huge(scope: Scope) -> Iterator[Diagnostic]:
             patches = getattr(node.what, "stride", None) == (height, width)
             if min(height, width) > LARGEST and not patches:
                 yield errors.huge_window(node.span, height, width)
+
+
+def _like_itself(scope: Scope) -> Iterator[Diagnostic]:
+    """Yield the steps that take the size of `x` where that is what reaches them."""
+    for node in scope.nodes:
+        like = dict(node.written).get("like")
+        if isinstance(like, tree.Name) and like.plain == "x" and node.inputs[0] in node.inputs[1:]:
+            assert isinstance(node.what, Op), "an argument of an operator"
+            yield errors.like_itself(like.span, node.what.name)

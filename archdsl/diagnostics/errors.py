@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from archdsl.core.record import Record
 from archdsl.core.source import Source, Span
 from archdsl.diagnostics import CompileError, Diagnostic, Help, Label, Note, elsewhere
 
@@ -321,6 +322,7 @@ def unknown_name(
     label: Span | None = None,
     places: Mapping[str, Span] | None = None,
     passed: tuple[Span, str] | None = None,
+    of: str = "",
 ) -> Diagnostic:
     """A name is used that nothing defines: no operator, block, parameter or binding, here or above.
 
@@ -338,12 +340,16 @@ def unknown_name(
         first = Label(passed[0], "it is bound here, in one pass of a loop, and ends with that")
         stays = Help(f"with the variable of the loop in it a name stays: `{name}{{{passed[1]}}} = …`")
         return _simple(f"unknown name `{name}`", span, "nothing here has this name", first, stays)
-    candidates = set(candidates)
+    known = list(candidates)
+    candidates = set(known)
     helps = elsewhere.of_name(span, name, candidates) or _did_you_mean(span, name, candidates)
     if "{" in span.text:  # a computed name is not spelled
         helps = []
     if span.source.name.startswith("--set ") and span.text == span.source.text and not helps:
         helps = [Help(f"a text has quotes of its own: `{span.source.name[6:]}='\"{name}\"'`")]
+    if of and not helps:
+        listed = ", ".join([f"`{each}`" for each in known[:12]]) + (", ..." if len(known) > 12 else "")
+        return _simple(f"unknown name `{name}`", span, f"`{of}` has no such name", Note(f"it has {listed}"))
     labels = list(_alike(span, name, helps, places or {}))
     return _simple(f"unknown name `{name}`", span, "nothing here has this name", *labels, *helps)
 
@@ -433,17 +439,20 @@ def bad_argument(span: Span, callee: str, name: str, reason: str, got: str) -> D
         conv(0, 3)
     """
     words = reason.split('"')[1::2]  # those that may be chosen from
-    close = _did_you_mean(span, span.text.strip('"'), words) if span.text.startswith('"') else []
+    close = _did_you_mean(span, span.text.strip('"').lower(), words) if span.text.startswith('"') else []
     helps = [h.replace(text=f'did you mean "{h.replacement}"?', replacement=f'"{h.replacement}"') for h in close]
     return _simple(
-        f"`{name}` of `{callee}` {reason}", span, f"this is {got}", *(helps or _of_value(span, callee, name, got))
+        f"`{name}` of `{callee}` {reason}",
+        span,
+        f"this is {got}",
+        *(helps or _of_value(span, callee, name, reason, got)),
     )
 
 
-def _of_value(span: Span, callee: str, name: str, got: str) -> list[Help]:
+def _of_value(span: Span, callee: str, name: str, reason: str, got: str) -> list[Help]:
     """Say what is written for a value of the wrong kind that is right elsewhere."""
     tensor = got.startswith("a tensor")
-    if tensor and callee in ("upsample", "crop", "untokens") and name in ("size", "scale"):
+    if tensor and callee in SIZED_LIKE and name in ("size", "scale"):
         return [elsewhere.of_size(span, name)]
     if tensor and name == "axes":
         return [Help(f'what a step is applied to stands before it: `{span.text} -> {callee}("channels")`')]
@@ -460,7 +469,13 @@ def _of_value(span: Span, callee: str, name: str, got: str) -> list[Help]:
         named = re.search(r"\bpad\s*=\s*$", span.source.text[: span.start][-40:])
         place = span.replace(start=span.start - len(named.group())) if named else span
         return elsewhere.of_padding(place, callee, span.text.strip('"'))
+    if "an integer" in reason and re.fullmatch(r"the number -?\d+\.\d+", got):
+        edit = f"{float(span.text):.0f}" if re.fullmatch(r"\d+\.0*", span.text) else f"int({span.text})"
+        return [Help(f"a decimal number is no integer: here it is `{edit}`", span, edit, sure=False)]
     return []
+
+
+SIZED_LIKE = ("upsample", "crop", "untokens")  # operators whose `size` may be that of a tensor, by `like=`
 
 
 @error("E0206")
@@ -490,8 +505,7 @@ def not_a_pipeline(span: Span, got: str) -> Diagnostic:
 
         2 + 2
     """
-    more = [Help('a docstring stands in three quotes: """text"""')] if span.text.startswith('"') else []
-    return _simple("a step must be a pipeline", span, f"this is {got}", *more)
+    return _simple("a step must be a pipeline", span, f"this is {got}", *elsewhere.as_step(span))
 
 
 @error("E0208")
@@ -514,16 +528,42 @@ def not_callable(span: Span, got: str, hides: str = "", waits: bool = False) -> 
     return _simple("this cannot be called", span, f"this is {got}", *more)
 
 
+class Unapplied(Record):
+    """A name that is bound to a pipeline, and stands where a tensor is needed: its place, and the pipeline's.
+
+    It `starts` where it begins with a tensor that is learned: then it was surely meant to be one.
+    """
+
+    name: str
+    span: Span
+    written: Span
+    starts: bool = False
+
+
 @error("E0209")
-def bad_operands(span: Span, sign: str, left: str, right: str, tensors: bool = False) -> Diagnostic:
+def bad_operands(
+    span: Span, sign: str, left: str, right: str, tensors: bool = False, pipeline: Unapplied | None = None
+) -> Diagnostic:
     """An arithmetic sign or a comparison stands between values that it is not defined for.
 
     Wrong:
 
         conv(8 * "a", 3)
     """
+    label, applied = _applied(pipeline)
     helps = elsewhere.of_operands(span, sign, left, right) if tensors else []
-    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}", *helps)
+    if pipeline is not None and pipeline.starts:
+        helps = applied
+    return _simple(f"`{sign}` is not defined for these values", span, f"{left} {sign} {right}", *label, *helps)
+
+
+def _applied(pipeline: Unapplied | None) -> tuple[list[Label], list[Help]]:
+    """Return where a name is bound to a pipeline that no tensor reaches, and what would give it one."""
+    if pipeline is None:
+        return [], []
+    label = Label(pipeline.span, f"`{pipeline.name}` is bound to a pipeline, which is applied to no tensor")
+    start = pipeline.written.replace(end=pipeline.written.start)
+    return [label], [Help("`x -> ` before it applies it to a tensor", start, "x -> ", sure=False)]
 
 
 @error("E0210")
@@ -707,8 +747,13 @@ def no_tensor(span: Span, what: str) -> Diagnostic:
     return _simple(what, span, "no tensor reaches this", Help(helped))
 
 
+LIKE_BEFORE = "bind the tensor before the chain, `start = x`, and take `like=start`"
+
+
 @error("E0222")
-def unknown_attribute(span: Span, what: str, name: str, candidates: Iterable[str]) -> Diagnostic:
+def unknown_attribute(
+    span: Span, what: str, name: str, candidates: Iterable[str], pipeline: Unapplied | None = None
+) -> Diagnostic:
     """A value has no attribute of this name: tensors have `channels height width` and the labels of the net or block
     that made them, records have the names of their outputs.
 
@@ -717,10 +762,13 @@ def unknown_attribute(span: Span, what: str, name: str, candidates: Iterable[str
         conv(x.chanels, 3)
     """
     have = list(dict.fromkeys(candidates))
+    label, applied = _applied(pipeline)
     return _simple(
         f"{what} has no `{name}`",
         span,
         "unknown attribute",
+        *label,
+        *applied,
         *([Note("it has " + ", ".join(f"`{c}`" for c in have[:12]))] if have else []),
         *(elsewhere.of_attribute(span, name) or _did_you_mean(span, name, have)),
     )
@@ -1231,7 +1279,7 @@ def skipped_pixels(span: Span, read: int, of: int, others: Sequence[Span]) -> Di
 
 
 @advice("W0505", "unused result")
-def unused_result(span: Span, where: str = "") -> Diagnostic:
+def unused_result(span: Span, where: str = "", reached: Sequence[Span] = ()) -> Diagnostic:
     """A step computes what no result of the network depends on. Its weights are never trained.
 
     Wrong:
@@ -1239,7 +1287,8 @@ def unused_result(span: Span, where: str = "") -> Diagnostic:
         output features = x -> relu
         conv(8, 3)
     """
-    return _simple(f"{where}nothing uses the result of this step", span, "no output depends on it")
+    unread = [Label(place, "it reaches this step, which does not read its `x`") for place in reached]
+    return _simple(f"{where}nothing uses the result of this step", span, "no output depends on it", *unread)
 
 
 @advice("W0506")
@@ -1335,3 +1384,16 @@ def applied_again(span: Span, name: str, uses: int) -> Diagnostic:
     """
     ways = Help(f"`{name} = x -> ...` computes it once; `{name} = label: ...` shares its weights")
     return _simple(f"`{name}` is applied {uses} times, with weights of its own each time", span, "a pipeline", ways)
+
+
+@advice("W0512")
+def like_itself(span: Span, operator: str) -> Diagnostic:
+    """A step takes `like=x`, and `x` is the tensor that reaches it, whose size it has: nothing changes.
+
+    In a chain every step gives `x` a new meaning. A name that is bound before the chain keeps it.
+
+    Wrong:
+
+        conv(8, 3, stride=2) -> upsample(like=x)
+    """
+    return _simple(f"`{operator}` takes the size that it has", span, "`x` is what reaches this step", Help(LIKE_BEFORE))

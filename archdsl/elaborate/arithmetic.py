@@ -6,7 +6,8 @@ import operator
 
 from archdsl.core.sizes import Area, Size, SizeFault
 from archdsl.diagnostics import errors
-from archdsl.elaborate.builtins import MAX_ITEMS, LimitFault, ValueFault, bounded
+from archdsl.elaborate.builtins import MAX_ITEMS, LimitFault, bounded
+from archdsl.elaborate.exact import NUMBERS, ValueFault, combine, divide, floor_divide, negated, plain, remainder
 from archdsl.elaborate.values import Located, Quotient, RepeatValue, Tensor, describe, is_pipeline, show
 
 TYPE_CHECKING = False
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.core.source import Span
+    from archdsl.diagnostics.errors import Unapplied
 
 MAX_BITS = 63
-NUMBERS = (int, float)
 
 
-def calculated(sign: str, left: Any, right: Any, span: Span) -> Any:
-    """Return what `left sign right` is, of numbers, sizes, lists, texts and pipelines."""
+def calculated(
+    sign: str, left: Any, right: Any, span: Span, named: Callable[[], Unapplied | None] = lambda: None
+) -> Any:
+    """Return what `left sign right` is, of numbers, sizes, lists, texts and pipelines.
+
+    A mistake asks where a pipeline beside the sign is `named`.
+    """
     try:
         if _is_number(left) and _is_number(right):
             return checked(_ARITHMETIC[sign](left, right), span)
@@ -37,7 +43,7 @@ def calculated(sign: str, left: Any, right: Any, span: Span) -> Any:
             bounded(len(left) + len(right), "a text is too long")
             return left + right
         tensors = any(isinstance(side, Tensor) or is_pipeline(side) for side in (left, right))
-        raise errors.bad_operands(span, sign, describe(left), describe(right), tensors)
+        raise errors.bad_operands(span, sign, describe(left), describe(right), tensors, named())
     except ZeroDivisionError:
         raise errors.bad_value(span, "division by zero") from None
     except OverflowError:
@@ -79,11 +85,9 @@ def power(base: Any, exponent: Any, span: Span) -> Any:
 
 def negative(value: Any, span: Span) -> Any:
     """Return `-value`."""
-    if isinstance(value, Quotient):
-        return Quotient(-value.top, value.bottom)
     if not _is_number(value):
         raise errors.bad_operands(span, "-", "", describe(value))
-    return -value
+    return negated(value)
 
 
 def compared(sign: str, left: Any, right: Any, span: Span) -> bool:
@@ -114,11 +118,6 @@ def _is_number(value: Any) -> bool:
     return type(value) in NUMBERS or isinstance(value, (Size, Area, Quotient))
 
 
-def plain(value: Any) -> Any:
-    """Return a quotient of integers as a real number, and anything else as it is."""
-    return value.top / value.bottom if isinstance(value, Quotient) and isinstance(value.top, int) else value
-
-
 def _same(left: Any, right: Any) -> bool:
     if isinstance(left, bool) is not isinstance(right, bool):
         return False
@@ -143,73 +142,6 @@ def checked(value: Any, span: Span) -> Any:
     return value
 
 
-def _divide(left: Any, right: Any) -> Any:
-    """Divide exactly: an integer or size where it divides, else a quotient, which `floor`, `ceil`, `round` take."""
-    if isinstance(left, float) or isinstance(right, float):
-        return _real(left) / _real(right)
-    if isinstance(right, Quotient):
-        top, bottom = (left.top, left.bottom) if isinstance(left, Quotient) else (left, 1)
-        return _divide(top * right.bottom, bottom * right.top)
-    if isinstance(left, Quotient):
-        return _divide(left.top, left.bottom * right)
-    if type(right) is not int:
-        raise ValueFault(f"`{right}` is a size, and cannot divide")
-    if right == 0:
-        raise ZeroDivisionError
-    if right < 0:
-        left, right = -left, -right
-    if isinstance(left, int):
-        return left // right if left % right == 0 else Quotient(left, right)
-    if isinstance(left, Size) and left.is_multiple_of(right):
-        return left // right
-    return Quotient(left, right)
-
-
-def _combine(sign: str, apply: Callable[[Any, Any], Any]) -> Any:
-    def calculate(left: Any, right: Any) -> Any:
-        if isinstance(left, float) or isinstance(right, float):
-            return apply(_real(left), _real(right))
-        if isinstance(left, Quotient) or isinstance(right, Quotient):
-            return _fractions(sign, left, right)
-        return apply(left, right)
-
-    return calculate
-
-
-def _fractions(sign: str, left: Any, right: Any) -> Any:
-    a, b = (left.top, left.bottom) if isinstance(left, Quotient) else (left, 1)
-    c, d = (right.top, right.bottom) if isinstance(right, Quotient) else (right, 1)
-    if sign == "*":
-        return _divide(a * c, b * d)
-    return _divide(a * d + c * b if sign == "+" else a * d - c * b, b * d)
-
-
-def _floor_divide(left: Any, right: Any) -> Any:
-    if isinstance(left, float) or isinstance(right, float):
-        return _real(left) // _real(right)
-    if type(right) is not int:
-        raise TypeError
-    return left // right if not isinstance(left, Quotient) else left.top // (left.bottom * right)
-
-
-def _remainder(left: Any, right: Any) -> Any:
-    if isinstance(left, float) or isinstance(right, float):
-        return _real(left) % _real(right)
-    if type(right) is not int or isinstance(left, Quotient):
-        raise TypeError
-    return left % right
-
-
-def _real(value: Any) -> float:
-    if type(value) in NUMBERS:
-        return float(value)
-    if isinstance(value, Quotient) and isinstance(value.top, int):
-        return value.top / value.bottom
-    if isinstance(value, (Size, Area, Quotient)):
-        raise ValueFault(f"`{show(value)}` is a size; it cannot meet a decimal number")
-    return float(value)
-
-
 _ORDER = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -219,10 +151,10 @@ _ORDER = {
     ">=": operator.ge,
 }
 _ARITHMETIC = {
-    "+": _combine("+", operator.add),
-    "-": _combine("-", operator.sub),
-    "*": _combine("*", operator.mul),
-    "/": _divide,
-    "//": _floor_divide,
-    "%": _remainder,
+    "+": combine("+", operator.add),
+    "-": combine("-", operator.sub),
+    "*": combine("*", operator.mul),
+    "/": divide,
+    "//": floor_divide,
+    "%": remainder,
 }

@@ -10,7 +10,7 @@ from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from archdsl.core.sizes import Shape
@@ -112,6 +112,14 @@ class Builder:
                 self.named(f"{name}_{result}" if number else name, tensor)
         elif isinstance(value, Tensor) and value.builder is self:
             self.names.setdefault(value.id, name)
+
+    def tensors(self) -> Iterator[str]:
+        """Yield the names that tensors have here and in the scopes around."""
+        yield from self.input_names
+        yield from self.given.values()
+        yield from self.names.values()
+        if self.outer is not None:
+            yield from self.outer.tensors()
 
     @property
     def chained(self) -> bool:

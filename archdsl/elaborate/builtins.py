@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from math import ceil as ceil_float
 from math import exp, inf, isfinite, log, sqrt
 from math import floor as floor_float
 
 from archdsl.core.sizes import Size
+from archdsl.elaborate.exact import ValueFault, below, negated, real
 from archdsl.elaborate.values import Builtin, Quotient
 
 TYPE_CHECKING = False
@@ -15,10 +17,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_ITEMS = 100_000  # in one list or loop
-
-
-class ValueFault(Exception):
-    """A value that a function refuses: a bare reason, without a place."""
 
 
 class LimitFault(Exception):
@@ -105,25 +103,26 @@ def zip_(*lists: Any) -> tuple[tuple[Any, ...], ...]:
 @function
 def min_(*values: Any) -> Any:
     """Return the smallest of several numbers, or of a list of them."""
-    return min(_numbers(values))
+    return reduce(lambda least, value: value if below(value, least) else least, _numbers(values))
 
 
 @function
 def max_(*values: Any) -> Any:
     """Return the largest of several numbers, or of a list of them."""
-    return max(_numbers(values))
+    return reduce(lambda most, value: value if below(most, value) else most, _numbers(values))
 
 
 @function
 def sum_(values: Any) -> Any:
     """Return the sum of a list of numbers."""
-    return sum(_numbers((listed(values),), allow_empty=True))
+    return sum(_numbers((listed(values),), allow_empty=True))  # a list holds no quotients
 
 
 @function
 def abs_(value: Any) -> Any:
     """Return a number without its sign."""
-    return abs(_number(value))
+    number = _number(value)
+    return negated(number) if below(number, 0) else number
 
 
 @function
@@ -191,9 +190,7 @@ def _exact(value: Any) -> Any:
 
 
 def _real(value: Any) -> float:
-    if isinstance(value, Quotient) and isinstance(value.top, int):
-        return value.top / value.bottom
-    return float(_number(value))
+    return real(_number(value))
 
 
 def _finite(value: float) -> float:
@@ -203,7 +200,8 @@ def _finite(value: float) -> float:
 
 
 def _number(value: Any) -> Any:
-    if type(value) not in (int, float):
+    exact = isinstance(value, Quotient) and type(value.top) is int
+    if type(value) not in (int, float) and not exact:
         raise ValueFault("needs numbers")
     return value
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from archdsl.core.record import Record
 from archdsl.core.sizes import SizeFault
 from archdsl.diagnostics import CompileError, Label, errors
-from archdsl.elaborate.arithmetic import checked, plain
-from archdsl.elaborate.builtins import FUNCTIONS, MAX_ITEMS, LimitFault, ValueFault
+from archdsl.elaborate.arithmetic import checked
+from archdsl.elaborate.builtins import FUNCTIONS, MAX_ITEMS, LimitFault
 from archdsl.elaborate.environment import Env
+from archdsl.elaborate.exact import ValueFault, plain
 from archdsl.elaborate.expressions import EVALUATE, bind, evaluate, mentions_x, whole
 from archdsl.elaborate.values import (
     OMITTED,

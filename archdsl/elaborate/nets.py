@@ -25,7 +25,7 @@ from archdsl.elaborate.builder import Builder, Frame, Tag, main
 from archdsl.elaborate.calls import signature
 from archdsl.elaborate.context import MAX_CALLS, Context, Origin, Settings, Watched
 from archdsl.elaborate.environment import Env
-from archdsl.elaborate.expressions import COMBINATORS, bind, definition, evaluate, loop, text_of, truth, whole
+from archdsl.elaborate.expressions import COMBINATORS, bind, definition, evaluate, loop, names_in, text_of, truth, whole
 from archdsl.elaborate.operators import fault, node
 from archdsl.elaborate.pipelines import APPLY_VALUE, apply, combine, enclosed, entered, left_out
 from archdsl.elaborate.problems import Consequence, Enough, Problems
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 1 << 24  # of an input
 KNOWN = "maps are `[N, C, H, W]`, and their channels are known: `[N, 3, H=224, W=224]`"
+OF_ITS_OWN = 'a size of its own has a name and a default: `G=448`; `require G == 2 * H, "twice the size"` ties it'
 INPUT_FORMS = "images are `[N, C, H, W]`, tokens `[N, L, C]`, flat features `[N, F]`"
 
 
@@ -429,6 +430,10 @@ def _input_dim(
                 raise errors.bad_input((default or expr).span, title)
             ctx.symbols[name] = ctx.memo.symbol(name, value)
         return Size.of(ctx.symbols[name])
+    computed = sorted(names_in(ctx, expr) & ctx.symbols.keys())
+    if computed:
+        title = f"a size is a name or a number: it is not computed from `{computed[0]}`"
+        raise errors.bad_input(expr.span, title, OF_ITS_OWN)
     value = whole(ctx, expr, env, None)
     if axis == 1 and number == 0 and ctx.settings.in_channels is not None:
         value = ctx.settings.in_channels

@@ -6,6 +6,7 @@ Operators know nothing of places: here their faults get a span, both shapes and 
 from __future__ import annotations
 
 import keyword
+import re
 
 from archdsl.core.record import Record
 from archdsl.core.sizes import Size, SizeFault, symbols, window
@@ -14,6 +15,7 @@ from archdsl.elaborate.builder import shared_modules, shared_steps, tap
 from archdsl.elaborate.calls import signature
 from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of
 from archdsl.elaborate.measures import Measuring
+from archdsl.elaborate.unapplied import unapplied
 from archdsl.elaborate.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
 from archdsl.ir.network import Node, Scope
 from archdsl.ops import axes, initializers
@@ -257,11 +259,23 @@ def _shape_error(
         notes.append(Note(f"the input of `{name}` is {show_shape(shapes[0])}{_default_sizes(shapes[0])}"))
         make = errors.shape_fault
     helps = [Help(fault.help)] if fault.help else []
-    if "->" in place.text and "x.channels" in place.text and isinstance(fault.at, int):
-        helps.append(Help("inside a chain `x` is what reaches each step: bind `channels = x.channels` before it"))
+    if isinstance(fault.at, int) and (met := _of_the_chain(ctx, place.text)):
+        helps.append(Help(met))
     elif "joins" in op.traits and "side by side" not in op.traits and isinstance(fault.at, int):
         helps += [Help(text) for text in _projection(shapes[0], shapes[fault.at])]
     return make(place, fault.title, label, labels[:3], [*notes, *ctx.trail()], helps)
+
+
+def _of_the_chain(ctx: Context, text: str) -> str:
+    """Return how a chain that asks what `x` is says it of the tensor before it; nothing where it does already."""
+    start = re.match(r"\W*(\w+)([.\[{].*?)?\s*->", text)
+    if "->" not in text or (start is not None and (start.group(2) or start.group(1) in {"x", *ctx.builder.tensors()})):
+        return ""  # after a tensor by name, `x` keeps its meaning
+    if re.search(r"\blike\s*=\s*x\s*[,)]", text):
+        return f"inside a chain `x` is what reaches each step: {errors.LIKE_BEFORE}"
+    if "x.channels" in text:
+        return "inside a chain `x` is what reaches each step: bind `channels = x.channels` before it"
+    return ""
 
 
 def fault(ctx: Context, span: Span, title: str, label: str) -> CompileError:
@@ -393,7 +407,8 @@ def _attribute(ctx: Context, expr: tree.Attribute, env: Env, x: Tensor | None) -
         outputs, value = tuple(name for name, _ in value.tensors), value.main
     if isinstance(value, Tensor):
         return attribute_of(ctx, value, name, expr.place, outputs)
-    raise errors.unknown_attribute(expr.place, describe(value), name, ())
+    named = text_of(ctx, expr.value, env, x) if isinstance(expr.value, tree.Name) else None
+    raise errors.unknown_attribute(expr.place, describe(value), name, (), unapplied(value, named, env))
 
 
 def attribute_of(ctx: Context, tensor: Tensor, name: str, span: Span, outputs: tuple[str, ...] = ()) -> Any:

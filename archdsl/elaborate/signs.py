@@ -6,12 +6,16 @@ tensors in a row is one step, as `add(a, b, c)` is. Nothing here takes a number 
 
 from __future__ import annotations
 
+from functools import partial
+
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
-from archdsl.elaborate.arithmetic import calculated, negative, plain, power
+from archdsl.elaborate.arithmetic import calculated, negative, power
 from archdsl.elaborate.builder import main
-from archdsl.elaborate.expressions import EVALUATE, evaluate
+from archdsl.elaborate.exact import plain
+from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of
 from archdsl.elaborate.operators import infer, node, operator, relate
+from archdsl.elaborate.unapplied import unapplied
 from archdsl.elaborate.values import (
     NOTHING,
     Bound,
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archdsl.core.source import Span
+    from archdsl.diagnostics.errors import Unapplied
     from archdsl.elaborate.context import Context
     from archdsl.elaborate.environment import Env
     from archdsl.ops.base import Op
@@ -90,7 +95,8 @@ def _arithmetic(ctx: Context, expr: tree.Arithmetic, env: Env, x: Tensor | None)
             second = (sign, _side(right, operand.span, operand))
             more = [(s, _side(evaluate(ctx, e, env, x), e.span, e)) for s, e in expr.rest[number + 1 :]]
             return _of_tensors(ctx, first, [second, *more], env)
-        value = calculated(sign, value, right, expr.reached[number])
+        named = partial(_named, ctx, [(value, None if number else expr.first), (right, operand)], env, x)
+        value = calculated(sign, value, right, expr.reached[number], named)
         if isinstance(value, RepeatValue):
             value = value.replace(times=operand)
     return value
@@ -109,6 +115,16 @@ def _minus(ctx: Context, expr: tree.Minus, env: Env, x: Tensor | None) -> Any:
     if not isinstance(value, TENSORS):
         return negative(value, expr.span)
     return operator(ctx, OpValue(NOTHING, expr.span, OPS["neg"]), _side(value, expr.span).value, expr.span, None)
+
+
+def _named(ctx: Context, sides: list[tuple[Any, tree.Expr | None]], env: Env, x: Tensor | None) -> Unapplied | None:
+    """Return where the first pipeline beside a sign is bound, of those that stand there by name."""
+    for value, expr in sides:
+        name = text_of(ctx, expr, env, x) if isinstance(expr, tree.Name) else None
+        found = unapplied(value, name, env) if name is not None else None
+        if found is not None:
+            return found
+    return None
 
 
 def _side(value: Any, span: Span, expr: tree.Expr | None = None) -> Side:
@@ -140,7 +156,8 @@ def _with_number(ctx: Context, sign: str, left: Side, right: Side, env: Env) -> 
     (tensor, number), names = ((left, right), BEFORE_A_NUMBER) if left.tensor else ((right, left), AFTER_A_NUMBER)
     value = plain(number.value)
     if type(value) not in (int, float) or sign not in names:
-        raise errors.bad_operands(span, sign, describe(left.value), describe(right.value), True)
+        named = _named(ctx, [(left.value, left.expr), (right.value, right.expr)], env, None)
+        raise errors.bad_operands(span, sign, describe(left.value), describe(right.value), True, named)
     if sign == "/" and left.tensor and value == 0:
         raise errors.bad_value(span, "division by zero")
     written = () if number.expr is None else (("value", number.expr),)

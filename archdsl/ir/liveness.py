@@ -5,6 +5,8 @@ What a step costs in memory, and what most counters see of it, depends on that f
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from archdsl.core.record import Record
 from archdsl.ir.network import Scope
 from archdsl.ops.base import Op
@@ -12,6 +14,8 @@ from archdsl.syntax import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from archdsl.ir.network import Node
     from archdsl.ops.base import Call, Kernel
 
@@ -56,12 +60,17 @@ def traffic(kernels: tuple[Kernel, ...]) -> Traffic:
     return total
 
 
-def needed(scope: Scope, training: bool = False) -> set[int]:
-    """Return the values that the results depend on; those of training alone do not count outside of it."""
+def needed(
+    scope: Scope, training: bool = False, reading: Callable[[Node], Iterable[int]] = attrgetter("inputs")
+) -> set[int]:
+    """Return the values that the results depend on; those of training alone do not count outside of it.
+
+    A step depends on what it is `reading`: all that it is given, unless a caller knows better.
+    """
     found = {o.value for o in scope.outputs if training or not o.training}
     for node in reversed(scope.nodes):
         if not found.isdisjoint(node.outputs):
-            found.update(node.inputs)
+            found.update(reading(node))
     return found
 
 

@@ -160,15 +160,20 @@ def measured(kind: Kind, low: int = 1) -> Kind:
     return kind.replace(text=kind.text.replace("an integer", "an integer or size", 1), accept=accept, measures=True)
 
 
-def number(low: float = -MAX_REAL, high: float = MAX_REAL, examples: tuple[float, ...] = (0.1, 0.5)) -> Kind:
-    """A real number in a range."""
+def number(
+    low: float = -MAX_REAL, high: float = MAX_REAL, examples: tuple[float, ...] = (0.1, 0.5), *, above: bool = False
+) -> Kind:
+    """A real number in a range, which `above` is without its lower end."""
 
     def accept(value: object) -> float:
         if not isinstance(value, (int, float)) or type(value) is bool or not low <= value <= high:
             raise ValueError
+        if above and value == low:
+            raise ValueError
         return float(value)
 
     bounds = "" if low == -MAX_REAL else f" ≥ {low:g}" if high == MAX_REAL else f" from {low:g} to {high:g}"
+    bounds = f" above {low:g}, at most {high:g}" if above else bounds
     return Kind(f"a number{bounds}", accept, examples, real=True)
 
 

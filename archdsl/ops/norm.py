@@ -78,7 +78,7 @@ class BatchNorm(Affine):
     def shape(self, x: Shape, *more: Shape) -> Shape:
         return without_tokens(x)
 
-    eps: float = arg(EPSILON, 1e-5, doc="added to the variance")
+    eps: float = arg(number(0, 0.5, above=True), 1e-5, doc="added to the variance")  # PyTorch trains with no 0
     momentum: float = arg(number(0, 1), 0.1, doc="weight of the newest batch in the running statistics")
     affine: bool = arg(boolean(), True, doc="learn a scale and a shift for each channel")
     track: bool = arg(boolean(), True, doc="keep running statistics, which evaluation uses")

@@ -28,7 +28,8 @@ def names() -> Kind:
         return tuple(sorted(texts, key=axes.NAMES.index))
 
     examples = ("channels", "height", "width", ("height", "width"), ("channels", "width"), "tokens")
-    return Kind('"channels", "tokens", "height" or "width", or a list of these', accept, examples)
+    *first, last = [f'"{name}"' for name in (*axes.NAMES, *axes.EITHER)]
+    return Kind(f"{', '.join(first)} or {last}, or a list of these", accept, examples)
 
 
 class Reduction(Op):

@@ -133,8 +133,13 @@ def _weights(cls: type[Op]) -> str:
     for name, spec in cls.args.items():
         if values[name] is REQUIRED:
             values[name] = spec.kind.examples[0]
-    shapes = cls.build(values).weights((1, CHANNELS))
-    texts = {name: ", ".join(NUMBERS.get(size, str(size)) for size in shape) for name, shape in shapes.items()}
+    made = cls.build(values)
+    of_features, of_maps = [_shapes(made.weights(shape)) for shape in ((1, CHANNELS), (1, CHANNELS, 8, 8))]
+    return of_features if of_maps == of_features else f"{of_features}; on maps {of_maps}"
+
+
+def _shapes(weights: dict[str, tuple[int, ...]]) -> str:
+    texts = {name: ", ".join(NUMBERS.get(size, str(size)) for size in shape) for name, shape in weights.items()}
     return ", ".join(f"`{name}` [{text}]" for name, text in texts.items())
 
 

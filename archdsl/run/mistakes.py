@@ -12,7 +12,7 @@ class WeightsError(ValueError):
 
 
 class InputError(RuntimeError):
-    """An input that a network does not take: of another shape, or of a size that is not legal."""
+    """An input that a network does not take: of another shape or type, or of a size that is not legal."""
 
     _render_traceback_ = in_short
 

@@ -93,23 +93,25 @@ def _call(self: nn.Module, *inputs: Any, **named: Any) -> Any:
         return nn.Module.__call__(self, *inputs, **named)
     except (RuntimeError, TypeError, ValueError) as problem:
         origin = origin_of(self)
-        reason = wrong(origin, inputs, self.training) if origin and not named else ""
+        reason = wrong(origin, inputs, self) if origin and not named else ""
         if not reason:
             raise
         raise InputError(reason) from problem
 
 
-def wrong(origin: Origin, given: tuple[Any, ...], training: bool) -> str:
+def wrong(origin: Origin, given: tuple[Any, ...], model: nn.Module) -> str:
     """Say what is wrong with inputs; nothing where they are right.
 
     >>> from archdsl import load
-    >>> print(wrong(origin_of(load("resnet18")), (torch.zeros(3, 64, 64),), False))
+    >>> model = load("resnet18")
+    >>> print(wrong(origin_of(model), (torch.zeros(3, 64, 64),), model))
     `image` of resnet18 is [N, 3, H, W], and [3, 64, 64] was given: the batch is missing, `x.unsqueeze(0)`
     """
     if len(given) != len(origin.inputs):
         takes = ", ".join([f"`{name}` {show(shape)}" for name, shape in origin.inputs])
-        return f"{origin.name} takes {takes}, and {len(given)} inputs were given"
-    sizes: dict[str, int] = {}
+        count = f"{len(given)} inputs were" if len(given) != 1 else "1 input was"
+        return f"{origin.name} takes {takes}, and {count} given"
+    sizes: dict[str, tuple[int, str]] = {}  # by symbol, each with the first input that has it
     for (name, shape), x in zip(origin.inputs, given):
         if not isinstance(x, torch.Tensor):
             return f"`{name}` of {origin.name} is a tensor {show(shape)}, and {type(x).__name__} was given"
@@ -117,12 +119,51 @@ def wrong(origin: Origin, given: tuple[Any, ...], training: bool) -> str:
         reason = _misfit(shape, tuple(x.shape))
         if reason is not None:
             return said + reason
-        sizes |= {dim.symbol.name: size for dim, size in zip(shape, x.shape) if isinstance(dim, Size)}
-        unfit = [one for one in origin.legal[training] if one.name in sizes and sizes[one.name] not in one]
-        if unfit:
-            near = ", ".join([f"{one.name} = {one.nearest(sizes[one.name])}" for one in unfit])
-            return f"{said}: {'; '.join([f'{one}{one.because()}' for one in unfit])}; the nearest legal size is {near}"
+        reason = (
+            _of_another_type(model, x)
+            or _unequal(name, shape, x, sizes)
+            or _illegal(origin.legal[model.training], sizes)
+        )
+        if reason:
+            return f"{said}: {reason}"
     return ""
+
+
+def _of_another_type(model: nn.Module, x: torch.Tensor) -> str:
+    """Say that a tensor is not of the type that all weights are of; under autocast it need not be."""
+    types = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if len(types) != 1 or x.dtype in types or torch.is_autocast_enabled(x.device.type):
+        return ""
+    (wanted,) = types
+    word = f"`x.to({wanted})`" if wanted != torch.float32 else "`x.float()`"
+    return f"it is {_word(x.dtype)}, and the weights are {_word(wanted)}, {word}"
+
+
+def _word(kind: torch.dtype) -> str:
+    return str(kind).removeprefix("torch.")
+
+
+def _unequal(name: str, shape: Shape, x: torch.Tensor, sizes: dict[str, tuple[int, str]]) -> str:
+    """Add the sizes of an input to those of the others, and say which of them is two numbers."""
+    for dim, size in zip(shape, x.shape):
+        if isinstance(dim, Size):
+            known, first = sizes.setdefault(dim.symbol.name, (size, name))
+            if known != size:
+                return (
+                    f"{dim} is {known} and {size}"
+                    if first == name
+                    else f"{dim} is {known} in `{first}`, and {size} here"
+                )
+    return ""
+
+
+def _illegal(legal: tuple[Legal, ...], sizes: dict[str, tuple[int, str]]) -> str:
+    """Say which sizes so far are not legal, and the nearest that are."""
+    unfit = [one for one in legal if one.name in sizes and sizes[one.name][0] not in one]
+    if not unfit:
+        return ""
+    near = ", ".join([f"{one.name} = {one.nearest(sizes[one.name][0])}" for one in unfit])
+    return f"{'; '.join([f'{one}{one.because()}' for one in unfit])}; the nearest legal size is {near}"
 
 
 def _misfit(shape: Shape, given: tuple[int, ...]) -> str | None:

@@ -13,7 +13,7 @@ from archdsl.compiler import AS_WRITTEN, Compiled, attempted, choose, nets_of
 from archdsl.core.record import Record
 from archdsl.diagnose.advice import advise
 from archdsl.diagnose.salvage import mistakes_in
-from archdsl.diagnose.survey import each, survey
+from archdsl.diagnose.survey import each
 from archdsl.diagnostics import CompileError, Diagnostic
 from archdsl.elaborate.context import Memo, Spent
 from archdsl.syntax import tree
@@ -108,5 +108,3 @@ def all_of(found: Analysis) -> Iterator[Diagnostic | None]:
             yield None
     if nets and not wrong:
         yield from advise(found.file, checked, len(checked) == len(nets))
-    elif not nets:  # a file of blocks: what other files build with them is not known, but names are
-        yield from survey(found.file)

@@ -187,6 +187,22 @@ def test_conventions_on_operators_that_no_network_has(tool, text):
     assert total(checked.network, tool) == TOOLS[tool](built(checked), images(checked))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_what_two_tools_leave_out_depends_on_the_run():
+    """A trace has nothing that no result depends on, and a fused kernel of attention is not known to torch's counter."""
+    text = (
+        "block b:\n    output main = x -> conv(8, 1)\n    output side = x -> conv(4, 1)\n\n"
+        "net n:\n    input image: [N, 8, H=6, W=5]\n    y = x -> b\n    cat(y.main, y.side) -> conv(8, 1) -> b\n"
+        "    tokens -> linear(8) -> attention(identity, identity, identity, heads=2)\n"
+    )
+    checked = compile_text(text)
+    model, xs = built(checked), images(checked)
+    assert total(checked.network, "fvcore") - by_fvcore(model, xs) == 8 * 4 * 6 * 5
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.FLASH_ATTENTION), torch.no_grad():
+        model(*xs)
+    assert total(checked.network, "torch") - counter.get_total_flops() == 2 * 2 * 30 * 30 * 8
+
+
 def test_operators_of_the_table_exist():
     for convention in CONVENTIONS.values():
         assert set(convention.rows) <= set(OPS), convention.name

@@ -7,8 +7,12 @@ from fractions import Fraction
 
 import pytest
 
-from archdsl.codegen.terms import Term, added, translate
+from archdsl.codegen.terms import Function, Term, added, translate
 from archdsl.core.source import Source
+from archdsl.elaborate.context import Context
+from archdsl.elaborate.expressions import evaluate
+from archdsl.elaborate.values import Quotient
+from archdsl.project import Project
 from archdsl.syntax.parser import parse_value
 
 NAMES = ("a", "b", "c")
@@ -63,6 +67,28 @@ def test_what_does_not_divide_in_every_instance_is_no_expression():
     names = {"a": Term("a", (4, 6, 5), frozenset("a"))}
     assert translate(parse_value(Source("<test>", "a / 2")), names) is None
     assert translate(parse_value(Source("<test>", "a // 2")), names).text == "a // 2"
+
+
+def test_a_quotient_in_code_is_that_of_the_text_at_other_widths_too():
+    """Each is translated at widths that divide; where the language has a value at others, the code has the same."""
+    taken = [
+        "24 if c / 4 > 8 else 16", "24 if max(8, c / 4) > 8 else 16", "max(8, c / 4)", "min(c / 4, 9)", "abs(-(c / 4))",
+        "int(max(8, c / 4))", "round(c / 8 * 3)", "c / 4 if c > 20 else 1", "int(1 if c / 3 == c // 3 else 2)",
+    ]  # fmt: skip
+    left = ["c / 4 * 4", "max(1, c / 4) * 8", "c / 4 + c / 4", "c // (c / 4)", "(c / 4) % 3", "(c / 4)**2", "f(c / 4)",
+            "g(c) * 4", "round(g(c))"]  # fmt: skip
+    functions = "fn f(a) = a * 4\nfn g(a) = a / 4\n"
+    file = Project().text(functions)
+    fns = {f"{fn.name}()": Function(fn).named(2) for fn in file.module.items}
+    names = {"c": Term("c", (24, 48), frozenset("c")), **fns}
+    assert [text for text in left if translate(parse_value(Source("<test>", text)), names) is not None] == []
+    for text in taken:
+        term = translate(parse_value(Source("<test>", text)), names)
+        whole = Project().text(f"fn value(c) = {text}\n")
+        for c in range(1, 80):
+            wanted = evaluate(Context(), parse_value(Source("<test>", f"value({c})")), whole.env, None)
+            if not isinstance(wanted, Quotient):
+                assert eval(term.text, {}, {"c": c}) == wanted, (text, term.text, c)
 
 
 def test_sums_count_equal_terms():

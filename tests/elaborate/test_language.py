@@ -648,6 +648,7 @@ BROKEN = {
     "a name bound twice": ("E0206", "", "a = 1\nrelu\na = 2  # <-"),
     "an interpolated name bound twice": ("E0206", "", "for i in [1, 1]:\n    a{i} = x  # <-"),
     "an argument given twice": ("E0206", UNIT, "unit(4, channels=5)  # <-"),
+    "a batch norm that cannot be trained": ("E0205", "", "ln(eps=0) -> gn(1, eps=0)\nbn(eps=0)  # <-"),
     "an output twice": ("E0206", "", "output a = x\noutput a = relu  # <-"),
     "a number as a step": ("E0207", "", "relu\n3  # <-"),
     "a number in a chain": ("E0207", "", "relu -> 3  # <-"),

@@ -45,7 +45,7 @@ def test_a_wrong_input_is_told_what_is_taken(name, shape, words):
 
 def test_what_is_no_tensor_and_what_is_missing():
     model = archdsl.loads(TWO)
-    with pytest.raises(archdsl.InputError, match=r"two takes `a` \[N, 3, H, W\], `b` \[N, 2, H, W\], and 1 inputs"):
+    with pytest.raises(archdsl.InputError, match=r"two takes `a` \[N, 3, H, W\], `b` \[N, 2, H, W\], and 1 input was"):
         model(torch.zeros(1, 3, 8, 8))
     with pytest.raises(archdsl.InputError, match=r"`b` of two is a tensor \[N, 2, H, W\], and list was given"):
         model(torch.zeros(1, 3, 8, 8), [1])
@@ -66,9 +66,47 @@ def test_another_failure_stays_what_it_is():
     with pytest.raises(ValueError, match="more than 1 value per channel") as caught:
         model(torch.zeros(1, 3, 4, 4), torch.zeros(1, 2, 4, 4))
     assert not isinstance(caught.value, archdsl.InputError)
-    with pytest.raises(RuntimeError, match="same dtype|type") as caught:
-        model(torch.zeros(1, 3, 8, 8).double(), torch.zeros(1, 2, 8, 8).double())
+    mixed = archdsl.loads(TWO).eval()
+    mixed.get_submodule("0").double()  # then no type is that of the weights
+    with pytest.raises(RuntimeError) as caught:
+        mixed(torch.zeros(1, 3, 8, 8), torch.zeros(1, 2, 8, 8))
     assert not isinstance(caught.value, archdsl.InputError)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (torch.zeros(1, 3, 8, 8).byte(), torch.zeros(1, 2, 8, 8), "`a` of two is [N, 3, H, W], and [1, 3, 8, 8] was "
+         "given: it is uint8, and the weights are float32, `x.float()`"),
+        (torch.zeros(1, 3, 8, 8), torch.zeros(1, 2, 8, 8).double(), "it is float64, and the weights are float32"),
+        (torch.zeros(2, 3, 8, 8), torch.zeros(3, 2, 8, 8), "`b` of two is [N, 2, H, W], and [3, 2, 8, 8] was given: N is "
+         "2 in `a`, and 3 here"),
+        (torch.zeros(2, 3, 8, 8), torch.zeros(2, 2, 8, 6), "W is 8 in `a`, and 6 here"),
+    ],
+)  # fmt: skip
+def test_types_and_sizes_that_do_not_agree(a, b, words):
+    model = archdsl.loads(TWO.replace("cat(a, b)", "cat(a -> conv(2, 3), b)")).eval()
+    with pytest.raises(archdsl.InputError) as caught:
+        model(a, b)
+    assert words in str(caught.value)
+
+
+def test_a_size_that_one_input_has_twice():
+    model = archdsl.loads("net square:\n    input a: [N, 3, H=8, H]\n    flatten -> linear(2)\n")
+    with pytest.raises(archdsl.InputError, match=r"`a` of square is \[N, 3, H, H\], .* was given: H is 8 and 6"):
+        model(torch.zeros(1, 3, 8, 6))
+
+
+def test_under_autocast_another_type_is_right():
+    model = archdsl.load("lenet5").eval()
+    model.get_submodule([name for name, _ in model.named_children()][-1]).forward = _fails
+    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(RuntimeError, match="out of memory") as caught:
+        model(torch.zeros(1, 1, 32, 32, dtype=torch.bfloat16))
+    assert not isinstance(caught.value, archdsl.InputError)
+
+
+def _fails(x):
+    raise RuntimeError("out of memory")
 
 
 def test_compiled_scripted_and_exported_code_has_nothing_of_it():
