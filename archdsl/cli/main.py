@@ -111,7 +111,7 @@ def _bug(mistake: Exception) -> int:
 def parsed(given: Sequence[str]) -> tuple[str, Namespace]:
     """Return the command that is asked for and its options; argparse ends the process for wrong usage, as `TROUBLE`."""
     asked = next((word for word in given if not word.startswith("-")), "")  # no option before a command has a value
-    named = [asked] if given[:1] == [asked] and asked in COMMANDS else COMMANDS  # all: 3 ms of a check's 40
+    named = (asked,) if given[:1] == [asked] and asked in COMMANDS else tuple(COMMANDS)  # all: 3 ms of a check's 40
     parser, commands = parsers(asked, named=named)
     if not given:
         parser.print_help(sys.stderr)
