@@ -140,6 +140,23 @@ net n:
     input image: [N, 2, H=8, W=8]
     unit(2, s=2) -> conv(6, 3) -> unit(3)
 """,
+    "a value of an arm that one instance reads later": """
+block b(c):
+    maxpool(2) if x.channels % 4 == 0 else maxpool(3, stride=2, pad=1)
+    add:
+        conv(c, 3) -> bn
+        (skip: conv(c, 1)) if x.channels != c else identity
+net n:
+    input image: [N, 4, H=8, W=8]
+    b(2) -> b(2)
+""",
+    "a block that gives a map another size each time": """
+block a(side):
+    tokens -> untokens(size=side)
+net n:
+    input image: [N, 4, H=8, W=8]
+    a(8) -> conv(4, 3, stride=2) -> a(4)
+""",
     "a number folded into weights of float64": """
 net n:
     input image: [N, 4, H=4, W=4]
