@@ -110,11 +110,11 @@ class TestParametersOfClasses:
         exec(archdsl.compile("resnet18"), scope)
         assert scope["ResNet"](classes=3).fc.out_features == 3
 
-    def test_a_width_that_later_layers_depend_on_is_not(self):
-        text = "net n(width=8, classes=4):\n    input i: [N, 3, H=8, W=8]\n    conv(width, 3) -> conv(4, 3)\n"
-        text += "    flatten -> linear(classes)"
+    def test_a_kernel_that_decides_the_size_of_maps_is_not(self):
+        text = "net n(width=8, kernel=3, classes=4):\n    input i: [N, 3, H=8, W=8]\n    conv(width, kernel, pad=0)\n"
+        text += "    conv(4, 3) -> flatten -> linear(classes)"
         code = emit(compile_text(text).network).text
-        assert "classes: int = 4" in code and "width: int" not in code and "width = 8" in code
+        assert "width: int = 8, classes: int = 4" in code and "kernel: int" not in code and "kernel = 3" in code
 
     def test_a_parameter_that_also_decides_the_structure_is_not(self):
         text = (

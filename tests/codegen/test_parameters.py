@@ -92,11 +92,11 @@ def is_small(text, given):
         return False
 
 
-def differences(text):
+def differences(text, settings=OTHERS):
     """Yield the settings with which the written class is not what the language gives."""
     net = type(built(emit(compile_text(text).network)))
     x = torch.randn(1, 3, 16, 16)
-    for setting in OTHERS:
+    for setting in settings:
         given = {key: value for key, value in setting.items() if key in inspect.signature(net).parameters}
         if not given or not is_small(text, given):
             continue
@@ -117,6 +117,24 @@ def test_any_value_gives_the_net_of_the_language(start):
             found += 1
             assert not [*differences(text)], text
     assert found > 25
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("body", "given"),
+    [
+        ("tail: [[conv(4 * width, 3), pixel_shuffle(2)] * depth, conv(3, 3)]", {"width": 16}),
+        ("s: [[conv(4, 3), conv(8 * ratio, 1) -> glu] * depth]", {"ratio": 4}),
+        ("conv(width, 1)\n    (conv(4, 3) if x.channels != 8 else conv(4, 1))", {"width": 4}),
+        ("s: [conv(width, 1), (conv(4, 3) if x.channels != 8 else conv(4, 1))]", {"width": 4}),
+        ("conv(8, 3, dilation=widths)", {"widths": [4, 4]}),
+        ("conv(8, widths)", {"widths": [1, 3]}),
+        ("s: [pad_channels(width) -> conv(2 * x.channels, 1), conv(width, 1)]", {"width": 4}),
+    ],
+)
+def test_a_parameter_that_could_not_work_is_none(body, given):
+    text = f"net tried(width=8, depth=2, ratio=2, widths=[4, 8]):\n    input image: [N, 3, H=16, W=16]\n    {body}\n"
+    assert not [*differences(text, [given])]
 
 
 # -------------------------------------------------------------------------------------------------- pairs
