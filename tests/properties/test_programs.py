@@ -157,6 +157,13 @@ net n:
     input image: [N, 4, H=8, W=8]
     a(8) -> conv(4, 3, stride=2) -> a(4)
 """,
+    "a block that gives a map another height and width each time": """
+block a(high):
+    tokens -> untokens(size=(high, 64 // high))
+net n:
+    input image: [N, 4, H=8, W=8]
+    a(16) -> a(4)
+""",
     "a number folded into weights of float64": """
 net n:
     input image: [N, 4, H=4, W=4]
