@@ -20,9 +20,8 @@ class Both(nn.ModuleDict):
 class Branches(nn.ModuleDict):
     """The net `branches(c)`."""
 
-    def __init__(self) -> None:
+    def __init__(self, c: int = 8) -> None:
         super().__init__()
-        c = 8
         self["0"] = nn.Conv2d(3, c, 3, padding=1)  # <text>:9
         self["1"] = nn.BatchNorm2d(c)  # <text>:9
         self["4"] = nn.Conv2d(c, c, 3, padding=1)  # <text>:11
