@@ -366,7 +366,8 @@ class Slice(Op):
         number = numbered(self.axis, xs[0])
         if self.measures:
             start, stop = [one.code() if isinstance(one, Measure) else str(one) for one in (self.start, self.stop)]
-            places = ", ".join([str(axes.in_code(number, xs[0])), start, f"{stop} - {start}" if start != "0" else stop])
+            less = f"({start})" if " + " in start or " - " in start else start
+            places = ", ".join([str(axes.in_code(number, xs[0])), start, f"{stop} - {less}" if start != "0" else stop])
             return expression(f"{{0}}.narrow({places})")
         if is_symbolic(xs[0][number]):  # a range of Python ends early where there are too few, without a word
             count = Leaf(self.stop - self.start, "{stop} - {start}")

@@ -164,6 +164,11 @@ net n:
     input image: [N, 4, H=8, W=8]
     a(16) -> a(4)
 """,
+    "a range from a size that is a difference": """
+net n:
+    input image: [N, 4, H=8, W=8]
+    slice(x.height - 3, x.height, axis="height") -> slice(0, x.width - 1, axis="width")
+""",
     "a number folded into weights of float64": """
 net n:
     input image: [N, 4, H=4, W=4]
