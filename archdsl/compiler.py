@@ -165,16 +165,16 @@ def _own(request: Request, file: File, net: str) -> Request:
     """Return a request in which a word that the net declares as a parameter means that one."""
     words = {"in_channels": request.in_channels, "output_stride": request.output_stride}
     given = {word: value for word, value in words.items() if value is not None}
-    declared = _parameters(file, net) if given else {}
-    own = {word: value for word, value in given.items() if word in declared}
+    block = _block(file, net) if given else None
+    own = {word: value for word, value in given.items() if block is not None and word in block.params}
     return request.replace(params={**request.params, **own}, **dict.fromkeys(own)) if own else request
 
 
-def _parameters(file: File, net: str) -> Mapping[str, Any]:
-    """Return the parameters of a net by name."""
+def _block(file: File, net: str) -> BlockValue | None:
+    """Return what a net is defined as, where that takes parameters."""
     value = definition(Context(), file, net, start_of(file))
     value = value.item if isinstance(value, Located) else value
-    return value.params if isinstance(value, BlockValue) else {}
+    return value if isinstance(value, BlockValue) else None
 
 
 def _over(asked: Mapping[str, Any], request: Request) -> Request:
@@ -195,11 +195,10 @@ def _value(given: Any, name: str, file: File, net: str) -> Any:
     try:
         return value_of(given, name, file)
     except CompileError:
-        value = definition(Context(), file, net, start_of(file))
-        value = value.item if isinstance(value, Located) else value
-        if isinstance(value, BlockValue) and name not in value.params:
+        block = _block(file, net)
+        if block is not None and name not in block.params:
             raise errors.unknown_parameter(
-                file.definitions[net].span, value.label, name, signature(value), value.params
+                file.definitions[net].span, block.label, name, signature(block), block.params
             ) from None
         raise
 

@@ -568,7 +568,7 @@ class ClassPlan:
                 one = None if written is None else self._one_of_two(written)
                 names[field] = self.resolve(context, column, [one], field, _label(step))
                 if written is not None and names[field].text not in (written.text, one and one.text):
-                    self._left_out([dict(step.node.written)[field]] if field in dict(step.node.written) else [])
+                    self._left_out([expr for name, expr in step.node.written if name == field])
         alternatives = [t.strip() for t in text.split("|")]
         found = [formula(alternative, names) for alternative in alternatives]
         return [None if term is None else paired(term) for term in found]

@@ -190,7 +190,7 @@ class Scheduler:
             values = {join.value for join in item.joins}
             read = [step for step in self.body.steps() if not values.isdisjoint(step.inputs)]
             between = steps_in([*items[k + 1 : items.index(later)]])
-            if {*read} <= {*steps_in([later])} and values.isdisjoint(self._leaving()):
+            if {*steps_in([later])}.issuperset(read) and values.isdisjoint(self._leaving()):
                 if not any(step.in_place for step in between):
                     found[later] = item
         return found

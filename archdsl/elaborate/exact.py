@@ -29,7 +29,7 @@ def divide(left: Any, right: Any) -> Any:
     if isinstance(left, float) or isinstance(right, float):
         return real(left) / real(right)
     if isinstance(right, Quotient):
-        top, bottom = (left.top, left.bottom) if isinstance(left, Quotient) else (left, 1)
+        top, bottom = parts(left)
         return divide(top * right.bottom, bottom * right.top)
     if isinstance(left, Quotient):
         return divide(left.top, left.bottom * right)

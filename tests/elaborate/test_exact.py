@@ -16,16 +16,9 @@ from archdsl.elaborate.expressions import evaluate
 from archdsl.elaborate.values import Quotient
 from archdsl.project import Project
 from archdsl.syntax.parser import parse_value
+from tests.codegen.test_terms import SIGNS
 
 EMPTY = Project().text("fn same(a) = a\n")
-SIGNS = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "//": lambda a, b: a // b,
-    "%": lambda a, b: a % b,
-}
 FUNCTIONS = {"max": max, "min": min, "abs": abs, "int": int, "floor": math.floor, "ceil": math.ceil, "round": round}
 
 
