@@ -191,11 +191,14 @@ def _fuse_addition(
 
 
 def _takes_residual(graph: fx.GraphModule, node: fx.Node, residual: fx.Node) -> bool:
-    """Say whether an addition can go into the convolution: nothing follows it yet, and it alone makes the value."""
+    """Say whether an addition can go into the convolution: nothing follows it yet, and it alone makes the value.
+
+    One channel may be added to many, and then the sum has more channels than the convolution.
+    """
     conv = convolution(graph, node)
     if conv is None or conv.act != "none" or len(node.args) > 1 or len(node.users) != 1 or residual is node:
         return False
-    return residual.op != "get_attr"
+    return conv.weight.shape[0] > 1 and residual.op != "get_attr"
 
 
 def fresh(graph: fx.GraphModule, node: fx.Node) -> bool:

@@ -151,6 +151,10 @@ NETS = {
         a=one(), b=one(), p=nn.PReLU(8),
     ),
     "concatenations that grow": lambda: Written(grown, s=three(), a=one(8, 3), b=one(11, 5), c=one(16, 2), d=one(18, 4)),
+    "one channel added to many, which grow": lambda: Written(
+        lambda m, x: grown(m, m.o(x) + x),
+        o=one(8, 1), s=nn.Identity(), a=one(8, 3), b=one(11, 5), c=one(16, 2), d=one(18, 4),
+    ),
     "a gathering behind a stride": lambda: Written(
         lambda m, x: (lambda y, z: m.c(torch.cat([y[:, :4], z[:, 4:]], 1)) + m.d(torch.cat([y[:, 4:], z[:, :4]], 1)))(m.a(x), m.b(x)),
         a=one(stride=2), b=one(stride=2), c=one(), d=one(),
