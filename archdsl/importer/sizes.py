@@ -25,6 +25,8 @@ def sized(graph: Graph, other: Graph | None) -> Graph:
     for scope, node in _placed(graph.root):
         if node.op == "upsample" and "size" in node.fields:
             _upsampled(node, pairs, known)
+        elif node.op == "untokens":
+            _put_together(node, pairs, known)
         elif node.op == "crop":
             _cropped(node, pairs, known)
         elif node.op in ("avgpool", "maxpool"):
@@ -80,6 +82,15 @@ def _upsampled(node: Node, pairs: dict[Node, Node], known: list[Node]) -> None:
         for one in (node, twin):
             del one.fields["size"]
             one.fields["scale"] = scale
+
+
+def _put_together(node: Node, pairs: dict[Node, Node], known: list[Node]) -> None:
+    """Find the map that was made tokens, or another of its size."""
+    like = _alike(node, pairs, known)
+    if like is not None:
+        node.inputs = (node.inputs[0], like)
+        for one in {node, pairs[node]}:
+            del one.fields["size"]
 
 
 def _alike(node: Node, pairs: dict[Node, Node], known: list[Node]) -> Node | None:

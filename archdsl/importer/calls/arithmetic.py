@@ -5,11 +5,15 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from archdsl.importer.calls.reader import LAYOUT, Chance, Learned, Reader, Shown, kept
+from archdsl.importer.calls import attention, views
+from archdsl.importer.calls.attention import Scores
+from archdsl.importer.calls.reader import LAYOUT, Chance, Learned, Reader, Seen, Shown, kept
 from archdsl.importer.graph import Unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+SIGNS = {"+": "add", "*": "mul", "-": "sub", "/": "div"}
 
 
 def _form(r: Reader, input: Any, other: Any) -> str:
@@ -31,13 +35,16 @@ def beside(r: Reader, sign: str, input: Any, other: Any) -> Any:
         return _dropped(r, input, other)
     if isinstance(input, Learned) and not isinstance(other, Learned) and sign in "+*":
         input, other = other, input
+    if isinstance(input, Scores) and sign == "+":
+        return attention.added(r, input, other)
+    if isinstance(input, Seen) or isinstance(other, Seen):
+        return views.beside(r, SIGNS[sign], input, other)
     form = _form(r, input, other)
     if isinstance(other, Learned):
         return _with_weight(r, sign, input, other, form)
     one, two = (x.node if isinstance(x, Shown) else r.plain(x) for x in (input, other))
     shape = _broadcast(r, one.shape, two.shape)
-    op = {"+": "add", "*": "mul", "-": "sub", "/": "div"}[sign]
-    made = r.step(op, {}, (one, two), shape)
+    made = r.step(SIGNS[sign], {}, (one, two), shape)
     return Shown(made, form, _broadcast(r, input.shape, other.shape)) if form else made
 
 
@@ -59,6 +66,8 @@ def with_number(r: Reader, sign: str, input: Any, number: float, left: bool) -> 
     number = {"+": number, "-": -number, "*": number, "/": 1 / number if sign == "/" else 0}[sign]
     if number == (1 if sign in "*/" else 0):
         return input
+    if isinstance(input, Scores) and sign in "*/":
+        return input.times(number)
     return kept(r, "scale" if sign in "*/" else "shift", {"value": float(number)}, input)
 
 
@@ -75,8 +84,7 @@ def _with_weight(r: Reader, sign: str, input: Any, other: Learned, form: str) ->
         return Shown(made, form, input.shape) if form else made
     if form or len(other.shape) != rank or other.shape[0] != 1:
         raise Unsaid(f"a weight {list(other.shape)} beside a tensor {list(input.shape)}", r.path)
-    op = {"+": "add", "*": "mul", "-": "sub", "/": "div"}[sign]
-    return r.step(op, {}, (node, r.plain(other)), _broadcast(r, node.shape, other.shape))
+    return r.step(SIGNS[sign], {}, (node, r.plain(other)), _broadcast(r, node.shape, other.shape))
 
 
 def signed(sign: str, reverse: bool = False) -> Callable[..., Any]:
@@ -141,6 +149,8 @@ def softplus(r: Reader, input: Any, beta: float = 1, threshold: float = 20) -> A
 
 
 def softmax(r: Reader, input: Any, dim: Any = None, *_: Any, **words: Any) -> Any:
+    if isinstance(input, Scores):
+        return attention.softened(r, input, dim)
     if isinstance(input, Shown) and input.form in ("groups", "split") and dim == 1 and set(input.shape[3:]) <= {1}:
         return _among_groups(r, input)
     node = r.plain(input)
@@ -173,7 +183,9 @@ def glu(r: Reader, input: Any, dim: int = -1) -> Any:
 # -------------------------------------------------------------------------------------------------- chance
 def dropout(op: str) -> Callable[..., Any]:
     def function(r: Reader, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-        return kept(r, op, {"p": p}, input) if training else input
+        if not training or (p == 0 and isinstance(input, Scores)):
+            return input
+        return kept(r, op, {"p": p}, input)
 
     return function
 

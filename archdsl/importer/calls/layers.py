@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from archdsl.importer.calls.reader import Learned, Reader, Shown, both, shape_of
+from archdsl.importer.calls import views
+from archdsl.importer.calls.reader import Learned, Reader, Seen, Shown, both, shape_of
 from archdsl.importer.graph import Node, Unsaid
 
 EPSILON = 2.0**-23  # of float32, which PyTorch takes where an RMS norm is given none
@@ -69,6 +71,10 @@ def linear(r: Reader, input: Any, weight: Any, bias: Any = None) -> Any:
         window = {"kernel": (1, 1), "stride": (1, 1), "pad": None, "dilation": (1, 1), "groups": 1}
         node = r.step("conv", fields | window, (input.node,), (n, out, h, w), weight=weight, bias=bias)
         return Shown(node, "last", (n, h, w, out))
+    if isinstance(input, Seen):
+        tokens = views.by_channels(r, input).node
+        made = r.step("linear", fields, (tokens,), (*tokens.shape[:-1], out), weight=weight, bias=bias)
+        return views.with_channels(input, made)
     return r.step("linear", fields, (input,), (*r.plain(input).shape[:-1], out), weight=weight, bias=bias)
 
 
@@ -124,6 +130,9 @@ def rms_norm(r: Reader, input: Any, normalized_shape: Any, weight: Any = None, e
 
 def _over_channels(r: Reader, op: str, fields: dict[str, Any], input: Any, **weights: Any) -> Any:
     """Apply a norm over the last axis, which is that of the channels."""
+    if isinstance(input, Seen):
+        tokens = views.by_channels(r, input).node
+        return replace(input, node=r.step(op, fields, (tokens,), tokens.shape, **weights))
     node = input.node if isinstance(input, Shown) and input.form == "last" else r.plain(input)
     if node is input and len(node.shape) == 4:
         raise Unsaid("a norm over the width of a map", r.path)

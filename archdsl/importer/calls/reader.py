@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from archdsl.importer.graph import Node, Scope, Unsaid
@@ -31,6 +32,33 @@ class Shown:
     node: Node
     form: str
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A part of an axis: rows of windows, and the rows of a window, are two factors of a height."""
+
+    size: int
+
+
+Axis = tuple[Factor, ...]  # its outermost factor first
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A node with axes split, exchanged and joined: the factors of its own axes, and of those that are seen.
+
+    So `q.view(N, L, heads, -1).transpose(1, 2)` is tokens of axes (N), (L), (heads, part), seen as (N), (heads), (L),
+    (part).
+    """
+
+    node: Node
+    own: tuple[Axis, ...]
+    axes: tuple[Axis, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(prod(factor.size for factor in axis) for axis in self.axes)
 
 
 @dataclass(frozen=True)
@@ -91,7 +119,7 @@ class Reader:
             made.why.call = call
         several = made if isinstance(made, list) else [made] * len(call.results)
         for value, one in zip(call.results, several):
-            if isinstance(one, (Node, Shown)) and tuple(one.shape) != value.shape:
+            if hasattr(one, "shape") and tuple(one.shape) != value.shape:
                 why = f"`{call.function}` makes {list(value.shape)}, and {list(one.shape)} is expected here"
                 one = Refused(Unsaid(why, self.path))
                 one.why.call = call
@@ -138,7 +166,7 @@ class Reader:
         """Return a tensor that has the language's own form."""
         if isinstance(found, Node):
             return found
-        if isinstance(found, Shown):
+        if isinstance(found, (Shown, Seen)):
             raise Unsaid(f"a tensor {list(found.shape)} where the language has {list(found.node.shape)}", self.path)
         if isinstance(found, Learned):
             return self.step("learned", {"size": found.shape[1:]}, (), found.shape, weight=found)
@@ -146,7 +174,7 @@ class Reader:
 
 
 def node_of(found: Any) -> Node | None:
-    return found if isinstance(found, Node) else found.node if isinstance(found, Shown) else None
+    return found if isinstance(found, Node) else found.node if isinstance(found, (Shown, Seen)) else None
 
 
 def shape_of(found: Any) -> tuple[int, ...]:
@@ -172,8 +200,8 @@ def unary(op: str, **fields: Any) -> Callable[..., Any]:
 
 def kept(r: Reader, op: str, fields: dict[str, Any], input: Any) -> Any:
     """Apply a step that works element by element, in whatever form its tensor is shown."""
-    if isinstance(input, Shown):
-        return Shown(r.step(op, fields, (input.node,), input.node.shape), input.form, input.shape)
+    if isinstance(input, (Shown, Seen)):
+        return replace(input, node=r.step(op, fields, (input.node,), input.node.shape))
     return r.step(op, fields, (input,), r.plain(input).shape)
 
 

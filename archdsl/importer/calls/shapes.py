@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from archdsl.importer.calls.reader import LAYOUT, Learned, Reader, Shown, both, shape_of
+from archdsl.importer.calls import views
+from archdsl.importer.calls.attention import Entries
+from archdsl.importer.calls.reader import LAYOUT, Learned, Reader, Seen, Shown, both, shape_of
 from archdsl.importer.graph import Node, Unsaid
 
 if TYPE_CHECKING:
@@ -33,6 +36,10 @@ def _reshaped(r: Reader, input: Any, wanted: tuple[int, ...]) -> Any:
         return input
     if isinstance(input, Learned):
         return Learned(input.weight, wanted)
+    if isinstance(input, Entries):
+        return replace(input, shape=wanted)
+    if isinstance(input, Seen):
+        return views.reshaped(r, input, wanted)
     node = input.node if isinstance(input, Shown) else r.plain(input)
     form = input.form if isinstance(input, Shown) else ""
     shape = node.shape
@@ -44,9 +51,7 @@ def _reshaped(r: Reader, input: Any, wanted: tuple[int, ...]) -> Any:
             return node
     if form == "swapped":
         return _unswapped(r, input, wanted)
-    if form:
-        raise Unsaid(f"a {input.form} view {list(input.shape)} as {list(wanted)}", r.path)
-    return _viewed(r, node, wanted)
+    return views.reshaped(r, input, wanted) if form else _viewed(r, node, wanted)
 
 
 def _unswapped(r: Reader, input: Shown, wanted: tuple[int, ...]) -> Node:
@@ -76,7 +81,7 @@ def _viewed(r: Reader, node: Node, wanted: tuple[int, ...]) -> Any:
         return Shown(r.step("reshape", _sizes(wanted[1], 1, 1), (node,), (*wanted, 1)), "thin", wanted)
     if len(wanted) == 4 and wanted[0] == n:
         return r.step("reshape", _sizes(*wanted[1:]), (node,), wanted)
-    raise Unsaid(f"a tensor {list(shape)} as {list(wanted)}", r.path)
+    return views.reshaped(r, node, wanted)
 
 
 def _sizes(channels: int, height: int, width: int) -> dict[str, int]:
@@ -97,6 +102,10 @@ def transpose(r: Reader, input: Any, dim0: int, dim1: int) -> Any:
 def _permuted(r: Reader, input: Any, order: tuple[int, ...]) -> Any:
     form = input.form if isinstance(input, Shown) else ""
     shape = tuple(shape_of(input)[d] for d in order)
+    if isinstance(input, Entries):
+        return replace(input, shape=shape)
+    if isinstance(input, Seen):
+        return views.permuted(r, input, order)
     if isinstance(input, Learned) and order == (1, 0):
         return Learned(input.weight, shape, not input.turned)
     if isinstance(input, Node) and len(shape) == 4 and order == (0, 2, 3, 1):
@@ -114,7 +123,7 @@ def _permuted(r: Reader, input: Any, order: tuple[int, ...]) -> Any:
     moved = [d for d in order if shape_of(input)[d] > 1]
     if isinstance(input, Node) and moved == sorted(moved) and len(shape) == 4 and order[0] == 0:
         return _reshaped(r, input, shape)  # axes of size 1 alone change their places
-    raise Unsaid(f"axes of {list(shape_of(input))} in the order {list(order)}", r.path)
+    return views.permuted(r, input, order)
 
 
 def turned(r: Reader, input: Any) -> Any:
@@ -170,6 +179,10 @@ def _last(made: Node) -> Shown:
 
 
 def getitem(r: Reader, input: Any, index: Any) -> Any:
+    if isinstance(input, Learned) and isinstance(index, Learned):
+        return Entries(input, (*index.shape, *input.shape[1:]))
+    if isinstance(input, Seen) and isinstance(index, int):
+        return views.item(r, input, 0, index)
     node = r.plain(input)
     wanted = list(index) if isinstance(index, tuple) else [index]
     while wanted and (wanted[-1] is Ellipsis or wanted[-1] == slice(None)):
@@ -226,6 +239,8 @@ def narrow(r: Reader, input: Any, dim: int, start: int, length: int) -> Any:
     if isinstance(input, Shown) and input.form == "last":
         made = narrow(r, input.node, (0, 2, 3, 1)[dim % 4], start, length)
         return _last(made)
+    if isinstance(input, Seen):
+        return views.narrowed(r, input, dim % len(input.axes), start, length)
     node = r.plain(input)
     ranges = [(0, size) for size in node.shape]
     ranges[dim % len(ranges)] = (start, start + length)
@@ -245,6 +260,13 @@ def split(r: Reader, tensor: Any, split_size_or_sections: Any, dim: int = 0) -> 
         parts.append(narrow(r, tensor, dim, start, size))
         start += size
     return parts
+
+
+def unbind(r: Reader, input: Any, dim: int = 0) -> list[Any]:
+    """Take a tensor apart along an axis."""
+    view = views.seen(r, input)
+    axis = dim % len(view.axes)
+    return [views.item(r, view, axis, place) for place in range(view.shape[axis])]
 
 
 def cat(r: Reader, tensors: Any, dim: int = 0, **words: Any) -> Any:

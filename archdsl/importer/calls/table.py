@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archdsl.importer.calls import arithmetic, layers, pools, shapes
+from archdsl.importer.calls import arithmetic, attention, layers, pools, shapes
 from archdsl.importer.calls.reader import Reader, Refused, same, unary
 from archdsl.importer.graph import Graph, Node, Unsaid
 
@@ -30,6 +30,10 @@ TABLE: dict[str, Callable[..., Any]] = {
     "layer_norm": layers.layer_norm,
     "rms_norm": layers.rms_norm,
     "multi_head_attention_forward": layers.multi_head_attention_forward,
+    "matmul": attention.matmul,
+    "bmm": attention.matmul,
+    "einsum": attention.einsum,
+    "scaled_dot_product_attention": attention.scaled_dot_product_attention,
     "local_response_norm": layers.local_response_norm,
     "prelu": layers.prelu,
     "max_pool2d": pools.max_pool2d,
@@ -74,7 +78,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "reshape": shapes.reshape,
     "view": shapes.reshape,
     "permute": shapes.permute,
-    "transpose": shapes.transpose,
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), shapes.transpose),
     "t": shapes.turned,
     "unflatten": shapes.unflatten,
     "squeeze": shapes.squeeze,
@@ -83,6 +87,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "expand_as": shapes.expand,
     "getitem": shapes.getitem,
     "narrow": shapes.narrow,
+    "unbind": shapes.unbind,
     "chunk": shapes.chunk,
     "split": shapes.split,
     "cat": shapes.cat,

@@ -1,0 +1,193 @@
+"""Attention as it is written out: products of queries and keys, what is added to them, a softmax, and the values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isqrt, prod
+from typing import TYPE_CHECKING, Any
+
+from archdsl.importer.calls import views
+from archdsl.importer.calls.reader import Factor, Learned, Seen
+from archdsl.importer.graph import Node, Unsaid
+
+if TYPE_CHECKING:
+    from archdsl.importer.calls.reader import Axis, Reader
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Tokens, or a map, by heads: seen as (…, heads, places, part), or with the last two exchanged."""
+
+    view: Seen
+    outer: tuple[Axis, ...]  # the axes before the last two
+    places: Axis
+    heads: Axis
+    part: Axis
+
+    @property
+    def node(self) -> Node:
+        return self.view.node
+
+    @property
+    def count(self) -> int:
+        return views.size(self.heads)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Products of queries and keys, by heads."""
+
+    queries: Heads
+    keys: Heads
+    shape: tuple[int, ...]
+    factor: float = 1.0
+    bias: Node | None = None
+    soft: bool = False  # whether they went through a softmax
+
+    def times(self, number: float) -> Scores:
+        return replace(self, factor=self.factor * number)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Numbers out of a learned table, one for each index, in some shape."""
+
+    table: Learned
+    shape: tuple[int, ...]
+
+
+# -------------------------------------------------------------------------------------------------- calls
+def matmul(r: Reader, input: Any, other: Any) -> Any:
+    """A product of queries and keys, of what became of it and the values, or of tokens."""
+    if isinstance(input, Scores):
+        return _attended(r, input, _heads(r, other))
+    if isinstance(input, Seen) or isinstance(other, Seen):
+        return _scores(r, _heads(r, input), _heads(r, other, exchanged=True))
+    one, two = r.plain(input), r.plain(other)
+    return r.step("matmul", {}, (one, two), (*one.shape[:-1], two.shape[-1]))
+
+
+def einsum(r: Reader, equation: str, *operands: Any) -> Any:
+    """The products of attention, in the letters of their axes."""
+    given, _, out = equation.replace(" ", "").partition("->")
+    one, _, two = given.partition(",")
+    if one[:-2] == two[:-2] == out[:-2]:
+        input, other = operands[0] if isinstance(operands[0], tuple) else operands
+        if one[-1] == two[-1] and out[-2:] == one[-2] + two[-2]:
+            return _scores(r, _heads(r, input), _heads(r, other))
+        if one[-1] == two[-2] and out[-2:] == one[-2] + two[-1]:
+            return matmul(r, input, other)
+    raise Unsaid(f"`einsum` of {equation}", r.path)
+
+
+def scaled_dot_product_attention(
+    r: Reader, query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
+    scale: float | None = None, enable_gqa: bool = False,
+) -> Any:  # fmt: skip
+    scores = _scores(r, _heads(r, query), _heads(r, key))
+    if dropout_p or is_causal or enable_gqa:
+        raise Unsaid("attention with dropout, with a causal mask, or of other heads", r.path)
+    scores = scores.times(query.shape[-1] ** -0.5 if scale is None else scale)
+    scores = scores if attn_mask is None else added(r, scores, attn_mask)
+    return _attended(r, softened(r, scores, -1), _heads(r, value))
+
+
+def added(r: Reader, scores: Scores, other: Any) -> Scores:
+    """Add a bias for each head and each pair of places."""
+    count, rows, columns = scores.queries.count, *scores.shape[-2:]
+    if scores.soft or scores.bias is not None or tuple(other.shape[-3:]) != (count, rows, columns):
+        raise Unsaid("a sum with products of queries and keys", r.path)
+    n = scores.queries.node.shape[0]
+    shape = (n, count, rows, columns)
+    if isinstance(other, Entries):
+        fields = {"heads": count, "size": _sides(scores.queries)}
+        bias = r.step("relative_bias", fields, (_source(scores.queries.node),), shape, weight=other.table)
+    elif isinstance(other, Learned) and prod(other.shape) == prod(shape[1:]):
+        bias = r.step("learned", {"size": shape[1:]}, (), shape, weight=other)
+    else:
+        raise Unsaid("a sum with products of queries and keys", r.path)
+    return replace(scores, bias=bias)
+
+
+def _sides(queries: Heads) -> tuple[int, int] | None:
+    """Return the height and width of the window of which the tokens are; None of a map."""
+    if len(queries.view.own) == 4:
+        return None
+    sides = [factor.size for factor in queries.view.own[-2]]
+    return (sides[0], sides[1]) if len(sides) == 2 else (isqrt(prod(sides)), isqrt(prod(sides)))
+
+
+def softened(r: Reader, scores: Scores, dim: int | None) -> Scores:
+    """Take the softmax over the keys."""
+    if scores.soft or dim not in (-1, len(scores.shape) - 1):
+        raise Unsaid("a softmax over other places than those of the keys", r.path)
+    return replace(scores, soft=True)
+
+
+# -------------------------------------------------------------------------------------------------- heads
+def _heads(r: Reader, input: Any, exchanged: bool = False) -> Heads:
+    """Take apart a tensor that is seen by heads."""
+    view = views.seen(r, input)
+    *outer, places, part = view.axes
+    if exchanged:
+        places, part = part, places
+    at = views.channels(view)
+    before, own = (view.own[:1], view.own[2] + view.own[3]) if at == 1 else (view.own[:-2], view.own[-2])
+    split, last = views.solid(view.own[at]), views.solid(part)
+    heads = split[: len(split) - len(last)]
+    known = (views.solid(views.joined(outer)), views.solid(places), (*heads, *last))
+    if known != ((*views.solid(views.joined(before)), *heads), views.solid(own), split):
+        raise Unsaid(f"a product with a tensor {list(view.shape)}, which is not tokens by heads", r.path)
+    return Heads(view, tuple(outer), places, heads, last)
+
+
+def _scores(r: Reader, queries: Heads, keys: Heads) -> Scores:
+    sizes = [[[factor.size for factor in axis] for axis in (one.heads, one.part)] for one in (queries, keys)]
+    if sizes[0] != sizes[1]:
+        raise Unsaid("a product of tensors that have other heads", r.path)
+    columns = views.size(keys.places)
+    return Scores(queries, keys, (*queries.view.shape[:-1], columns))
+
+
+def _attended(r: Reader, scores: Scores, values: Heads) -> Any:
+    """Return what attention makes of values, seen as the queries are."""
+    if not scores.soft or values.count != scores.queries.count:
+        raise Unsaid("products of queries and keys that no softmax goes over", r.path)
+    queries, part = scores.queries, (Factor(values.node.channels // values.count),)
+    at, view = views.channels(queries.view), queries.view
+    shape = (*view.node.shape[:at], values.node.channels, *view.node.shape[at + 1 :])
+    made = r.step("attention", {"heads": values.count}, _branches(r, scores, values), shape)
+    own = (*view.own[:at], queries.heads + part, *view.own[at + 1 :])
+    return views.plain(Seen(made, own, (*queries.outer, queries.places, part)))
+
+
+def _branches(r: Reader, scores: Scores, values: Heads) -> tuple[Node, ...]:
+    """Return queries, keys and values; or the one tensor that is divided into them."""
+    query, factor = _unscaled(scores.queries.node)
+    key, more = _unscaled(scores.keys.node)
+    factor *= more * scores.factor * views.size(scores.queries.part) ** 0.5
+    if abs(factor - 1) > 1e-6:
+        query = r.step("scale", {"value": round(factor, 12)}, (query,), query.shape)
+    made = (query, key, values.node)
+    if scores.bias is not None:
+        return (*made, scores.bias)
+    source = _source(query)
+    third = source.channels // 3
+    parts = [{"start": i * third, "stop": (i + 1) * third} for i in range(3)]
+    thirds = all(one.op == "slice" and one.inputs == (source,) for one in made) and 3 * third == source.channels
+    return (source,) if thirds and [one.fields for one in made] == parts else made
+
+
+def _unscaled(node: Node) -> tuple[Node, float]:
+    """Return a tensor without the number that it is multiplied by, and the number."""
+    factor = 1.0
+    while node.op == "scale" and not node.weights:
+        factor *= node.fields["value"]
+        node = node.inputs[0]
+    return node, factor
+
+
+def _source(node: Node) -> Node:
+    """Return the tensor of which queries are a part."""
+    node, _ = _unscaled(node)
+    return node.inputs[0] if node.op == "slice" else node
