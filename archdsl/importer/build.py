@@ -49,7 +49,7 @@ class _Use:
 
 def built(graph: Graph, name: str = "") -> Text:
     """Return a cleaned graph as pieces of text, of which no block is called as the net is. Raises `Unsaid`."""
-    _refuse_shared(graph)
+    _refuse_shared(graph.root)
     builder = _Builder(graph, name)
     sources = {node: "image" if place == 0 else f"image{place + 1}" for place, node in enumerate(graph.inputs)}
     body = builder.body(graph.root, sources, graph.outputs)
@@ -60,11 +60,20 @@ def built(graph: Graph, name: str = "") -> Text:
     return Text(*inlined(builder.blocks, body), order)
 
 
-def _refuse_shared(graph: Graph) -> None:
-    counted = Counter(name for node in graph.root.nodes() for name in node.weights.values())
-    for name, count in counted.items():
-        if count > 1:
-            raise Unsaid("a layer that is applied more than once", name.rpartition(".")[0])
+def _refuse_shared(scope: Scope) -> None:
+    """Raise `Unsaid` for weights that two modules have; one module may be applied more than once, where it stands."""
+    owners: dict[str, str] = {}
+    for item in scope.items:
+        if isinstance(item, Scope):
+            _refuse_shared(item)
+        path = item.path if isinstance(item, Scope) else clean.label_path(item) if item.weights else ""
+        for name in {name for node in _nodes(item) for name in node.weights.values()}:
+            if owners.setdefault(name, path) != path:
+                raise Unsaid("a layer that several modules apply", name.rpartition(".")[0])
+
+
+def _nodes(item: Node | Scope) -> Iterator[Node]:
+    yield from item.nodes() if isinstance(item, Scope) else (item,)
 
 
 class _Builder:
@@ -96,7 +105,11 @@ class _Builder:
     def body(self, scope: Scope, sources: dict[Node, str], outputs: dict[str, Node]) -> list[Term]:
         """Return the statements of a module."""
         items = [self._item(item, scope) for item in scope.items]
+        shared = _shared(items)
         made = statements(items, sources, outputs)
+        for name, term in shared.items():
+            first = next(i for i, one in enumerate(made) if any(part.name == name for part in every([one])))
+            made.insert(first, Term("bind", name, parts=(_bare(term),)))
         return folded(_labelled(made))
 
     def _item(self, item: Node | Scope, around: Scope) -> Item:
@@ -154,6 +167,25 @@ class _Builder:
             count += 1
             name = f"{stem}_{count}"
         return name
+
+
+def _shared(items: list[Item]) -> dict[str, Term]:
+    """Let layers that are applied more than once be used by a name, and return what each name stands for."""
+    counted = Counter(item.term.label for item in items)
+    found: dict[str, Term] = {}
+    for item in items:
+        term = item.term
+        if term.label and counted[term.label] > 1:
+            name = "shared_" + re.sub(r"\W", "_", term.label)
+            nodes = () if name in found else tuple(ordered([term]))
+            found.setdefault(name, term)
+            item.term = Term("use", name, x=term.x, nodes=nodes)
+    return found
+
+
+def _bare(term: Term) -> Term:
+    """Return a piece whose weights count where it is used first."""
+    return term.but(nodes=(), parts=tuple(map(_bare, term.parts)))
 
 
 def _plain_body(use: _Use) -> bool:

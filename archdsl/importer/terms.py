@@ -1,7 +1,7 @@
 """Pieces of text, before they are text: one type, whose kinds are few.
 
     op      an operator, `conv`: its values are its arguments, its parts are branches where it has any
-    use     a block that is applied: its values are arguments, its parts further tensors
+    use     a block that is applied: its values are arguments, its parts further tensors; or a layer with a name
     chain   items one after the other; without any, the identity
     seq     items that are a module of their own, mostly with a label
     join    a combinator: its parts are branches

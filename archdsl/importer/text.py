@@ -162,7 +162,7 @@ class _Writer:
 
     def _use(self, term: Term) -> str:
         words, named = [self.expr(part) for part in term.parts], False
-        for param, (name, value) in zip(self.params[term.name], term.values):
+        for param, (name, value) in zip(self.params.get(term.name, ()), term.values):
             if value is MISSING:
                 continue
             if param.default is MISSING and not named:

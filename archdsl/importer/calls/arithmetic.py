@@ -153,6 +153,8 @@ def softmax(r: Reader, input: Any, dim: Any = None, *_: Any, **words: Any) -> An
         return attention.softened(r, input, dim)
     if isinstance(input, Shown) and input.form in ("groups", "split") and dim == 1 and set(input.shape[3:]) <= {1}:
         return _among_groups(r, input)
+    if isinstance(input, Seen) or (isinstance(input, Shown) and input.form in views.AXES and dim is not None):
+        return views.softmax(r, views.seen(r, input), dim)
     node = r.plain(input)
     names = LAYOUT.get(len(node.shape), {})
     axis = names.get(dim % len(node.shape)) if dim is not None else None

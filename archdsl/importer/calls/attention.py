@@ -58,13 +58,13 @@ class Entries:
 
 # -------------------------------------------------------------------------------------------------- calls
 def matmul(r: Reader, input: Any, other: Any) -> Any:
-    """A product of queries and keys, of what became of it and the values, or of tokens."""
+    """A product of queries and keys, of what became of it and the values, or of matrices."""
     if isinstance(input, Scores):
         return _attended(r, input, _heads(r, other))
-    if isinstance(input, Seen) or isinstance(other, Seen):
-        return _scores(r, _heads(r, input), _heads(r, other, exchanged=True))
-    one, two = r.plain(input), r.plain(other)
-    return r.step("matmul", {}, (one, two), (*one.shape[:-1], two.shape[-1]))
+    queries, keys = _by_heads(r, input, False), _by_heads(r, other, True)
+    if queries is not None and keys is not None:
+        return _scores(r, queries, keys)
+    return views.product(r, input, other)
 
 
 def einsum(r: Reader, equation: str, *operands: Any) -> Any:
@@ -125,8 +125,16 @@ def softened(r: Reader, scores: Scores, dim: int | None) -> Scores:
 
 
 # -------------------------------------------------------------------------------------------------- heads
-def _heads(r: Reader, input: Any, exchanged: bool = False) -> Heads:
+def _heads(r: Reader, input: Any) -> Heads:
     """Take apart a tensor that is seen by heads."""
+    found = _by_heads(r, input, False)
+    if found is None:
+        raise Unsaid(f"a product with a tensor {list(input.shape)}, which is not tokens by heads", r.path)
+    return found
+
+
+def _by_heads(r: Reader, input: Any, exchanged: bool) -> Heads | None:
+    """Take apart a tensor that is seen by heads, its last two axes exchanged perhaps; None for another."""
     view = views.seen(r, input)
     *outer, places, part = view.axes
     if exchanged:
@@ -136,9 +144,8 @@ def _heads(r: Reader, input: Any, exchanged: bool = False) -> Heads:
     split, last = views.solid(view.own[at]), views.solid(part)
     heads = split[: len(split) - len(last)]
     known = (views.solid(views.joined(outer)), views.solid(places), (*heads, *last))
-    if known != ((*views.solid(views.joined(before)), *heads), views.solid(own), split):
-        raise Unsaid(f"a product with a tensor {list(view.shape)}, which is not tokens by heads", r.path)
-    return Heads(view, tuple(outer), places, heads, last)
+    fits = known == ((*views.solid(views.joined(before)), *heads), views.solid(own), split)
+    return Heads(view, tuple(outer), places, heads, last) if fits else None
 
 
 def _scores(r: Reader, queries: Heads, keys: Heads) -> Scores:

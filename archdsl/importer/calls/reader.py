@@ -60,6 +60,12 @@ class Seen:
     def shape(self) -> tuple[int, ...]:
         return tuple(prod(factor.size for factor in axis) for axis in self.axes)
 
+    @property
+    def in_order(self) -> bool:
+        """Whether the elements are seen in the order in which the node has them."""
+        own, order = ([f for axis in axes for f in axis if f.size > 1] for axes in (self.own, self.axes))
+        return own == order and self.axes[0] == self.own[0]
+
 
 @dataclass(frozen=True)
 class Chance:
@@ -166,6 +172,11 @@ class Reader:
         """Return a tensor that has the language's own form."""
         if isinstance(found, Node):
             return found
+        if isinstance(found, Seen) and found.in_order and len(found.axes) in (2, 4):
+            n, *sizes = found.shape
+            flat = len(sizes) == 1
+            fields = {} if flat else dict(zip(("channels", "height", "width"), sizes))
+            return self.step("flatten" if flat else "reshape", fields, (found.node,), (n, *sizes))
         if isinstance(found, (Shown, Seen)):
             raise Unsaid(f"a tensor {list(found.shape)} where the language has {list(found.node.shape)}", self.path)
         if isinstance(found, Learned):

@@ -148,6 +148,8 @@ def squeeze(r: Reader, input: Any, dim: Any = None) -> Any:
 def unsqueeze(r: Reader, input: Any, dim: int) -> Any:
     shape = list(shape_of(input))
     shape.insert(dim % (len(shape) + 1), 1)
+    if isinstance(input, Shown) and input.form == "line":
+        return views.reshaped(r, input, tuple(shape))
     return _reshaped(r, input, tuple(shape))
 
 

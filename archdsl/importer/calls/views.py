@@ -118,7 +118,7 @@ def _put_together(r: Reader, view: Seen) -> Seen | None:
         return _exchanged(r, view) if len(view.axes) == 4 else _of_windows(r, view)
     n, places, c = view.own
     for map in _maps(view.axes, 4):
-        if _same((map[0], map[2] + map[3], map[1]), (n, places, c)):
+        if _same((map[0], map[2] + map[3], map[1]), (n, places, c)) and solid(map[2]) and solid(map[3]):
             return _stepped(r, "untokens", {"size": (size(map[2]), size(map[3]))}, view, map)
     return None
 
@@ -127,6 +127,7 @@ def _maps(axes: tuple[Axis, ...], count: int) -> Iterator[tuple[Axis, ...]]:
     """Yield axes as those of a map, whose channels come before its places, or after them."""
     if len(axes) == count:
         yield axes
+    if len(axes) == count and size(axes[-1]) > 1:
         yield (axes[0], axes[-1], *axes[1:-1])
 
 
@@ -237,3 +238,40 @@ def _weighted(r: Reader, op: str, view: Seen, weight: Learned) -> Any:
     name, own, value = known[op]
     fields = {"value": value, "learned": True, "per_channel": True}
     return replace(view, node=r.step(name, fields, (view.node,), view.node.shape, **{own: weight}))
+
+
+def product(r: Reader, input: Any, other: Any) -> Any:
+    """The product of two matrices for each image: tokens, or tokens with rows and columns exchanged."""
+    left, right = _matrix(r, seen(r, input)), _matrix(r, seen(r, other))
+    (first, rows, _), (_, _, columns) = left.axes, right.axes
+    made = r.step("matmul", {}, (left.node, right.node), (left.node.shape[0], size(rows), size(columns)))
+    between = [()] * (len(input.shape) - 3)
+    return plain(Seen(made, (first, rows, columns), (first, *between, rows, columns)))
+
+
+def _matrix(r: Reader, view: Seen) -> Seen:
+    """Return a tensor [N, …, L, K], whose other axes are 1, as tokens [N, L, K] that are seen as they are."""
+    *outer, rows, columns = view.axes
+    if len(view.own) == 4:
+        n, c, h, w = view.own
+        view = _stepped(r, "tokens", {}, view, (n, h + w, c))
+    n, places, c = view.own if len(view.own) == 3 else ((), (), ())
+    if solid(joined(outer)) == solid(n) and _same((rows, columns), (places, c)):
+        return replace(view, axes=view.own)
+    if solid(joined(outer)) == solid(n) and _same((rows, columns), (c, places)):
+        own = (n, c, places)
+        return replace(_stepped(r, "transpose", {}, view, own), axes=own)
+    raise Unsaid(f"a product with a tensor {list(view.shape)}", r.path)
+
+
+def softmax(r: Reader, view: Seen, axis: int) -> Any:
+    """Take the softmax over the places of a map, over tokens, or over channels."""
+    along = view.axes[axis]
+    if len(view.own) == 4 and _same([along], [view.own[2] + view.own[3]]):
+        n, c, h, w = view.own
+        view = _stepped(r, "tokens", {}, view, (n, h + w, c))
+    names = {3: (None, "tokens", "channels"), 4: (None, "channels", "height", "width")}.get(len(view.own), ())
+    for name, own in zip(names, view.own):
+        if name is not None and _same([along], [own]):
+            return replace(view, node=r.step("softmax", {"axis": name}, (view.node,), view.node.shape))
+    raise Unsaid("a softmax over a part of an axis", r.path)
