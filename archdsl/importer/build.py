@@ -105,7 +105,7 @@ class _Builder:
     def body(self, scope: Scope, sources: dict[Node, str], outputs: dict[str, Node]) -> list[Term]:
         """Return the statements of a module."""
         items = [self._item(item, scope) for item in scope.items]
-        shared = _shared(items)
+        shared = _shared(scope.items, items)
         made = statements(items, sources, outputs)
         for name, term in shared.items():
             first = next(i for i, one in enumerate(made) if any(part.name == name for part in every([one])))
@@ -169,17 +169,18 @@ class _Builder:
         return name
 
 
-def _shared(items: list[Item]) -> dict[str, Term]:
+def _shared(steps: Sequence[Node | Scope], items: list[Item]) -> dict[str, Term]:
     """Let layers that are applied more than once be used by a name, and return what each name stands for."""
-    counted = Counter(item.term.label for item in items)
+    weights = [frozenset(name for node in _nodes(step) for name in node.weights.values()) for step in steps]
+    counted = Counter(weights)
     found: dict[str, Term] = {}
-    for item in items:
-        term = item.term
-        if term.label and counted[term.label] > 1:
-            name = "shared_" + re.sub(r"\W", "_", term.label)
-            nodes = () if name in found else tuple(ordered([term]))
-            found.setdefault(name, term)
-            item.term = Term("use", name, x=term.x, nodes=nodes)
+    for item, own in zip(items, weights):
+        if own and counted[own] > 1:
+            term = item.term
+            label = _identifier(term.label) or f"layer_{term.label}"  # without a label there would be two
+            nodes = () if f"shared_{label}" in found else tuple(ordered([term]))
+            found.setdefault(f"shared_{label}", term.but(label=label))
+            item.term = Term("use", f"shared_{label}", x=term.x, nodes=nodes)
     return found
 
 

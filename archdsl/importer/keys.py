@@ -39,9 +39,13 @@ def rules_of(names: dict[str, str]) -> list[Pair]:
 
 
 def _layer(old: str, new: str) -> Pair:
-    """Return what differs between two names of a weight: a last part that both have is left out."""
+    """Return what differs between two names of a weight: a last part that both have is left out.
+
+    It stays where a layer has become one within it, of which the rule would make a rule for all of the layer.
+    """
     left, right = old.rpartition("."), new.rpartition(".")
-    return (left[0], right[0]) if left[2] == right[2] and left[0] and right[0] else (old, new)
+    alike = left[2] == right[2] and left[0] and right[0] and not f"{right[0]}.".startswith(f"{left[0]}.")
+    return (left[0], right[0]) if alike else (old, new)
 
 
 def _right(proposed: Iterable[Pair], names: dict[str, str]) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archdsl.core.source import Source
 from archdsl.importer.blocks import Code
+from archdsl.importer.clean import JOINS
 from archdsl.importer.terms import Term, every, is_identity, links
 from archdsl.importer.unify import MISSING, Pipe
 from archdsl.ops import OPS
@@ -137,7 +138,7 @@ class _Writer:
         words = self._arguments(term)
         names = ["like"] if term.name in OPS else [f"other{place}" for place in range(1, len(term.parts) + 1)]
         words += [f"{name}={self.expr(part)}" for name, part in zip(names, term.parts)]
-        return f"{term.name}({', '.join(words)})" if words else term.name
+        return f"{term.name}({', '.join(words)})" if words or term.name in JOINS else term.name
 
     def _arguments(self, term: Term) -> list[str]:
         args, words, named = OPS[term.name].args if term.name in OPS else {}, [], False

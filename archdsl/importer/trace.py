@@ -42,6 +42,7 @@ class Weight:
     learned: bool = True
     kept: bool = True  # whether the state dict has it
     dtype: torch.dtype = torch.float32
+    numbers: torch.Tensor | None = field(default=None, compare=False, repr=False)  # of what is in no state dict
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +151,9 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
         self._kept: list[torch.Tensor] = [*state.values(), *inputs]
         kept = model.state_dict().keys() | dict(model.named_parameters()).keys()
         learned = {name for name, _ in model.named_parameters()}
+        fixed = {name: tensor.detach() for name, tensor in model.named_buffers() if name not in kept}
         self._known: dict[int, Value | Weight] = {
-            id(tensor): Weight(name, tuple(tensor.shape), name in learned, name in kept, tensor.dtype)
+            id(tensor): Weight(name, tuple(tensor.shape), name in learned, name in kept, tensor.dtype, fixed.get(name))
             for name, tensor in state.items()
         }
         self._known |= {id(tensor): Value(tuple(tensor.shape)) for tensor in inputs}
@@ -189,6 +191,8 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
         keywords = kwargs or {}
         before = (self._replaced(args), {name: self._replaced(value) for name, value in keywords.items()})
         name = getattr(function, "__name__", str(function))
+        if name == "__get__":
+            name = getattr(getattr(function, "__self__", None), "__name__", name)  # of the property, as `mT`
         if name == "batch_norm" and args[0].is_meta:
             made = torch.empty_like(args[0])  # as a composite of many calls it takes half of all the time
         else:
@@ -196,8 +200,8 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
         tensors = [found for found in _flat(made) if isinstance(found, torch.Tensor)]
         if name == "__setitem__":
             tensors = [args[0]]
-        if not tensors or name == "__get__" or not self._open:
-            return made  # a size, a device, a property; or the making of what goes in
+        if not tensors or not self._open:
+            return made  # a size, a device; or the making of what goes in
         call = Call(name, before[0], before[1], tuple(self._made(tensor) for tensor in tensors), function)
         self._open[-1].items.append(call)
         return made

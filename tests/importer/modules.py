@@ -125,6 +125,31 @@ class Shared(nn.Module):
         return self.conv(torch.relu(self.conv(x)))
 
 
+class Siamese(nn.Module):
+    """A body for two maps, and a layer with a number for a name that goes over the result of both."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 1))
+        self.joins = nn.ModuleList([nn.Conv2d(4, 4, 1)])
+
+    def forward(self, x):
+        one, two = self.body(x), self.body(torch.tanh(x))
+        return self.joins[0](one) * self.joins[0](two)
+
+
+class Owners(nn.Module):
+    """One layer that two modules have."""
+
+    def __init__(self):
+        super().__init__()
+        conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.first, self.second = nn.Sequential(conv, nn.ReLU()), nn.Sequential(conv, nn.Tanh())
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
 class Auxiliary(nn.Module):
     """A second result in training."""
 

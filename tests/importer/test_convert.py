@@ -18,7 +18,7 @@ from archdsl.importer import ImportFailed, NoSource, convert, import_module, ope
 from archdsl.importer.calls import table
 from archdsl.importer.keys import rules_of
 from archdsl.run.weights import renamed, rule
-from tests.importer import modules
+from tests.importer import attention, modules
 from tests.properties.programs import program
 
 # One network of each family, the smallest; at a size that keeps this short.
@@ -115,6 +115,26 @@ def test_shares_of_maps_and_of_channels():
     assert "max(" in text and "min(" in text and "shuffle(4)" in text and "maximum" in text
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (modules.Shared(), "shared_conv = conv: conv(3, 3)\n    shared_conv -> relu\n    shared_conv"),
+        (modules.Siamese(), "shared_body = body: ["),
+    ],
+    ids=["a layer", "several"],
+)
+def test_a_layer_that_is_applied_more_than_once(model, said):
+    found = import_module(model, (1, 3, 16, 16), name="shared")
+    assert said in found.text, found.text
+    assert sum(p.numel() for p in archdsl.loads(found.text).parameters()) == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("model", attention.SPELLINGS, ids=lambda one: one.__name__)
+def test_attention_that_is_written_out(model):
+    found = import_module(model(), (1, 8, 8, 8), name="attends")
+    assert attention.SPELLINGS[model] in found.text, found.text
+
+
 def test_what_is_changed_in_place_is_changed_for_all():
     text = import_module(modules.InPlace(), (1, 3, 16, 16), name="in_place").text
     assert re.search(r"conv1: conv\(3, 3\) -> relu\n\s+add\(identity, conv2: conv\(3, 3\)\)", text)
@@ -145,7 +165,7 @@ def test_what_no_result_needs_is_said():
         (modules.Noisy(), "`body.1`: the language has no step for `rand_like`"),
         (modules.Constant(), "a tensor that the module's code makes"),
         (modules.Detached(), "`conv1.weight` has a gradient in one of the two alone"),
-        (modules.Shared(), "`conv`: a layer that is applied more than once"),
+        (modules.Owners(), "`first.0`: a layer that several modules apply"),
         (modules.Sized(), "with numbers that depend on the size of the input"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.LPPool2d(2, 2)), "`1`: the language has no step for"),
     ],
@@ -225,6 +245,7 @@ def test_programs_at_random_come_back_or_are_refused(seed):
         ({"block1-0.w": "block1_0.w", "block2-1.w": "block2_1.w"}, [("block{i}-{j}", "block{i}_{j}")]),
         ({f"f.{i}.gamma": f"f.{i}.gamma.weight" for i in range(3)}, [("gamma", "gamma.weight")]),
         ({"0.w": "1.w", "1.w": "0.w"}, None),
+        ({"a.0.s": "a.0.l3.s", "a.1.s": "a.1.l4.s", "a.0.conv.w": "a.0.conv.w"}, None),
         ({"a.0.w": "b.w", "b.w": "a.0.w", "c.1.w": "c.2.w"}, None),
     ],
 )

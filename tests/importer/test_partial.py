@@ -102,7 +102,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     [
         (modules.Noisy(), "differ"),  # a layer is found, and gives other numbers each time
         (modules.Constant(), "a tensor that the module's code makes"),
-        (modules.Shared(), "applied more than once"),
+        (modules.Owners(), "several modules apply"),
         (nn.LPPool2d(2, 2), "begins and ends with tensors of the language"),  # it would be all of it
     ],
     ids=lambda one: type(one).__name__ if isinstance(one, nn.Module) else "",

@@ -81,13 +81,13 @@ def einsum(r: Reader, equation: str, *operands: Any) -> Any:
 
 
 def scaled_dot_product_attention(
-    r: Reader, query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, enable_gqa: bool = False,
-) -> Any:  # fmt: skip
+    r: Reader, query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, *more: Any, **words: Any
+) -> Any:
+    given = dict(zip(("is_causal", "scale", "enable_gqa"), more)) | words
     scores = _scores(r, _heads(r, query), _heads(r, key))
-    if dropout_p or is_causal or enable_gqa:
+    if dropout_p or given.get("is_causal") or given.get("enable_gqa"):
         raise Unsaid("attention with dropout, with a causal mask, or of other heads", r.path)
-    scores = scores.times(query.shape[-1] ** -0.5 if scale is None else scale)
+    scores = scores.times(given.get("scale") or query.shape[-1] ** -0.5)
     scores = scores if attn_mask is None else added(r, scores, attn_mask)
     return _attended(r, softened(r, scores, -1), _heads(r, value))
 

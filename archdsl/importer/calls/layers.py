@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from archdsl.importer.calls import views
 from archdsl.importer.calls.reader import Learned, Reader, Seen, Shown, both, shape_of
 from archdsl.importer.graph import Node, Unsaid
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EPSILON = 2.0**-23  # of float32, which PyTorch takes where an RMS norm is given none
 
@@ -29,11 +34,35 @@ def conv2d(
     margin = reach if pad == "same" else [2 * p for p in pad]
     shape = (n, out, *[(s + m - a - 1) // b + 1 for s, m, a, b in zip(size, margin, reach, stride)])
     state = {"weight": weight, "bias": bias}
+    numbers = weight.weight.numbers if isinstance(weight, Learned) else None
+    if numbers is not None and groups == channels == out and bias is None:
+        return r.step("filter", _taps(r, numbers) | {k: v for k, v in window.items() if k != "kernel"}, (input,), shape)
     if groups == channels > 1:
         fields = window | {"multiplier": out // channels, "bias": bias is not None}
         return r.step("depthwise", fields, (input,), shape, **state)
     fields = {"out": out} | window | {"groups": groups, "bias": bias is not None}
     return r.step("conv", fields, (input,), shape, **state)
+
+
+def _taps(r: Reader, numbers: Tensor) -> dict[str, Any]:
+    """Return the window of fixed weights, the same in all channels, as what it is the product of."""
+    one = numbers[0, 0]
+    row, column = divmod(int(one.abs().argmax()), one.shape[1])
+    pivot = one[row, column]
+    if torch.equal(one, one.T) and pivot > 0:
+        taps = _short(one[:, column] / pivot.sqrt())
+        fields, made = {"taps": taps}, torch.outer(torch.tensor(taps), torch.tensor(taps))
+    else:
+        taps, across = _short(one[:, column]), _short(one[row] / pivot)
+        fields, made = {"taps": taps, "across": across}, torch.outer(torch.tensor(taps), torch.tensor(across))
+    if not torch.allclose(numbers, made.expand_as(numbers), rtol=1e-6, atol=1e-9):
+        raise Unsaid("a convolution with fixed weights that are no product of two lists", r.path)
+    return fields
+
+
+def _short(values: Tensor) -> tuple[float, ...]:
+    """Return numbers in as few digits as single precision needs."""
+    return tuple(float(f"{value:.7g}") for value in values.tolist())
 
 
 def conv1d(

@@ -99,6 +99,7 @@ class Reader:
         self.known: dict[Value, Any] = {} if known is None else known
         self._open: list[Scope] = []
         self._current: Call | None = None
+        self._made_plain: dict[Seen, Node] = {}
 
     def scope(self, frame: Frame) -> Scope:
         """Read a module."""
@@ -173,10 +174,13 @@ class Reader:
         if isinstance(found, Node):
             return found
         if isinstance(found, Seen) and found.in_order and len(found.axes) in (2, 4):
-            n, *sizes = found.shape
-            flat = len(sizes) == 1
-            fields = {} if flat else dict(zip(("channels", "height", "width"), sizes))
-            return self.step("flatten" if flat else "reshape", fields, (found.node,), (n, *sizes))
+            if found not in self._made_plain:
+                n, *sizes = found.shape
+                flat = len(sizes) == 1
+                fields = {} if flat else dict(zip(("channels", "height", "width"), sizes))
+                made = self.step("flatten" if flat else "reshape", fields, (found.node,), (n, *sizes))
+                self._made_plain[found] = made
+            return self._made_plain[found]
         if isinstance(found, (Shown, Seen)):
             raise Unsaid(f"a tensor {list(found.shape)} where the language has {list(found.node.shape)}", self.path)
         if isinstance(found, Learned):

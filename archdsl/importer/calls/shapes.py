@@ -79,7 +79,7 @@ def _viewed(r: Reader, node: Node, wanted: tuple[int, ...]) -> Any:
         return Shown(r.step("reshape", _sizes(1, 1, shape[1]), (node,), (n, 1, 1, shape[1])), "row", wanted)
     if len(shape) == 2 and wanted == (n, shape[1], 1):
         return Shown(r.step("reshape", _sizes(wanted[1], 1, 1), (node,), (*wanted, 1)), "thin", wanted)
-    if len(wanted) == 4 and wanted[0] == n:
+    if len(wanted) == 4 and wanted[0] == n and len(shape) == 2:
         return r.step("reshape", _sizes(*wanted[1:]), (node,), wanted)
     return views.reshaped(r, node, wanted)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 PLAIN = ("relu", "relu6", "silu", "mish", "sigmoid", "tanh", "hardswish", "hardsigmoid", "abs", "exp", "log", "sqrt")
-SAME = ("contiguous", "clone", "to", "type", "float", "detach", "type_as", "requires_grad")
+SAME = ("data", "contiguous", "clone", "to", "type", "float", "detach", "type_as", "requires_grad")
 TABLE: dict[str, Callable[..., Any]] = {
     **{name: unary(name) for name in PLAIN},
     **dict.fromkeys(SAME, same),
@@ -79,7 +79,8 @@ TABLE: dict[str, Callable[..., Any]] = {
     "view": shapes.reshape,
     "permute": shapes.permute,
     **dict.fromkeys(("transpose", "swapaxes", "swapdims"), shapes.transpose),
-    "t": shapes.turned,
+    **dict.fromkeys(("t", "T"), shapes.turned),
+    "mT": lambda r, x: shapes.transpose(r, x, -2, -1),
     "unflatten": shapes.unflatten,
     "squeeze": shapes.squeeze,
     "unsqueeze": shapes.unsqueeze,

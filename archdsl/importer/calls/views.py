@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from archdsl.importer.calls.reader import Reader
 
+WEIGHTED = {"mul": ("scale", "weight", 1.0), "add": ("shift", "bias", 0.0)}
 AXES = {"last": ((0,), (2,), (3,), (1,)), "line": ((0,), (1,), (2, 3)), "turned": ((1,), (0,), (2,))}
 
 
@@ -231,12 +232,13 @@ def _places(view: Seen) -> list[list[int]]:
 
 
 def _weighted(r: Reader, op: str, view: Seen, weight: Learned) -> Any:
-    by_channels(r, view)
-    known = {"mul": ("scale", "weight", 1.0), "add": ("shift", "bias", 0.0)}
-    if op not in known or prod(weight.shape) != view.shape[-1] != weight.shape[-1]:
+    """Multiply by a learned number, or add one: the same everywhere, or one for each channel where these come last."""
+    each, count = view.node.channels, prod(weight.shape)
+    last = count == weight.shape[-1] == each and _same(view.axes[-1:], [view.own[channels(view)]])
+    if op not in WEIGHTED or not (count == 1 or last):
         raise Unsaid(f"a weight {list(weight.shape)} beside a tensor {list(view.shape)}", r.path)
-    name, own, value = known[op]
-    fields = {"value": value, "learned": True, "per_channel": True}
+    name, own, value = WEIGHTED[op]
+    fields = {"value": value, "learned": True, "per_channel": count > 1}
     return replace(view, node=r.step(name, fields, (view.node,), view.node.shape, **{own: weight}))
 
 
