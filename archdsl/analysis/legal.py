@@ -391,7 +391,9 @@ def _conditions(
                     yield Condition(dim, 1, True), node
     for relation, node in scope.relations:
         if training or wanted.intersection(node.outputs):
-            yield Condition(relation.left, relation.right, relation.at_least), node
+            one = Condition(relation.left, relation.right, relation.at_least)
+            other = relation.otherwise
+            yield one if other is None else AnyOf((one, Condition(relation.left, other, False))), node
     for requirement in scope.requirements:
         choices = tuple([Condition(r.left, r.right, r.at_least) for r in requirement.relations])
         yield choices[0] if len(choices) == 1 else AnyOf(choices), requirement

@@ -168,6 +168,8 @@ def _check_sized(op: Any, sizes: dict[str, int]) -> None:
 
 def _holds(relation: Relation, sizes: dict[str, int]) -> bool:
     left, right = at(relation.left, sizes), at(relation.right, sizes)
+    if relation.otherwise is not None and left == at(relation.otherwise, sizes):
+        return True
     return left >= right if relation.at_least else left == right
 
 
@@ -399,6 +401,9 @@ def _unpool(u: Use) -> torch.Tensor:
 def _relative_bias(u: Use) -> torch.Tensor:
     """Look up the entry of each pair of places: its row and its column are differences, counted from the least."""
     high, wide = u.op.size or u.xs[0].shape[2:]
+    places = tuple(u.xs[0].shape[2:]) if u.xs[0].dim() == 4 else u.xs[0].shape[-2]
+    if places not in ((high, wide), high * wide):
+        raise Mismatch(f"biases of {high}x{wide} places for {tuple(u.xs[0].shape)}")
     if len(u.state["weight"]) != (2 * high - 1) * (2 * wide - 1):
         raise Mismatch(f"a table of {len(u.state['weight'])} offsets for {high}x{wide}")
     spots = [(row, column) for row in range(high) for column in range(wide)]

@@ -150,5 +150,5 @@ def _relations(scope: Scope) -> Iterator[str]:
         yield f"relations of no step: {noted - asked}"
 
 
-def _equation(relation: Relation) -> tuple[Dim, Dim, bool]:
-    return relation.left, relation.right, relation.at_least
+def _equation(relation: Relation) -> tuple[Dim, Dim, bool, Dim | None]:
+    return relation.left, relation.right, relation.at_least, relation.otherwise

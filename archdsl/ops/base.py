@@ -329,7 +329,8 @@ def as_int(dim: Dim) -> int:
 class Relation(Record):
     """Two sizes that must be equal (or, with `at_least`, ordered): checked by the elaborator for every input size.
 
-    `operands` are the two operands to blame; `axis` is the axis of the tensors, for the message.
+    `operands` are the two operands to blame; `axis` is the axis of the tensors, for the message. What is repeated
+    because it is 1 may be as long as the others, too: `otherwise`, what the left size may be instead.
     """
 
     left: Dim
@@ -337,6 +338,7 @@ class Relation(Record):
     axis: int
     operands: tuple[int, int] = (0, 1)
     at_least: bool = False
+    otherwise: Dim | None = None
 
     @property
     def holds(self) -> bool:
@@ -347,7 +349,8 @@ class Relation(Record):
     @property
     def symbols(self) -> tuple[Symbol, ...]:
         """The input sizes that it depends on."""
-        return (*symbols(self.left), *symbols(self.right))
+        other = () if self.otherwise is None else symbols(self.otherwise)
+        return (*symbols(self.left), *symbols(self.right), *other)
 
 
 class Kernel(Record):

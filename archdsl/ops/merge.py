@@ -72,7 +72,7 @@ class Repeating(Op):
         for index, x in enumerate(xs):
             for axis, (size, full) in enumerate(zip(x, whole)):
                 if int(size) == 1 != int(full) and is_symbolic(size):
-                    yield Relation(size, 1, axis, (index, index))
+                    yield Relation(size, 1, axis, (index, index), otherwise=full)
                 elif size not in (1, full):
                     yield Relation(full, size, axis, ([y[axis] for y in xs].index(full), index))
 
