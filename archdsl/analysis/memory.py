@@ -224,15 +224,20 @@ class Inference:
         return [Value(storage) for storage in made[:results]]
 
     def ran(self, kernels: tuple[Kernel, ...], name: str) -> list[Storage]:
-        """Run kernels, each on the result of the one before it, and return what the last one writes."""
+        """Run kernels, each on the result of the one before it, and return what the last one writes.
+
+        Whatever else one writes before the last is gone when it has run.
+        """
         before: list[Storage] = []
-        for kernel in kernels:
+        for place, kernel in enumerate(kernels, 1):
             after = [self.new(int(n)) for n in kernel.writes] + [self.new(int(n), LONG) for n in kernel.long_writes]
             variables = [self.new(int(n)) for n in kernel.held]
             self.watch(name)
             for storage in (*before, *variables):
                 self.release(storage)
-            before = after
+            before = after if place == len(kernels) else after[:1]
+            for storage in after[len(before) :]:
+                self.release(storage)
         return before
 
     def shapes(self, scope: Scope, node: Node) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
