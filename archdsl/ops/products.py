@@ -153,7 +153,7 @@ def windowed_attention(
     width: int | None = None,
     across: int | None = None,
 ) -> torch.Tensor:
-    """Attention of the places of a map to those of their window; windows end at the edges of the map."""
+    """Attention of the places of a map to those of their window; windows end at its edges."""
     width = window if width is None else width
     across = shift if across is None else across
     if shift == across == 0:
@@ -163,19 +163,21 @@ def windowed_attention(
     rows, columns = q.shape[2] // window, q.shape[3] // width
     # A window that is as high, or as wide, as the map is not moved.
     shift, across = shift * (1 - 1 // rows), across * (1 - 1 // columns)
-    cuts = [cut(x.roll((-shift, -across), (2, 3)), window, width).flatten(0, 2) for x in (q, k, v)]
+    cuts = [cut(x.roll((-shift, -across), (2, 3)), window, width) for x in (q, k, v)]
     above = apart(q, rows, window, shift)[:, None, :, None, :, None]
     beside = apart(q, columns, width, across)[None, :, None, :, None, :]
     hidden = (above | beside).flatten(0, 1).flatten(1, 2).flatten(2, 3).unsqueeze(1)
     if bias is None:
         bias = torch.zeros(q.shape[0], 1, 1, 1, dtype=q.dtype, device=q.device)
     bias = bias.unsqueeze(1).masked_fill(hidden, float("-inf")).flatten(0, 1)
-    made = attention(cuts[0], cuts[1], cuts[2], bias, heads).unflatten(0, (-1, rows, columns))
+    tokens = [x.flatten(0, 2) for x in cuts]
+    made = attention(tokens[0], tokens[1], tokens[2], bias, heads)
+    made = made.unflatten(0, (-1, rows, columns))
     return joined(made, window, width).roll((shift, across), (2, 3))
 
 
 def apart(x: torch.Tensor, count: int, side: int, shift: int) -> torch.Tensor:
-    """Say which rows that a roll by `shift` has put into one window were in none: [count, side, side]."""
+    """Say which rows that a roll has put into one window were in none: [count, side, side]."""
     window = (torch.arange(count * side, device=x.device) + (side - shift)) // side
     window = window.roll(-shift, 0).unflatten(0, (-1, side))
     return window.unsqueeze(2) != window.unsqueeze(1)

@@ -237,6 +237,12 @@ RULES = {
     shared = same: tower(64)
     conv(64, 1) -> shared -> shared -> shared
 """,
+    "a head of two levels": """
+    head = shared: [conv(64, 3), relu, conv(96, 3)]
+    a = x -> conv(8, 1) -> head
+    b = x -> maxpool(2) -> conv(8, 1) -> head
+    add(a -> maxpool(2), b)
+""",
     "norms across channels": "\n    conv(32, 1) -> lrn(5) -> lrn(4) -> conv(2, 1)\n",
     "a softmax and dropped channels": "\n    conv(48, 1) -> softmax -> tanh -> dropout2d(0.5) -> conv(48, 1) -> softmax -> conv(2, 1)\n",
     "statistics of the batch": "\n    conv(32, 1) -> bn(track=false) -> relu -> conv(32, 1) -> bn(affine=false, track=false) -> tanh\n",

@@ -217,3 +217,9 @@ def test_a_call_that_no_line_holds_has_an_argument_a_line():
     text = emit(compile_text(f"net n:\n    input image: [N, 3, H=8, W=8]\n{outputs}").network).text
     assert max(map(len, text.split("\n"))) <= 100
     assert "            number_0_of_many=" in text
+
+
+def test_a_bias_that_not_all_have_is_asked_for_in_one_test():
+    text = "net n:\n    input image: [N, 3, H=8, W=8]\n    conv(4, 3, bias=false) -> conv(4, 3, bias_init=ones)\n"
+    assert "if isinstance(m, nn.Conv2d) and m.bias is not None:" in emit(compile_text(text).network).text
+    assert archdsl.loads(text).get_parameter("1.bias").eq(1).all()

@@ -1,4 +1,4 @@
-"""The public implementation of each bundled network that has one: torchvision's, timm's or pytorchcv's."""
+"""The public implementation of each bundled network that has one: torchvision's, timm's, pytorchcv's, ultralytics'."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from tests.gallery.yolo import YOLOv8
 
 
 class Reference:
@@ -78,6 +80,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "torchvision.detection": _retinanet,
     "timm": _timm,
     "pytorchcv": _pytorchcv,
+    "ultralytics": YOLOv8,
 }
 
 REFERENCES = {
@@ -105,6 +108,7 @@ REFERENCES = {
     "fcn_resnet50": Reference("torchvision", "fcn_resnet50", 65, weights_backbone=None, aux_loss=True),
     "fcn_resnet101": Reference("torchvision", "fcn_resnet101", 65, weights_backbone=None, aux_loss=True),
     "retinanet_resnet50": Reference("torchvision.detection", "retinanet_resnet50_fpn", 130),
+    **{f"yolov8_{size}": Reference("ultralytics", size, 96) for size in "nsmlx"},
     "fpn_resnet18": Reference("torchvision.fpn", "resnet18", 65),
     "fpn_resnet50": Reference("torchvision.fpn", "resnet50", 65),
     "deeplabv3_resnet50": Reference("torchvision", "deeplabv3_resnet50", 65, weights_backbone=None, aux_loss=True),

@@ -35,13 +35,15 @@ SMALL = {
     "convmixer": "convmixer_768_32",
     "mobilenet_v4": "mobilenet_v4_small",
     "swin": "swin_t",
+    "yolov8": "yolov8_n",
 }
 # Siblings of more than 40 million parameters of networks that are held to their references all the same.
 LARGE = """convnextv2_base convnext_base convnext_large convnext_small deeplabv3_resnet101 dla169 dpn107 dpn131 dpn98 efficientnet_v2_l
 efficientnet_v2_m hrnet_w40 hrnet_w48 hrnet_w64 regnet_x_16gf regnet_x_32gf regnet_y_16gf regnet_y_32gf repvgg_b1 repvgg_b2
 repvgg_b3 res2net101_26w_4s res2net50_26w_8s resnest101e seresnet101 seresnet152 seresnext101_32x4d seresnext101_32x8d
 vit_b_32 vit_l_16 vit_l_32 vit_h_14 mobileone_s3 mobileone_s4 sknet101 ese_vovnet99b convmixer_1536_20 wrn40_8_cifar
-pyramidnet110_a270_cifar swin_s swin_b""".split()
+pyramidnet110_a270_cifar swin_s swin_b
+yolov8_l yolov8_x""".split()
 HELD = [pytest.param(n, marks=pytest.mark.slow if n in LARGE else []) for n in REFERENCES]
 # Siblings differ in numbers, which their figures show: of the slower ones those of one net of each file are run.
 RUN = [
