@@ -470,7 +470,8 @@ class RelativeBias(nn.Module):
 
     def relations(self, *xs: Shape) -> Iterator[Relation]:
         x = xs[0]
-        for axis in () if len(x) == 4 and self.size else (2, 3) if len(x) == 4 else (len(x) - 2,):
+        held = (2, 3) if len(x) == 4 else (len(x) - 2,)
+        for axis in () if self.size and len(x) == 4 else held:  # a window of a map is one of any map
             if not isinstance(x[axis], int):
                 yield Relation(x[axis], int(x[axis]), axis, (0, 0))
 
