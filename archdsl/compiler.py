@@ -165,12 +165,12 @@ def _own(request: Request, file: File, net: str) -> Request:
     """Return a request in which a word that the net declares as a parameter means that one."""
     words = {"in_channels": request.in_channels, "output_stride": request.output_stride}
     given = {word: value for word, value in words.items() if value is not None}
-    block = _block(file, net) if given else None
+    block = block_of(file, net) if given else None
     own = {word: value for word, value in given.items() if block is not None and word in block.params}
     return request.replace(params={**request.params, **own}, **dict.fromkeys(own)) if own else request
 
 
-def _block(file: File, net: str) -> BlockValue | None:
+def block_of(file: File, net: str) -> BlockValue | None:
     """Return what a net is defined as, where that takes parameters."""
     value = definition(Context(), file, net, start_of(file))
     value = value.item if isinstance(value, Located) else value
@@ -195,7 +195,7 @@ def _value(given: Any, name: str, file: File, net: str) -> Any:
     try:
         return value_of(given, name, file)
     except CompileError:
-        block = _block(file, net)
+        block = block_of(file, net)
         if block is not None and name not in block.params:
             raise errors.unknown_parameter(
                 file.definitions[net].span, block.label, name, signature(block), block.params

@@ -3,7 +3,8 @@
 It is the one of the fewest MACs, or that of the file's own name where it has hardly more.
 """
 
-from archdsl.compiler import bundled_nets
+from archdsl import project
+from archdsl.compiler import block_of, bundled_nets
 from archdsl.report.gallery import entries
 
 MACS = {entry.name: entry.macs for entry in entries()}
@@ -14,3 +15,13 @@ def _size(net: str, stem: str) -> float:
 
 
 LEAST = {stem: net for net, stem in sorted(bundled_nets(), key=lambda found: -_size(*found))}  # the last one stays
+
+
+def _with_classes() -> set[str]:
+    """Return the nets that have a parameter `classes`, itself or of the net that they are a setting of."""
+    files = {stem: project.Project().open(project.path_of(stem)) for stem in project.bundled()}
+    blocks = [(net, block_of(files[stem], net)) for net, stem in bundled_nets()]
+    return {net for net, block in blocks if block is not None and "classes" in block.params}
+
+
+WITH_CLASSES = _with_classes()

@@ -200,6 +200,8 @@ def _add_kernels(form: Form, op: Op, xs: tuple[Shape, ...], ys: tuple[Shape, ...
             form.once += kernel.once * ELEMENT * runs
         else:  # statistics of features whose number depends on the size: exact for one image
             form.add(kernel.once, ELEMENT * runs)
+        for dim in (*kernel.fixed_bytes, *kernel.once_bytes):  # so are masks
+            form.add(dim, runs)
 
 
 def closed(network: Network) -> Closed:

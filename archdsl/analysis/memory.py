@@ -224,15 +224,20 @@ class Inference:
         return [Value(storage) for storage in made[:results]]
 
     def ran(self, kernels: tuple[Kernel, ...], name: str) -> list[Storage]:
-        """Run kernels, each on the result of the one before it, and return what the last one writes."""
+        """Run kernels, each on the result of the one before it, and return what the last one writes.
+
+        Whatever else one writes before the last is gone when it has run.
+        """
         before: list[Storage] = []
-        for kernel in kernels:
+        for place, kernel in enumerate(kernels, 1):
             after = [self.new(int(n)) for n in kernel.writes] + [self.new(int(n), LONG) for n in kernel.long_writes]
             variables = [self.new(int(n)) for n in kernel.held]
             self.watch(name)
             for storage in (*before, *variables):
                 self.release(storage)
-            before = after
+            before = after if place == len(kernels) else after[:1]
+            for storage in after[len(before) :]:
+                self.release(storage)
         return before
 
     def shapes(self, scope: Scope, node: Node) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
@@ -326,6 +331,7 @@ class Training(Inference):
         self.tape: list[Entry] = []
         self.slots = 0
         self.weight_gradients = self.gradients_at_peak = 0
+        self.learning: set[str] = set()  # modules whose weights have a gradient, by path
 
     def watch(self, name: str) -> None:
         if self.live > self.peak:
@@ -413,10 +419,13 @@ class Training(Inference):
             self.passed(entry.scratch, f"{entry.name}, backward")
         made = [self.hold(given[0]) if one.passes else self.allocated(one.size) for one in entry.wanted]
         if entry.weight_sizes or not all(one.passes for one in entry.wanted):
-            for size in entry.weight_sizes:
-                self.allocated(size)
-                self.weight_gradients += size
-            self.passed(0 if entry.early else entry.scratch, f"{entry.name}, backward")
+            added = sum(entry.weight_sizes)  # to the gradient that another use of the module has left, or is it
+            if entry.name not in self.learning:
+                self.learning.add(entry.name)
+                self.live += added
+                self.weight_gradients += added
+                added = 0
+            self.passed(added + (0 if entry.early else entry.scratch), f"{entry.name}, backward")
         for storage in given:
             self.release(storage)
         return made

@@ -79,7 +79,11 @@ def _loop(arms: list[tuple[str, list[str]]]) -> list[str]:
     """Return a loop over all modules with some statements for each kind."""
     lines = ["for m in self.modules():"] if arms else []
     for number, (what, body) in enumerate(arms):
-        lines.append(f"    {'if' if number == 0 else 'elif'} isinstance(m, {what}):")
+        test = f"isinstance(m, {what})"
+        alone = body[0].startswith("if ") and all(line.startswith(" ") for line in body[1:])
+        if alone and number == len(arms) - 1:  # both tests are one where no other arm comes after them
+            test, body = f"{test} and {body[0][3:-1]}", [line[4:] for line in body[1:]]
+        lines.append(f"    {'if' if number == 0 else 'elif'} {test}:")
         lines += [f"        {line}" for line in body]
     return lines
 

@@ -249,6 +249,9 @@ def wrapped(line: str, indent: int, pad: str) -> list[str]:
         items, rest = _split(inside[1 : inside.rindex("]")]), _split(inside[inside.rindex("]") + 2 :])
         listed = [f"{pad}    [", *[f"{pad}        {item}," for item in items], f"{pad}    ],"]
         return [pad + line[: opening + 1], *listed, *[f"{pad}    {item}," for item in rest], f"{pad})"]
+    items = _split(inside)
+    if len(items) > 1 and indent + 4 + len(inside) > WIDTH:
+        return [pad + line[: opening + 1], *[f"{pad}    {item}," for item in items], f"{pad})"]
     return [pad + line[: opening + 1], f"{pad}    {inside}", f"{pad})"]
 
 

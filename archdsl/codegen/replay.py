@@ -364,7 +364,7 @@ class Stage:
         if isinstance(value, dict):
             return tuple(sorted((name, self.plain(one)) for name, one in value.items()))
         if isinstance(value, slice):
-            return ("slice", value.start or 0, self.plain(value.stop))
+            return ("slice", value.start or 0, self.plain(value.stop), value.step or 1)
         if isinstance(value, (tuple, list)):
             parts = tuple([self.plain(one) for one in value])
             return collapsed(parts) if all(type(part) is int for part in parts) else parts

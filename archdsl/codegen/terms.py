@@ -451,6 +451,23 @@ def _index(expr: tree.Index, names: dict[str, Term]) -> Term | None:
     return Term(f"{terms[0].within(ATOM)}[{terms[1].text}]", column, mentioned(terms))
 
 
+def _slice(expr: tree.Slice, names: dict[str, Term]) -> Term | None:
+    open_end = literal(None, _count(names))
+    found = [translate(expr.value, names)]
+    found += [open_end if end is None else translate(end, names) for end in (expr.first, expr.last)]
+    terms = [term for term in found if term is not None]
+    if len(terms) < len(found):
+        return None
+    columns = [*_columns(terms)]
+    if not all(isinstance(items, Listed) and {type(a), type(b)} <= {int, type(None)} for items, a, b in columns):
+        return None
+    first, last = ["" if term is open_end else term.text for term in terms[1:]]
+    if not all(re.fullmatch(r"-?\w*", text) for text in (first, last)):  # as around a sign that binds loosely
+        first, last = f"{first} ".lstrip(), f" {last}".rstrip()
+    column = tuple([Listed(items[a:b]) for items, a, b in columns])  # type: ignore[index]
+    return Term(f"{terms[0].within(ATOM)}[{first}:{last}]", column, mentioned(terms))
+
+
 def _power(expr: tree.Power, names: dict[str, Term]) -> Term | None:
     exponent = translate(expr.exponent, names)
     if exponent is None:
@@ -599,6 +616,7 @@ _RULES: dict[type, Callable[..., Term | None]] = {
     tree.Minus: _minus,
     tree.Not: _negation,
     tree.Power: _power,
+    tree.Slice: _slice,
 }
 
 

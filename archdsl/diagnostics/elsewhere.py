@@ -58,6 +58,7 @@ NO_EFFECT = "a file has no effects; `archdsl check --shapes` prints every layer"
 NO_OPERATOR = (
     "this language has no such operator; functions of one element are `abs`, `exp`, `log`, `sqrt`, `softplus` ..."
 )
+SHIFTED = "`attention(q, k, v, window=7, shift=3)` attends within windows of a map that are moved, as Swin does"
 ORDER = "`tokens` makes `[N, H*W, C]` of a map, `untokens(like=map)` undoes it, `transpose` exchanges the last two axes"
 NO_CLASS = "a network is `net name:`, a piece of one `block name:`, and a body is its steps"
 NO_SEQUENCE = "networks here see images: nothing runs along a sequence, and tokens are the places of a map"
@@ -76,6 +77,11 @@ NAMES = {  # what is written where no operator has the meaning
     **dict.fromkeys(("bmm", "mm", "einsum", "dot"), PRODUCT),
     **dict.fromkeys(("multiheadattention", "selfattention", "scaleddotproductattention", "mha"), ATTENTION),
     **dict.fromkeys(("windowpartition", "unfold"), "`tokens(window=7)` cuts a map into windows"),
+    **dict.fromkeys(("roll", "shiftedwindowattention", "windowattention"), SHIFTED),
+    **dict.fromkeys(
+        ("focus", "patchmerging"),
+        "`cat(*[subsample(2, offset=at) for at in [(0, 0), (1, 0), (0, 1), (1, 1)]])` merges patches of 2x2 places",
+    ),
     **dict.fromkeys(("windowreverse", "fold"), "`untokens(window=7, like=map)` puts windows together again"),
     **dict.fromkeys(("sub", "subtract", "minus"), "it is written `a - b`"),
     **dict.fromkeys(("div", "divide", "truediv"), "it is written `a / b`"),

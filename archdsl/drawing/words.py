@@ -70,6 +70,11 @@ def _upsample(op: Any) -> str:
     return "upsample" if op.scale is None else f"upsample ×{_one(op.scale)}"
 
 
+def _attention(op: Any) -> str:
+    windows = f", {_by(op.window)} windows{' that are moved' if any(op.shift) else ''}" if op.window else ""
+    return f"attention, {op.heads} heads{windows}"
+
+
 WORDS: dict[str, Callable[[Any], str]] = {
     "conv": _window("conv"),
     "depthwise": _window("depthwise"),
@@ -80,7 +85,10 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "linear": lambda op: f"linear, {op.known}",
     "global_avgpool": lambda op: "global avgpool",
     "global_maxpool": lambda op: "global maxpool",
-    "attention": lambda op: f"attention, {op.heads} heads",
+    "attention": _attention,
+    "subsample": lambda op: (
+        f"every /{_one(op.stride)}" if not any(op.offset) else f"every /{_one(op.stride)} from {_one(op.offset)}"
+    ),
     "upsample": _upsample,
     "crop": lambda op: "crop",
     "maxunpool": lambda op: "maxunpool",

@@ -264,7 +264,7 @@ def _check_signature(ctx: Context, declared: tree.Signature, block: str, shape: 
 def _block(ctx: Context, value: BlockValue, current: Tensor, span: Span, tag: Tag | None) -> Tensor | Results:
     before = ctx.guesses
     scope, captured = _instance(ctx, value, current, span)
-    result = node(ctx, scope, [current, *captured], scope.output_shapes, span, tag, value=value)
+    result = node(ctx, scope, [current, *captured], scope.output_shapes, span, tag, bound=value.bound)
     return ctx.since(before, result)
 
 

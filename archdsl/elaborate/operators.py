@@ -16,7 +16,7 @@ from archdsl.elaborate.calls import signature
 from archdsl.elaborate.expressions import EVALUATE, evaluate, text_of
 from archdsl.elaborate.measures import Measuring
 from archdsl.elaborate.unapplied import unapplied
-from archdsl.elaborate.values import UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
+from archdsl.elaborate.values import NOTHING, UNIVERSAL, InitializerName, Located, Results, Tensor, describe, show
 from archdsl.ir.network import Node, Scope
 from archdsl.ops import axes, initializers
 from archdsl.ops.base import MAX_INT, REQUIRED, ArgFault, ShapeFault
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from archdsl.elaborate.builder import Builder, Tag
     from archdsl.elaborate.context import Context
     from archdsl.elaborate.environment import Env
-    from archdsl.elaborate.values import Callee, OpValue
+    from archdsl.elaborate.values import Bound, OpValue
     from archdsl.ops.base import Kind, Margins, Op, Relation
     from archdsl.ops.initializers import Initializer
 
@@ -72,7 +72,7 @@ def operator(ctx: Context, value: OpValue, current: Tensor, span: Span, tag: Tag
             ctx.memo.rules[key] = rule
     if "identity" in rule.op.traits and tag is None:
         return current
-    result = node(ctx, rule.op, operands, rule.shapes, span, tag, init=rule.init, value=value)
+    result = node(ctx, rule.op, operands, rule.shapes, span, tag, init=rule.init, bound=value.bound)
     if rule.relations:
         relate(ctx, rule.relations)
     return result
@@ -293,7 +293,7 @@ def node(
     tag: Tag | None,
     *,
     init: tuple[tuple[str, Any], ...] = (),
-    value: Callee | None = None,
+    bound: Bound = NOTHING,
 ) -> Tensor | Results:
     """Add a step to the current scope and return what it returns."""
     ctx.nodes += 1
@@ -320,7 +320,7 @@ def node(
         tag is not None,
         reuses,
         init,
-        _written(value),
+        _written(bound),
         builder.arms,
         tag.written if tag is not None else None,
     )
@@ -378,11 +378,9 @@ def _unfit(label: str) -> str:
     return "every `nn.Module` already has an attribute of this name" if label in MODULE_NAMES else ""
 
 
-def _written(value: Callee | None) -> tuple[tuple[str, tree.Expr], ...]:
+def _written(bound: Bound) -> tuple[tuple[str, tree.Expr], ...]:
     """Return the arguments of a call as the text wrote them: for the emitter."""
-    if value is None or value.bound.env is None or value.bound.env.outer is None:
-        return ()
-    return value.bound.written
+    return () if bound.env is None or bound.env.outer is None else bound.written
 
 
 def tensors_of(result: Tensor | Results) -> list[Tensor]:

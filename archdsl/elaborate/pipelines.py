@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from archdsl.elaborate.environment import Env
     from archdsl.ops.base import Op
 
-OPTIONS = {"cat": ("axis",), "split": ("sizes",), "attention": ("heads",)}  # what a call may say of all its branches
+# What a call may say of all its branches.
+OPTIONS = {"cat": ("axis",), "split": ("sizes",), "attention": ("heads", "window", "shift")}
 NO_PART = "a branch of `split` cannot be left out by a condition", "add an `else`"
 
 
@@ -211,6 +212,7 @@ def _options(ctx: Context, target: Combinator, expr: tree.Call, env: Env, x: Ten
     """Return what a call says of all its branches: `axis="height"` of `cat`, `sizes=[8, 16]` of `split`."""
     values: dict[str, Any] = {}
     places: dict[str, Span] = {}
+    written: dict[str, tree.Expr] = {}
     known = OPTIONS.get(target.kind, ())
     for argument in expr.arguments:
         if not isinstance(argument, tree.Keyword):
@@ -224,7 +226,8 @@ def _options(ctx: Context, target: Combinator, expr: tree.Call, env: Env, x: Ten
         if isinstance(value, tuple):
             value = tuple([item.item if isinstance(item, Located) else item for item in value])
         values[argument.name], places[argument.name] = value, argument.value.span
-    return Bound(tuple(values.items()), tuple(places.items())) if values else NOTHING
+        written[argument.name] = argument.value
+    return Bound(tuple(values.items()), tuple(places.items()), tuple(written.items()), env) if values else NOTHING
 
 
 def _given(ctx: Context, argument: tree.Argument, env: Env, x: Tensor | None) -> Iterator[Any]:

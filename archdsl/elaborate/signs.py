@@ -68,7 +68,7 @@ def join(ctx: Context, kind: str, tensors: list[tuple[Tensor, Span]], span: Span
     operands = [tensor for tensor, _ in tensors]
     shapes, relations = infer(ctx, joined, operands, span, {i: s for i, (_, s) in enumerate(tensors)})
     joined = joined.on(*[operand.shape for operand in operands])
-    result = main(node(ctx, joined, operands, shapes, span, None))
+    result = main(node(ctx, joined, operands, shapes, span, None, bound=options))
     relate(ctx, relations)
     return result
 

@@ -135,9 +135,10 @@ class _Dilation:
             return True
         return step * size.period <= self.stride * size.slope
 
-    @staticmethod
-    def _through(op: Op, shapes: tuple[Shape, ...], rates: Rates, result: Shape) -> Rate:
+    def _through(self, op: Op, shapes: tuple[Shape, ...], rates: Rates, result: Shape) -> Rate:
         """Return the rate of what another operator makes; raises `ShapeFault` where it has none."""
+        if _coarseness(result) > max(self.stride, *map(_coarseness, shapes)):
+            raise ShapeFault(f"`{op.name}` has no form that leaves a map as fine as it is")
         given = {r for r, shape in zip(rates, shapes) if r != PLAIN and len(shape) == 4 and _is_map(shape)}
         if not given or not _is_map(result):
             return PLAIN
@@ -154,6 +155,12 @@ def _alike(one: Op | Scope, other: Op | Scope) -> bool:
     if isinstance(one, Scope) and isinstance(other, Scope):
         return all(_alike(a.what, b.what) for a, b in zip(one.nodes, other.nodes))
     return one == other or not (isinstance(one, Op) and one.stateful)
+
+
+def _coarseness(shape: Shape) -> float:
+    """Return how many positions of an input lie between two of a map."""
+    sizes = [dim for dim in shape[2:] if isinstance(dim, Size) and dim.slope] if len(shape) == 4 else []
+    return max([size.period / size.slope for size in sizes], default=0)
 
 
 def _is_map(shape: Shape) -> bool:

@@ -241,8 +241,30 @@ def _places(x: torch.Tensor) -> torch.Tensor:
     return x.reshape(*x.shape[:2], -1).transpose(1, 2) if x.dim() == 4 else x
 
 
+def _windowed(u: Use) -> torch.Tensor:
+    """Let the places of each window attend to one another: those that lie between the same multiples of its sides."""
+    x, (high, wide), (down, across) = u.xs[0], u.op.window, u.op.shift
+    height, width = x.shape[2:]
+    if height % high or width % wide or {y.shape[2:] for y in u.xs[:3]} != {x.shape[2:]}:
+        raise Mismatch(f"{[tuple(x.shape) for x in u.xs]} in windows of {high}x{wide}")
+    down, across = down if height > high else 0, across if width > wide else 0
+    windows: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for i, j in [(i - down, j - across) for i in range(height) for j in range(width)]:
+        windows.setdefault((i // high, j // wide), []).append((i, j))
+    made = x.new_empty(len(x), u.xs[2].shape[1], height, width)
+    for spots in windows.values():
+        rows, columns = (torch.tensor([i + down for i, _ in spots]), torch.tensor([j + across for _, j in spots]))
+        inside = torch.tensor([i % high * wide + j % wide for i, j in spots])  # the place of each in its window
+        tokens = [y[:, :, rows, columns].transpose(1, 2) for y in u.xs[:3]]
+        bias = [y[:, :, inside[:, None], inside] for y in u.xs[3:]]
+        made[:, :, rows, columns] = _attention(u.replace(xs=[*tokens, *bias])).transpose(1, 2)
+    return made
+
+
 def _attention(u: Use) -> torch.Tensor:
     """Take the softmax of every query with all keys, head by head, and the mean of the values that it weighs."""
+    if u.op.window and u.xs[0].dim() == 4:
+        return _windowed(u)
     q, k, v = [_places(x).tensor_split(u.op.heads, -1) for x in u.xs[:3]]
     found = []
     for head in range(u.op.heads):
@@ -424,6 +446,13 @@ def _crop(u: Use) -> torch.Tensor:
     return x[:, :, starts[0] : starts[0] + size[0], starts[1] : starts[1] + size[1]]
 
 
+def _subsample(u: Use) -> torch.Tensor:
+    x = u.xs[0]
+    for axis, start, step in zip((2, 3), u.op.offset, u.op.stride):
+        x = x.index_select(axis, torch.arange(start, x.shape[axis], step))
+    return x
+
+
 def _pad(u: Use) -> torch.Tensor:
     margins = _given(u, "size")
     if min(margins) < 0:
@@ -507,6 +536,7 @@ OPERATORS: dict[str, Callable[[Use], Any]] = {
     "pad_same": _pad_same,
     "pad": _pad,
     "crop": _crop,
+    "subsample": _subsample,
     "pad_channels": lambda u: torch.cat([u.xs[0], u.xs[0].new_zeros(len(u.xs[0]), u.op.count, *u.xs[0].shape[2:])], 1),
     "slice": _slice,
     "tokens": _tokens,

@@ -23,7 +23,7 @@ LONG = 8  # bytes of an index
 
 
 class Traffic(Record):
-    """Elements that kernels read and write for one image, indices too, and elements read and written once a batch."""
+    """Elements that kernels read and write for one image, indices too, and elements and bytes of a batch."""
 
     reads: int = 0
     writes: int = 0
@@ -31,6 +31,8 @@ class Traffic(Record):
     long_reads: int = 0
     long_writes: int = 0
     once: int = 0
+    fixed_bytes: int = 0
+    once_bytes: int = 0
 
     def __add__(self, other: Traffic) -> Traffic:
         return Traffic(*[a + b for a, b in zip(self.key(), other.key())])
@@ -40,11 +42,11 @@ class Traffic(Record):
 
     def read(self, size: int = 4, batch: int = 1) -> int:
         """Return the bytes read: activations, weights and indices; `size` is that of an element, 4 for float32."""
-        return (self.reads * batch + self.fixed) * size + self.long_reads * batch * LONG
+        return (self.reads * batch + self.fixed) * size + self.long_reads * batch * LONG + self.fixed_bytes
 
     def written(self, size: int = 4, batch: int = 1) -> int:
         """Return the bytes written."""
-        return (self.writes * batch + self.once) * size + self.long_writes * batch * LONG
+        return (self.writes * batch + self.once) * size + self.long_writes * batch * LONG + self.once_bytes
 
     def moved(self, size: int = 4, batch: int = 1) -> int:
         """Return the bytes read and written."""
@@ -56,6 +58,7 @@ def traffic(kernels: tuple[Kernel, ...]) -> Traffic:
     total = Traffic()
     for kernel in kernels:
         sums = [kernel.reads, kernel.writes, (kernel.fixed,), kernel.long_reads, kernel.long_writes, (kernel.once,)]
+        sums += [kernel.fixed_bytes, kernel.once_bytes]
         total += Traffic(*[sum([int(part) for part in parts]) for parts in sums])
     return total
 

@@ -357,7 +357,7 @@ class Kernel(Record):
     """One kernel that eager PyTorch runs for a step: the numbers of elements that it reads and writes for each image.
 
     `fixed` elements are read whatever the batch, weights and buffers, and `once` written: statistics of the batch.
-    Indices (`long_…`) have 8 bytes each.
+    Indices (`long_…`) have 8 bytes each. `fixed_bytes` and `once_bytes` are those of a mask, whatever the batch, too.
     """
 
     name: str
@@ -368,6 +368,8 @@ class Kernel(Record):
     long_writes: tuple[Dim, ...] = ()
     held: tuple[Dim, ...] = ()  # of earlier results, beside the last one, that variables of the function still hold
     once: Dim = 0
+    fixed_bytes: tuple[Dim, ...] = ()
+    once_bytes: tuple[Dim, ...] = ()
 
 
 class Op(Record):

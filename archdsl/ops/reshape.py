@@ -303,6 +303,45 @@ def crop(
         return call("crop", X, *as_arguments(*(self.size or LIKE)), *as_arguments(*(self.offset or ())))
 
 
+@op("subsample", "view")
+class Subsample(Op):
+    """Every so many rows and columns of a map (`x[:, :, ::2, ::2]`): [N, C, H, W] -> [N, C, H', W'].
+
+    H' = ceil((H - offset) / stride). `cat(*[subsample(2, offset=at) for at in [(0, 0), (1, 0), (0, 1), (1, 1)]])`
+    merges each patch of 2x2 places into one, as Swin does, and YOLOv5's focus.
+    """
+
+    saves = ()
+
+    stride: tuple[int, int] = arg(pair(1), doc="from one that is taken to the next")
+    offset: tuple[int, int] = arg(pair(0, examples=(0, 1, (1, 0))), 0, doc="rows and columns before the first")
+
+    @property
+    def scratch(self) -> float:  # type: ignore[override]
+        """The gradient of the rows that are taken, before that of all."""
+        rows, columns = [step > 1 or start > 0 for step, start in zip(self.stride, self.offset)]
+        return 1 / self.stride[0] if rows and columns else 0.0
+
+    def shape(self, x: Shape, *more: Shape) -> Shape:
+        n, c, *spatial = image(x)
+        for size, start in zip(spatial, self.offset):
+            if int(size) <= start:
+                label = f"{self.offset[0]} rows and {self.offset[1]} columns of {int(x[2])}x{int(x[3])}"
+                raise ShapeFault("offset leaves nothing of the input", label=label, at="offset")
+        return (n, c, *[-(-(size - start) // step) for size, start, step in zip(spatial, self.offset, self.stride)])
+
+    def reach(self, axis: int, operand: int, xs: tuple[Shape, ...], y: Shape) -> Reach | None:
+        return Reach.window(1, self.stride[axis], pad=-self.offset[axis])
+
+    def kernels(self, xs: tuple[Shape, ...], ys: tuple[Shape, ...]) -> tuple[Kernel, ...]:
+        return ()  # a view
+
+    def function(self, *xs: Shape) -> Call:
+        (down, across), (top, left) = self.stride, self.offset
+        rows, columns = [Leaf(step, "{stride}" if down == across else "") for step in self.stride]
+        return expression(f"{{0}}[:, :, {top or ''}::{{rows}}, {left or ''}::{{columns}}]", rows=rows, columns=columns)
+
+
 @op("pad_channels")
 class PadChannels(Op):
     """Channels of zeros after the last, as in ResNet's shortcuts A: [N, C, H, W] -> [N, C + count, H, W]."""

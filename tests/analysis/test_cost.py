@@ -64,6 +64,9 @@ OF_TOKENS = """net places:
     matmul(matmul(identity, transpose) -> softmax, identity) -> glu -> linear(4, bias=false)
     untokens(like=skip) -> tokens(window=(4, 5)) -> linear(12) -> attention(heads=2)
     scale(1, learned=true, per_channel=true) -> dropout -> untokens(window=(4, 5), like=skip)
+    attention(identity, relu, silu, window=(4, 5)) -> subsample(1, offset=(0, 0)) -> prelu
+    attention(identity, relu, silu, relative_bias(2, (4, 5)), window=(4, 5), shift=(2, 1), heads=2)
+    attention(identity, relu, silu, window=4, shift=3) -> subsample(1)
     tokens(every=2) -> attention(identity, relu, silu) -> untokens(every=2, like=skip)
     tokens(grid=4) -> attention(identity, relu, silu) -> untokens(grid=4, like=skip)
     attention(identity, relu, silu, relative_bias(2), heads=2) -> tokens(window=(4, 5))

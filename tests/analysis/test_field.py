@@ -161,11 +161,22 @@ def excluded(case: Case) -> bool:
     """Indices are tested by themselves; a group of one element normalises to a constant; large maps take long."""
     op, x, (h, w) = case.op, case.xs[0], [extent(case.xs[0], axis) for axis in (0, 1)]
     channels = x[channel(x)]
-    if op.name == "softmax" and x[numbered(op.axis, x)] == 1 or op.name == "attention" and places(case.xs[1]) == 1:
+    if op.name == "softmax" and x[numbered(op.axis, x)] == 1:
         return True
+    if op.name == "attention" and (places(case.xs[1]) == 1 or (op.window and 1 in parts(op, x))):
+        return True  # the softmax of one product is 1
     alone = op.name == "ln" and channels == 1 or op.name == "gn" and channels * h * w == op.groups
     alone |= op.name == "var" and volume(op.shape(*case.xs)) == channels * h * w
     return alone or mirrors(op) or getattr(op, "indices", False) or h * w > 100
+
+
+def parts(op: Any, x: tuple[int, ...]) -> set[int]:
+    """Return how many places the windows of attention have, whole ones and those at the edges of the map."""
+    sides = [
+        {side, shift, side - shift} - {0} if size > side else {side}
+        for size, side, shift in zip(x[2:], op.window, op.shift)
+    ]
+    return {high * wide for high in sides[0] for wide in sides[1]}
 
 
 def mirrors(op: Any) -> bool:

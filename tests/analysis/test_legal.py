@@ -138,6 +138,9 @@ def net(body: str, dims: str = "N, 3, H=64, W=64") -> list[str]:
         ("pad(5, mode=\"reflect\")", ["H ≥ 6", "W ≥ 6"]),
         ("crop(50)", ["H ≥ 50", "W ≥ 50"]),
         ("crop((3, 5), offset=(1, 4))", ["H ≥ 4", "W ≥ 9"]),
+        ("subsample((2, 3), offset=(0, 5))", ["H: any size", "W ≥ 6"]),
+        ("attention(identity, relu, tanh, window=(4, 2), shift=1)", ["H divisible by 4", "W divisible by 2"]),
+        ("pad((0, -x.width % 4, 0, -x.height % 4)) -> attention(identity, relu, tanh, window=4)", ["H: any size", "W: any size"]),
         ("pixel_unshuffle(2)", ["H divisible by 2", "W divisible by 2"]),
         ("cat(maxpool(8) -> upsample(8), crop(64))", ["H: 64 to 71", "W: 64 to 71"]),
         ("cat(conv(4, 3, 2) -> upsample(2), identity) -> conv(2, 17, pad=0)", ["H divisible by 2 and ≥ 18"] * 1 + ["W divisible by 2 and ≥ 18"]),
@@ -287,7 +290,7 @@ net n:
 PLAIN_STEPS = (
     "conv(4, 3, 2)", "conv(4, (3, 5), pad=0)", "maxpool(2)", "maxpool(3, 2, ceil=true)", "maxpool(3, stride=3, pad=1)",
     "maxpool(2, stride=3, pad=1, dilation=3)", "pad(2, mode=\"reflect\")", "conv_transpose(4, 3, 2, pad=3)",
-    "conv_transpose(4, 2, 3)", "crop(7)", "crop(3, offset=(1, 4))", "pixel_unshuffle(2) -> conv(4, 1)",
+    "conv_transpose(4, 2, 3)", "crop(7)", "crop(3, offset=(1, 4))", "subsample(2, offset=(3, 0))", "attention(identity, relu, tanh, window=4, shift=2)", "pixel_unshuffle(2) -> conv(4, 1)",
     "add(maxpool(3) -> upsample(3), identity)", "cat(maxpool(2) -> upsample(2), identity) -> conv(4, 1)",
     "add(identity, maxpool(2) -> upsample(2), maxpool((1, 3)) -> upsample((1, 3)))", "upsample(2)",
     "cat(crop(9), maxpool(4) -> crop(9)) -> conv(4, 1)", "mul(identity, adaptive_avgpool(1))",

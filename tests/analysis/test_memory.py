@@ -237,6 +237,12 @@ RULES = {
     shared = same: tower(64)
     conv(64, 1) -> shared -> shared -> shared
 """,
+    "a head of two levels": """
+    head = shared: [conv(64, 3), relu, conv(96, 3)]
+    a = x -> conv(8, 1) -> head
+    b = x -> maxpool(2) -> conv(8, 1) -> head
+    add(a -> maxpool(2), b)
+""",
     "norms across channels": "\n    conv(32, 1) -> lrn(5) -> lrn(4) -> conv(2, 1)\n",
     "a softmax and dropped channels": "\n    conv(48, 1) -> softmax -> tanh -> dropout2d(0.5) -> conv(48, 1) -> softmax -> conv(2, 1)\n",
     "statistics of the batch": "\n    conv(32, 1) -> bn(track=false) -> relu -> conv(32, 1) -> bn(affine=false, track=false) -> tanh\n",
@@ -274,6 +280,12 @@ RULES = {
     "attention in windows": "\n    conv(32, 1) -> tokens(window=4) -> linear(96) -> attention(heads=4) -> linear(32) -> untokens(window=4, like=image) -> tanh -> conv(4, 1)\n",
     "a bias of offsets": "\n    attention(conv(32, 1), conv(32, 1), conv(32, 1), relative_bias(2), heads=2) -> tanh -> conv(4, 1)\n",
     "a bias of offsets in windows": "\n    conv(32, 1) -> tokens(window=4)\n    attention(linear(32), linear(32), linear(32), relative_bias(4, 4), heads=4) -> untokens(window=4, like=image) -> tanh -> conv(4, 1)\n",
+    "attention within windows": "\n    conv(32, 1)\n    attention(conv(32, 1), conv(32, 1), conv(32, 1), heads=4, window=4) -> tanh -> conv(4, 1)\n",
+    "attention within windows that are moved": "\n    conv(32, 1)\n    attention(conv(32, 1), conv(32, 1), conv(32, 1), heads=4, window=4, shift=2) -> tanh -> conv(4, 1)\n",
+    "a bias within windows": "\n    conv(32, 1)\n    attention(conv(32, 1), conv(32, 1), conv(32, 1), relative_bias(4, 4), heads=4, window=4) -> tanh -> conv(4, 1)\n",
+    "a bias within windows that are moved": "\n    conv(32, 1)\n    attention(conv(32, 1), conv(32, 1), conv(32, 1), relative_bias(4, 4), heads=4, window=4, shift=2) -> tanh -> conv(4, 1)\n",
+    "every fourth place": "\n    conv(32, 1) -> tanh -> subsample(2, offset=(1, 0)) -> conv(4, 1)\n",
+    "patches of places": "\n    conv(32, 1) -> tanh\n    cat(*[subsample(2, offset=at) for at in [(0, 0), (1, 0), (0, 1), (1, 1)]]) -> tanh -> conv(4, 1)\n",
     "every second row": "\n    conv(32, 1) -> tanh -> tokens(every=2) -> tanh -> untokens(every=2, like=image) -> tanh -> conv(4, 1)\n",
     "windows that are filled up": "\n    conv(32, 1) -> tanh -> tokens(grid=7, pad=true) -> tanh -> untokens(grid=7, pad=true, like=image) -> tanh -> conv(4, 1)\n",
     "a product of matrices": "\n    conv(32, 1) -> tanh -> tokens\n    matmul(identity, transpose) -> softmax -> tanh -> linear(4)\n",

@@ -33,7 +33,7 @@ SEVERAL = {
     "what stands under a test is no sequence everywhere": {"aggregation"},
     "a label is computed": {"dual_path"},
     "a sum has more operands in some places": {"unit"},  # of MobileOne
-    "a loop that keeps tensors has other passes": {"harmonic"},
+    "a loop that keeps tensors has other passes": {"harmonic", "stage"},  # of HarDNet and YOLOv8
     "a label is a layer in some places and a sequence in others": {"transformer"},  # of CoAtNet
     "it is given other operators": {"partition"},  # of MaxViT: windows, or a grid
 }

@@ -197,3 +197,29 @@ def test_bodies_in_bodies_take_time_for_each_once():
     bodies = "".join(f"{'    ' * i}a{i}:\n{'    ' * (i + 1)}conv(3, 3)\n" for i in range(1, 20))
     network = compile_text(f"net n:\n    input image: [N, 3, H=32, W=32]\n{bodies}").network
     answer_within(1, lambda: emit(network))
+
+
+SLICED = """net n(depths=[2, 1, 3]):
+    input image: [N, 3, H=8, W=8]
+    for i, depth in enumerate(depths):
+        [conv(8 * (sum(depths[:i]) + j + 1) + sum(depths[i + 1:]) + len(depths[-2:]), 1) for j in range(depth)]
+"""
+
+
+def test_slices_of_a_list_reach_the_code():
+    text = emit(compile_text(SLICED).network).text
+    assert "sum(depths[:i])" in text and "sum(depths[i + 1 :])" in text and "len(depths[-2:])" in text
+    assert "depths: tuple[int, ...] = (2, 1, 3)" in text
+
+
+def test_a_call_that_no_line_holds_has_an_argument_a_line():
+    outputs = "".join(f"    output number_{i}_of_many = x -> conv({i + 1}, 1)\n" for i in range(6))
+    text = emit(compile_text(f"net n:\n    input image: [N, 3, H=8, W=8]\n{outputs}").network).text
+    assert max(map(len, text.split("\n"))) <= 100
+    assert "            number_0_of_many=" in text
+
+
+def test_a_bias_that_not_all_have_is_asked_for_in_one_test():
+    text = "net n:\n    input image: [N, 3, H=8, W=8]\n    conv(4, 3, bias=false) -> conv(4, 3, bias_init=ones)\n"
+    assert "if isinstance(m, nn.Conv2d) and m.bias is not None:" in emit(compile_text(text).network).text
+    assert archdsl.loads(text).get_parameter("1.bias").eq(1).all()

@@ -1,4 +1,4 @@
-"""The public implementation of each bundled network that has one: torchvision's, timm's or pytorchcv's."""
+"""The public implementation of each bundled network that has one: torchvision's, timm's, pytorchcv's, ultralytics'."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from tests.gallery.yolo import YOLOv8
+
 
 class Reference:
     """A public network, the options of ours that make it the same, and the size of the images that compare them."""
 
     def __init__(self, library: str, name: str, size: int = 96, ours: dict[str, Any] | None = None, **options: Any):
         self.library, self.name, self.size, self.ours, self.options = library, name, size, ours or {}, options
-        self.tables = name.startswith(("coatnet", "maxvit"))  # of indices, which are computed
+        self.tables = name.startswith(("coatnet", "maxvit", "swin"))  # of indices, which are computed
 
     def __repr__(self) -> str:
         return f"{self.library}'s {self.name}"
@@ -40,6 +42,26 @@ def _pyramid(name: str) -> nn.Module:
     return resnet_fpn_backbone(backbone_name=name, weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=5)
 
 
+def _retinanet(name: str) -> nn.Module:
+    from torchvision.models import detection
+
+    return Heads(getattr(detection, name)(weights=None, weights_backbone=None))
+
+
+class Heads(nn.Module):
+    """A detector of torchvision before its anchors: what its heads say at every place of every level."""
+
+    def __init__(self, detector: Any) -> None:
+        super().__init__()
+        self.backbone, self.head = detector.backbone, detector.head
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        scores, boxes = self.head.classification_head, self.head.regression_head
+        levels = dict(enumerate(self.backbone(x).values(), 3))
+        found = {f"scores{i}": scores.cls_logits(scores.conv(level)) for i, level in levels.items()}
+        return found | {f"boxes{i}": boxes.bbox_reg(boxes.conv(level)) for i, level in levels.items()}
+
+
 def _timm(name: str, **options: Any) -> nn.Module:
     import timm
 
@@ -55,8 +77,10 @@ def _pytorchcv(name: str, **options: Any) -> nn.Module:
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "torchvision": _torchvision,
     "torchvision.fpn": _pyramid,
+    "torchvision.detection": _retinanet,
     "timm": _timm,
     "pytorchcv": _pytorchcv,
+    "ultralytics": YOLOv8,
 }
 
 REFERENCES = {
@@ -83,6 +107,8 @@ REFERENCES = {
     "inception_v3": Reference("torchvision", "inception_v3", 128, init_weights=False, aux_logits=True),
     "fcn_resnet50": Reference("torchvision", "fcn_resnet50", 65, weights_backbone=None, aux_loss=True),
     "fcn_resnet101": Reference("torchvision", "fcn_resnet101", 65, weights_backbone=None, aux_loss=True),
+    "retinanet_resnet50": Reference("torchvision.detection", "retinanet_resnet50_fpn", 130),
+    **{f"yolov8_{size}": Reference("ultralytics", size, 96) for size in "nsmlx"},
     "fpn_resnet18": Reference("torchvision.fpn", "resnet18", 65),
     "fpn_resnet50": Reference("torchvision.fpn", "resnet50", 65),
     "deeplabv3_resnet50": Reference("torchvision", "deeplabv3_resnet50", 65, weights_backbone=None, aux_loss=True),
@@ -114,6 +140,9 @@ REFERENCES = {
     "coatnet_0": Reference("timm", "coatnet_0_rw_224", 224),
     "coatnet_1": Reference("timm", "coatnet_1_rw_224", 224),
     "maxvit_t": Reference("torchvision", "maxvit_t", 224),
+    "swin_t": Reference("torchvision", "swin_t", 100),
+    "swin_s": Reference("torchvision", "swin_s", 224),
+    "swin_b": Reference("torchvision", "swin_b", 130),
     **{name: Reference("pytorchcv", name, 224) for name in "hardnet39ds hardnet68ds hardnet68 hardnet85".split()},
     "sknet50": Reference("pytorchcv", "sknet50", 224),
     "sknet101": Reference("pytorchcv", "sknet101", 224),

@@ -11,7 +11,7 @@ from archdsl import project
 from archdsl.compiler import bundled_nets
 from archdsl.report import gallery
 from archdsl.run.weights import carry_over, renamed, rules
-from tests.families import LEAST, MACS
+from tests.families import LEAST, MACS, WITH_CLASSES
 from tests.gallery.references import REFERENCES, filled, results
 
 pytestmark = pytest.mark.usefixtures("torchvision_models")
@@ -34,13 +34,16 @@ SMALL = {
     "wrn_cifar": "wrn16_10_cifar",
     "convmixer": "convmixer_768_32",
     "mobilenet_v4": "mobilenet_v4_small",
+    "swin": "swin_t",
+    "yolov8": "yolov8_n",
 }
 # Siblings of more than 40 million parameters of networks that are held to their references all the same.
 LARGE = """convnextv2_base convnext_base convnext_large convnext_small deeplabv3_resnet101 dla169 dpn107 dpn131 dpn98 efficientnet_v2_l
 efficientnet_v2_m hrnet_w40 hrnet_w48 hrnet_w64 regnet_x_16gf regnet_x_32gf regnet_y_16gf regnet_y_32gf repvgg_b1 repvgg_b2
 repvgg_b3 res2net101_26w_4s res2net50_26w_8s resnest101e seresnet101 seresnet152 seresnext101_32x4d seresnext101_32x8d
 vit_b_32 vit_l_16 vit_l_32 vit_h_14 mobileone_s3 mobileone_s4 sknet101 ese_vovnet99b convmixer_1536_20 wrn40_8_cifar
-pyramidnet110_a270_cifar""".split()
+pyramidnet110_a270_cifar swin_s swin_b
+yolov8_l yolov8_x""".split()
 HELD = [pytest.param(n, marks=pytest.mark.slow if n in LARGE else []) for n in REFERENCES]
 # Siblings differ in numbers, which their figures show: of the slower ones those of one net of each file are run.
 RUN = [
@@ -223,10 +226,13 @@ def test_norm_and_activation_are_parameters(name):
 
 @pytest.mark.parametrize("name", NETS)
 def test_in_channels_and_classes_on_every_net(name):
-    without = {"classes": 11} if not name.startswith("fpn") else {}
-    fixed = {"solver": '"euler"'} if name == "odenet" else {}
-    report = archdsl.check(name, in_channels=5, **without, **fixed)
-    assert report.inputs[0][1][1] == 5
-    if without:
-        assert all(shape[1] == 11 for _, shape, _ in report.outputs)
-    meta(name, in_channels=5, **without, **fixed)
+    given = {"in_channels": 5} | ({"solver": '"euler"'} if name == "odenet" else {})
+    classes = [{"classes": count} for count in (11, 22)] if name in WITH_CLASSES else [{}]
+    reports = [archdsl.check(name, **given, **one) for one in classes]
+    assert {report.inputs[0][1][1] for report in reports} == {5}
+    if name in WITH_CLASSES:
+        outputs = [[shape[1] for _, shape, _ in report.outputs] for report in reports]
+        shares = [(more - less) / 11 for less, more in zip(*outputs)]  # channels for each class, or none: boxes
+        assert any(shares) and all(less == 11 * share for less, share in zip(outputs[0], shares) if share)
+        assert len(shares) > 1 or shares == [1]
+    meta(name, **given, **classes[0])

@@ -148,3 +148,12 @@ def test_the_command_line_takes_it(capsys):
 def test_a_saved_network_keeps_it(tmp_path):
     archdsl.save(archdsl.load("resnet18", output_stride=8), tmp_path / "m.safetensors")
     assert archdsl.load(tmp_path / "m.safetensors").layer4[1].conv1.dilation == (4, 4)
+
+
+@pytest.mark.parametrize("step", ["subsample(2)", "pixel_unshuffle(2)", "crop((x.height // 2, x.width // 2))"])
+def test_what_makes_maps_coarser_and_has_no_step_is_refused(step):
+    text = f"net n:\n    input image: [N, 4, H=32, W=32]\n    conv(4, 3, stride=2) -> {step}\n"
+    name = step.partition("(")[0]
+    with pytest.raises(archdsl.CompileError, match=f"`{name}` has no form that leaves a map as fine as it is"):
+        archdsl.loads(text, output_stride=2)
+    archdsl.loads(text, output_stride=4)

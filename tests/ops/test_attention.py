@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import archdsl
+from archdsl.compiler import Request, compile_text
+from archdsl.ir.interpret import interpret
 
 CBAM = """
 block cbam(ratio=4, kernel=7):
@@ -154,3 +156,63 @@ def test_a_block_is_that_of_its_paper(name):
     with torch.no_grad():
         torch.testing.assert_close(archdsl.optimize(ours)(x), theirs(x), rtol=0, atol=1e-10)
         torch.testing.assert_close(ours.float()(x.float()), theirs.float()(x.float()), rtol=0, atol=1e-5)
+
+
+MOVED = """net n(window=7, shift=3):
+    input image: [N, 12, H=28, W=35]
+    pad((0, -x.width % window, 0, -x.height % window)) -> qkv: conv(36, 1)
+    attention(slice(0, 12), slice(12, 24), slice(24, 36), bias: relative_bias(3, window), heads=3,
+              window=window, shift=shift)
+    proj: conv(12, 1) -> crop(like=image, offset=0)
+"""
+
+
+@pytest.mark.parametrize("shift", [0, 2, 3])
+@pytest.mark.usefixtures("torchvision_models")
+def test_moved_windows_are_those_of_swin(shift):
+    """At sizes of whole windows and others, of one window along an axis, along both, and of less than one."""
+    from torchvision.models.swin_transformer import ShiftedWindowAttention
+
+    theirs = ShiftedWindowAttention(12, [7, 7], [shift, shift], 3).eval()
+    torch.nn.init.normal_(theirs.relative_position_bias_table)
+    ours = archdsl.loads(MOVED, shift=shift).eval()
+    state = theirs.state_dict()
+    for name, key in (("qkv", "qkv.weight"), ("proj", "proj.weight")):
+        ours.get_submodule(name).weight.data.copy_(state[key][:, :, None, None])
+        ours.get_submodule(name).bias.data.copy_(state[key.replace("weight", "bias")])
+    ours.bias.weight.data.copy_(state["relative_position_bias_table"])
+    network = compile_text(MOVED, Request(params={"shift": shift})).network
+    for height, width in ((28, 35), (7, 14), (14, 7), (7, 7), (5, 20), (30, 8), (1, 1)):
+        x = torch.randn(2, 12, height, width)
+        with torch.no_grad():
+            expected = theirs(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            torch.testing.assert_close(ours(x), expected, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(interpret(network, ours.state_dict(), x)["out"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_moved_windows_are_traced_scripted_and_exported():
+    model = archdsl.loads(MOVED).eval()
+    x = torch.randn(2, 12, 30, 20)
+    with torch.no_grad():
+        expected = model(x)
+        for other in (torch.fx.symbolic_trace(model), torch.jit.script(model)):
+            torch.testing.assert_close(other(x), expected)
+            torch.testing.assert_close(other(x[:, :, :6]), model(x[:, :, :6]))
+        batch = torch.export.Dim("batch", min=1, max=9)
+        exported = torch.export.export(model, (x,), dynamic_shapes=({0: batch},)).module()
+        torch.testing.assert_close(exported(x[:1]), expected[:1])
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("attention(identity, relu, tanh, window=5)", "`window` must divide height and width"),
+        ("attention(identity, relu, tanh, shift=2)", "needs `window`"),
+        ("attention(identity, relu, tanh, window=4, shift=(1, 4))", "expects less than a window"),
+        ("tokens -> attention(identity, relu, tanh, window=4)", "windows are those of a map"),
+        ("attention(identity, relu, tanh, relative_bias(1, 2), window=4)", "another shape than the products"),
+    ],
+)
+def test_windows_that_do_not_fit(step, message):
+    with pytest.raises(archdsl.CompileError, match=message):
+        archdsl.loads(f"net n:\n    input image: [N, 4, H=12, W=16]\n    {step}\n")

@@ -58,6 +58,9 @@ STRICTER = {
     ("tokens", "needs `window`"): "nothing to fill up for",
     ("untokens", "needs `window`"): "nothing to fill up for",
     ("attention", "what is added"): "PyTorch repeats axes of size 1",
+    ("attention", "needs `window`"): "nothing to move",
+    ("attention", "less than a window"): "windows of the next place",
+    ("subsample", "leaves nothing"): "PyTorch returns a map without elements",
     ("relative_bias", "do not say"): "the table is for the map that they were",
     ("relative_bias", "have no places"): "the table is for the map that they were",
     ("relative_bias", "not that of the input"): "only the number of images is asked of the input",
@@ -113,6 +116,8 @@ class Case:
                 values = {field: value for field, value in values.items() if field not in one or field == kept}
                 if None not in one and kept not in values:
                     values[kept] = self.rng.choice(self.cls.args[kept].kind.examples or (True,))
+        if self.cls.name == "attention" and not values.get("window") and self.rng.random() < 0.8:
+            values.pop("shift", None)
         return values
 
     def shapes(self, variadic: bool) -> tuple[tuple[Any, ...], ...]:
@@ -146,9 +151,14 @@ class Case:
         return (x, *[(*y[: len(x) - 2], x[-1], self.rng.choice((1, 3, x[-2]))) for y in more])
 
     def hint_attention(self, x: tuple[Any, ...], *more: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
-        """Let keys have the channels of the queries, and values the places of the keys."""
+        """Let keys have the channels of the queries, and values the places of the keys, in whole windows."""
         if len(more) < 2 or len(x) == 2:
             return (x, *more)
+        if self.op.window and len(x) == 4:
+            x = (*x[:2], *[(size + side - 1) // side * side for size, side in zip(x[2:], self.op.window)])
+            area = self.op.window[0] * self.op.window[1]
+            v = (x[0], self.rng.choice((4, 8)), *x[2:])
+            return (x, x, v, *[(x[0], self.values.get("heads", 1), area, area) for _ in more[2:]])
         last = len(x) in (3, 5)
         k = (*more[0][:-1], x[-1]) if last else (x[0], x[1], *more[0][2:])
         v = (*k[:-1], self.rng.choice((4, 8))) if last else (k[0], self.rng.choice((4, 8)), *k[2:])
@@ -594,6 +604,9 @@ WRONG: list[tuple[str, str, Any, str, Any]] = [
     ("upsample", "scale as size", reshape.Upsample, "shape", lambda s, x, *_: (*x[:2], *(s.scale or s.size or (1, 1)))),
     ("scale", "weights of one axis", regular.Scale, "weights", lambda s, x: {"weight": (x[1],)} if s.learned else {}),
     ("dropout", "always training", regular.Dropout, "function", lambda s, x: Call("F.dropout", (X, Leaf(s.p)))),
+    ("attention", "windows of any map", products.Attention, "whole", lambda s, x: None),
+    ("attention", "pairs of the whole map", products.Attention, "products", lambda s, xs: int(product(xs[0][2:]) if len(xs[0]) == 4 else xs[0][-2]) * products.places(xs[1])),
+    ("subsample", "offset of rows for columns", reshape.Subsample, "shape", lambda s, x, *_: (*x[:2], *[-(-(size - s.offset[0]) // step) for size, step in zip(x[2:], s.stride)])),
     ("relative_bias", "offsets of one sign", products.RelativeBias, "weights", lambda s, x: {"weight": (s.heads, 4)}),
     ("relative_bias", "places of a row", products.RelativeBias, "shape", lambda s, x, *_: (x[0], s.heads, x[-1], x[-1])),
     ("learned", "a batch of its own", regular.Learned, "shape", lambda s, x, *_: (1, *s.size)),
@@ -731,6 +744,11 @@ def test_crop_takes_the_centre() -> None:
     x = torch.arange(30).reshape(1, 1, 5, 6)
     assert torch.equal(run("crop", x, size=(3, 2)), x[:, :, 1:4, 2:4])
     assert torch.equal(run("crop", x, torch.zeros(1, 7, 2, 3), like=True), x[:, :, 1:3, 1:4])
+
+
+def test_subsample_takes_height_first() -> None:
+    x = torch.arange(30).reshape(1, 1, 5, 6)
+    assert torch.equal(run("subsample", x, stride=(2, 3), offset=(1, 2)), x[:, :, [1, 3]][..., [2, 5]])
 
 
 def test_pad_takes_height_first() -> None:
@@ -884,6 +902,7 @@ def test_every_operator_has_answered_which_traits_it_has():
         "pixel_unshuffle",
         "pad",
         "crop",
+        "subsample",
         "slice",
         "reshape",
         "chunk",

@@ -192,7 +192,7 @@ def sized(rng: random.Random) -> str:
             f"maxpool({window}, ceil={rng.choice(['true', 'false'])})", f"conv(4, {window}, dilation={rng.randint(1, 3)})",
             f"upsample({rng.choice([1, 2, 3, s])})", f"conv_transpose(4, {window})", f"crop({rng.randint(1, 30)})",
             f"pad({rng.randint(0, 5)}, mode=\"{rng.choice(['reflect', 'constant'])}\")", f"avgpool({k}, {s})",
-            "adaptive_avgpool(3)", "flatten -> linear(48) -> reshape(3, 4, 4)", f"pixel_unshuffle({rng.randint(1, 3)})",
+            f"subsample({s}, offset={rng.randint(0, 3)})", f"attention(identity, relu, identity, window={k}, shift={rng.randint(0, k - 1)})", "adaptive_avgpool(3)", "flatten -> linear(48) -> reshape(3, 4, 4)", f"pixel_unshuffle({rng.randint(1, 3)})",
             f"conv(x.channels, {k}, {s})", f"maxpool({s}) -> upsample({s})", f"cat(maxpool({s}) -> upsample({s}), identity)",
         ])  # fmt: skip
 
