@@ -8,15 +8,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import archdsl
 from archdsl import project
-from archdsl.compiler import bundled_nets
 from archdsl.report import gallery
 from archdsl.run.weights import carry_over, renamed, rules
-from tests.families import LEAST, MACS
+from tests.families import FILES, LEAST, MACS
 from tests.gallery.references import REFERENCES, filled, results
 
 pytestmark = pytest.mark.usefixtures("torchvision_models")
-NETS = archdsl.nets()
-FILES = dict(bundled_nets())
+NETS = list(FILES)
 # One net of each family is trained for a step beside its reference.
 SMALL = {
     "resnet50": "resnet18",
