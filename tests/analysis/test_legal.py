@@ -16,7 +16,7 @@ from archdsl.cli.main import main
 from archdsl.compiler import Request, compile_text, compiled
 from archdsl.diagnostics import CompileError
 from archdsl.run.load import instantiate
-from tests.families import FILES, LEAST
+from tests.families import FILES, VARIED
 from tests.ops.test_ops import evaluate, holds
 from tests.properties.timing import answer_within
 
@@ -55,7 +55,7 @@ def borders(one: Legal) -> set[int]:
     return {n + d for n in ends for d in (-1, 0, 1) if n + d > 0}
 
 
-@pytest.mark.parametrize("name", sorted(LEAST.values()))
+@pytest.mark.parametrize("name", VARIED)
 def test_every_size_up_to_130(name):
     height, width = legal_sizes(compiled(name).network)
     some = random.Random(name).sample(range(1, 131), 6)

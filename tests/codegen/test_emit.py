@@ -15,6 +15,7 @@ from archdsl.codegen.module import emit
 from archdsl.compiler import compile_text, compiled
 from archdsl.report.dump import graph, syntax
 from archdsl.run.load import instantiate
+from tests.families import EVERY
 from tests.properties.timing import answer_within
 
 FLAGSHIPS = ["resnet50", "densenet121", "googlenet", "mobilenet_v2", "shufflenet_v2_x1_0", "squeezenet1_0", "lenet5"]
@@ -59,7 +60,7 @@ def test_branches_golden(golden):
     golden("branches.py", emit(compile_text(BRANCHES).network).text)
 
 
-@pytest.mark.parametrize("name", archdsl.nets())
+@pytest.mark.parametrize("name", EVERY)
 def test_short_narrow_and_deterministic(name):
     text = archdsl.compile(name)
     assert text == emit(compiled(name).network).text  # written again; it was compared with the network once
