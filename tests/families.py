@@ -20,8 +20,8 @@ LEAST = {stem: net for net, stem in sorted(FILES.items(), key=lambda found: -_si
 EVERY = [net if net in LEAST.values() else pytest.param(net, marks=pytest.mark.slow) for net in FILES]
 
 LARGE = ("deconvnet", "unet")  # which take large images only, 10 to 40 s each
-# With those they have every operator of the gallery, with every argument that one net of each file gives it, as a test says: for what
-# is said of operators, and takes the run of a whole network to be seen. Exhaustive runs have the others.
+# With those they have every operator of the gallery, and every argument that one net of each file gives one, as a test says:
+# for what is said of operators and takes the run of a whole network to be seen. Exhaustive runs have the others.
 VARIED = """alexnet convnext_tiny convnextv2_atto darknet53 densenet_bc_40_cifar fpn_resnet18 hrnet_w18_small
 lraspp_mobilenet_v3_large maxvit_t mobilenet_v1_025 mobilevit_xxs odenet pyramidnet110_a48_cifar resnest14d shufflenet_v1
 sknet50 vit_b_32 zfnet""".split()

@@ -1,4 +1,4 @@
-"""Values in generated code.
+"""Expressions of generated code, each with the values that it has in the instances of a class.
 
 A class is generated for several instances of a block at once, so a value in it is a column: one value an instance.
 A `Term` is a column together with the expression that gives it: `4 * planes`. An expression is taken from the text
