@@ -14,7 +14,7 @@ from archdsl.codegen.looping import targets_in
 from archdsl.codegen.loops import Folded, Turns, values_at
 from archdsl.codegen.merge import Branch, Step, is_given, side_by_side
 from archdsl.codegen.names import names_of, variable
-from archdsl.codegen.parameters import Doubts, Parameter, behind, measured, measures, mentions
+from archdsl.codegen.parameters import Doubts, Parameter, measured, measures, mentions, origins
 from archdsl.codegen.sequences import Sequences
 from archdsl.codegen.terms import (
     CHOICE,
@@ -531,7 +531,7 @@ class ClassPlan:
     @cached_property
     def sizing(self) -> set[str]:
         """The names of a class that is planned that are more in it than numbers of channels."""
-        return behind(self, set[str]().union(*self.doubts.sizing.values()))
+        return origins(self, set[str]().union(*self.doubts.sizing.values()))
 
     @cached_property
     def open(self) -> frozenset[str]:
@@ -546,7 +546,7 @@ class ClassPlan:
     def _open(self, asked: Iterable[tree.Expr]) -> frozenset[str]:
         answered = self.answered | {*map(id, asked)}
         tests = [test.expr for test in self.conditions.tests if id(test.expr) not in answered]
-        names = behind(self, [*self.doubts.bearing(self.body), *[name for test in tests for name in mentions(test)]])
+        names = origins(self, [*self.doubts.bearing(self.body), *[name for test in tests for name in mentions(test)]])
         return frozenset([p.name for p in self.interface if p.name in names])
 
     @cached_property

@@ -116,7 +116,7 @@ class Looping:
         return [[f"{word} = {start.text}", f"{heading}:", *_indented([*inside.lines(), last])]]
 
     def _certain(self, out: Term) -> bool:
-        """Say whether an expression holds behind the loop: it is none of a pass, and there is one in every network."""
+        """Say whether an expression holds after the loop: it is none of a pass, and there is one in every network."""
         if not out.names <= self.context.names.keys():
             return False
         written = self.loop.written

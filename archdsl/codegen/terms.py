@@ -663,7 +663,7 @@ def substituted(term: Term, given: dict[str, Term]) -> Term:
 
 
 def first_passes(place: Term) -> list[Term]:
-    """Return the tests of a variable that counts the passes of a loop: for the first one, and for those behind it."""
+    """Return the tests of a variable that counts the passes of a loop: for the first one, and for those after it."""
     columns = tuple([value == 0 for value in place.column]), tuple([value != 0 for value in place.column])
     texts = f"{place.text} == 0", f"{place.text} > 0"
     return [Term(texts[k], columns[k], place.names, COMPARISON, texts[1 - k]) for k in (0, 1)]
