@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from archdsl.compiler import Request, bundled_nets, compiled
+from archdsl.compiler import Request, compiled
 from archdsl.report.check import Report, report
+from archdsl.report.gallery import entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def nets(pattern: str = "*") -> list[str]:
     """
     from fnmatch import fnmatchcase
 
-    return [name for name, _ in bundled_nets() if fnmatchcase(name, pattern)]
+    return [entry.name for entry in entries() if fnmatchcase(entry.name, pattern)]
 
 
 def check(

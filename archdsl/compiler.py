@@ -52,7 +52,7 @@ class Request(Record):
 
 AS_WRITTEN = Request()
 SETTING = "--set "  # before a parameter, where the place of a mistake is the value that it was given
-FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|.+\.(?:cfg|pt2|onnx|ya?ml)")  # what `archdsl import` takes
+FOREIGN = (".cfg", ".pt2", ".onnx", ".yaml", ".yml")  # files that `archdsl import` takes
 
 
 class Compiled(Record):
@@ -102,7 +102,7 @@ def find(name: str | os.PathLike[str], operators: Sequence[type[Op]] = ()) -> tu
     `archdsl.save` wrote has its text.
     """
     name = os.fspath(name)
-    if FOREIGN.fullmatch(name):
+    if name.endswith(FOREIGN) or (":" in name and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", name)):
         return project.Project().text(_imported(name), name), None
     if name.endswith(saved.SUFFIX):
         file = saved.opened(name, operators)

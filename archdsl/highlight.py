@@ -3,7 +3,7 @@
     $ pygmentize -l arch mine.arch
 
 The patterns are those of the grammar, so this splits a text as the compiler does. What is no word of the language is an
-error token, and highlighting goes on behind it.
+error token, and highlighting goes on after it.
 """
 
 from __future__ import annotations

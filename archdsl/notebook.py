@@ -39,7 +39,7 @@ def load_ipython_extension(ipython: Any) -> None:
 
 
 def asked(line: str) -> tuple[str, Request]:
-    """Read what stands behind `%%arch`: a name for the text, and settings of parameters; `net=` chooses the net.
+    """Read what stands after `%%arch`: a name for the text, and settings of parameters; `net=` chooses the net.
 
     >>> asked("tiny growth=24")
     ('tiny', Request(net=None, params={'growth': '24'}, sizes=(), in_channels=None, outputs=(), output_stride=None))

@@ -99,12 +99,12 @@ def _wanted(name: str, request: Request, options: Namespace) -> Iterator[Compile
         if not nets:
             raise which_net(start_of(file), "", [])
     except CompileError as mistake:
-        yield from _behind(mistake.diagnostic, name, options)
+        yield from _salvaged(mistake.diagnostic, name, options)
         return
     yield from each(name, file, nets, request)
 
 
-def _behind(mistake: Diagnostic, name: str, options: Namespace) -> list[Diagnostic]:
+def _salvaged(mistake: Diagnostic, name: str, options: Namespace) -> list[Diagnostic]:
     """Return a mistake that keeps a file from being linked, with those after it, of all nets or the one meant."""
     from archdsl.diagnose.salvage import mistakes_in
 

@@ -116,7 +116,7 @@ class Looping:
         return [[f"{word} = {start.text}", f"{heading}:", *_indented([*inside.lines(), last])]]
 
     def _certain(self, out: Term) -> bool:
-        """Say whether an expression holds behind the loop: it is none of a pass, and there is one in every network."""
+        """Say whether an expression holds after the loop: it is none of a pass, and there is one in every network."""
         if not out.names <= self.context.names.keys():
             return False
         written = self.loop.written
@@ -269,9 +269,9 @@ class _Passes:
             self.context.places = [variable(self.index, counted)]
         before, plan.used = plan.used, set()
         plan.running |= {key: [term] for key, term in named.bound.items()}
-        plan.depth += 1
-        self.parts = plan.parts(self.context, body.items, name, numbered)
-        plan.depth -= 1
+        plan.sequences.depth += 1
+        self.parts = plan.sequences.parts(self.context, body.items, name, numbered)
+        plan.sequences.depth -= 1
         self.out = self.context.channels.get(body.results[0])
         self.used = plan.used
         self.bound = [f"{key} = {term.text}" for key, term in named.bound.items() if key in self.used]
@@ -290,9 +290,9 @@ class _Passes:
 
     def lines(self) -> list[str]:
         """Return the statements of a pass."""
-        self.plan.depth += 1
-        added = self.plan.listed(self.parts, self.name, self.numbered)
-        self.plan.depth -= 1
+        self.plan.sequences.depth += 1
+        added = self.plan.sequences.listed(self.parts, self.name, self.numbered)
+        self.plan.sequences.depth -= 1
         return [*self.bound, *added]
 
 

@@ -76,7 +76,7 @@ class _Folding:
     ) -> None:
         self.of, self.nodes, self.written_out = scope, nodes, written_out
         self.numbered, self.overwriting = is_plain_sequence(scope), in_place(scope)
-        # Behind a loop a number is no name that is known.
+        # After a loop a number is no name that is known.
         last = [i for i, node in enumerate(scope.nodes) if id(node) in special]
         self.free = 1 + max(last, default=-1)
 

@@ -529,7 +529,7 @@ class _Values:
         return next(iter(values.values()))
 
     def _come_together(self, items: list[Step | Branch], values: dict[int, int], later: set[int]) -> None:
-        """Join values behind the branches that made them; those that are made `later` are not there yet."""
+        """Join values after the branches that made them; those that are made `later` are not there yet."""
         for k, item in enumerate(items):
             found = set(values.values())
             if len(found) == 1 and self.inside.isdisjoint(found):

@@ -7,13 +7,14 @@ from functools import cache
 from textwrap import wrap
 
 from archdsl.codegen import initialization
-from archdsl.codegen.classes import file_name, statement
+from archdsl.codegen.classes import file_name
 from archdsl.codegen.forward import printed, trained
 from archdsl.codegen.kernels import LOWERINGS
 from archdsl.codegen.layout import WIDTH, broken
 from archdsl.codegen.lower import lower
 from archdsl.codegen.plans import Plans, brought
 from archdsl.codegen.plans import lifetimes as lifetimes
+from archdsl.codegen.sequences import statement
 from archdsl.core.record import Record
 from archdsl.diagnostics import errors
 from archdsl.diagnostics.extras import Needing

@@ -149,7 +149,7 @@ def unsafe(plan: ClassPlan) -> frozenset[str]:
         mentioned = {name: count - asked.get(name, 0) for name, count in mentions(plan.first.text).items()}
         constant = {p.name for p in plan.parameters() if len(set(p.values.values())) == 1 and p.name != "in_channels"}
         return _untold(plan, mentioned) | _bound_to_input(plan) | (constant & plan.unsaid)
-    doubtful = behind(plan, plan.doubts.bearing(plan.body))
+    doubtful = origins(plan, plan.doubts.bearing(plan.body))
     untold = _untold(plan, mentions(plan.first.text, _taken(plan)))
     return untold | {p.name for p in plan.parameters() if p.name in doubtful}
 
@@ -184,8 +184,8 @@ def _taken(plan: ClassPlan) -> set[tuple[int, int]]:
     return found
 
 
-def behind(plan: ClassPlan, names: Iterable[str]) -> set[str]:
-    """Return names, and those that what they are bound to mentions."""
+def origins(plan: ClassPlan, names: Iterable[str]) -> set[str]:
+    """Return names with those that they come from: what they are bound to mentions these."""
     found: set[str] = set()
     left = [*names]
     while left:

@@ -107,7 +107,7 @@ class Plans:
     def _planned(self, plan: ClassPlan) -> Planned:
         first = plan.first
         if plan.groups.sequential(first):
-            made = plan.sequential(plan.context, "super().__init__", "layers")
+            made = plan.sequences.call(plan.context, "super().__init__", "layers")
             return Planned(plan, [], ["x"], None, sequence=made)
         children = _children(plan)
         result = self.result if first is self.scope else ""

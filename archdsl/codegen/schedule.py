@@ -318,7 +318,7 @@ class Scheduler:
             self.text[join.value] = self.root[join.value] = name
 
     def _joined(self, branch: Branch, after: dict[int, int]) -> list[str]:
-        """Choose the variables of what leaves a branch: free behind it, whatever its arms do."""
+        """Choose the variables of what leaves a branch: free after it, whatever its arms do."""
         names: list[str] = []
         for join in branch.joins:
             outputs = self.results.get(join.value, []) if len(self.body.results) > 1 else []

@@ -1,4 +1,4 @@
-"""Values in generated code.
+"""Expressions of generated code, each with the values that it has in the instances of a class.
 
 A class is generated for several instances of a block at once, so a value in it is a column: one value an instance.
 A `Term` is a column together with the expression that gives it: `4 * planes`. An expression is taken from the text
@@ -681,7 +681,7 @@ def substituted(term: Term, given: dict[str, Term]) -> Term:
 
 
 def first_passes(place: Term) -> list[Term]:
-    """Return the tests of a variable that counts the passes of a loop: for the first one, and for those behind it."""
+    """Return the tests of a variable that counts the passes of a loop: for the first one, and for those after it."""
     columns = tuple([value == 0 for value in place.column]), tuple([value != 0 for value in place.column])
     texts = f"{place.text} == 0", f"{place.text} > 0"
     return [Term(texts[k], columns[k], place.names, COMPARISON, texts[1 - k]) for k in (0, 1)]

@@ -116,7 +116,7 @@ class Unpacked:
 
 
 def items_of(loop: tree.For | tree.Comprehension) -> tuple[tree.Targets, tree.Expr]:
-    """Return the targets of a loop for the items of its list: those behind the number of `enumerate`."""
+    """Return the targets of a loop for the items of its list: those after the number of `enumerate`."""
     targets, values = loop.targets, loop.values
     if not isinstance(values, tree.Call) or values.target.span.text != "enumerate" or len(targets.names) != 2:
         return targets, values

@@ -44,7 +44,7 @@ def settle(found: Mapping[str, nn.Module]) -> None:
 
 
 def in_order(layer: nn.Module) -> None:
-    """Put the bias of a layer behind its weight again, where optimizers and files expect it."""
+    """Put the bias of a layer after its weight again, where optimizers and files expect it."""
     if isinstance(layer.bias, nn.Parameter):
         bias = layer.bias
         del layer.bias

@@ -321,18 +321,17 @@ def in_python(law: Dim, number: str) -> str:
     if isinstance(law, int):
         return str(law)
     assert isinstance(law, Size), "a law is a function of one number"
-    slope, period, values = law.slope, law.period, law.values
-    jumps = [values[r] - values[r - 1] for r in range(1, period)] + [slope + values[0] - values[-1]]
-    steps = [(period - r - 1, jump) for r, jump in enumerate(jumps) if jump]
-    if slope == 0 and len({*jumps}) == 2:
+    period, steps = law.period, _steps(law)
+    jumps = [jump for _, jump in steps]
+    if law.slope == 0 and len(jumps) == period and len({*jumps}) == 2:
         for growth in {*jumps}:
             if jumps.count(growth) == period - 1:
                 return _remainder_in_python(law, number, growth)
     if len(steps) > MOST_TERMS:
         return _share_in_python(law, number)
-    terms = [(jump, _quotient_in_python(number, place, period)) for place, jump in sorted(steps, key=_negative_last)]
-    text = "".join([_term_in_python(*term, first=at == 0) for at, term in enumerate(terms)])
-    return _offset(text, values[0])
+    terms = [(jump, _quotient_in_python(number, period - at, period)) for at, jump in sorted(steps, key=_falls)]
+    text = "".join([_term_in_python(*term, first=place == 0) for place, term in enumerate(terms)])
+    return _offset(text, law.values[0])
 
 
 def _remainder_in_python(law: Size, number: str, growth: int) -> str:
@@ -357,10 +356,6 @@ def _share_in_python(law: Size, number: str) -> str:
                 text = _remainder_in_python(rest, number, sign)
                 return f"({text} + {more}) // {divisor}" if more else f"{text} // {divisor}"
     raise SizeFault(f"`{law}` of n, a size of a tensor, is no short formula")
-
-
-def _negative_last(step: tuple[int, int]) -> bool:
-    return step[1] < 0
 
 
 def _quotient_in_python(number: str, offset: int, period: int) -> str:
@@ -445,13 +440,12 @@ def _text(size: Size) -> str:
     name, period, values = size.symbol.name, size.period, size.values
     if period == 1:
         return _linear(name, size.slope, values[0])
-    jumps = [values[r] - values[r - 1] for r in range(1, period)] + [size.slope + values[0] - values[-1]]
-    steps = [(r + 1, jump) for r, jump in enumerate(jumps) if jump]
+    steps = _steps(size)
     if len(steps) > 2:
         table = f"{_table(values)}[{name} % {period}]"
         return f"{_linear(f'{name}//{period}', size.slope, 0)} + {table}" if size.slope else table
     # f(n) = values[0] + the sum over steps of jump * ((n + period - at) // period)
-    terms = [_linear(_quotient(name, period - at, period), jump, 0) for at, jump in sorted(steps, key=_positive_first)]
+    terms = [_linear(_quotient(name, period - at, period), jump, 0) for at, jump in sorted(steps, key=_falls)]
     return _offset(" + ".join(terms).replace("+ -", "- "), values[0])
 
 
@@ -461,7 +455,14 @@ def _table(values: tuple[int, ...]) -> str:
     return f"[{', '.join(map(str, values[: MOST_VALUES - 1]))}, ..., {values[-1]}]"
 
 
-def _positive_first(step: tuple[int, int]) -> bool:
+def _steps(size: Size) -> list[tuple[int, int]]:
+    """Return where in its period a size changes, from 1 on, and by how much."""
+    values = [*size.values, size.slope + size.values[0]]
+    return [(at, values[at] - values[at - 1]) for at in range(1, size.period + 1) if values[at] != values[at - 1]]
+
+
+def _falls(step: tuple[int, int]) -> bool:
+    """Say whether a step is one down: those are written last."""
     return step[1] < 0
 
 

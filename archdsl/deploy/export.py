@@ -228,7 +228,7 @@ def _images(given: Images, origin: Origin) -> torch.Tensor:
 
 
 def _labels(network: nn.Module) -> dict[str, str]:
-    """Return the names of layers by what `portable` calls them, be they alone or with an addition behind."""
+    """Return the names of layers by what `portable` calls them, alone or with an addition after them."""
     words = {path: f"{'_' * path[:1].isdigit()}{path.replace('.', '_')}" for path, _ in network.named_modules()}
     return {f"plain_{before}{word}": path for path, word in words.items() for before in ("", "conv_")}
 

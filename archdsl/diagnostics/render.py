@@ -143,7 +143,7 @@ def _artifact(span: Span) -> dict[str, Any]:
 
 
 def _region(span: Span) -> dict[str, Any]:
-    """Return a place by lines and columns, both from 1, the end behind the last character, and by offsets from 0."""
+    """Return a place by lines and columns, both from 1, the end after the last character, and by offsets from 0."""
     end = Span(span.source, max(span.start, span.end), span.end)
     return {
         "startLine": span.line,

@@ -82,7 +82,7 @@ def _grown(cell: Cell, atom: Atom) -> Cell | None:
         return cell.replace(atoms=atoms, results=atom.outputs)
     if cell.kind != "minor":
         return None
-    before = any(words.is_norm(each.node.what) for each in cell.atoms)  # type: ignore[arg-type]
+    before = any("normalizes" in each.node.what.traits for each in cell.atoms)  # type: ignore[union-attr]
     return cell.replace(kind="step", atoms=atoms, results=atom.outputs, complete=before)
 
 

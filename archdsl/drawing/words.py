@@ -29,11 +29,6 @@ def is_minor(op: Op) -> bool:
     return op.name in MINOR or ("pointwise" in op.traits and "joins" not in op.traits)
 
 
-def is_norm(op: Op) -> bool:
-    """Say whether a step is a norm, with which a layer begins where it comes before the weights."""
-    return op.name in ("bn", "gn", "ln", "rms_norm")
-
-
 def small(op: Op) -> str:
     """Return the word for a step that stands with another."""
     return shortened(op.said or op.name, MOST)

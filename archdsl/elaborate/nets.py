@@ -99,13 +99,14 @@ def attempt(
     problems = Problems()
     ctx = Context(settings, memo, problems)
     ctx.memo.renew()
-    made = _behind_mistakes(ctx, problems, file, name)
+    made = _recovering(ctx, problems, file, name)
     if spent is not None:
         spent.add(ctx)
     return Outcome(made, tuple(problems.found.values()))
 
 
-def _behind_mistakes(ctx: Context, problems: Problems, file: File, name: str) -> Network | None:
+def _recovering(ctx: Context, problems: Problems, file: File, name: str) -> Network | None:
+    """Return a net, or None where it has mistakes, which are among the problems then."""
     try:
         try:
             return network(ctx, file, name)
@@ -298,7 +299,7 @@ def run(ctx: Context, body: Iterable[tree.Statement], env: Env, x: Tensor | None
         except (CompileError, Consequence) as stop:
             if ctx.problems is None:
                 raise
-            x = ctx.problems.behind(ctx, stop, statement, env, x)
+            x = ctx.problems.recover(ctx, stop, statement, env, x)
     return x
 
 

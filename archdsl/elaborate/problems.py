@@ -61,10 +61,10 @@ class Problems:
             raise Enough
 
     # ------------------------------------------------------------ where elaboration goes on
-    def behind(
+    def recover(
         self, ctx: Context, stop: CompileError | Consequence, statement: tree.Statement, env: Env, x: Tensor | None
     ) -> Tensor:
-        """Return what a statement that has failed leaves."""
+        """Note why a statement has failed, and return what elaboration goes on with after it."""
         self.meet(ctx, stop)
         bound = Bound(statement)
         self.lost.update(bound.forms)

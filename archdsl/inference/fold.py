@@ -10,7 +10,7 @@ from archdsl.inference.constants import compute_constants
 from archdsl.inference.layers import CLIPS, Clamp, Conv2d, Joined, MaxPool2d
 from archdsl.inference.notes import Notes, note
 from archdsl.inference.parallel import merge
-from archdsl.inference.scale import affine, batch_norm, fold_behind, take_norms
+from archdsl.inference.scale import affine, batch_norm, fold_after, take_norms
 from archdsl.inference.taken import convolution, replace, take_convolutions
 from archdsl.inference.trace import ABSENT, ADDITIONS, activation, add, addends, is_pool, module
 
@@ -26,8 +26,8 @@ def fold(graph: fx.GraphModule, notes: Notes, clamps: bool = True) -> None:
     take_convolutions(graph)
     take_pools(graph)
     take_norms(graph)
-    for node in list(graph.graph.nodes):  # a sum of parallel convolutions may have a norm behind it, and that a sum
-        if not fold_behind(graph, node, notes):
+    for node in list(graph.graph.nodes):  # a sum of parallel convolutions may have a norm after it, and that a sum
+        if not fold_after(graph, node, notes):
             merge(graph, node, notes)
     if clamps:
         fold_norms_before(graph, notes)
@@ -103,7 +103,7 @@ def fold_norms_before(graph: fx.GraphModule, notes: Notes) -> None:
         for conv in readers:
             assert conv is not None
             conv.scale_in(scale, shift)
-        note(notes, "batch norms folded into the 1x1 convolution behind")
+        note(notes, "batch norms folded into the 1x1 convolution after")
 
 
 def _clipped(graph: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, tuple[float, float] | None]:

@@ -167,7 +167,7 @@ class Conv2d(nn.Module):
         return activated(y, self.act, self.slope)
 
     def forward_plain(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolve, and nothing behind it."""
+        """Convolve, and nothing after it."""
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def matches(self, x: torch.Tensor, residual: torch.Tensor) -> bool:

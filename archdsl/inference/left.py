@@ -49,7 +49,7 @@ def _norm(graph: fx.GraphModule, node: fx.Node) -> str:
         return "batch norms left: " + _strange(called)
     source = node.all_input_nodes[0]
     if not isinstance(_called(graph, source), (Conv2d, Joined, nn.Conv2d, nn.ConvTranspose2d)):
-        return "batch norms left: no convolution before, nor only 1x1 ones behind"
+        return "batch norms left: no convolution before, nor only 1x1 ones after"
     if len(source.users) > 1:
         return "batch norms left: the convolution is read elsewhere, too"
     return "batch norms left: the convolution before is not one of PyTorch's"
@@ -76,10 +76,10 @@ def _activation(graph: fx.GraphModule, node: fx.Node) -> str:
         return "activations left: no convolution's pass knows them"
     if activation(graph, node) is None:
         return ""
-    return _behind(graph, node, "activations left: ", "what they read is no result of a convolution")
+    return _after(graph, node, "activations left: ", "what they read is no result of a convolution")
 
 
-def _behind(graph: fx.GraphModule, node: fx.Node, what: str, otherwise: str) -> str:
+def _after(graph: fx.GraphModule, node: fx.Node, what: str, otherwise: str) -> str:
     """Say why a step did not go into the convolution before it."""
     source = node.all_input_nodes[0]
     called = module(graph, source)
@@ -95,5 +95,5 @@ def _addition(graph: fx.GraphModule, node: fx.Node) -> str:
         return ""
     alone = [operand for operand in pair if convolution(graph, operand) is not None and len(operand.users) == 1]
     if alone:
-        return "additions left: behind the convolution is something already"
+        return "additions left: something is after the convolution already"
     return "additions left: neither operand is a convolution that they alone read"

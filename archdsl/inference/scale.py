@@ -164,7 +164,7 @@ def _by_channel(graph: fx.GraphModule, value: object) -> torch.Tensor | None:
 
 
 # -------------------------------------------------------------------------------------------------- into weights
-def fold_behind(graph: fx.GraphModule, node: fx.Node, notes: Notes) -> bool:
+def fold_after(graph: fx.GraphModule, node: fx.Node, notes: Notes) -> bool:
     """Fold what scales and shifts the result of a convolution, its only reader, into the weights, if a node does."""
     found = scaling(graph, node)
     if found is None or len(found.source.users) != 1:

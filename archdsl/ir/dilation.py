@@ -1,4 +1,4 @@
-"""A network with finer maps: strides beyond an output stride are left out, and windows behind them are dilated.
+"""A network with finer maps: strides beyond an output stride are left out, and windows after them are dilated.
 
 The rule is that of algorithme à trous (Chen et al., 2017, arXiv:1606.00915, section 3.1): a window whose step would
 make the map coarser than asked keeps its place and takes every position; all windows after it read positions so far

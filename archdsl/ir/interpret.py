@@ -341,7 +341,7 @@ def _filter(u: Use) -> torch.Tensor:
     op, x = u.op, u.xs[0]
     window = torch.outer(torch.tensor(op.taps), torch.tensor(op.across or op.taps)).to(x)
     pad = [d * (k - 1) // 2 for k, d in zip(window.shape, op.dilation)] if op.pad is None else op.pad
-    # In one call, as PyTorch sums then: of places that are equal but for rounding, a pool behind takes either.
+    # In one call, as PyTorch sums then: of places that are equal but for rounding, a pool after them takes either.
     weight = torch.stack([window[None]] * x.shape[1])
     return F.conv2d(x, weight, None, op.stride, pad, op.dilation, x.shape[1])
 

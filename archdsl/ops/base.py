@@ -551,6 +551,7 @@ TRAITS = {
     "convolves": "weighs the cells of a window",
     "window": "has the kernel and the stride of a window that slides over a map",
     "pointwise": "what it gives at a place depends on that place and channel alone, in evaluation",
+    "normalizes": "brings what it reads to a common size: a layer may begin with it",
     "copies": "gives a view at some input sizes and a copy at others",
     "custom": "is a layer of a caller's, whose code no pass knows",
     "fuses": "pointwise steps can go into the pass that writes its result",

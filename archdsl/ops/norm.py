@@ -68,7 +68,7 @@ class Affine(Op):
 EPSILON = number(0, 0.5)  # so that `bn(64)`, a habit from PyTorch, is no epsilon of 64
 
 
-@op("bn", "pointwise", "fuses")
+@op("bn", "pointwise", "normalizes", "fuses")
 class BatchNorm(Affine):
     """Batch normalisation (Ioffe and Szegedy, 2015): keeps the shape, [N, C, H, W] or [N, F].
 
@@ -118,7 +118,7 @@ class BatchNorm(Affine):
         )
 
 
-@op("gn", "fuses")
+@op("gn", "normalizes", "fuses")
 class GroupNorm(Affine):
     """Group normalisation (`nn.GroupNorm`; Wu and He, 2018): keeps the shape, [N, C, H, W] or [N, F].
 
@@ -163,7 +163,7 @@ class GroupNorm(Affine):
         )
 
 
-@op("ln", "fuses")
+@op("ln", "normalizes", "fuses")
 class LayerNorm(Affine):
     """Layer normalisation over the channels (Ba et al., 2016): keeps the shape, [N, C, H, W], [N, L, C] or [N, F].
 
@@ -206,7 +206,7 @@ class LayerNorm2d(nn.LayerNorm):
         return volume(xs[0]) * (5 + len(self.weights(xs[0])))
 
 
-@op("rms_norm", "fuses")
+@op("rms_norm", "normalizes", "fuses")
 class RMSNorm(Affine):
     """Division by the root of the mean square over the channels (Zhang and Sennrich, 2019): keeps the shape.
 

@@ -82,7 +82,7 @@ def load(
     [[2, 128, 8, 8], [2, 512, 2, 2]]
 
     With an `output_stride`, maps are at most so many times coarser than the image: strides beyond it are left out, and
-    the windows behind them are dilated, so that weights mean what they meant (Chen et al., 2017, arXiv:1606.00915).
+    the windows after them are dilated, so that weights mean what they meant (Chen et al., 2017, arXiv:1606.00915).
 
     >>> archdsl.load("resnet18", outputs="layer4", output_stride=8)(torch.zeros(2, 3, 64, 64)).shape
     torch.Size([2, 512, 8, 8])

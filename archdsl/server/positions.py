@@ -71,7 +71,7 @@ class Positions:
 
 
 class Edited:
-    """Carries offsets from a text to a later one: what is before the edit stays, what is behind it moves with it."""
+    """Carries offsets from a text to a later one: what is before the edit stays, what is after it moves with it."""
 
     def __init__(self, before: str, after: str) -> None:
         shorter = min(len(before), len(after))

@@ -215,7 +215,7 @@ class _Layout:
 
 
 def _with_aside(line: str, comment: Comment | None) -> str:
-    """Return a line with the comment behind it, in the column of its author where it has room there."""
+    """Return a line with the comment after it, in the column of its author where it has room there."""
     if comment is None:
         return line
     kept = len(line) + ASIDE <= comment.column <= WIDTH - len(comment.text)

@@ -45,7 +45,7 @@ class Word(Record):
     comments: tuple[Comment, ...]  # on lines of their own before it
     blank: bool  # an empty line is directly before it
     broken: bool  # it starts a line
-    aside: Comment | None = None  # behind it on its line
+    aside: Comment | None = None  # after it on its line
 
 
 class Line(Record):
@@ -107,7 +107,7 @@ class _Gap:
 
 
 def _put_aside(gap: _Gap, lines: list[Line], words: list[Word]) -> None:
-    """Give the last word the comment that stands behind it."""
+    """Give the last word the comment that stands after it."""
     if gap.aside is None:
         return
     if words:

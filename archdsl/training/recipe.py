@@ -39,7 +39,7 @@ class Recipe(Record):
 
     `schedule` is how the rate goes on after `warmup` epochs, in which it rises linearly from `warmup_start` times
     `lr`: `cosine` down to `min_lr`, `steps` times `gamma` at each of `milestones`, which are counted from the start,
-    `decay` times `gamma` after `every` so many epochs behind the warm-up, or `constant`. `smoothing` is that of
+    `decay` times `gamma` after `every` so many epochs after the warm-up, or `constant`. `smoothing` is that of
     RMSprop (PyTorch's `alpha`), `beta2` and `eps` of AdamW and RMSprop. Without `decay_norms`, biases and the weights
     of norms have no `weight_decay`. `stage_decay` is the `decay` of `archdsl.parameter_groups`. `clip` is the largest
     norm of a gradient; 0 leaves it. `auxiliary` is how much the loss of a head counts that is there in training

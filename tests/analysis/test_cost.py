@@ -25,13 +25,9 @@ from archdsl.cli.main import main
 from archdsl.compiler import Request, compile_text, compiled
 from archdsl.ops import OPS
 from archdsl.run.load import instantiate
-from tests.families import LEAST
+from tests.families import VARIED
 
-# One net of each family in the ordinary run, the others in the slow one.
-LARGE = {"deconvnet", "unet"}  # which take large images only
-NETS = [
-    n if n in LEAST.values() and n not in LARGE else pytest.param(n, marks=pytest.mark.slow) for n in archdsl.nets()
-]
+NETS = [n if n in VARIED else pytest.param(n, marks=pytest.mark.slow) for n in archdsl.nets()]
 # A solver that chooses its steps runs its function as often as the values need; the rule is the least there can be.
 ADAPTIVE = {"odenet"}
 UNTRACED = {"deconvnet", "segnet"}  # fvcore cannot trace `max_unpool2d`: it stops with a TypeError

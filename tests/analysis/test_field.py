@@ -26,7 +26,7 @@ from archdsl.ops.axes import channel, spatial
 from archdsl.ops.base import extent, numbered, volume
 from archdsl.ops.products import places
 from archdsl.run.load import instantiate
-from tests.families import LEAST
+from tests.families import VARIED
 from tests.ops.test_ops import Case, Owner, as_tuple, is_tensor, ours, python
 
 # The last maps of networks as https://distill.pub/2019/computing-receptive-fields (Araujo et al., 2019) has them.
@@ -275,12 +275,7 @@ def compare_tap(what: str, field: Field, y: torch.Tensor, image: torch.Tensor) -
         assert (support(gradient, 0), support(gradient, 1)) == said, f"{what} at {(i, j)}"
 
 
-LARGE = ("deconvnet", "unet")  # each takes 20 s and more
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in sorted(LEAST.values())]
-)
+@pytest.mark.parametrize("name", VARIED)
 def test_a_network_sees_what_its_gradient_reaches(name):
     torch.manual_seed(0)
     check_network(name, 320, 3)

@@ -13,22 +13,14 @@ import archdsl
 from archdsl.analysis.legal import Legal, _compact, legal_sizes
 from archdsl.analysis.legal import runs as ranges_of
 from archdsl.cli.main import main
-from archdsl.compiler import Request, bundled_nets, compile_text, compiled
+from archdsl.compiler import Request, compile_text, compiled
 from archdsl.diagnostics import CompileError
 from archdsl.run.load import instantiate
+from tests.families import FILES, VARIED
 from tests.ops.test_ops import evaluate, holds
 from tests.properties.timing import answer_within
 
-STEMS = dict(bundled_nets())
 RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "legal.json"
-
-
-def smallest_of_each_family() -> list[str]:
-    found: dict[str, tuple[int, str]] = {}
-    for net, stem in STEMS.items():
-        depth = len(archdsl.check(net).rows)
-        found[stem] = min(found.get(stem, (depth, net)), (depth, net))
-    return sorted(net for _, net in found.values())
 
 
 def runs(model: torch.nn.Module, shape: list[int]) -> bool:
@@ -63,7 +55,7 @@ def borders(one: Legal) -> set[int]:
     return {n + d for n in ends for d in (-1, 0, 1) if n + d > 0}
 
 
-@pytest.mark.parametrize("name", smallest_of_each_family())
+@pytest.mark.parametrize("name", VARIED)
 def test_every_size_up_to_130(name):
     height, width = legal_sizes(compiled(name).network)
     some = random.Random(name).sample(range(1, 131), 6)
@@ -72,7 +64,7 @@ def test_every_size_up_to_130(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STEMS)
+@pytest.mark.parametrize("name", FILES)
 def test_every_net_and_size(name):
     """The exhaustive run, whose result is committed: each net, each height and each width from 1 to 130.
 
@@ -90,7 +82,7 @@ def test_the_exhaustive_run_has_every_file():
     rows = json.loads(RESULT.read_text(encoding="utf-8"))
     answers = {name: [one.rule() for one in legal_sizes(compiled(name).network)] for name in rows}
     assert {name: [row["H"], row["W"]] for name, row in rows.items()} == answers
-    assert {STEMS[name] for name in rows} == set(STEMS.values())
+    assert {FILES[name] for name in rows} == set(FILES.values())
     assert all(row["sizes compared with torch"] >= 260 for row in rows.values())
 
 

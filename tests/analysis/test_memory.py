@@ -19,12 +19,10 @@ from archdsl.analysis.memory import inference, training
 from archdsl.cli.main import main
 from archdsl.compiler import Request, compile_text, compiled
 from archdsl.run.load import instantiate
-from tests.families import LEAST
+from tests.families import VARIED
 
 # What the solver of a differential equation keeps beside its slopes is a library's own.
 SOLVED = {"odenet"}
-LARGE = {"deconvnet", "unet"}  # which take large images only, 10 to 40 s each
-FAMILIES = sorted(set(LEAST.values()) - SOLVED - LARGE)
 BATCH = 2
 # Operators that kernels call to get memory, or a contiguous copy: what they allocate is their caller's.
 HELPERS = (
@@ -133,7 +131,7 @@ def on(name: str, size: int) -> Any:
         return compiled(name)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [n for n in VARIED if n not in SOLVED])
 def test_peaks_are_those_of_the_allocator(name):
     compare(on(name, 96), 0.05)
 

@@ -1,13 +1,14 @@
-"""Every command with every flag, each at least once, as a process in a folder of small files."""
+"""Every command with every flag, each at least once, in a folder of small files; what does not end is a process."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import pytest
 
 import archdsl
-from archdsl.cli.main import COMMANDS
+from archdsl.cli.main import COMMANDS, main
 from tests.cli import flags
 
 PROGRAM = [sys.executable, "-m", "archdsl"]
@@ -37,8 +38,11 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "line", "status", "word"), LINES)
-def test_a_line(name, line, status, word, folder):
-    found, said = flags.run(PROGRAM, f"{name} {line}", folder, flags.environment())
+def test_a_line(name, line, status, word, folder, monkeypatch, capfd):
+    """In the process of the tests, which has imported torch; `test_hour.py` runs them as a user does."""
+    monkeypatch.chdir(folder)
+    found = main([name, *shlex.split(line)])
+    said = "".join(capfd.readouterr())
     assert found == status, said
     assert word in said
     assert "Traceback" not in said

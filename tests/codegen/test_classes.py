@@ -24,7 +24,7 @@ from archdsl.compiler import Request, compile_text, compiled
 from archdsl.diagnostics import CompileError
 from archdsl.elaborate.values import show
 from archdsl.run.load import instantiate
-from tests.families import LEAST
+from tests.families import LEAST, VARIED
 from tests.properties.oracle import inputs, scramble
 
 # Blocks that have more than one class, by the reason.
@@ -363,8 +363,12 @@ net n:
     assert torch.equal(torch.jit.script(model)(x), model(x))
 
 
+UNSCRIPTED = {"fpn_resnet18", "odenet"}  # several results, and a solver of another library
+SCRIPTED = sorted({*VARIED, "densenet121", "googlenet", "segnet"} - UNSCRIPTED)
+
+
 @torch.no_grad()
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SCRIPTED)
 def test_scripted_and_traced_it_computes_the_same(name):
     model = archdsl.load(name).eval()
     network = compiled(name).network

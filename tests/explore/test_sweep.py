@@ -25,7 +25,7 @@ from archdsl.explore import search as searching
 from archdsl.explore.problem import Problem
 from archdsl.explore.search import Search
 from archdsl.explore.sweep import Range, Space, outcomes
-from tests.families import LEAST
+from tests.families import EVERY, LEAST
 
 # Howard et al., 2017, arXiv:1704.04861, tables 6 and 7: million multiply-adds and million parameters.
 WIDTHS = {1: (569, 4.2), 0.75: (325, 2.6), 0.5: (149, 1.3), 0.25: (41, 0.5)}
@@ -109,9 +109,7 @@ def test_tables_are_emptied_when_they_are_full(monkeypatch):
 
 
 # -------------------------------------------------------------------------------------------------- closed forms
-@pytest.mark.parametrize(
-    "name", [n if n in LEAST.values() else pytest.param(n, marks=pytest.mark.slow) for n in archdsl.nets()]
-)
+@pytest.mark.parametrize("name", EVERY)
 def test_closed_forms_hold_at_every_size(name):
     network = compiled(name).network
     form, channels = closed(network), int(network.scope.shapes[network.scope.inputs[0]][1])

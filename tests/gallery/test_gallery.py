@@ -8,15 +8,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import archdsl
 from archdsl import project
-from archdsl.compiler import bundled_nets
+from archdsl.compiler import compiled
+from archdsl.ir.network import Scope
+from archdsl.ir.walk import distinct
+from archdsl.ops.base import REQUIRED
 from archdsl.report import gallery
 from archdsl.run.weights import carry_over, renamed, rules
-from tests.families import LEAST, MACS, WITH_CLASSES
+from tests import families
+from tests.families import EVERY, FILES, LEAST, MACS, VARIED, WITH_CLASSES
 from tests.gallery.references import REFERENCES, filled, results
 
 pytestmark = pytest.mark.usefixtures("torchvision_models")
-NETS = archdsl.nets()
-FILES = dict(bundled_nets())
+NETS = list(FILES)
 # One net of each family is trained for a step beside its reference.
 SMALL = {
     "resnet50": "resnet18",
@@ -45,11 +48,9 @@ vit_b_32 vit_l_16 vit_l_32 vit_h_14 mobileone_s3 mobileone_s4 sknet101 ese_vovne
 pyramidnet110_a270_cifar swin_s swin_b
 yolov8_l yolov8_x""".split()
 HELD = [pytest.param(n, marks=pytest.mark.slow if n in LARGE else []) for n in REFERENCES]
-# Siblings differ in numbers, which their figures show: of the slower ones those of one net of each file are run.
-RUN = [
-    pytest.param(n, marks=[] if n not in LARGE and (MACS[n] < 2e9 or n in LEAST.values()) else pytest.mark.slow)
-    for n in REFERENCES
-]
+# Siblings differ in numbers, which their figures show: of each file the net of the fewest MACs is run.
+FIRST = {FILES[n]: n for n in sorted(REFERENCES, key=MACS.__getitem__, reverse=True)}
+RUN = [pytest.param(n, marks=[] if n in FIRST.values() else pytest.mark.slow) for n in REFERENCES]
 TRAINED = {FILES[net]: net for net in reversed(NETS) if net in REFERENCES} | SMALL
 LIBRARIES = {stem: rules(project.path_of(stem)) for stem in project.bundled()}
 QUICK = [
@@ -65,6 +66,24 @@ def meta(name: str, **options) -> torch.nn.Module:
 def test_the_table_of_networks_is_current():
     assert gallery.entries() == gallery.computed(), "run `make gallery`"
     assert [entry.name for entry in gallery.entries()] == NETS
+
+
+def arguments_in(names: list[str]) -> set[tuple[str, str]]:
+    """Return the operators of networks, each with every argument that it is given somewhere."""
+    scopes = [scope for name in names for scope in distinct(compiled(name).network.scope)]
+    operators = [node.what for scope in scopes for node in scope.nodes if not isinstance(node.what, Scope)]
+    given = {(op.name, "") for op in operators}
+    for op in operators:
+        given |= {
+            (op.name, name)
+            for name, spec in op.args.items()
+            if spec.default is REQUIRED or getattr(op, name) != spec.normal
+        }
+    return given
+
+
+def test_the_varied_networks_have_what_the_gallery_has():
+    assert arguments_in([*VARIED, *families.LARGE]) == arguments_in([*LEAST.values()])
 
 
 @pytest.mark.parametrize("name", RUN)
@@ -84,28 +103,18 @@ def test_equal_to_its_reference(name):
         assert (value - expected[key]).abs().max() <= 1e-5 * expected[key].abs().max()
 
 
-@pytest.mark.parametrize("name", [n for n, r in REFERENCES.items() if r.library in ("torchvision", "timm")])
-def test_has_the_names_of_its_reference(name):
-    """Labels are those of torchvision and timm, in their order, so that published weights load as they are.
-
-    Where the names of a library are no labels, the rules of its `.keys` file make them so.
-    """
-    theirs, ours = REFERENCES[name].build().state_dict(), meta(name).state_dict()
-    library = LIBRARIES[FILES[name]].get(REFERENCES[name].library)
-    if library is None:
-        assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
-        assert list(ours) == list(theirs)
-    else:
-        assert ours.keys() == renamed(theirs, library).keys()
-
-
 @pytest.mark.parametrize("name", HELD)
-def test_figures_of_its_reference(name):
-    """Parameters, MACs and output shapes at the default size are the public implementation's."""
+def test_names_and_figures_of_its_reference(name):
+    """Parameters, MACs and output shapes at the default size are the public implementation's.
+
+    Labels are those of torchvision and timm, in their order, so that published weights load as they are.
+    """
     reference = REFERENCES[name]
     report = archdsl.check(name, **reference.ours)
     shape = [int(d) for d in report.inputs[0][1]]
     theirs = reference.build().eval().to("meta")
+    if reference.library in ("torchvision", "timm"):
+        compare_names(name, theirs.state_dict())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         y = results(theirs(torch.empty(shape, device="meta")))
     assert report.params == sum(p.numel() for p in theirs.parameters())
@@ -114,6 +123,16 @@ def test_figures_of_its_reference(name):
         assert report.macs == counter.get_total_flops() // 2
     for key, sizes in always:
         assert tuple(y[key].shape) == tuple(int(d) for d in sizes)
+
+
+def compare_names(name: str, theirs: dict[str, torch.Tensor]) -> None:
+    """Compare names and shapes; where those of a library are no labels, the rules of its `.keys` file make them so."""
+    ours, library = meta(name).state_dict(), LIBRARIES[FILES[name]].get(REFERENCES[name].library)
+    if library is None:
+        assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
+        assert list(ours) == list(theirs)
+    else:
+        assert ours.keys() == renamed(theirs, library).keys()
 
 
 @pytest.mark.parametrize(
@@ -224,7 +243,7 @@ def test_norm_and_activation_are_parameters(name):
         assert model(torch.randn(1, 1, 64, 64)).shape == (1, 7)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", EVERY)
 def test_in_channels_and_classes_on_every_net(name):
     given = {"in_channels": 5} | ({"solver": '"euler"'} if name == "odenet" else {})
     classes = [{"classes": count} for count in (11, 22)] if name in WITH_CLASSES else [{}]

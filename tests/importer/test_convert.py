@@ -28,7 +28,7 @@ torchvision:lraspp_mobilenet_v3_large torchvision:mnasnet0_5 torchvision:mobilen
 torchvision:regnet_y_400mf torchvision:resnet50 torchvision:shufflenet_v2_x0_5 torchvision:squeezenet1_1 torchvision:vgg11_bn
 timm:cspresnet50 timm:densenet121 timm:dla34 timm:eca_resnet33ts timm:ghostnet_050 timm:mixnet_s
 timm:mobilenetv4_conv_small timm:repvgg_a0 timm:selecsls42 timm:tf_efficientnet_lite0
-pytorchcv:airnet50_1x64d_r2 pytorchcv:darts pytorchcv:ibn_resnet50 pytorchcv:resattnet56 pytorchcv:sqnxt23_w1
+pytorchcv:airnet50_1x64d_r2 pytorchcv:darts pytorchcv:sqnxt23_w1 pytorchcv:resattnet56 pytorchcv:ibn_resnet50
 pytorchcv:unet_cityscapes
 """.split()
 QUICK = FAMILIES[1::3]  # in the ordinary run

@@ -344,7 +344,7 @@ class Left(nn.Module):
 def test_the_report_says_what_was_not_fused_and_why():
     report = archdsl.optimize(filled(Left())).report()
     for line in (
-        "1  batch norms left: no convolution before, nor only 1x1 ones behind (first)",
+        "1  batch norms left: no convolution before, nor only 1x1 ones after (first)",
         "1  batch norms left: the convolution is read elsewhere, too (twice)",
         "1  batch norms left: their statistics are those of the batch (batch)",
         "1  batch norms left: the convolution before is not one of PyTorch's (own)",

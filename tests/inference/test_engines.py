@@ -90,8 +90,8 @@ def test_the_model_stays_as_it_is():
 def test_passes_are_those_of_the_engine():
     model = filled(archdsl.load("densenet_bc_40_cifar"))
     notes = {engine: portable(model, engine)[1] for engine in ("torch", *ENGINES)}
-    behind = "batch norms folded into the 1x1 convolution behind"
-    assert behind in notes["openvino"] and behind not in notes["onnxruntime"]
+    folded = "batch norms folded into the 1x1 convolution after"
+    assert folded in notes["openvino"] and folded not in notes["onnxruntime"]
     assert not any("buffers" in what for found in notes.values() for what in found)
     shuffled = {engine: portable(archdsl.load("shufflenet_v2_x1_0").eval(), engine)[1] for engine in ENGINES}
     assert all("shuffles turned into the order of channels" in found for found in shuffled.values())

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 HEAD = "net n:\n    input image: [N, 8, H=8, W=8]\n"
 
 
-@pytest.mark.parametrize("block", range(40))
+# Of 1,000 programs 400 are run each time; all of them by `-m slow`, and thousands by `benchmarks.programs`, on record.
+@pytest.mark.parametrize("block", [*range(16), *[pytest.param(at, marks=pytest.mark.slow) for at in range(16, 40)]])
 def test_programs_at_random_are_what_they_say(block):
     for seed in range(100_000 + 25 * block, 100_025 + 25 * block):
         assert differences(program(seed), seed) == [], program(seed)

@@ -24,7 +24,7 @@ class Shown:
 
     `last`: a map [N, H, W, C]; `groups`: its channels as [N, g, C / g, H, W]; `swapped`: these as [N, C / g, g, H, W];
     `line`: a map as [N, C, H * W]; `thin`: [N, C, 1] of a map [N, C, 1, 1]; `row`: [N, C, W] of a map [N, C, 1, W];
-    `split`: features or a map of one pixel as [N, g, C / g], perhaps with an axis of 1 behind them;
+    `split`: features or a map of one pixel as [N, g, C / g], perhaps with an axis of 1 after them;
     `plane`: a map of one channel as [N, H, W];
     `spread`: one whose axes of size 1 are repeated; `turned`: tokens [L, N, C].
     """

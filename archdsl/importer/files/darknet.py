@@ -2,7 +2,7 @@
 
 What a section means is what Darknet's parser makes of it (pjreddie/darknet, `src/parser.c`, `src/maxpool_layer.c`): a
 convolution with `pad=1` has margins of half its window, a pool has as many rows more as its window has, less one, most
-of them behind. Sizes are followed while the file is read, so that layers that do not fit each other are told with
+of them at the end. Sizes are followed while the file is read, so that layers that do not fit each other are told with
 their lines; Darknet itself adds maps of different shapes as far as they overlap.
 """
 
@@ -148,7 +148,7 @@ class Maxpool(nn.Module):
         if self.margin % 2 == 0:
             return F.max_pool2d(x, self.size, self.stride, front)
         if self.size == self.stride == 2:
-            return F.max_pool2d(x, 2, 2, ceil_mode=True)  # one row behind, which no window but the last reaches
+            return F.max_pool2d(x, 2, 2, ceil_mode=True)  # one row at the end, which no window but the last reaches
         behind = self.margin - front
         padded = F.pad(x, (front, behind, front, behind), value=float("-inf"))
         return F.max_pool2d(padded, self.size, self.stride)
