@@ -43,7 +43,7 @@ editors:  ## rewrite the grammars and queries that editors colour texts by
 
 extension:  ## build the extension for VS Code with the server in it, editors/vscode/*.vsix; needs npm
 	$(PYTHON) -m editors.vscode.bundle editors/vscode/server
-	cd editors/vscode && npm install --no-audit --no-fund --no-package-lock && npm run package
+	cd editors/vscode && npm install --ignore-scripts --no-audit --no-fund --no-package-lock && npm run package
 
 tree-sitter:  ## make the parser of editors/tree-sitter-archdsl again after a change of its grammar; needs tree-sitter
 	cd editors/tree-sitter-archdsl && tree-sitter generate --no-bindings --abi 14 && \
@@ -55,6 +55,9 @@ playground:  ## build the page that runs the compiler in a browser, in build/pla
 pictures:  ## redraw the pictures in docs/drawings.md
 	for net in resnet50 densenet121 inception_v3 unet fpn_resnet50; do archdsl draw $$net -o docs/pictures/$$net.svg; done
 	archdsl diff resnet50 resnext50_32x4d -o docs/pictures/diff.svg; test -s docs/pictures/diff.svg
+
+screenshots:  ## take the picture of VS Code in docs/editors.md again; needs npm and chromium
+	$(PYTHON) docs/screenshots.py
 
 figures:  ## recount the published figures in docs/figures.md
 	$(PYTHON) docs/figures.py
@@ -86,4 +89,4 @@ bench-gpu:  ## time layers, networks and training on a GPU, in eight minutes
 release:  ## build and check what is published, and run it in a clean environment
 	PATH="$$(dirname "$$(command -v $(PYTHON))"):$$PATH" .ci/release
 
-.PHONY: extension tree-sitter playground release pictures editors help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults
+.PHONY: screenshots extension tree-sitter playground release pictures editors help check lint types contracts test slow golden grammar gallery manual format bench bench-networks bench-gpu fuzz programs faults

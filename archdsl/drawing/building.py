@@ -7,7 +7,8 @@ from archdsl.core.record import Record
 from archdsl.drawing import words
 from archdsl.drawing.alike import Alike
 from archdsl.drawing.boxes import Box, Graph, Panel, Picture, Wire
-from archdsl.drawing.cells import cells, prefix, said
+from archdsl.drawing.cells import cells, is_shared, prefix, said
+from archdsl.drawing.entries import Entries
 from archdsl.drawing.flat import Flattener
 from archdsl.drawing.measures import measured
 from archdsl.drawing.shapes import labelled
@@ -58,7 +59,7 @@ class _Builder:
     def __init__(self, network: Network, measure: Measure, depth: int | None, marks: Mapping[int, str]) -> None:
         self.network, self.measure, self.depth = network, measure, depth
         self.alike = Alike()
-        self.flattener = Flattener(measure.steps, self.alike, marks)
+        self.flattener = Flattener(measure.steps, self.alike, Entries(network.scope, self.alike), marks)
         self.letters: dict[int, str] = {}  # of a way to build a block
         self.shown: list[_Shown] = []
         self.most = 0.0
@@ -95,11 +96,11 @@ class _Builder:
         return f"{ends[0]} → {ends[1]} · {human(costs.params)} parameters · {human(costs.macs)} MACs"
 
     # ------------------------------------------------------------ graphs
-    def graph(self, scope: Scope, path: str, depth: int, where: str = "frame") -> Graph:
+    def graph(self, scope: Scope, path: str, depth: int, where: str = "frame", again: bool = False) -> Graph:
         """Return the boxes and wires of a scope, in a `frame`, a `panel` or the `net` itself."""
         net = where == "net"
-        flat = self.flattener.flat(scope, path, net)
-        ins = [Box("end", name) if net else Box("point") for name in scope.input_names[: len(scope.inputs)]]
+        flat = self.flattener.flat(scope, path, net, again)
+        ins = [Box("end", name) for name in scope.input_names] if net else [Box("point") for _ in flat.inputs]
         outs = []
         for output in scope.outputs:
             plain = output.implicit and len(scope.outputs) == 1
@@ -144,6 +145,8 @@ class _Builder:
             made = Box("join" if cell.kind == "join" else "step", text, more, cell.count, first.path)
         if made.kind != "frame":
             self.most = max(self.most, figure)
+        if is_shared(cell) and cell.kind != "repeat":
+            made = made.replace(more=f"{made.more} · shared" if made.more else "shared")
         marks = {atom.mark for atom in cell.atoms}
         mark = marks.pop() if len(marks) == 1 else "changed"
         if made.kind in ("block", "module") and not mark and any(map(self.differs, cell.atoms)):
@@ -163,7 +166,7 @@ class _Builder:
         text = words.several(atom.node.name, last.node.name) if atom.node.labelled else title or atom.path
         box = Box("block", text, args if text == title else what, count, atom.path, called=what)
         if scope.kind != "block" if self.depth is None else depth < self.depth:
-            inside = self.graph(scope, f"{atom.path}.", depth + 1)
+            inside = self.graph(scope, f"{atom.path}.", depth + 1, again=is_shared(cell))
             only = _only(inside)
             if only is None or scope.kind != "scope" or only.kind != "block":
                 return box.replace(kind="frame", inside=inside)

@@ -95,14 +95,20 @@ def said(cell: Cell) -> tuple[str, str]:
     return text, " · ".join([words.small(op) for op in operators[at + 1 :]])
 
 
+def is_shared(cell: Cell) -> bool:
+    """Say whether a box learns nothing of its own: its weights are those of an earlier one."""
+    stateful = [atom for atom in cell.atoms if isinstance(atom.node.what, Scope) or atom.node.what.stateful]
+    return bool(stateful) and all(atom.shared for atom in stateful)
+
+
 # -------------------------------------------------------------------------------------------------- repeats
 def _sign(cell: Cell, flat: Flat, alike: Alike) -> object:
     """Return what is equal of cells that are drawn alike: channels may grow along repeated blocks, maps not."""
-    what = cell.atoms[0].node.what
+    what, shared = cell.atoms[0].node.what, is_shared(cell)
     shapes = tuple([flat.shapes[value] for value in cell.results])
     if isinstance(what, Scope):
-        return alike.exactly(what), tuple([shape[2:] for shape in shapes])
-    return cell.kind, said(cell), shapes
+        return alike.exactly(what), shared, tuple([shape[2:] for shape in shapes])
+    return cell.kind, said(cell), shared, shapes
 
 
 def _folded(found: Sequence[Cell], flat: Flat, alike: Alike) -> list[Cell]:
@@ -193,14 +199,18 @@ def _wiring(block: Sequence[Cell]) -> tuple[list[int], list[object]]:
 
 
 def _repeat(blocks: list[list[Cell]], found: list[Cell], flat: Flat) -> Cell:
-    """Return the cell of blocks that repeat."""
+    """Return the cell of blocks that repeat; its first results are those that go round, in the order of its inputs."""
     first, last = blocks[0], blocks[-1]
     inside = {id(cell) for cell in last}
     read = {value for cell in found if id(cell) not in inside for value in cell.inputs}.union(flat.outputs)
-    places = [place for value, place in _made(last).items() if value in read]
+    made = _made(first)
+    entries = {made[value]: entry for value, entry in zip(_wiring(blocks[1])[0], _wiring(first)[0])}
+    round_, others = sorted(entries), [place for value, place in _made(last).items() if value in read]
+    places = list(dict.fromkeys([*round_, *others]))
     atoms = tuple([atom for block in blocks for cell in block for atom in cell.atoms])
     results, ends = [tuple([block[at].results[port] for at, port in places]) for block in (last, first)]
-    return Cell("repeat", atoms, tuple(_wiring(first)[0]), results, len(blocks), inner=tuple(first), ends=ends)
+    inputs = tuple([entries[place] for place in round_])
+    return Cell("repeat", atoms, inputs, results, len(blocks), inner=tuple(first), ends=ends)
 
 
 def prefix(cell: Cell) -> str:

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from archdsl.core.sizes import Shape
     from archdsl.drawing.alike import Alike
+    from archdsl.drawing.entries import Entries
     from archdsl.ir.network import Node
 
-    Figures = Callable[[Scope], list[float]]
+    Figures = Callable[[Scope, bool], list[float]]
 
 LARGE = 6  # different boxes of a labelled body, such as `features`, that is no part of a net but most of it
 SHORT = 12  # steps of a body within a block that needs no frame
@@ -32,6 +33,7 @@ class Atom(Record):
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     mark: str = ""  # of the step, or of a body around it that has no box
+    shared: bool = False  # its weights are those of an earlier step
 
 
 class Flat(Record):
@@ -44,13 +46,19 @@ class Flat(Record):
 
 
 class Flattener:
-    """Takes scopes apart; `figures` are those of the steps of a scope, `marks` those of single steps, by identity."""
+    """Takes scopes apart; `figures` are those of the steps of a scope, which may be a further use of its weights.
 
-    def __init__(self, figures: Figures, alike: Alike, marks: Mapping[int, str]) -> None:
-        self.figures, self.alike, self.marks = figures, alike, marks
+    `marks` are those of single steps, by identity.
+    """
 
-    def flat(self, scope: Scope, path: str, net: bool) -> Flat:
-        """Return the steps of a scope in values of their own; `net` says that the scope is the net itself."""
+    def __init__(self, figures: Figures, alike: Alike, entries: Entries, marks: Mapping[int, str]) -> None:
+        self.figures, self.alike, self.entries, self.marks = figures, alike, entries, marks
+
+    def flat(self, scope: Scope, path: str, net: bool, again: bool = False) -> Flat:
+        """Return the steps of a scope in values of their own.
+
+        `net` says that the scope is the net itself, `again` that an earlier step has its weights.
+        """
         shapes: dict[int, Shape] = {}
         atoms: list[Atom] = []
 
@@ -58,24 +66,27 @@ class Flattener:
             shapes[len(shapes)] = shape
             return len(shapes) - 1
 
-        def enter(inner: Scope, path: str, given: Sequence[int], mark: str = "") -> list[int]:
+        def enter(inner: Scope, path: str, given: Sequence[int], mark: str = "", shared: bool = False) -> list[int]:
             values = dict(zip(inner.inputs, given))
-            for node, figure in zip(inner.nodes, self.figures(inner)):
-                inputs = tuple([values[value] for value in _read(node)])
-                own = mark or self.marks.get(id(node), "")
+            for node, figure in zip(inner.nodes, self.figures(inner, shared)):
+                inputs = tuple([values[value] for value in node.inputs])
+                own, reused = mark or self.marks.get(id(node), ""), shared or bool(node.reuses)
                 if does_nothing(node):
                     outputs: Sequence[int] = inputs[:1]
                 elif isinstance(node.what, Scope) and self.dissolves(node.what, net):
-                    outputs = enter(node.what, f"{path}{node.name}.", inputs, own)
+                    outputs = enter(node.what, f"{path}{node.name}.", inputs, own, reused)
                 else:
                     outputs = tuple([fresh(inner.shapes[value]) for value in node.outputs])
-                    atoms.append(Atom(path + node.name, node, figure, inputs, tuple(outputs), own))
+                    read = tuple([values[value] for value in self.entries.values(node)])
+                    atoms.append(Atom(path + node.name, node, figure, read, tuple(outputs), own, reused))
                 values.update(zip(node.outputs, outputs))
             return [values[output.value] for output in inner.outputs]
 
-        inputs = [fresh(scope.shapes[value]) for value in scope.inputs]
-        outputs = enter(scope, path, inputs)
-        return Flat(tuple(atoms), shapes, tuple(inputs), tuple(outputs))
+        places = self.entries.of(scope)
+        entries = {at: fresh(scope.shapes[scope.inputs[at]]) for at in dict.fromkeys(places)}
+        outputs = enter(scope, path, [entries[at] for at in places], shared=again)
+        inputs = entries if net else self.entries.read(scope)
+        return Flat(tuple(atoms), shapes, tuple([entries[at] for at in inputs]), tuple(outputs))
 
     def dissolves(self, scope: Scope, net: bool) -> bool:
         """Say whether a scope has no box: what fits that of its step, and a body that is most of a net."""
@@ -133,10 +144,3 @@ def _is_row(scope: Scope) -> bool:
             return False
         value = node.outputs[0]
     return True
-
-
-def _read(node: Node) -> tuple[int, ...]:
-    """Return the values that a step computes with; others tell it only how many images there are, or a size."""
-    if isinstance(node.what, Scope):
-        return node.inputs
-    return tuple([node.inputs[place] for place in node.what.reads(len(node.inputs))])

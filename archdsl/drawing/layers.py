@@ -401,11 +401,21 @@ def _stand(grid: _Grid) -> None:
         grid.tops.append(y)
         grid.bottoms.append(y + height)
         for item in row:
-            spare = height - item.height
-            for box in item.boxes:  # what leaves at the bottom does so below all that stands beside it
-                grid.top[box] += y + (spare if item.boxes[-1] in grid.request.last else spare / 2)
+            share = _share(item, grid.request)
+            for box in item.boxes:
+                grid.top[box] += y + (height - item.height) * share
         y += height + _label_below(grid, row) + ABOVE + TRACK * max(_tracks(row) - 1, 0) + BELOW
         y += TRACK * leaving.count(at)
+
+
+def _share(item: _Item, request: Request) -> float:
+    """Return how much of the height that a stack leaves in its row is above it.
+
+    What leaves at the bottom does so below all that stands beside it, and what comes in at the top does so above it.
+    """
+    if item.boxes and item.boxes[-1] in request.last:
+        return 1
+    return 0 if item.boxes and item.boxes[0] in request.first else 1 / 2
 
 
 def _label_below(grid: _Grid, row: list[_Item]) -> float:

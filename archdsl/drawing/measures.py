@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MEASURES = ("macs", "params", "memory", "time")
 DEVICE = "h100"
+PARAMETERS = "parameters"
 
 
 class Measure:
@@ -29,9 +30,9 @@ class Measure:
         self.total, self.unit, self.say, self.figures = total, unit, say, figures
 
     @once
-    def steps(self, scope: Scope) -> list[float]:
-        """Return the figure of each step of a scope."""
-        return self.figures(scope)
+    def steps(self, scope: Scope, again: bool = False) -> list[float]:
+        """Return the figure of each step of a scope; one that is used `again` has no further parameters."""
+        return [0.0] * len(scope.nodes) if again and self.unit == PARAMETERS else self.figures(scope)
 
 
 def measured(network: Network, by: str) -> Measure:
@@ -47,7 +48,7 @@ def measured(network: Network, by: str) -> Measure:
     if by == "macs":
         return Measure(total, "MACs", _count, _counted(costs, "macs"))
     if by == "params":
-        return Measure(total, "parameters", _count, _counted(costs, "params"))
+        return Measure(total, PARAMETERS, _count, _counted(costs, "params"))
     return _of_table(total, by)
 
 

@@ -155,7 +155,7 @@ def _links(graph: Graph, insides: list[Area | None], widths: list[float], spread
             out = outs[wire.source][wire.source_port]
             apart = out if len(same) > 1 else 0.0
         else:
-            out = apart
+            out = 0.0 if graph.boxes[wire.source].kind == "point" else apart
         upper, lower = insides[wire.source], insides[wire.target]
         start = widths[wire.source] / 2 + (upper.outs[wire.source_port] - upper.width / 2 if upper else out)
         end = widths[wire.target] / 2 + (lower.ins[wire.target_port] - lower.width / 2 if lower else apart)
@@ -176,11 +176,10 @@ def _ports(graph: Graph) -> list[dict[int, float]]:
 def _spread(labels: dict[int, float]) -> dict[int, float]:
     if sum(width > PARALLEL for width in labels.values()) < 2:
         return {}
-    whole, x, found = fsum(labels.values()), 0.0, {}
-    for port, width in sorted(labels.items()):
-        found[port] = x - whole / 2 + PARALLEL / 2
-        x += width
-    return found
+    ordered = sorted(labels)
+    found = {port: fsum([labels[each] for each in ordered[:at]]) for at, port in enumerate(ordered)}
+    middle = found[ordered[-1]] / 2
+    return {port: x - middle for port, x in found.items()}
 
 
 def _span(ports: dict[int, float]) -> float:

@@ -323,6 +323,7 @@ def node(
         _written(bound),
         builder.arms,
         tag.written if tag is not None else None,
+        tag.use if tag is not None else None,
     )
     builder.nodes.append(made)
     result = tensors[0] if len(tensors) == 1 else _named(what, tensors)

@@ -37,8 +37,9 @@ class Node(Record):
     written: tuple[tuple[str, tree.Expr], ...] = ()  # arguments as the text of this scope wrote them
     arms: tuple[tuple[int, int], ...] = ()  # of `if` statements around it in this scope: where each starts, which arm
     label: tree.Name | None = None  # as the text writes it, where it is computed in a loop
+    use: Span | None = None  # where a name stands for the value with this label
 
-    unequal = ("arms", "label")
+    unequal = ("arms", "label", "use")
 
 
 class Turn(Record):

@@ -55,7 +55,7 @@ class Place(Record):
 
     line: str  # of the text, up to the place
     callee: str | None  # the name that is called around it
-    given: tuple[str, ...]  # the arguments of that call that have been named
+    given: tuple[str, ...]  # the arguments of that call before this one, "" for each without its name
 
 
 def completions(document: Document, documents: Documents, offset: int) -> list[types.CompletionItem]:
@@ -90,15 +90,17 @@ def place_at(text: str, offset: int) -> Place:
     with suppress(CompileError):  # the text ends in the middle
         for kind, word, *_ in parser().lexer.tokens(Source("", before)):
             if word in OPENING:
-                calls.append((last if word == "(" else "", []))
+                calls.append((last if word == "(" else "", [""]))
             elif word in CLOSING and calls:
                 calls.pop()
+            elif word == "," and calls:
+                calls[-1][1].append("")
             elif word == "=" and calls:
-                calls[-1][1].append(last)
+                calls[-1][1][-1] = last
             if kind not in ("_NL", "_INDENT", "_DEDENT"):
                 last = word
-    callee, given = calls[-1] if calls else ("", [])
-    return Place(before[before.rfind("\n") + 1 :], callee if callee.isidentifier() else None, tuple(given))
+    callee, given = calls[-1] if calls else ("", [""])
+    return Place(before[before.rfind("\n") + 1 :], callee if callee.isidentifier() else None, tuple(given[:-1]))
 
 
 def _without_line(document: Document, documents: Documents, offset: int) -> View | None:
@@ -162,16 +164,17 @@ def _after_dot(name: str, view: View | None, document: Document, offset: int) ->
 def _arguments(place: Place, view: View | None, within: Any) -> list[types.CompletionItem]:
     if place.callee is None:
         return []
-    callee = _callee(place.callee, view, within)
+    about = words.arguments(_callee(place.callee, view, within))
+    given = {*place.given, *[*about][: place.given.count("")]}
     return [
         types.CompletionItem(
             label=f"{name}=",
             kind=types.CompletionItemKind.Keyword,
-            documentation=types.MarkupContent(types.MarkupKind.Markdown, about),
+            documentation=types.MarkupContent(types.MarkupKind.Markdown, said),
             sort_text=f"1{number:03}",
         )
-        for number, (name, about) in enumerate(words.arguments(callee).items())
-        if name not in place.given
+        for number, (name, said) in enumerate(about.items())
+        if name not in given
     ]
 
 
@@ -209,6 +212,7 @@ def _words(place: Place) -> list[types.CompletionItem]:
     starts = not place.line[:-1].strip() or place.line.strip().isidentifier()
     keywords = VALUES if not starts else ITEMS if not place.line[:1].isspace() else STATEMENTS
     found = [_item(word, types.CompletionItemKind.Keyword, None, 6) for word in keywords]
-    steps, functions = (*words.OPERATORS, *COMBINATORS), (*FUNCTIONS, *ROWS)
+    steps = (*words.OPERATORS, *COMBINATORS)
+    values = [name for name in (*FUNCTIONS, *ROWS) if name not in steps]
     found += [_item(name, types.CompletionItemKind.Function, words.of_word(name), 4) for name in steps]
-    return found + [_item(name, types.CompletionItemKind.Function, words.of_word(name)) for name in functions]
+    return found + [_item(name, types.CompletionItemKind.Function, words.of_word(name)) for name in values]

@@ -61,8 +61,9 @@ class Steps:
         found: dict[tuple[int, int], list[tuple[Scope, Node]]] = {}
         for scope in distinct(self.network.scope):
             for node in scope.nodes:
-                if node.span.source.path == self.path and node.outputs:
-                    found.setdefault((node.span.start, node.span.end), []).append((scope, node))
+                for span in {node.span, node.use or node.span} if node.outputs else ():
+                    if span.source.path == self.path:
+                        found.setdefault((span.start, span.end), []).append((scope, node))
         return [Place(start, end, tuple(steps)) for (start, end), steps in sorted(found.items())]
 
     def ends(self, text: str) -> list[tuple[int, Place]]:

@@ -43,15 +43,20 @@ INITIAL = {
 def of_word(name: str) -> str | None:
     """Return the entry of a word of the language."""
     if name in OPERATORS:
-        return operator(OPERATORS[name]).replace("### ", "", 1)
+        step = operator(OPERATORS[name]).replace("### ", "", 1)
+        return f"{step}\n\n{_function(name)}" if name in FUNCTIONS else step
     if name in COMBINED:
         return f"`{name}(branches…)`\n\n{name} {COMBINED[name]}."
     if name in FUNCTIONS:
-        return f"`{name}(…)`\n\n{' '.join((FUNCTIONS[name].call.__doc__ or '').split())}"
+        return _function(name)
     if name in ROWS:
         params = ", ".join(f"{param}={show(default)}" for param, default in ROWS[name].params)
         return f"`{name}({params})`, an initializer\n\n{ROWS[name].doc}"
     return "`x`: the tensor that reaches this step" if name == "x" else None
+
+
+def _function(name: str) -> str:
+    return f"`{name}(…)`\n\n{' '.join((FUNCTIONS[name].call.__doc__ or '').split())}"
 
 
 def of_definition(item: Any) -> str:

@@ -79,8 +79,10 @@ def _of_area(area: Area, x: float, y: float) -> Iterator[str]:
     yield from _upon(boxes + [written(label, x, y) for label in area.labels])
     whole = Rect(x, y, x + area.width, y + area.height, "area")
     yield from [f"{box.what} sticks out" for box in boxes if not whole.holds(box)]
+    ends = [rect(placed, x, y) for placed in area.boxes]
     for wire in area.wires:
         points = [(x + a, y + b) for a, b in wire.points]
+        yield from [f"a wire hangs in the air: {end}" for end in (points[0], points[-1]) if not _meets(end, ends)]
         for (a, b), (c, d) in zip(points, points[1:]):
             line = Rect(min(a, c) - 0.5, min(b, d) - 0.5, max(a, c) + 0.5, max(b, d) + 0.5, "wire")
             if not whole.holds(Rect(min(a, c), min(b, d), max(a, c), max(b, d), "wire")):
@@ -91,6 +93,10 @@ def _of_area(area: Area, x: float, y: float) -> Iterator[str]:
                 yield f"a wire is slanted: {(a, b)} to {(c, d)}"
     for placed in area.boxes:
         yield from _of_box(placed, x, y)
+
+
+def _meets(end: tuple[float, float], boxes: list[Rect]) -> bool:
+    return any(box.holds(Rect(*end, *end, "end")) for box in boxes)
 
 
 def _of_box(placed: Placed, x: float, y: float) -> Iterator[str]:

@@ -6,7 +6,7 @@ import builtins
 import math
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from archdsl.drawing.comparing import compared
 from archdsl.drawing.drawing import Drawing, drawn
 from archdsl.drawing.measures import MEASURES
 from archdsl.drawing.page import Page
-from archdsl.drawing.scene import Placed
+from archdsl.drawing.scene import Area, Placed
 from archdsl.report.check import report
 from tests.drawing.geometry import mistakes
 from tests.properties.timing import slowness
@@ -198,6 +198,39 @@ def test_a_pyramid_leads_down_on_the_left_and_up_beside_it():
     assert [y for _, y in sorted(found["+"], key=lambda each: each[1])] == pytest.approx([y for _, y in layers[:3]])
 
 
+def test_what_a_body_is_given_twice_is_one_wire():
+    """The layers of HarDNet read the input of their block by its name, the first one as what flows into it, too."""
+    (panel, *_) = picture(compiled("hardnet68").network).panels
+    (at,) = [at for at, box in enumerate(panel.graph.boxes) if box.kind == "frame"]
+    assert len([wire for wire in panel.graph.wires if wire.target == at]) == 1
+    assert len(panel.graph.inputs) == len(panel.graph.boxes[at].inside.inputs) == 1
+
+
+def test_a_block_has_as_many_entries_as_it_shows_wherever_it_stands():
+    head = "block join(a):\n    cat(identity, a)\n\nnet n:\n    input i: [N, 3, H=8, W=8]\n    y = i -> conv(3, 3)\n"
+    same = "    y -> j1: join(y)\n    conv(3, 1)\n    z = x\n    j2: join(z)\n"
+    for text, entries in ((head + same, 1), (head + same + "    conv(6, 1) -> j3: join(z)\n", 2)):
+        found = picture(compile_text(text).network)
+        assert [len(panel.graph.inputs) for panel in found.panels] == [entries]
+        for at, box in enumerate(found.graph.boxes):
+            assert box.kind != "block" or len([w for w in found.graph.wires if w.target == at]) == entries
+
+
+def test_what_comes_in_does_so_at_the_top(gallery):
+    def areas(boxes: Iterable[Placed]) -> Iterator[Area]:
+        for inside in [box.inside for box in boxes if box.inside is not None]:
+            yield inside
+            yield from areas(inside.boxes)
+
+    for net, (_, drawing, _) in gallery[0].items():
+        page = drawing.page
+        for area in areas([*page.panels, *[box for _, _, whole in page.areas for box in whole.boxes]]):
+            starts = [wire.points[0] for wire in area.wires]
+            points = [box for box in area.boxes if box.box.kind == "point"]
+            ins = [box for box in points if any(abs(x - box.x) <= 1 and y == box.y for x, y in starts)]
+            assert {box.y for box in ins} <= {0}, net
+
+
 def test_hrnet_folds_its_modules():
     found = picture(compiled("hrnet_w18").network)
     assert [(box.text, box.count) for box in found.graph.boxes if box.kind == "module"] == [
@@ -206,6 +239,55 @@ def test_hrnet_folds_its_modules():
     ]
     rows = next(panel for panel in found.panels if panel.title == "stage4").graph
     assert rows.by_scale and {box.level for box in rows.boxes if box.kind == "end"} == {0, 1, 2, 3}
+
+
+ROUNDS = """
+block cell(low):
+    high = x
+    l = add(low, high -> maxpool(2)) -> conv(8, 3)
+    output high = add(high, l -> upsample(scale=2)) -> conv(8, 3)
+    output low = l
+    output seen = l -> conv(2, 1)
+
+net n:
+    input image: [N, 8, H=32, W=32]
+    high0 = x
+    low0 = x -> maxpool(2)
+    for i in range(3):
+        made{i} = high{i} -> cell(low{i})
+        high{i+1} = made{i}.high
+        low{i+1} = made{i}.low
+"""
+
+
+@pytest.mark.parametrize("ends", ["high3 low3", "high3", "low3 made2.seen"])
+def test_what_goes_round_has_the_same_number_before_and_after(ends):
+    outputs = "".join([f"    output y{at} = {end}\n" for at, end in enumerate(ends.split())])
+    found = picture(compile_text(ROUNDS + outputs).network)
+    (module,) = [panel.graph for panel in found.panels if panel.note == "one of its rounds"]
+    shapes = {}
+    for wire in module.wires:
+        for end in (wire.source, wire.target):
+            if module.boxes[end].kind == "end":
+                shapes[module.boxes[end].text] = [int(dim) for dim in wire.shape[1:]]
+    assert shapes["in 1"] == shapes["out 1"] != shapes["in 2"] == shapes["out 2"]
+    assert len(shapes) == (5 if "seen" in ends else 4)
+
+
+def test_weights_that_are_used_again_are_shared():
+    text = "net n:\n    input left: [N, 3, H=8, W=8]\n    input right: [N, 3, H, W]\n    one = c: [conv(3, 3), relu]\n"
+    text += "    other = d: [conv(3, 1), conv(3, 3)]\n    a = left -> one -> one -> one -> other\n"
+    text += "    b = right -> one -> other\n    add(a, b)\n"
+    network = compile_text(text).network
+    found = picture(network, "params").graph.boxes
+    assert sum(box.figure for box in found) == report(network).params == 180
+    inside = [box for box in found[-3].inside.boxes if box.kind == "step"]
+    assert [(box.more, box.figure) for box in inside] == [("shared", 0), ("shared", 0)]
+    steps = [(box.text, box.more, box.count, box.figure) for box in found if box.kind in ("step", "frame")]
+    assert steps == [
+        ("3×3 conv, 3", "relu", 1, 84), ("3×3 conv, 3", "relu · shared", 2, 0), ("d", "", 1, 96),
+        ("3×3 conv, 3", "relu · shared", 1, 0), ("d", "shared", 1, 0),
+    ]  # fmt: skip
 
 
 def test_heads_of_training_stand_beside_the_trunk():

@@ -27,9 +27,10 @@ from archdsl.playground import Playground
 from archdsl.report.textmate import PATH
 from tests.drawing.browser import opened
 from tests.editors.spelled import spelled
-from tests.editors.test_vscode import ROOT, fetched
+from tests.editors.vscode import fetched
 from tests.syntax.test_printer import GALLERY, stem
 
+ROOT = Path(__file__).parents[2]
 PLAYGROUND = ROOT / "editors" / "playground"
 PATIENCE = 60_000  # ms until Python has started, on a machine with much else to do
 OWN = "net mine(classes=10):\n    input image: [N, 3, H=32, W=32]\n    conv(16, 3) -> bn -> relu\n"

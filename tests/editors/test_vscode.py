@@ -16,12 +16,11 @@ import pytest
 
 from archdsl.report.textmate import PATH, text
 from archdsl.server.features import CHOOSE, NETS
-from editors.vscode.bundle import bundle
 from tests.editors.spelled import spelled
+from tests.editors.vscode import EXTENSION, built, fetched
 from tests.syntax.test_printer import GALLERY, stem
 
 ROOT = Path(__file__).parents[2]
-EXTENSION = ROOT / "editors" / "vscode"
 KINDS = {
     "comment": "comment",
     "string": "string",
@@ -50,20 +49,6 @@ def test_the_extension_speaks_with_the_server_as_it_is():
     grammar = package["contributes"]["grammars"][0]["path"]
     assert (EXTENSION / grammar).resolve() == ROOT.joinpath(*PATH)
     assert (EXTENSION / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
-
-
-def fetched(folder: Path, *packages: str) -> Path:
-    """Return the folder of modules with some packages in it; skips the test where npm cannot fetch them."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("there is no npm")
-    quickly = ["--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=0"]
-    command = [npm, "install", *quickly, "--prefix", str(folder), *packages]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=240, cwd=folder)
-    except (subprocess.SubprocessError, OSError):
-        pytest.skip("npm cannot fetch what this test needs")
-    return folder / "node_modules"
 
 
 @pytest.fixture(scope="module")
@@ -139,13 +124,7 @@ def heard(server: subprocess.Popen) -> dict:
 @pytest.mark.slow
 def test_the_package_is_built_with_a_server_that_runs(tmp_path):
     """As a user would: its dependencies are fetched, `vsce` packs it, and Python without packages runs its server."""
-    folder = tmp_path / "vscode"
-    shutil.copytree(EXTENSION, folder, ignore=shutil.ignore_patterns("node_modules", "server", "*.vsix"))
-    fetched(folder)
-    bundle(folder / "server")
-    subprocess.run(["npm", "run", "package"], check=True, capture_output=True, timeout=240, cwd=folder)
-    (package,) = folder.glob("*.vsix")
-    with zipfile.ZipFile(package) as file:
+    with zipfile.ZipFile(built(tmp_path / "vscode")) as file:
         file.extractall(tmp_path / "unpacked")
     env = {"PYTHONPATH": str(tmp_path / "unpacked" / "extension" / "server")}
     command = [sys.executable, "-S", "-m", "archdsl", "server"]

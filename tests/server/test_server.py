@@ -228,6 +228,14 @@ def test_a_body_has_its_shape_at_its_head_and_a_branch_its_own(editor, file):
     assert "[N, 11, H//2, W//2]" in editor.hover(uri, "cat(")
 
 
+def test_a_name_of_shared_weights_is_a_step_where_it_stands(editor, file):
+    head = "net a:\n    input left: [N, 2, H=8, W=8]\n    input right: [N, 3, H, W]\n"
+    text = f"{head}    tower = one: [conv(4, 3), maxpool(2)]\n    a = left -> conv(3, 1) -> tower\n    right -> tower\n"
+    uri = file(text + "    add(a, identity)\n")
+    assert editor.hints(uri) == dict.fromkeys((4, 5, 6, 7), "[N, 4, H//2, W//2]")
+    assert "the first of" not in editor.hover(uri, "tower\n    right")
+
+
 def test_hints_are_of_the_net_that_is_chosen(editor, resnet):
     assert editor.command("archdsl.nets", resnet)["chosen"] == "resnet50"
     (action,) = editor.actions(resnet, "resnet18 =")
@@ -245,6 +253,12 @@ def test_hints_stay_while_the_text_is_broken_and_move_with_it(editor, file):
     assert before == {3: "[N, 4, H, W]"}  # of `one`, the first
     editor.change(uri, editor.texts[uri].replace("net one:", "# a comment\nnet one("))
     assert editor.hints(uri) == {4: "[N, 4, H, W]"}
+
+
+def test_a_word_that_is_a_step_and_a_function_says_both(editor, file):
+    uri = file("net a:\n    input i: [N, 3, H=8, W=8]\n    conv(max(1, 2), 1)\n")
+    said = editor.hover(uri, "max(1")
+    assert "Maximum over axes" in said and "the largest of several numbers" in said
 
 
 # -------------------------------------------------------------------------------------------------- completion
@@ -276,8 +290,11 @@ def test_completion(editor, file, text, among):
     assert set(among) <= set(found)
     if text.endswith("("):
         assert found[: len(among)] == among or set(found[: len(among)]) >= set(among[:1])
+    assert len(set(found)) == len(found), "a word stands there once"
     if "kernel=3" in text:
-        assert "kernel=" not in found
+        assert not {"out=", "kernel="} & set(found)
+    if "twice(3), " in text:
+        assert "width=" not in found, "it is given, by its place"
     if "from" in text:
         assert "conv" not in found
     assert blocks
