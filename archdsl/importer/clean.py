@@ -27,19 +27,28 @@ def cleaned(graph: Graph) -> Graph:
 
 # -------------------------------------------------------------------------------------------------- nodes
 def _without_nothing(graph: Graph) -> None:
-    """Leave out what computes nothing: dropout that never drops, but where it keeps others at their places."""
+    """Leave out what computes nothing: dropout that never drops, margins of nothing."""
     instead: dict[Node, Node] = {}
     for scope in list(graph.root.scopes()):
         for item in list(scope.items):
             if not isinstance(item, Node):
                 continue
             item.inputs = tuple(instead.get(node, node) for node in item.inputs)
-            if item.op in ("dropout", "dropout2d", "drop_path") and item.fields["p"] == 0:
+            if _nothing(item):
                 instead[item] = item.inputs[0]
                 scope.items.remove(item)
     for node in graph.root.nodes():
         node.inputs = tuple(_final(instead, one) for one in node.inputs)
     graph.outputs = {name: _final(instead, node) for name, node in graph.outputs.items()}
+
+
+def _nothing(node: Node) -> bool:
+    """Say whether a step drops nothing, adds no margins, or cuts nothing off."""
+    if node.op == "crop":
+        return len(node.inputs) == 1 and node.shape == node.inputs[0].shape
+    if node.op == "pad":
+        return bool(node.fields["size"] == (0, 0, 0, 0))
+    return node.op in ("dropout", "dropout2d", "drop_path") and not node.fields["p"]
 
 
 def _final(instead: dict[Node, Node], node: Node) -> Node:

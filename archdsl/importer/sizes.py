@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from archdsl.importer.blocks import Code
 from archdsl.importer.graph import Graph, Node, Scope, Unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+MOST = 64  # rows and columns of a window
 MARGINS = ("conv", "depthwise", "maxpool")  # what may have `pad="same"`
 
 
@@ -22,19 +24,22 @@ def sized(graph: Graph, other: Graph | None) -> Graph:
     """Put in the place of numbers what they stand for; `other` is the same module at another size. Raises `Unsaid`."""
     pairs = _pairs(graph, other)
     known = [*pairs][: len(graph.inputs)]
+    filling = _filled(graph, pairs)
     for scope, node in _placed(graph.root):
         if node.op == "upsample" and "size" in node.fields:
             _upsampled(node, pairs, known)
         elif node.op == "untokens":
             _put_together(node, pairs, known)
         elif node.op == "crop":
-            _cropped(node, pairs, known)
+            _cropped(node, pairs, known, scope.given if scope.kind in filling else ())
         elif node.op in ("avgpool", "maxpool"):
             _whole(node, pairs[node])
+        elif node.op == "attention":
+            _moved(node, pairs[node])
         if node.op in MARGINS:
             _same_padding(node, pairs)
         twin = pairs[node]
-        if node.fields != twin.fields and not (node.op == "pad" and _absorbed(graph, node)):
+        if node.fields != twin.fields and not (node.op == "pad" and _absorbed(graph, node, pairs)):
             raise _unsaid(f"`{node.op}` with numbers that depend on the size of the input", scope.path, node)
         low = [one for one in node.inputs if one.op == "pad" and one.fields["lowest"]]
         if low:
@@ -102,9 +107,14 @@ def _alike(node: Node, pairs: dict[Node, Node], known: list[Node]) -> Node | Non
     return None
 
 
-def _cropped(node: Node, pairs: dict[Node, Node], known: list[Node]) -> None:
-    """Find the tensor to whose size the middle of a map is cut."""
-    like, twin = _alike(node, pairs, known), pairs[node]
+def _cropped(node: Node, pairs: dict[Node, Node], known: list[Node], filled: tuple[Node, ...]) -> None:
+    """Find the tensor to whose size the middle of a map is cut, or its corner, which was `filled` before."""
+    twin, given = pairs[node], _alike(node, pairs, [*filled])
+    if given is not None and node.fields["offset"] == twin.fields["offset"] == (0, 0):
+        node.inputs, node.fields = (node.inputs[0], given), {"offset": (0, 0)}
+        twin.fields = node.fields
+        return
+    like = _alike(node, pairs, known)
     if node.fields == twin.fields or like is None:
         return
     middles = [
@@ -118,6 +128,41 @@ def _cropped(node: Node, pairs: dict[Node, Node], known: list[Node]) -> None:
     else:
         return
     node.inputs = (node.inputs[0], like)
+
+
+def _moved(node: Node, twin: Node) -> None:
+    """Take windows to be moved that are so at one size: at the other they are as large as the map."""
+    if "shift" in node.fields and "shift" in twin.fields:
+        shift = tuple(map(max, node.fields["shift"], twin.fields["shift"]))
+        node.fields["shift"] = twin.fields["shift"] = shift
+
+
+def _filled(graph: Graph, pairs: dict[Node, Node]) -> set[type]:
+    """Find margins that fill maps up to multiples; return the modules that add such, where some maps lack nothing."""
+    pads = [
+        (scope.kind, node)
+        for scope, node in _placed(graph.root)
+        if node.op == "pad" and not _absorbed(graph, node, pairs)
+    ]
+    found = {kind: multiple for kind, node in pads if (multiple := _multiple(node, pairs[node]))}
+    for kind, node in pads:
+        if kind in found and _fills(node, found[kind]) and _fills(pairs[node], found[kind]):
+            size = Code(f"(0, -x.width % {found[kind]}, 0, -x.height % {found[kind]})")
+            node.fields["size"] = pairs[node].fields["size"] = size
+    return {*found}
+
+
+def _multiple(node: Node, twin: Node) -> int:
+    """Return the least number up to whose multiples both maps are filled, or 0."""
+    if node.fields["size"] == twin.fields["size"]:
+        return 0
+    return next((k for k in range(2, MOST) if _fills(node, k) and _fills(twin, k)), 0)
+
+
+def _fills(node: Node, k: int) -> bool:
+    high, wide = node.inputs[0].shape[2:]
+    margins: tuple[int, ...] = node.fields["size"]
+    return margins == (0, -wide % k, 0, -high % k)
 
 
 def _whole(node: Node, twin: Node) -> None:
@@ -155,7 +200,7 @@ def _is_same(node: Node, before: Node) -> bool:
     none = tuple(d * (k - 1) // 2 for d, k in zip(fields["dilation"], kernel))
     if (none if fields["pad"] is None else fields["pad"]) != (0, 0) or margins["mode"] != "constant":
         return False
-    if margins["lowest"] != (node.op == "maxpool"):
+    if margins["lowest"] != (node.op == "maxpool") or isinstance(margins["size"], Code):
         return False
     left, right, top, bottom = margins["size"]
     for size, k, s, d, first, last in zip(
@@ -167,10 +212,10 @@ def _is_same(node: Node, before: Node) -> bool:
     return True
 
 
-def _absorbed(graph: Graph, node: Node) -> bool:
+def _absorbed(graph: Graph, node: Node, pairs: dict[Node, Node]) -> bool:
     """Say whether margins are read by nobody, because what follows adds them itself."""
     readers = [one for one in graph.root.nodes() if node in one.inputs]
-    return all(one.op in MARGINS and _is_same(one, node) for one in readers)
+    return all(one.op in MARGINS and _is_same(one, node) and _is_same(pairs[one], pairs[node]) for one in readers)
 
 
 def _stride(node: Node) -> Any:

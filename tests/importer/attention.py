@@ -126,6 +126,36 @@ class Grids(Windows):
         return x.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 
+class Shifted(Windows):
+    """Swin's: channels last, maps filled up to whole windows, windows moved by half of one, a mask."""
+
+    def forward(self, x):
+        x = x.permute(0, 2, 3, 1)
+        n, h, w, c = x.shape
+        size = (-(-h // 4) * 4, -(-w // 4) * 4)
+        made = F.pad(x, (0, 0, 0, size[1] - w, 0, size[0] - h))
+        made = torch.roll(made, (-2, -2), dims=(1, 2)).view(n, size[0] // 4, 4, size[1] // 4, 4, c)
+        made = self.masked(made.permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, c), size)
+        made = made.view(n, size[0] // 4, size[1] // 4, 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(n, *size, c)
+        made = torch.roll(made, (2, 2), dims=(1, 2))[:, :h, :w, :]
+        return (x + made).permute(0, 3, 1, 2)
+
+    def masked(self, x, size):
+        place = x.new_zeros(size)
+        for i, rows in enumerate((slice(0, -4), slice(-4, -2), slice(-2, None))):
+            for j, columns in enumerate((slice(0, -4), slice(-4, -2), slice(-2, None))):
+                place[rows, columns] = 3 * i + j
+        place = place.view(size[0] // 4, 4, size[1] // 4, 4).permute(0, 2, 1, 3).reshape(-1, 16)
+        apart = (place.unsqueeze(1) - place.unsqueeze(2)).ne(0)
+        q, k, v = self.qkv(x).reshape(*x.shape[:2], 3, HEADS, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        bias = self.table[self.index.view(-1)].view(16, 16, -1).permute(2, 0, 1).unsqueeze(0)
+        weights = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5 + bias
+        hidden = x.new_zeros(apart.shape).masked_fill(apart, -100.0)
+        weights = weights.view(-1, len(apart), HEADS, 16, 16) + hidden.unsqueeze(1).unsqueeze(0)
+        weights = weights.view(-1, HEADS, 16, 16).softmax(-1)
+        return self.proj((weights @ v).transpose(1, 2).reshape(x.shape))
+
+
 class Pooled(nn.Module):
     """One vector for a map, the mean of its places by weights that are learned (Cao et al., 2019)."""
 
@@ -149,5 +179,6 @@ SPELLINGS = {
     OfMaps: "attention(q: conv(8, 1), k: conv(8, 1), v: conv(8, 1), heads=2)",
     Windows: "tokens(window=4)",
     Grids: "tokens(grid=4)",
+    Shifted: "window=4,",
     Pooled: 'softmax(axis="tokens")',
 }

@@ -29,10 +29,10 @@ torchvision:regnet_y_400mf torchvision:resnet50 torchvision:shufflenet_v2_x0_5 t
 timm:cspresnet50 timm:densenet121 timm:dla34 timm:eca_resnet33ts timm:ghostnet_050 timm:mixnet_s
 timm:mobilenetv4_conv_small timm:repvgg_a0 timm:selecsls42 timm:tf_efficientnet_lite0
 pytorchcv:airnet50_1x64d_r2 pytorchcv:darts pytorchcv:sqnxt23_w1 pytorchcv:resattnet56 pytorchcv:ibn_resnet50
-pytorchcv:unet_cityscapes
+pytorchcv:unet_cityscapes torchvision:maxvit_t torchvision:swin_t timm:caformer_s18
 """.split()
 QUICK = FAMILIES[1::3]  # in the ordinary run
-SIZES = {"torchvision:alexnet": 96, "torchvision:googlenet": 96}
+SIZES = {"torchvision:alexnet": 96, "torchvision:googlenet": 96, "torchvision:maxvit_t": 224}
 
 
 def made_of(source):
@@ -131,7 +131,7 @@ def test_a_layer_that_is_applied_more_than_once(model, said):
 
 @pytest.mark.parametrize("model", attention.SPELLINGS, ids=lambda one: one.__name__)
 def test_attention_that_is_written_out(model):
-    found = import_module(model(), (1, 8, 8, 8), name="attends")
+    found = import_module(model(), (1, 8, 16, 16), name="attends")
     assert attention.SPELLINGS[model] in found.text, found.text
 
 

@@ -7,7 +7,7 @@ from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
 
 from archdsl.importer.calls import views
-from archdsl.importer.calls.reader import Factor, Learned, Seen
+from archdsl.importer.calls.reader import Factor, Fixed, Learned, Seen
 from archdsl.importer.graph import Node, Unsaid
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ class Heads:
     """Tokens, or a map, by heads: seen as (…, heads, places, part), or with the last two exchanged."""
 
     view: Seen
+    window: tuple[int, int] | None  # of a map
     outer: tuple[Axis, ...]  # the axes before the last two
     places: Axis
     heads: Axis
@@ -42,6 +43,7 @@ class Scores:
     shape: tuple[int, ...]
     factor: float = 1.0
     bias: Node | None = None
+    masked: bool = False
     soft: bool = False  # whether they went through a softmax
 
     def times(self, number: float) -> Scores:
@@ -93,7 +95,9 @@ def scaled_dot_product_attention(
 
 
 def added(r: Reader, scores: Scores, other: Any) -> Scores:
-    """Add a bias for each head and each pair of places."""
+    """Add a bias for each head and each pair of places, or numbers that hide places from one another."""
+    if isinstance(other, Fixed):  # which ones, the comparison says
+        return replace(scores, masked=True)
     count, rows, columns = scores.queries.count, *scores.shape[-2:]
     if scores.soft or scores.bias is not None or tuple(other.shape[-3:]) != (count, rows, columns):
         raise Unsaid("a sum with products of queries and keys", r.path)
@@ -110,9 +114,9 @@ def added(r: Reader, scores: Scores, other: Any) -> Scores:
 
 
 def _sides(queries: Heads) -> tuple[int, int] | None:
-    """Return the height and width of the window of which the tokens are; None of a map."""
+    """Return the height and width of the window of which the tokens are; None of a whole map."""
     if len(queries.view.own) == 4:
-        return None
+        return queries.window
     sides = [factor.size for factor in queries.view.own[-2]]
     return (sides[0], sides[1]) if len(sides) == 2 else (isqrt(prod(sides)), isqrt(prod(sides)))
 
@@ -140,12 +144,17 @@ def _by_heads(r: Reader, input: Any, exchanged: bool) -> Heads | None:
     if exchanged:
         places, part = part, places
     at = views.channels(view)
-    before, own = (view.own[:1], view.own[2] + view.own[3]) if at == 1 else (view.own[:-2], view.own[-2])
+    window, before, own = None, view.own[:-2], view.own[-2]
+    if at == 1:
+        n, _, h, w = view.own
+        before, own = (n,), h + w
+        if view.moved is not None and len(h) == len(w) == 2:
+            window, before, own = (h[1].size, w[1].size), (n, h[:1], w[:1]), h[1:] + w[1:]
     split, last = views.solid(view.own[at]), views.solid(part)
     heads = split[: len(split) - len(last)]
     known = (views.solid(views.joined(outer)), views.solid(places), (*heads, *last))
     fits = known == ((*views.solid(views.joined(before)), *heads), views.solid(own), split)
-    return Heads(view, tuple(outer), places, heads, last) if fits else None
+    return Heads(view, window, tuple(outer), places, heads, last) if fits else None
 
 
 def _scores(r: Reader, queries: Heads, keys: Heads) -> Scores:
@@ -163,9 +172,16 @@ def _attended(r: Reader, scores: Scores, values: Heads) -> Any:
     queries, part = scores.queries, (Factor(values.node.channels // values.count),)
     at, view = views.channels(queries.view), queries.view
     shape = (*view.node.shape[:at], values.node.channels, *view.node.shape[at + 1 :])
-    made = r.step("attention", {"heads": values.count}, _branches(r, scores, values), shape)
+    fields: dict[str, Any] = {"heads": values.count}
+    if view.moved is not None and queries.window is not None:
+        fields |= {"window": queries.window, "shift": view.moved}
+        if scores.masked != any(view.moved):
+            raise Unsaid("windows that are moved and look over the edges of the map", r.path)
+    elif scores.masked:
+        raise Unsaid("attention with a mask", r.path)
+    made = r.step("attention", fields, _branches(r, scores, values), shape)
     own = (*view.own[:at], queries.heads + part, *view.own[at + 1 :])
-    return views.plain(Seen(made, own, (*queries.outer, queries.places, part)))
+    return views.plain(replace(view, node=made, own=own, axes=(*queries.outer, queries.places, part)))
 
 
 def _branches(r: Reader, scores: Scores, values: Heads) -> tuple[Node, ...]:

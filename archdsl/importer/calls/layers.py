@@ -101,8 +101,10 @@ def linear(r: Reader, input: Any, weight: Any, bias: Any = None) -> Any:
         node = r.step("conv", fields | window, (input.node,), (n, out, h, w), weight=weight, bias=bias)
         return Shown(node, "last", (n, h, w, out))
     if isinstance(input, Seen):
-        tokens = views.by_channels(r, input).node
-        made = r.step("linear", fields, (tokens,), (*tokens.shape[:-1], out), weight=weight, bias=bias)
+        node = views.by_channels(r, input).node
+        if len(node.shape) == 4:
+            return views.with_channels(input, linear(r, Shown(node, "last", node.shape), weight, bias).node)
+        made = r.step("linear", fields, (node,), (*node.shape[:-1], out), weight=weight, bias=bias)
         return views.with_channels(input, made)
     return r.step("linear", fields, (input,), (*r.plain(input).shape[:-1], out), weight=weight, bias=bias)
 

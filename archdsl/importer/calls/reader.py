@@ -10,7 +10,7 @@ from archdsl.importer.graph import Node, Scope, Unsaid
 from archdsl.importer.trace import Call, Frame, Value, Weight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     Table = dict[str, Callable[..., Any]]
 
@@ -55,6 +55,7 @@ class Seen:
     node: Node
     own: tuple[Axis, ...]
     axes: tuple[Axis, ...]
+    moved: tuple[int, int] | None = None  # of a map seen with its channels last: by how much it is rolled, up and left
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,6 +74,13 @@ class Chance:
 
     keep: float
     scaled: bool = False
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Numbers that the code makes, whatever goes in."""
+
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -135,10 +143,12 @@ class Reader:
     def _made(self, call: Call) -> Any:
         given = [self._given(argument) for argument in call.arguments]
         words = {name: self._given(value) for name, value in call.keywords.items()}
-        for one in [*given, *words.values()]:
-            for each in one if isinstance(one, tuple) else (one,):
-                if isinstance(each, Refused):
-                    raise each.why
+        for each in _within([*given, *words.values()]):
+            if isinstance(each, Refused):
+                raise each.why
+        tensors = [one for one in _within([*given, *words.values()]) if hasattr(one, "shape")]
+        if tensors and all(isinstance(one, Fixed) for one in tensors):
+            return [Fixed(value.shape) for value in call.results]
         function = self.table.get(call.function.strip("_"))  # `add_`, `__add__` and `add` are one to what is computed
         if function is None:
             raise Unsaid(f"the language has no step for `{call.function}`", self.path)
@@ -186,6 +196,12 @@ class Reader:
         if isinstance(found, Learned):
             return self.step("learned", {"size": found.shape[1:]}, (), found.shape, weight=found)
         raise Unsaid("a number or a mask where a tensor is expected", self.path)
+
+
+def _within(given: Iterable[Any]) -> Iterator[Any]:
+    """Go over arguments, and what is in tuples among them."""
+    for one in given:
+        yield from one if isinstance(one, tuple) else (one,)
 
 
 def node_of(found: Any) -> Node | None:

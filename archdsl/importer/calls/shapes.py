@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from archdsl.importer.calls import views
-from archdsl.importer.calls.attention import Entries
+from archdsl.importer.calls.attention import Entries, Scores
 from archdsl.importer.calls.reader import LAYOUT, Learned, Reader, Seen, Shown, both, shape_of
 from archdsl.importer.graph import Node, Unsaid
 
@@ -36,7 +36,7 @@ def _reshaped(r: Reader, input: Any, wanted: tuple[int, ...]) -> Any:
         return input
     if isinstance(input, Learned):
         return Learned(input.weight, wanted)
-    if isinstance(input, Entries):
+    if isinstance(input, Entries) or (isinstance(input, Scores) and wanted[-2:] == input.shape[-2:]):
         return replace(input, shape=wanted)
     if isinstance(input, Seen):
         return views.reshaped(r, input, wanted)
@@ -185,6 +185,8 @@ def getitem(r: Reader, input: Any, index: Any) -> Any:
         return Entries(input, (*index.shape, *input.shape[1:]))
     if isinstance(input, Seen) and isinstance(index, int):
         return views.item(r, input, 0, index)
+    if isinstance(input, Shown) and input.form == "last":
+        return _last(_of_last(r, input.node, index))
     node = r.plain(input)
     wanted = list(index) if isinstance(index, tuple) else [index]
     while wanted and (wanted[-1] is Ellipsis or wanted[-1] == slice(None)):
@@ -200,6 +202,24 @@ def getitem(r: Reader, input: Any, index: Any) -> Any:
     ranges = [one.indices(size)[:2] for one, size in zip(wanted, shape)]
     ranges += [(0, size) for size in shape[len(ranges) :]]
     return ranges_of(r, node, ranges)
+
+
+def _of_last(r: Reader, node: Node, index: Any) -> Node:
+    """Return rows and columns of a map that is seen with its channels last; all of them, too, which some sizes have."""
+    wanted = [one for one in index if one is not Ellipsis] if isinstance(index, tuple) else []
+    wanted = [*([slice(None)] * (4 - len(wanted)) if Ellipsis in index else []), *wanted]
+    ranges = [one.indices(size) for one, size in zip(wanted, (node.shape[i] for i in (0, 2, 3, 1)))]
+    whole = [(0, node.shape[0], 1), (0, node.shape[1], 1)]
+    if len(ranges) != 4 or [ranges[0], ranges[3]] != whole:
+        raise Unsaid("an index that is no range of rows and columns", r.path)
+    starts, stops, steps = zip(*ranges[1:3])
+    if steps == (1, 1):
+        size = tuple(stop - start for start, stop in zip(starts, stops))
+        return r.step("crop", {"size": size, "offset": starts}, (node,), (*node.shape[:2], *size))
+    if stops != node.shape[2:]:
+        raise Unsaid("every so many of a part of a map", r.path)
+    size = tuple(-(-(stop - start) // step) for start, stop, step in ranges[1:3])
+    return r.step("subsample", {"stride": steps, "offset": starts}, (node,), (*node.shape[:2], *size))
 
 
 def _token(r: Reader, node: Node, place: int) -> Node:
@@ -298,6 +318,11 @@ def stack(r: Reader, tensors: Any, dim: int = 0) -> Shown:
 
 
 def pad(r: Reader, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+    if isinstance(input, Shown) and input.form == "last" and pad[:2] == (0, 0) and mode == "constant" and not value:
+        left, right, top, bottom = (*pad[2:], 0, 0)[:4]
+        n, c, h, w = input.node.shape
+        fields = {"size": (left, right, top, bottom), "mode": mode, "lowest": False}  # none, at some sizes
+        return _last(r.step("pad", fields, (input.node,), (n, c, h + top + bottom, w + left + right)))
     node = r.plain(input)
     if len(pad) > 4 and len(node.shape) == 4 and not any(pad[:4]) and mode == "constant" and not any(pad[6:]):
         return _more_channels(r, node, pad[4], pad[5])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archdsl.importer.calls import arithmetic, attention, layers, pools, shapes
-from archdsl.importer.calls.reader import Reader, Refused, same, unary
+from archdsl.importer.calls import arithmetic, attention, layers, pools, shapes, views
+from archdsl.importer.calls.reader import Fixed, Reader, Refused, same, unary
 from archdsl.importer.graph import Graph, Node, Unsaid
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "dropout": arithmetic.dropout("dropout"),
     "dropout2d": arithmetic.dropout("dropout2d"),
     "feature_dropout": arithmetic.dropout("dropout2d"),
+    "new_zeros": lambda r, x, *size, **words: Fixed(size[0] if isinstance(size[0], tuple) else size),
     "new_empty": arithmetic.empty,
     "empty": arithmetic.empty,
     "bernoulli": arithmetic.bernoulli,
@@ -81,6 +82,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("transpose", "swapaxes", "swapdims"), shapes.transpose),
     **dict.fromkeys(("t", "T"), shapes.turned),
     "mT": lambda r, x: shapes.transpose(r, x, -2, -1),
+    "roll": views.rolled,
     "unflatten": shapes.unflatten,
     "squeeze": shapes.squeeze,
     "unsqueeze": shapes.unsqueeze,

@@ -34,7 +34,8 @@ def seen(r: Reader, input: Any) -> Seen:
         return Seen(node, own, own)
     if input.form not in AXES:
         raise Unsaid(f"a {input.form} view {list(input.shape)} in another order", r.path)
-    return Seen(node, own, tuple([joined([own[i] for i in axis]) for axis in AXES[input.form]]))
+    axes = tuple([joined([own[i] for i in axis]) for axis in AXES[input.form]])
+    return Seen(node, own, axes, (0, 0) if input.form == "last" else None)
 
 
 def reshaped(r: Reader, input: Any, wanted: tuple[int, ...]) -> Any:
@@ -43,7 +44,7 @@ def reshaped(r: Reader, input: Any, wanted: tuple[int, ...]) -> Any:
     left, split = list(joined(view.axes)), dict[Factor, Axis]()
     axes = tuple([_taken(r, left, length, split) for length in wanted])
     own = tuple([joined([_parts(factor, split) for factor in axis]) for axis in view.own])
-    return _named(r, Seen(view.node, own, axes))
+    return _named(r, replace(view, own=own, axes=axes))
 
 
 def _taken(r: Reader, left: list[Factor], length: int, split: dict[Factor, Axis]) -> Axis:
@@ -85,11 +86,22 @@ def _named(r: Reader, view: Seen) -> Any:
 
 def plain(view: Seen) -> Any:
     """Return a view as a node, or one in a form, where it is that."""
+    if view.moved not in (None, (0, 0)):
+        return view
     if _same(view.axes, view.own):
         return view.node
     if len(view.own) == 4 and _same(view.axes, [view.own[i] for i in (0, 2, 3, 1)]):
         return Shown(view.node, "last", view.shape)
     return view
+
+
+def rolled(r: Reader, input: Any, shifts: Any, dims: Any) -> Any:
+    """Move the rows and columns of a map with its channels last around it."""
+    view = seen(r, input)
+    by = dict(zip(dims, shifts)) if isinstance(dims, tuple) else {dims: shifts}
+    if view.moved is None or not set(by) <= {1, 2} or not _same(view.axes, [view.own[i] for i in (0, 2, 3, 1)]):
+        raise Unsaid("the language has no step for `roll`", r.path)
+    return plain(replace(view, moved=(view.moved[0] - by.get(1, 0), view.moved[1] - by.get(2, 0))))
 
 
 def solid(axis: Axis) -> Axis:
@@ -100,13 +112,16 @@ def solid(axis: Axis) -> Axis:
 def _cut(r: Reader, view: Seen) -> Seen | None:
     """Return a map whose places come before its channels as tokens, in windows perhaps."""
     n, c, h, w = view.own
-    if len(view.axes) == 3 and _same(view.axes, (n, h + w, c)):
+    windows = view.moved is not None and len(h) == len(w) == 2  # attention of a map has windows
+    if len(view.axes) == 3 and _same(view.axes, (n, h + w, c)) and not windows:
         return _stepped(r, "tokens", {}, view, (n, h + w, c))
     if len(view.axes) != 6:
         return None
     rows, columns, high, wide = view.axes[1:5]  # a factor of 1 may be of any axis
     own = (n, rows, columns, high + wide, c)
     if _same((view.axes[0], rows + high, columns + wide, view.axes[5]), (n, h, w, c)):
+        if windows:
+            return None
         return _stepped(r, "tokens", {"window": (size(high), size(wide))}, view, own)
     if _same((view.axes[0], high + rows, wide + columns, view.axes[5]), (n, h, w, c)):
         return _stepped(r, "tokens", {"grid": (size(high), size(wide))}, view, own)
@@ -165,7 +180,7 @@ def size(axis: Axis) -> int:
 
 
 def _stepped(r: Reader, op: str, fields: dict[str, Any], view: Seen, own: tuple[Axis, ...]) -> Seen:
-    return Seen(r.step(op, fields, (view.node,), tuple(map(size, own))), own, view.axes)
+    return Seen(r.step(op, fields, (view.node,), tuple(map(size, own))), own, view.axes, None)
 
 
 # -------------------------------------------------------------------------------------------------- channels
@@ -175,16 +190,20 @@ def channels(view: Seen) -> int:
 
 
 def by_channels(r: Reader, view: Seen) -> Seen:
-    """Return a view whose last axis is the channels of a node that has them last; raises `Unsaid` for others."""
-    if len(view.own) == 4 or solid(view.axes[-1]) != solid(view.own[-1]):
+    """Return a view whose last axis is the channels, of a map one that is seen so; raises `Unsaid` for others."""
+    if (len(view.own) == 4 and view.moved is None) or solid(view.axes[-1]) != solid(view.own[channels(view)]):
         raise Unsaid(f"a tensor {list(view.shape)} whose last axis is not the channels", r.path)
     return view
 
 
 def with_channels(view: Seen, node: Node) -> Any:
     """Return the same view of a node that has other channels, which are the last axis."""
-    last = (Factor(node.shape[-1]),)
-    return plain(Seen(node, (*view.own[:-1], last), (*view.axes[:-1], last)))
+    last, at = (Factor(node.channels),), channels(view)
+    return plain(replace(view, node=node, own=_with(view.own, at, last), axes=(*view.axes[:-1], last)))
+
+
+def _with(axes: tuple[Axis, ...], at: int, axis: Axis) -> tuple[Axis, ...]:
+    return (*axes[:at], axis, *axes[at + 1 :])
 
 
 def item(r: Reader, view: Seen, axis: int, place: int) -> Any:
@@ -195,8 +214,8 @@ def item(r: Reader, view: Seen, axis: int, place: int) -> Any:
         raise Unsaid("an index that is no range", r.path)
     each = size(tuple(rest))
     made = _slice(r, view.node, at, place % first.size * each, each)
-    own = (*view.own[:at], tuple(rest), *view.own[at + 1 :])
-    return plain(Seen(made, own, (*view.axes[:axis], *view.axes[axis + 1 :])))
+    axes = (*view.axes[:axis], *view.axes[axis + 1 :])
+    return plain(replace(view, node=made, own=_with(view.own, at, tuple(rest)), axes=axes))
 
 
 def narrowed(r: Reader, view: Seen, axis: int, start: int, length: int) -> Any:
@@ -205,8 +224,8 @@ def narrowed(r: Reader, view: Seen, axis: int, start: int, length: int) -> Any:
     if solid(view.axes[axis]) != solid(view.own[at]):
         raise Unsaid("a part of an axis that is split or joined", r.path)
     part = (Factor(length),)
-    own = (*view.own[:at], part, *view.own[at + 1 :])
-    return plain(Seen(_slice(r, view.node, at, start, length), own, (*view.axes[:axis], part, *view.axes[axis + 1 :])))
+    made = _slice(r, view.node, at, start, length)
+    return plain(replace(view, node=made, own=_with(view.own, at, part), axes=_with(view.axes, axis, part)))
 
 
 def _slice(r: Reader, node: Node, at: int, start: int, length: int) -> Node:
@@ -220,7 +239,7 @@ def beside(r: Reader, op: str, one: Any, two: Any) -> Any:
     if isinstance(two, Learned):
         return _weighted(r, op, seen(r, one), two)
     left, right = seen(r, one), seen(r, two)
-    if left.node.shape != right.node.shape or _places(left) != _places(right):
+    if (left.node.shape, left.moved) != (right.node.shape, right.moved) or _places(left) != _places(right):
         raise Unsaid("tensors of different forms beside one another", r.path)
     return replace(left, node=r.step(op, {}, (left.node, right.node), left.node.shape))
 
