@@ -14,7 +14,7 @@ from archdsl.importer import calls
 from archdsl.importer.build import built
 from archdsl.importer.clean import cleaned
 from archdsl.importer.graph import Unsaid
-from archdsl.importer.keys import rules_of
+from archdsl.importer.keys import left_out, rules_of
 from archdsl.importer.partial import brought, calls_of, module, numbered, operators
 from archdsl.importer.regions import grouped
 from archdsl.importer.sizes import sized
@@ -71,9 +71,11 @@ class Imported:
     @cached_property
     def rules(self) -> str:
         """The lines of a `.keys` file, by which the module's own weights are loaded; empty where none differ."""
-        if not self.keys or not self.named:
+        if not (self.keys or self.verified.unused) or not self.named:
             return ""
-        return "".join([f"{SECTION}\n", *(f"{old} = {new}\n" for old, new in rules_of(self.verified.keys))])
+        rules = [(name, "") for name in left_out(self.verified.unused, self.verified.keys)]
+        rules += rules_of(self.verified.keys)
+        return "".join([f"{SECTION}\n", *(f"{old} = {new}".strip() + "\n" for old, new in rules)])
 
     def load(self) -> nn.Module:
         """Return the network of the text, with a copy of the module's weights: `archdsl.save` takes it."""
@@ -199,7 +201,7 @@ def _imported(source: Source, doc: str, partial: bool) -> Imported:
         graph, second, other = _with_layers(source, first, layers)
         made, order = written(graph, other, source.name, doc)
     shapes = [first] if second is None else [first, second]
-    if second is not None and max(second[2:]) > LARGE:
+    if second is not None and max(second[2:]) > LARGE and not _windows(graph):
         third, _ = _second(source, second, graph)
         shapes = [second] if third is None else [second, third]
     python = module(layers, source.name) if layers else ""
@@ -286,17 +288,37 @@ def _second(source: Source, shape: Shape, graph: Graph) -> tuple[Shape, Graph] |
     One at which it computes by the same steps comes before one at which it does not, as a small map may be padded.
     """
     odd: tuple[Shape, Graph] | tuple[None, None] = (None, None)
-    for other in _others(shape) if len(shape) == 4 and all(source.free[2:]) else ():
+    if len(shape) != 4 or not all(source.free[2:]):
+        return odd
+    windows = _windows(graph)
+    for other in _larger(shape) if windows else _others(shape):
         try:
             found = calls.read(trace(source.model, (other,), training=source.trains))
             if source.reference is not None:
                 referred(source, other)
         except Untraceable:
             continue
+        if any(max(side) >= min(size) for side, size in _windows(found)):
+            continue
         if [node.op for node in found.root.nodes()] == [node.op for node in graph.root.nodes()]:
             return other, found
         odd = odd if odd[0] else (other, found)
+    if windows and odd[0] is None:
+        raise Unsaid("windows for attention, and no size of the input at which all are smaller than their maps", "")
     return odd
+
+
+def _windows(graph: Graph) -> list[tuple[Shape, Shape]]:
+    """Return the windows in which places attend to others, each with the size of its map."""
+    windowed = [node for node in graph.root.nodes() if node.op == "attention" and "window" in node.fields]
+    return [(node.fields["window"], node.shape[2:]) for node in windowed]
+
+
+def _larger(shape: Shape) -> Iterator[Shape]:
+    """Go over sizes at which windows may be smaller than their maps; first those that are halved with a rest, too."""
+    for factor in (2, 4, 8):
+        for more in (100, 32):
+            yield (*shape[:2], *[factor * side + more for side in shape[2:]])
 
 
 def _others(shape: Shape) -> Iterator[Shape]:

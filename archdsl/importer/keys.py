@@ -38,6 +38,17 @@ def rules_of(names: dict[str, str]) -> list[Pair]:
     raise AssertionError("a rule for each layer, by way of names that nothing else has, gives its name")
 
 
+def left_out(unused: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return what rules name to leave out weights that the text does not have: a component that no other has, or all.
+
+    >>> left_out(["a.index", "b.index", "c.weight"], ["a.weight"])
+    ['index', 'c.weight']
+    """
+    others = {part for name in names for part in name.split(".")}
+    lasts = [(name, name.rpartition(".")[2]) for name in unused]
+    return [*dict.fromkeys(name if last in others else last for name, last in lasts)]
+
+
 def _layer(old: str, new: str) -> Pair:
     """Return what differs between two names of a weight: a last part that both have is left out.
 
