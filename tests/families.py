@@ -25,7 +25,7 @@ LARGE = ("deconvnet", "unet")  # which take large images only, 10 to 40 s each
 # for what is said of operators and takes the run of a whole network to be seen. Exhaustive runs have the others.
 VARIED = """alexnet convnext_tiny convnextv2_atto darknet53 densenet_bc_40_cifar fpn_resnet18 hrnet_w18_small
 lraspp_mobilenet_v3_large maxvit_t mobilenet_v1_025 mobilevit_xxs odenet pyramidnet110_a48_cifar resnest14d shufflenet_v1
-sknet50 vit_b_32 zfnet""".split()
+sknet50 swin_t vit_b_32 zfnet""".split()
 
 
 def _with_classes() -> set[str]:

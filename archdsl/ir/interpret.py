@@ -423,8 +423,7 @@ def _unpool(u: Use) -> torch.Tensor:
 def _relative_bias(u: Use) -> torch.Tensor:
     """Look up the entry of each pair of places: its row and its column are differences, counted from the least."""
     high, wide = u.op.size or u.xs[0].shape[2:]
-    places = tuple(u.xs[0].shape[2:]) if u.xs[0].dim() == 4 else u.xs[0].shape[-2]
-    if places not in ((high, wide), high * wide):
+    if u.xs[0].dim() != 4 and u.xs[0].shape[-2] != high * wide:  # of a map it is a window
         raise Mismatch(f"biases of {high}x{wide} places for {tuple(u.xs[0].shape)}")
     if len(u.state["weight"]) != (2 * high - 1) * (2 * wide - 1):
         raise Mismatch(f"a table of {len(u.state['weight'])} offsets for {high}x{wide}")

@@ -408,7 +408,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "minus": tree.Minus,
     "raised": tree.Power,
     "call": tree.Call,
-    "attribute": lambda span, value, name: tree.Attribute(span, value, name.span.text, None if name.plain else name),
+    "attribute": lambda span, value, name: tree.Attribute(span, value, name.plain or "", None if name.plain else name),
     "index": tree.Index,
     "slice": tree.Slice,
     "integer": _integer,

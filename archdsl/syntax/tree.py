@@ -163,7 +163,7 @@ class Call(Expr):
 
 
 class Attribute(Expr):
-    """`value.name`, whose name may be computed, `value.y{i}`: it is as it is spelled."""
+    """`value.name`, or with a name that is computed, `value.y{i}`: that has no plain one."""
 
     value: Expr
     name: str
@@ -172,7 +172,8 @@ class Attribute(Expr):
     @property
     def place(self) -> Span:
         """The place of the name."""
-        return self.span.replace(start=self.span.end - len(self.name))
+        start = self.span.end - len(self.name) if self.computed is None else self.computed.span.start
+        return self.span.replace(start=start)
 
 
 class Index(Expr):

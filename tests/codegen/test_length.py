@@ -26,6 +26,7 @@ FAMILIES = {
     "efficientnet": "efficientnet",
     "fcn_resnet50": "segmentation.fcn segmentation._utils",
     "fpn": "detection.backbone_utils",
+    "swin": "swin_transformer",
 }
 # Networks in these files that torchvision does not have; each also has the blocks that only it uses.
 FURTHER = {"alexnet_2012", "googlenet_paper", "fcn_vgg16", "fcn32s", "fcn16s", "fcn8s", "densenet_bc_100_cifar"} | {

@@ -112,8 +112,8 @@ def test_arguments_of_python(given, said):
 
 
 def test_networks_that_are_not_convolutional():
-    with pytest.raises(CompileError, match="no network or file `swin_t`"):
-        archdsl.check("swin_t")
+    with pytest.raises(CompileError, match="no network or file `llama`"):
+        archdsl.check("llama")
 
 
 SEVERAL = (

@@ -38,7 +38,8 @@ def test_outputs_are_what_the_whole_network_computes(name, outputs):
     part = archdsl.load(name, outputs=outputs).eval()
     state = whole.state_dict()
     kept = list(part.state_dict())
-    assert [k for k in state if k in set(kept)] == kept and len(kept) < len(state), "what is left keeps names and order"
+    assert [k for k in state if k in set(kept)] == kept, "what is left keeps names and order"
+    assert len(kept) < len(state) or name.startswith("fpn")  # whose maps are the results of one block
     part.load_state_dict({k: state[k] for k in kept})
     x = torch.randn(1, whole_channels(name), 96, 96)
     with torch.no_grad():

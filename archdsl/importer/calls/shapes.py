@@ -133,7 +133,8 @@ def turned(r: Reader, input: Any) -> Any:
 
 def unflatten(r: Reader, input: Any, dim: int, sizes: Any) -> Any:
     shape = shape_of(input)
-    return reshape(r, input, (*shape[:dim], *sizes, *shape[dim + 1 :]))
+    axis = dim % len(shape)
+    return reshape(r, input, (*shape[:axis], *sizes, *shape[axis + 1 :]))
 
 
 def squeeze(r: Reader, input: Any, dim: Any = None) -> Any:
