@@ -28,7 +28,8 @@ from tests.properties.timing import slowness
 
 SECONDS = 10  # for all, on a machine of the speed that `timing` calls nominal
 SHEET = 1760  # pixels of the short side of a sheet that a drawing fits: letters on A4 are then at least 1.2 mm high
-LARGER = {"hrnet_w18_small"}  # three modules of two, three and four branches, of which none repeats
+# Three modules of two, three and four branches, of which none repeats; heads at three to five scales, beside one another.
+LARGER = {"hrnet_w18_small", "retinanet_resnet50", "retinanet_resnet101", *(f"yolov8_{size}" for size in "nsmlx")}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
