@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from archdsl.importer.calls.reader import Reader
 
 WEIGHTED = {"mul": ("scale", "weight", 1.0), "add": ("shift", "bias", 0.0)}
-AXES = {"last": ((0,), (2,), (3,), (1,)), "line": ((0,), (1,), (2, 3)), "turned": ((1,), (0,), (2,))}
+AXES = {
+    "last": ((0,), (2,), (3,), (1,)),
+    "line": ((0,), (1,), (2, 3)),
+    "thin": ((0,), (1,), (2, 3)),
+    "turned": ((1,), (0,), (2,)),
+}
 
 
 def seen(r: Reader, input: Any) -> Seen:
@@ -133,9 +138,10 @@ def _put_together(r: Reader, view: Seen) -> Seen | None:
     if len(view.own) == 5:
         return _exchanged(r, view) if len(view.axes) == 4 else _of_windows(r, view)
     n, places, c = view.own
-    for map in _maps(view.axes, 4):
-        if _same((map[0], map[2] + map[3], map[1]), (n, places, c)) and solid(map[2]) and solid(map[3]):
-            return _stepped(r, "untokens", {"size": (size(map[2]), size(map[3]))}, view, map)
+    for own in _maps(view.axes, 4):
+        first, channels, high, wide = own
+        if _same((first, high + wide, channels), (n, places, c)) and solid(high) and solid(wide):
+            return _stepped(r, "untokens", {"size": (size(high), size(wide))}, view, own)
     return None
 
 
@@ -148,6 +154,7 @@ def _maps(axes: tuple[Axis, ...], count: int) -> Iterator[tuple[Axis, ...]]:
 
 
 def _of_windows(r: Reader, view: Seen) -> Seen | None:
+    """Return windows that are put together as the map that they were cut from."""
     n, *windows, places, c = view.own
     for first, channels, a, b, d, e in _maps(view.axes, 6):
         for way, (rows, high, columns, wide) in {"window": (a, b, d, e), "grid": (b, a, e, d)}.items():
