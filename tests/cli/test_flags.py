@@ -1,14 +1,17 @@
-"""Every command with every flag, each at least once, in a folder of small files; what does not end is a process."""
+"""Every command with every flag, each at least once, as a process in a folder of small files.
+
+In the process of the tests, after those of engines, they corrupted Python's heap: quantization by ONNX Runtime and what
+other tests load beside it do not go together.
+"""
 
 from __future__ import annotations
 
-import shlex
 import sys
 
 import pytest
 
 import archdsl
-from archdsl.cli.main import COMMANDS, main
+from archdsl.cli.main import COMMANDS
 from tests.cli import flags
 
 PROGRAM = [sys.executable, "-m", "archdsl"]
@@ -38,11 +41,8 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "line", "status", "word"), LINES)
-def test_a_line(name, line, status, word, folder, monkeypatch, capfd):
-    """In the process of the tests, which has imported torch; `test_hour.py` runs them as a user does."""
-    monkeypatch.chdir(folder)
-    found = main([name, *shlex.split(line)])
-    said = "".join(capfd.readouterr())
+def test_a_line(name, line, status, word, folder):
+    found, said = flags.run(PROGRAM, f"{name} {line}", folder, flags.environment())
     assert found == status, said
     assert word in said
     assert "Traceback" not in said
