@@ -622,7 +622,8 @@ _RULES: dict[type, Callable[..., Term | None]] = {
 
 def added(terms: list[Term]) -> Term:
     """Return the sum of terms, equal ones counted: `2 * channels`, `in_channels + growth`."""
-    values = tuple(sum(column) for column in zip(*(t.column for t in terms)))
+    columns = zip(*(t.column for t in terms))
+    values = tuple([MISSING if any(one is MISSING for one in column) else sum(column) for column in columns])
     terms = _cancelled(terms)
     unique: dict[str, tuple[Term, int]] = {}
     for term in terms:

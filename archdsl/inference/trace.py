@@ -199,8 +199,11 @@ def _named(name: str, approximate: object, slope: object) -> Act:
 
 
 def is_pool(graph: fx.GraphModule, node: fx.Node) -> bool:
-    """Say whether a node pools each channel by itself."""
-    return isinstance(module(graph, node), POOLS) or (node.op == "call_function" and node.target in POOL_FUNCTIONS)
+    """Say whether a node pools each channel by itself, and returns the result alone, without its positions."""
+    called = module(graph, node)
+    if isinstance(called, POOLS):
+        return not getattr(called, "return_indices", False)
+    return node.op == "call_function" and node.target in POOL_FUNCTIONS and not node.kwargs.get("return_indices")
 
 
 def addends(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:

@@ -155,6 +155,10 @@ NETS = {
         lambda m, x: grown(m, m.o(x) + x),
         o=one(8, 1), s=nn.Identity(), a=one(8, 3), b=one(11, 5), c=one(16, 2), d=one(18, 4),
     ),
+    "positions of maxima of what is gathered": lambda: Written(
+        lambda m, x: (lambda y: m.c(m.p(torch.cat([y[:, 4:], y[:, :4]], 1))[0]))(m.a(x)),
+        a=one(), p=nn.MaxPool2d(2, return_indices=True), c=one(),
+    ),
     "a gathering behind a stride": lambda: Written(
         lambda m, x: (lambda y, z: m.c(torch.cat([y[:, :4], z[:, 4:]], 1)) + m.d(torch.cat([y[:, 4:], z[:, :4]], 1)))(m.a(x), m.b(x)),
         a=one(stride=2), b=one(stride=2), c=one(), d=one(),
