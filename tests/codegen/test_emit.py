@@ -224,3 +224,17 @@ def test_a_bias_that_not_all_have_is_asked_for_in_one_test():
     text = "net n:\n    input image: [N, 3, H=8, W=8]\n    conv(4, 3, bias=false) -> conv(4, 3, bias_init=ones)\n"
     assert "if isinstance(m, nn.Conv2d) and m.bias is not None:" in emit(compile_text(text).network).text
     assert archdsl.loads(text).get_parameter("1.bias").eq(1).all()
+
+
+def test_channels_of_a_part_that_some_instances_lack():
+    """The sum of what two branches return is missing where the branches are."""
+    text = """
+block units(c):
+    conv(x.channels % 4 + 1, 1) -> cat(elu, identity) -> bn
+block part(c):
+    (cat(*[units(c) for i in range(2)]) if c in [1, 2, 4]) -> (global_avgpool -> reshape(1, 1, x.channels)) -> relu
+net n:
+    input image: [N, 8, H=16, W=11]
+    part(4) -> part(3) -> part(6)
+"""
+    assert archdsl.loads(text)(torch.zeros(2, 8, 16, 11)).shape == (2, 1, 1, 1)
