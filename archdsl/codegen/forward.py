@@ -48,13 +48,15 @@ def scheduled(plan: ClassPlan, arguments: list[str], taken: frozenset[str]) -> S
 
 def printed(schedule: Schedule, scope: Scope, result: str) -> list[str]:
     """Print the statements of a scope; `result` is the class of what it returns, if it has one."""
-    before = [one for one in schedule.statements if not one.training]
     lines: list[str] = []
+    before: list[Assignment | Choice] = []
+    late = [f"{name}: torch.Tensor | None = None" for name in trained(schedule, scope)]
     training = False
     for statement in schedule.statements:
         if statement.training and not training:
-            lines += [f"{name}: torch.Tensor | None = None" for name in trained(schedule, scope)]
-            lines += ["if self.training:", *_asserted(before, schedule, scope)]
+            lines += [*late, "if self.training:", *_asserted(before, schedule, scope)]
+            late = []
+        before += [] if statement.training else [statement]
         training = statement.training
         lines += _statement(statement, "    " if training else "")
         lines += _asserted([statement], schedule, scope) if training else []

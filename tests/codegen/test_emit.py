@@ -238,3 +238,22 @@ net n:
     part(4) -> part(3) -> part(6)
 """
     assert archdsl.loads(text)(torch.zeros(2, 8, 16, 11)).shape == (2, 1, 1, 1)
+
+
+def test_steps_of_training_in_two_places():
+    """What is there in training alone is asked for where it is known, and what an earlier place has made stays."""
+    text = """
+block two:
+    output a = x
+    output b = x -> conv(2, 1) when training
+net n:
+    input image: [N, 2, H=8, W=8]
+    output early = x -> conv(2, 1) -> relu when training
+    r = x -> conv(2, 3) -> two
+    output late = r.b -> tanh when training
+    output main = r -> relu
+"""
+    model, x = archdsl.loads(text), torch.randn(2, 2, 8, 8)
+    for made in (model(x), torch.jit.script(model)(x)):
+        assert made.early is not None and made.late is not None
+    assert isinstance(model.eval()(x), torch.Tensor)
