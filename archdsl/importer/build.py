@@ -67,13 +67,15 @@ def _refuse_shared(scope: Scope) -> None:
         if isinstance(item, Scope):
             _refuse_shared(item)
         path = item.path if isinstance(item, Scope) else clean.label_path(item) if item.weights else ""
-        for name in {name for node in _nodes(item) for name in node.weights.values()}:
+        for name in _weights(item):
             if owners.setdefault(name, path) != path:
                 raise Unsaid("a layer that several modules apply", name.rpartition(".")[0])
 
 
-def _nodes(item: Node | Scope) -> Iterator[Node]:
-    yield from item.nodes() if isinstance(item, Scope) else (item,)
+def _weights(item: Node | Scope) -> frozenset[str]:
+    """Return the names of the weights of a step or a module."""
+    nodes = item.nodes() if isinstance(item, Scope) else (item,)
+    return frozenset(name for node in nodes for name in node.weights.values())
 
 
 class _Builder:
@@ -171,7 +173,7 @@ class _Builder:
 
 def _shared(steps: Sequence[Node | Scope], items: list[Item]) -> dict[str, Term]:
     """Let layers that are applied more than once be used by a name, and return what each name stands for."""
-    weights = [frozenset(name for node in _nodes(step) for name in node.weights.values()) for step in steps]
+    weights = [*map(_weights, steps)]
     counted = Counter(weights)
     found: dict[str, Term] = {}
     for item, own in zip(items, weights):

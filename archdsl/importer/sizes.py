@@ -29,7 +29,7 @@ def sized(graph: Graph, other: Graph | None) -> Graph:
         if node.op == "upsample" and "size" in node.fields:
             _upsampled(node, pairs, known)
         elif node.op == "untokens":
-            _put_together(node, pairs, known)
+            _of_another(node, pairs, known)
         elif node.op == "crop":
             _cropped(node, pairs, known, scope.given if scope.kind in filling else ())
         elif node.op in ("avgpool", "maxpool"):
@@ -76,10 +76,7 @@ def _upsampled(node: Node, pairs: dict[Node, Node], known: list[Node]) -> None:
     twin = pairs[node]
     if node.fields["size"] == twin.fields["size"]:
         return
-    like = _alike(node, pairs, known)
-    if like is not None:
-        node.inputs = (node.inputs[0], like)
-        del node.fields["size"], twin.fields["size"]
+    if _of_another(node, pairs, known):
         return
     mine, theirs = node.inputs[0].shape[2:], twin.inputs[0].shape[2:]
     scale = (node.shape[2] // mine[0], node.shape[3] // mine[1])
@@ -89,13 +86,14 @@ def _upsampled(node: Node, pairs: dict[Node, Node], known: list[Node]) -> None:
             one.fields["scale"] = scale
 
 
-def _put_together(node: Node, pairs: dict[Node, Node], known: list[Node]) -> None:
-    """Find the map that was made tokens, or another of its size."""
+def _of_another(node: Node, pairs: dict[Node, Node], known: list[Node]) -> bool:
+    """Let a step take its size from a tensor that has it in both runs; say whether there is one."""
     like = _alike(node, pairs, known)
     if like is not None:
         node.inputs = (node.inputs[0], like)
         for one in {node, pairs[node]}:
             del one.fields["size"]
+    return like is not None
 
 
 def _alike(node: Node, pairs: dict[Node, Node], known: list[Node]) -> Node | None:

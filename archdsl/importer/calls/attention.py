@@ -7,7 +7,7 @@ from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
 
 from archdsl.importer.calls import views
-from archdsl.importer.calls.reader import Factor, Fixed, Learned, Seen
+from archdsl.importer.calls.reader import Factor, Fixed, Learned, Seen, joined, size, solid
 from archdsl.importer.graph import Node, Unsaid
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Heads:
 
     @property
     def count(self) -> int:
-        return views.size(self.heads)
+        return size(self.heads)
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,10 @@ def _by_heads(r: Reader, input: Any, exchanged: bool) -> Heads | None:
         before, own = (n,), h + w
         if view.moved is not None and len(h) == len(w) == 2:
             window, before, own = (h[1].size, w[1].size), (n, h[:1], w[:1]), h[1:] + w[1:]
-    split, last = views.solid(view.own[at]), views.solid(part)
+    split, last = solid(view.own[at]), solid(part)
     heads = split[: len(split) - len(last)]
-    known = (views.solid(views.joined(outer)), views.solid(places), (*heads, *last))
-    fits = known == ((*views.solid(views.joined(before)), *heads), views.solid(own), split)
+    known = (solid(joined(outer)), solid(places), (*heads, *last))
+    fits = known == ((*solid(joined(before)), *heads), solid(own), split)
     return Heads(view, window, tuple(outer), places, heads, last) if fits else None
 
 
@@ -161,7 +161,7 @@ def _scores(r: Reader, queries: Heads, keys: Heads) -> Scores:
     sizes = [[[factor.size for factor in axis] for axis in (one.heads, one.part)] for one in (queries, keys)]
     if sizes[0] != sizes[1]:
         raise Unsaid("a product of tensors that have other heads", r.path)
-    columns = views.size(keys.places)
+    columns = size(keys.places)
     return Scores(queries, keys, (*queries.view.shape[:-1], columns))
 
 
@@ -188,7 +188,7 @@ def _branches(r: Reader, scores: Scores, values: Heads) -> tuple[Node, ...]:
     """Return queries, keys and values; or the one tensor that is divided into them."""
     query, factor = _unscaled(scores.queries.node)
     key, more = _unscaled(scores.keys.node)
-    factor *= more * scores.factor * views.size(scores.queries.part) ** 0.5
+    factor *= more * scores.factor * size(scores.queries.part) ** 0.5
     if abs(factor - 1) > 1e-6:
         query = r.step("scale", {"value": round(factor, 12)}, (query,), query.shape)
     made = (query, key, values.node)

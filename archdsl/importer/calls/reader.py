@@ -44,6 +44,21 @@ class Factor:
 Axis = tuple[Factor, ...]  # its outermost factor first
 
 
+def size(axis: Axis) -> int:
+    """Return how long an axis is."""
+    return prod([factor.size for factor in axis])
+
+
+def solid(axis: Axis) -> Axis:
+    """Return the factors that are more than one."""
+    return tuple([factor for factor in axis if factor.size > 1])
+
+
+def joined(axes: Iterable[Axis]) -> Axis:
+    """Return the factors of several axes, in order."""
+    return tuple([factor for axis in axes for factor in axis])
+
+
 @dataclass(frozen=True, eq=False)
 class Seen:
     """A node with axes split, exchanged and joined: the factors of its own axes, and of those that are seen.
@@ -59,13 +74,12 @@ class Seen:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(prod(factor.size for factor in axis) for axis in self.axes)
+        return tuple(map(size, self.axes))
 
     @property
     def in_order(self) -> bool:
         """Whether the elements are seen in the order in which the node has them."""
-        own, order = ([f for axis in axes for f in axis if f.size > 1] for axes in (self.own, self.axes))
-        return own == order and self.axes[0] == self.own[0]
+        return solid(joined(self.own)) == solid(joined(self.axes)) and self.axes[0] == self.own[0]
 
 
 @dataclass(frozen=True)

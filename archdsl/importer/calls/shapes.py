@@ -319,23 +319,24 @@ def stack(r: Reader, tensors: Any, dim: int = 0) -> Shown:
 
 
 def pad(r: Reader, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
-    if isinstance(input, Shown) and input.form == "last" and pad[:2] == (0, 0) and mode == "constant" and not value:
-        left, right, top, bottom = (*pad[2:], 0, 0)[:4]
-        n, c, h, w = input.node.shape
-        fields = {"size": (left, right, top, bottom), "mode": mode, "lowest": False}  # none, at some sizes
-        return _last(r.step("pad", fields, (input.node,), (n, c, h + top + bottom, w + left + right)))
+    if isinstance(input, Shown) and input.form == "last" and pad[:2] == (0, 0) and not value:
+        return _last(_margins(r, input.node, pad[2:], mode))  # none perhaps, and some at another size
     node = r.plain(input)
     if len(pad) > 4 and len(node.shape) == 4 and not any(pad[:4]) and mode == "constant" and not any(pad[6:]):
         return _more_channels(r, node, pad[4], pad[5])
-    left, right, top, bottom = (*pad, 0, 0)[:4]
     if not any(pad):
         return node
     if value and value != float("-inf"):
         raise Unsaid(f"margins that are filled with {value}", r.path)
+    return _margins(r, node, pad, mode, value == float("-inf"))
+
+
+def _margins(r: Reader, node: Node, pad: Any, mode: str, lowest: bool = False) -> Node:
+    left, right, top, bottom = (*pad, 0, 0)[:4]
     if min(pad) < 0 or mode not in ("constant", "reflect", "replicate"):
         raise Unsaid(f"margins {list(pad)} filled by `{mode}`", r.path)
     n, c, h, w = node.shape
-    fields = {"size": (left, right, top, bottom), "mode": mode, "lowest": value == float("-inf")}
+    fields = {"size": (left, right, top, bottom), "mode": mode, "lowest": lowest}
     return r.step("pad", fields, (node,), (n, c, h + top + bottom, w + left + right))
 
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from archdsl.importer.calls.reader import Axis, Factor, Learned, Seen, Shown
+from archdsl.importer.calls.reader import Axis, Factor, Learned, Seen, Shown, joined, size, solid
 from archdsl.importer.graph import Node, Unsaid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from archdsl.importer.calls.reader import Reader
 
@@ -72,10 +72,6 @@ def _parts(factor: Factor, split: dict[Factor, Axis]) -> Axis:
     return joined([_parts(part, split) for part in split[factor]]) if factor in split else (factor,)
 
 
-def joined(axes: Iterable[Axis]) -> Axis:
-    return tuple([factor for axis in axes for factor in axis])
-
-
 def permuted(r: Reader, input: Any, order: tuple[int, ...]) -> Any:
     """Exchange the axes of a view."""
     view = seen(r, input)
@@ -107,11 +103,6 @@ def rolled(r: Reader, input: Any, shifts: Any, dims: Any) -> Any:
     if view.moved is None or not set(by) <= {1, 2} or not _same(view.axes, [view.own[i] for i in (0, 2, 3, 1)]):
         raise Unsaid("the language has no step for `roll`", r.path)
     return plain(replace(view, moved=(view.moved[0] - by.get(1, 0), view.moved[1] - by.get(2, 0))))
-
-
-def solid(axis: Axis) -> Axis:
-    """Return the factors that are more than one."""
-    return tuple([factor for factor in axis if factor.size > 1])
 
 
 def _cut(r: Reader, view: Seen) -> Seen | None:
@@ -179,11 +170,6 @@ def _exchanged(r: Reader, view: Seen) -> Seen | None:
 def _same(axes: Sequence[Axis], others: Sequence[Axis]) -> bool:
     """Say whether axes are of the same factors and sizes."""
     return [*map(solid, axes)] == [*map(solid, others)] and [*map(size, axes)] == [*map(size, others)]
-
-
-def size(axis: Axis) -> int:
-    """Return how long an axis is."""
-    return prod([factor.size for factor in axis])
 
 
 def _stepped(r: Reader, op: str, fields: dict[str, Any], view: Seen, own: tuple[Axis, ...]) -> Seen:
